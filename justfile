@@ -1,0 +1,34 @@
+# The list of commands. `uv run just` prints it.
+
+default:
+    @just --list
+
+# the proxy and the admin server
+run *ARGS:
+    uv run tokenman up {{ARGS}}
+
+# a tour on a built-in fake provider; no key needed
+demo *ARGS:
+    uv run tokenman demo {{ARGS}}
+
+# all tests; arguments go to pytest
+test *ARGS:
+    uv run pytest -n 2 {{ARGS}}
+
+lint:
+    uv run ruff check .
+    uv run ruff format --check .
+
+format:
+    uv run ruff check --fix .
+    uv run ruff format .
+
+types:
+    uv run mypy
+
+# side-by-side measurements, see bench/README.md
+bench *ARGS:
+    uv run python -m bench {{ARGS}}
+
+build:
+    uv build

@@ -1,0 +1,27 @@
+"""What every kind of request body offers to the stages, whatever its format."""
+
+from collections import Counter
+from typing import Any, Protocol
+
+from tokenman_core.slots import Slot
+
+
+class Body(Protocol):
+    """Slots are edited by setting `slot.text`. Everything else stays as the program sent it."""
+
+    slots: list[Slot]
+    unreadable: Counter[str]  # media that nobody reads, by type ("image", "audio", "document", "file"), counted
+
+    @property
+    def value(self) -> Any:
+        """The parsed JSON, for reading only; None if the body is none. Edits in place are not seen: use `replace`."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether `render` gives other bytes than came."""
+
+    def replace(self, value: Any) -> None:
+        """Put another JSON value in place of the whole body; slots are found anew."""
+
+    def render(self) -> bytes:
+        """The bytes of the governed body: the very bytes that came if nothing changed, decoded otherwise."""

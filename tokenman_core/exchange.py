@@ -1,0 +1,74 @@
+"""One LLM call as the policy sees it: what the program sent, the governed request, and the attempts to have it answered."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tokenman_core.body.base import Body
+from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
+from tokenman_core.usage import Usage
+from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
+
+Outcome = Literal["answered", "refused", "broken", "aborted", "crashed"]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The request as the program sent it. `body` is None until it is here, then the bytes as they came (still encoded)."""
+
+    method: str
+    path: str  # without query, without /p/NAME
+    query: str
+    headers: Headers
+    host: str  # where the program thought it was going, "" for a call by base URL
+    body: bytes | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header; `name` in lower case."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls. `credential` is a keyed hash of what the call was authorised with, "" for none; never the thing itself."""
+
+    credential: str = ""
+    client: str = ""
+    login: Literal["none", "key", "oauth"] = "none"
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One try at one candidate. `usage` and `failure` are known when it is over."""
+
+    number: int
+    candidate: Candidate
+    usage: Usage | None = None
+    failure: Failure | None = None
+    status: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Exchange:
+    """The one thing that changes in the life of a call; everything it points to is a value or has one owner."""
+
+    id: str
+    sent: Sent
+    dialect: Dialect
+    operation: Operation
+    plan: tuple[Candidate, ...]
+    caller: Caller = field(default_factory=Caller)
+    project: str = ""
+    session: str = ""
+    model: str = ""
+    stream: bool = False
+    body: Body | None = None  # the governed request; None while only its head is here
+    attempts: list[Attempt] = field(default_factory=list)
+    reader: AnswerReader | None = None  # of the answer that is being given
+    refusal: Refuse | None = None
+    outcome: Outcome = "crashed"
+    masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values
+    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # x-tokenman-… that stages add to the answer
+    stage_seconds: dict[tuple[str, str], float] = field(default_factory=dict)  # (stage, phase) -> time
+    notes: dict[str, Any] = field(default_factory=dict)  # a stage's own state for this call, under the stage's name

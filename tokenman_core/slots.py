@@ -1,0 +1,75 @@
+"""A text slot: one string in a body that a model will read, or that a model wrote."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+SlotKind = Literal["system", "user", "assistant", "thinking", "tool_input", "tool_result", "other"]
+
+
+class Inner:
+    """In a slot's path: what comes behind it lies inside the JSON document that the string here holds.
+
+    `("messages", 1, "tool_calls", 0, "function", "arguments", INNER, "path")` is the string `path` of the JSON that the
+    string `arguments` contains.
+    """
+
+    def __repr__(self) -> str:
+        return "INNER"
+
+
+class Key:
+    """In a slot's path, last: the slot is the object's key itself (`name`), not its value. Only free-form objects have such."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Key({self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(("Key", self.name))
+
+
+INNER = Inner()
+PathStep = str | int | Inner | Key
+Path = tuple[PathStep, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """Stages read and set `text`; nothing else. Slots come in document order, which is the order of the conversation.
+
+    Of an answer, `channel` names the running text that this piece belongs to (one content block, one tool call's
+    arguments, …): pieces of one channel, joined, are one text. `tool` is the name of the tool whose input or result this is,
+    "" if it is none or unknown. `partial_json` says that the channel's text is the source of a JSON document in the making
+    (streamed tool arguments): a value that is put into it must be escaped for the place where it stands.
+    """
+
+    path: Path
+    kind: SlotKind
+    text: str
+    tool: str = ""
+    channel: str = ""
+    partial_json: bool = False
+    message: int = -1  # which message of the conversation; adjacent slots of one message may hold one split value
+    original: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.original = self.text
+
+    @property
+    def changed(self) -> bool:
+        return self.text is not self.original and self.text != self.original
+
+    @property
+    def key(self) -> str:
+        """The name of the nearest object key: context for a detector ("password": "…")."""
+        for step in reversed(self.path):
+            if isinstance(step, str):
+                return step
+            if isinstance(step, Key):
+                return step.name
+        return ""
