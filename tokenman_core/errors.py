@@ -1,5 +1,6 @@
 """What can go wrong with a call, in the words that users, metrics and clients see."""
 
+import traceback
 from typing import Literal
 
 ErrorKind = Literal[
@@ -22,3 +23,12 @@ class BodyError(Exception):
     def __init__(self, kind: Literal["parse", "coding", "body_cap"], message: str) -> None:
         super().__init__(message)
         self.kind: Literal["parse", "coding", "body_cap"] = kind
+
+
+def trace(error: BaseException) -> str:
+    """Type and place of an error, for the log: never its message, which may hold what a program sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " < ".join(
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    )
+    return f"{type(error).__name__} at {places}" if places else type(error).__name__

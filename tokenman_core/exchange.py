@@ -2,12 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tokenman_core.body.base import Body
 from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
 from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
+
+if TYPE_CHECKING:
+    from tokenman_core.stages import Link
 
 Outcome = Literal["answered", "refused", "broken", "aborted", "crashed"]
 
@@ -66,9 +69,14 @@ class Exchange:
     body: Body | None = None  # the governed request; None while only its head is here
     attempts: list[Attempt] = field(default_factory=list)
     reader: AnswerReader | None = None  # of the answer that is being given
+    said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
     refusal: Refuse | None = None
     outcome: Outcome = "crashed"
     masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values
-    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # x-tokenman-… that stages add to the answer
+    answer_headers: list[tuple[bytes, bytes]] = field(
+        default_factory=list
+    )  # x-tokenman-… that stages add to the answer
     stage_seconds: dict[tuple[str, str], float] = field(default_factory=dict)  # (stage, phase) -> time
     notes: dict[str, Any] = field(default_factory=dict)  # a stage's own state for this call, under the stage's name
+    entered: list["Link"] = field(default_factory=list)  # stages whose `llm_done` is owed
+    returning: list["Link"] = field(default_factory=list)  # stages that see the answer, in the order of the chain

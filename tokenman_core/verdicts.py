@@ -36,12 +36,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Refuse:
-    """The call is not carried out. `retry_after` in seconds; without it the client is told not to retry."""
+    """The call is not carried out. `retry_after` in seconds. Clients are told not to retry unless it, or `retryable`, is set."""
 
     status: int
     kind: ErrorKind
     message: str
     retry_after: float | None = None
+    retryable: bool = False
     headers: Headers = ()
 
 

@@ -1,0 +1,133 @@
+"""Puts TokenMan's add-ons at the end of a master's chain, once: there they outlive a script's reload and see what is final."""
+
+import logging
+import os
+from dataclasses import dataclass
+
+from mitmproxy.master import Master
+
+from addons import chain
+from addons.proxy import internals
+from addons.proxy.dispatch import remember
+from addons.proxy.exchange import Exchanges, Front, Limits
+from addons.proxy.gate import Gate
+from addons.proxy.leaves import Leaves
+from addons.proxy.options import OptionTable
+from addons.redaction import Redaction
+from tokenman_core import ca, secret
+from tokenman_core.clock import SystemClock
+from tokenman_core.conductor import Caps, Conductor
+from tokenman_core.config.load import Loaded
+from tokenman_core.config.models import Settings
+from tokenman_core.net import Guard, Proxies, Upstream
+from tokenman_core.providers import Providers, of_settings
+from tokenman_core.redaction import Detection, Redactor
+from tokenman_core.stages import Stages
+
+log = logging.getLogger("tokenman")
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "ip6-localhost")
+
+
+@dataclass
+class Bundle:
+    """What was put in, for whoever starts and stops it."""
+
+    exchanges: Exchanges
+    authority: ca.Authority
+    detection: Detection
+    upstream: Upstream
+
+
+class Keeper:
+    """Starts and ends what the stages share. Its hooks are mitmproxy's `running` and `done`."""
+
+    name = "keeper"
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+
+    async def running(self) -> None:
+        await self._bundle.detection.start()
+
+    async def done(self) -> None:
+        self._bundle.exchanges.closing = True
+        await self._bundle.upstream.aclose()
+        await self._bundle.detection.aclose()
+
+
+class ChainKeeper:
+    """The chain as it is now. Forgotten whenever add-ons come or go; None while a wanted script is not there."""
+
+    def __init__(self, master: Master, ours: list[object]) -> None:
+        self._master, self._ours = master, ours
+        self._known: Stages | None = None
+        self._clock = SystemClock()
+
+    def forget(self) -> None:
+        self._known = None
+
+    def __call__(self) -> Stages | None:
+        if self._known is None:
+            try:
+                self._known = self._arrange()
+            except chain.ChainError as e:
+                log.error("no call is sent: %s", e)
+        return self._known
+
+    def _arrange(self) -> Stages:
+        addons = list(internals.addonmanager.traverse(self._master.addons.chain))
+        for addon in addons:
+            if isinstance(addon, internals.script.Script) and addon.ns is None:
+                raise chain.ChainError(f"the script {addon.path} could not be loaded")
+        return chain.arrange([addon for addon in addons if addon is not None], self._ours, self._clock)
+
+
+def install(master: Master, loaded: Loaded) -> Bundle:
+    """Raises ConfigError, OptionRefused, WrongVersion; nothing listens then."""
+    internals.check_version()
+    internals.mend()
+    settings = loaded.settings
+    table = OptionTable(master.options)
+    table.settle()
+    root = secret.installation_secret(settings)
+    providers = of_settings(settings)
+    authority = ca.ensure(settings.data_dir / "ca", providers.hosts)
+
+    def listeners() -> list[tuple[str, int]]:
+        found = [(settings.admin.listen.host, settings.admin.listen.port)]
+        server = master.addons.get("proxyserver")
+        return found + [(str(address[0]), int(address[1])) for address in server.listen_addrs()]
+
+    guard = Guard(permitted=_permitted(settings, providers), listeners=listeners)
+    upstream = Upstream(guard=guard, proxies=Proxies.from_environment(os.environ))
+    detection = Detection()
+    redaction = Redaction(Redactor(settings.redaction, secret.derive(root, "placeholder"), detection))
+    stages = ChainKeeper(master, [redaction])
+    clock = SystemClock()
+    caps = Caps(settings.limits.request_body, settings.limits.response_body)
+    conductor = Conductor(stages, providers, upstream, caps, clock)
+    exchanges = Exchanges(conductor, stages, _front(settings, listeners), _limits(settings), clock)
+    bundle = Bundle(exchanges, authority, detection, upstream)
+    remember(master, stages.forget)
+    gate = Gate(exchanges, guard, settings.limits.connections)
+    master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)
+    return bundle
+
+
+def _permitted(settings: Settings, providers: Providers) -> list[tuple[str, int | None]]:
+    """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
+    return [*providers.origins, *((host, None) for host in settings.intercept.private)]
+
+
+def _front(settings: Settings, listeners: object) -> Front:
+    names = frozenset((*LOOPBACK_NAMES, settings.listen.host.lower(), *settings.access.public_names))
+    return Front(listeners, names, frozenset(settings.access.allowed_origins))  # type: ignore[arg-type]
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        limits.request_body, limits.request_headers.size, limits.request_headers.count,
+        limits.client_header_timeout, limits.client_body_timeout, limits.keepalive_timeout,
+    )  # fmt: skip

@@ -1,0 +1,349 @@
+"""Recognises LLM calls among what the door lets in, and has each of them carried through the chain.
+
+The last add-on of the master. Its `request` hook is the whole life of a governed call; what an abort has to undo is undone by
+`finally` and `async with`.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from mitmproxy import ctx, http
+from tokenman_core.dialects.registry import dialect
+
+from addons.proxy.internals import HttpErrorHook, HttpResponseHook
+from addons.proxy.layer import Refusal, outlet_of
+from addons.proxy.outlet import End, Outlet
+from tokenman_core import headers as h
+from tokenman_core.clock import Clock, request_id
+from tokenman_core.conductor import Conductor
+from tokenman_core.dialects.base import Dialect
+from tokenman_core.errors import ErrorKind, trace
+from tokenman_core.exchange import Caller, Exchange, Sent
+from tokenman_core.net import UpstreamError
+from tokenman_core.providers import Provider
+from tokenman_core.recognition import Local, by_base_url, split
+from tokenman_core.stages import Stages
+from tokenman_core.verdicts import Candidate, Head, Parts, Refuse
+
+log = logging.getLogger("tokenman.call")
+
+WHOLE = 1 << 20  # an answer of known length up to this leaves in one piece
+KEPT_FLOWS = 500  # of mitmweb and mitmproxy: their view keeps every flow for ever otherwise
+TUNNEL_PORTS_NEVER = frozenset({25, 465, 587})  # mail: the one protocol that open tunnels are abused for
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes and seconds; 0 is no limit."""
+
+    request_body: int
+    head_size: int
+    head_count: int
+    header_timeout: float
+    body_timeout: float
+    keepalive_timeout: float
+
+
+@dataclass(frozen=True)
+class Front:
+    """Who may talk to the listener by base URL."""
+
+    listeners: Callable[[], Collection[tuple[str, int]]]
+    host_names: frozenset[str]
+    origins: frozenset[str]
+
+
+class Call:
+    """A governed call between its head and its end."""
+
+    def __init__(self, exchange: Exchange, request: http.Request, extra: h.Headers = ()) -> None:
+        self.exchange, self.extra = exchange, extra
+        self.body: bytes | None = None
+        self._request = request
+
+    @property
+    def record(self) -> http.Request:
+        """What other add-ons see: no credentials, and no body before it has been judged."""
+        record = self._request.copy()
+        record.headers = http.Headers(h.without_secrets(record.headers.fields))
+        path, query = split(record.path)
+        if query:
+            record.path = f"{path}?{h.query_without_secrets(query)}"
+        record.data.content = None
+        return record
+
+
+class Exchanges:
+    """Must stay the last add-on. Also what the door asks (`addons.proxy.layer.Door`)."""
+
+    name = "exchange"
+
+    def __init__(
+        self, conductor: Conductor, stages: Callable[[], Stages | None], front: Front, limits: Limits, clock: Clock
+    ) -> None:
+        self._conductor, self._stages, self._front, self._limits, self._clock = conductor, stages, front, limits, clock
+        self._providers = conductor.providers
+        self.head_cap, self.header_count = limits.head_size, limits.head_count
+        self.header_timeout, self.body_timeout = limits.header_timeout, limits.body_timeout
+        self.keepalive_timeout = limits.keepalive_timeout
+        self.active: set[Exchange] = set()
+        self.closing = False
+
+    # -- the door asks ---------------------------------------------------------------------------------------------------------
+
+    def governs(self, host: str | None, port: int | None) -> bool:
+        return self._providers.governs(host, port)
+
+    def is_listener(self, host: str, port: int) -> bool:
+        host = host.rstrip(".").lower().strip("[]")
+        return any(port == p and (host == a or host in self._front.host_names) for a, p in self._front.listeners())
+
+    def may_tunnel(self, host: str, port: int) -> bool:
+        return bool(host) and 0 < port < 65536 and port not in TUNNEL_PORTS_NEVER and not self.is_listener(host, port)
+
+    def body_cap(self, call: Call) -> int:
+        return self._limits.request_body
+
+    def too_large(self, call: Call) -> Refusal:
+        message = f"The request body is larger than limits.request_body ({self._limits.request_body} bytes) allows."
+        return self._refused(call.exchange, Refuse(413, "body_cap", message))
+
+    def broken(self, call: Call) -> Refusal:
+        return self._refused(call.exchange, Refuse(500, "stage", "The call could not be judged, so it was not sent."))
+
+    def blocked(self, why: str) -> Refusal:
+        return _local(403, "forbidden", f"Refused: {why}.")
+
+    def head_too_large(self) -> Refusal:
+        message = f"The request's headers are over limits.request_headers ({self.head_cap} bytes, {self.header_count} of them)."
+        return _local(431, "headers_cap", message)
+
+    def over(self, call: Call) -> None:
+        call.exchange.outcome = "aborted"
+        self._end(call.exchange)
+
+    def open(self, request: http.Request, place: tuple[str, int] | None) -> Call:
+        fields = request.headers.fields
+        if len(fields) > self.header_count or sum(len(k) + len(v) + 4 for k, v in fields) > self.head_cap:
+            raise self.head_too_large()
+        target = request.data.path.decode("latin-1")
+        extra: h.Headers = ()
+        if place is None:
+            extra = self._admit(request)
+            found = by_base_url(self._providers, request.method, target, [k.lower() for k, _ in fields])
+            if isinstance(found, Local):
+                raise _plain_text(found)
+            provider, path, query = found.provider, found.path, found.query
+        else:
+            provider = self._providers.of_host(*place) or _unconfigured(*place)
+            path, query = split(target)
+        sent = Sent(request.method, path, query, fields, place[0] if place else "")
+        exchange = Exchange(
+            request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
+            (Candidate(provider.name, ""),), _caller(fields),
+            project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
+        )  # fmt: skip
+        call = Call(exchange, request, extra)
+        if refuse := self._at_head(exchange, provider):
+            raise self._refused(exchange, refuse)
+        self.active.add(exchange)
+        return call
+
+    def _at_head(self, exchange: Exchange, provider: Provider) -> Refuse | None:
+        headers = exchange.sent.headers
+        if self.closing:
+            return Refuse(503, "shutdown", "TokenMan is shutting down.", retry_after=1)
+        upgrade = h.first(headers, b"upgrade")
+        if upgrade is not None and b"websocket" in upgrade.lower():
+            message = "WebSocket connections are not governed in this version: use HTTP."
+            return Refuse(426, "websocket", message, headers=((b"connection", b"close"),))
+        if h.carries_virtual_key(headers):
+            return Refuse(
+                401, "auth", "Virtual keys (tkm_…) are not available in this version: send the provider's own key."
+            )
+        if provider.name not in self._providers.by_name:
+            return Refuse(400, "forbidden", f"{provider.host} is listed in intercept.hosts, but no provider serves it.")
+        stages = self._stages()
+        if stages is None:
+            return Refuse(500, "stage", "A script could not be loaded, so nothing is sent. The log says which.")
+        return stages.head(exchange)
+
+    def _admit(self, request: http.Request) -> h.Headers:
+        """May this origin-form call be here at all? CORS headers for the answer. Raises Refusal."""
+        fields = request.headers.fields
+        if not h.host_allowed(fields, self._front.host_names):
+            raise _local(403, "forbidden", "This name is not in access.public_names.")
+        origin = h.first(fields, b"origin")
+        if h.cross_site(fields, self._front.origins):
+            raise _local(
+                403, "forbidden", "Web pages may not call this address unless access.allowed_origins lists them."
+            )
+        if origin is None:
+            return ()
+        cors = (
+            (b"access-control-allow-origin", origin),
+            (b"vary", b"Origin"),
+            (b"access-control-expose-headers", b"*"),
+        )
+        if request.method == "OPTIONS":
+            asked = h.first(fields, b"access-control-request-headers") or b"*"
+            allow = ((b"access-control-allow-methods", b"GET, POST, DELETE"), (b"access-control-allow-headers", asked))
+            raise Refusal(Head(204, (*cors, *allow)), b"")
+        return cors
+
+    def _refused(self, exchange: Exchange, refuse: Refuse) -> Refusal:
+        head, body = self._conductor.refusal(exchange, refuse)
+        log.info("refused %d %s; request %s", refuse.status, refuse.kind, exchange.id)
+        self._end(exchange)
+        return Refusal(head, body)
+
+    def _end(self, exchange: Exchange) -> None:
+        """The end of a call that never came to its hook: stages that saw its head are told."""
+        self.active.discard(exchange)
+        stages = self._stages()
+        if stages and exchange.entered:
+            task = asyncio.create_task(stages.done(exchange))
+            _running.add(task)
+            task.add_done_callback(_running.discard)
+
+    # -- the call --------------------------------------------------------------------------------------------------------------
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        outlet = outlet_of(flow)
+        if outlet is None:
+            if self.governs(
+                flow.request.host, flow.request.port
+            ):  # a replay, or a script that turned a call towards a provider
+                refusal = self.blocked("a call to a provider goes through the exchange")
+                flow.response = http.Response.make(403, refusal.body, {"content-type": "application/json"})
+            return
+        call: Call = outlet.call
+        exchange = call.exchange
+        stages = self._stages()
+        try:
+            outlet.begin()
+            await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
+            exchange.sent = replace(exchange.sent, body=call.body)
+            async with aclosing(self._conductor.answer(exchange)) as parts:
+                await self._deliver(outlet, call, parts)
+        except asyncio.CancelledError:
+            # Swallowed: this is the end of the task anyway, and mitmproxy's bookkeeping of the hook must go on.
+            exchange.outcome = "aborted"
+            await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
+        except Exception as e:  # a hook that ends without an answer is a refusal: the layer makes it one
+            exchange.outcome = "crashed"
+            log.error("a call failed: %s; request %s", trace(e), exchange.id)
+        finally:
+            self.active.discard(exchange)
+            if stages is not None:
+                await stages.done(exchange)
+            call.body = None
+            _forget_old_flows()
+
+    async def drained(self, seconds: float) -> None:
+        """Returns when no call runs any more, or after that many seconds."""
+        ends = self._clock.monotonic() + seconds
+        while self.active and self._clock.monotonic() < ends:
+            await asyncio.sleep(0.05)
+
+    async def _deliver(self, outlet: Outlet, call: Call, parts: Parts) -> None:
+        flow, exchange = outlet.flow, call.exchange
+        head = await anext(parts)
+        assert isinstance(head, Head)
+        if call.extra:
+            head = Head(head.status, (*head.headers, *call.extra))
+        length = h.first(head.headers, b"content-length")
+        if length is not None and length.isdigit() and int(length) <= WHOLE:
+            try:
+                body = b"".join([part async for part in parts if isinstance(part, bytes)])
+            except UpstreamError as e:
+                self._cut(exchange, e)
+                await outlet.send(head, End(broken=True))
+                return
+            await self._record(flow, exchange, head)
+            await outlet.send(head, body, End())
+            return
+        await outlet.send(head)
+        broken = False
+        try:
+            async for part in parts:
+                if not isinstance(part, Head):
+                    await outlet.send(part)
+        except UpstreamError as e:  # no event stream, so no event can tell
+            self._cut(exchange, e)
+            broken = True
+        await self._record(flow, exchange, head)
+        await outlet.send(End(broken=broken))
+
+    @staticmethod
+    def _cut(exchange: Exchange, error: UpstreamError) -> None:
+        exchange.outcome = "broken"
+        log.warning("an answer broke off (%s); request %s", error.kind, exchange.id)
+
+    async def _record(self, flow: http.HTTPFlow, exchange: Exchange, head: Head) -> None:
+        """For savers and mitmweb: the governed request and what the provider said, both masked."""
+        if exchange.attempts and exchange.body is not None and _has_recorders():
+            flow.request.raw_content = exchange.body.render()
+        flow.response = http.Response(
+            b"HTTP/1.1", head.status, b"", http.Headers(h.without_secrets(head.headers)), exchange.said, None, 0.0, 0.0
+        )
+        await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
+
+
+_running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
+
+
+def _has_recorders() -> bool:
+    options = ctx.options
+    return ctx.master.addons.get("view") is not None or bool(options.save_stream_file) or bool(options.hardump)
+
+
+def _forget_old_flows() -> None:
+    view = ctx.master.addons.get("view")
+    if view is not None and len(view) > KEPT_FLOWS:
+        view.remove([flow for flow in list(view)[: len(view) - KEPT_FLOWS] if not flow.live])
+
+
+def _text(headers: h.Headers, name: bytes) -> str:
+    return (h.first(headers, name) or b"").decode("utf-8", "replace")[:200]
+
+
+def _caller(headers: h.Headers) -> Caller:
+    for name in (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"):
+        if value := h.first(headers, name):
+            bearer = value.partition(b" ")[2] if name == b"authorization" else b""
+            oauth = bearer.startswith(b"sk-ant-oat") or h.first(headers, b"chatgpt-account-id") is not None
+            return Caller(hashlib.blake2b(value, digest_size=16).hexdigest(), login="oauth" if oauth else "key")
+    return Caller()
+
+
+def _unconfigured(host: str, port: int) -> Provider:
+    return Provider("", dialect("openai"), "https", host, port)
+
+
+def _local(status: int, kind: ErrorKind, message: str) -> Refusal:
+    """A refusal before any dialect is known: the form that OpenAI's and most others' clients read."""
+    speaks: Dialect = dialect("openai")
+    name = request_id()
+    body = speaks.error(status, kind, message, name)
+    log.info("refused %d %s; request %s", status, kind, name)
+    headers = (
+        (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-tokenman-error", kind.encode()),
+        (b"x-tokenman-request-id", name.encode()), (b"x-should-retry", b"false"),
+    )  # fmt: skip
+    return Refusal(Head(status, headers), body)
+
+
+def _plain_text(local: Local) -> Refusal:
+    body = local.text.encode()
+    headers: h.Headers = (
+        (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
+        (b"x-tokenman-request-id", request_id().encode()),
+    )  # fmt: skip
+    if local.status >= 400:
+        headers = (*headers, (b"x-tokenman-error", b"not_found"), (b"x-should-retry", b"false"))
+    return Refusal(Head(local.status, headers), body)

@@ -1,0 +1,126 @@
+"""Every mitmproxy internal that TokenMan uses, named in one place, for the one version that it was tried with.
+
+Public API (hooks, options, `http`, `ctx`, `connection`) is imported where it is used. Before moving the pin in pyproject.toml
+run the whole of tests/e2e/test_door.py.
+"""
+
+import logging
+import types
+from collections.abc import Generator
+from typing import Any
+
+import h11
+import orjson
+from mitmproxy import addonmanager, version
+from mitmproxy.addons import script, tlsconfig
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import status_codes
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer, layers
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HTTPMode, HttpStream, SendHttp, _http1, _http2
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook, HttpResponseHook
+from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.tls import parse_client_hello
+from mitmproxy.proxy.server import ConnectionHandler
+
+from tokenman_core.clock import request_id
+
+log = logging.getLogger("tokenman.door")
+
+TRIED = "12.2.3"
+
+__all__ = [
+    "ConnectionHandler", "ConnectionState", "Context", "DropStream", "ErrorCode", "HTTPMode", "Http1Connection", "Http1Server",
+    "Http2Server", "HttpErrorHook", "HttpEvent", "HttpLayer", "HttpRequestHook", "HttpResponseHook", "HttpStream", "ReceiveHttp",
+    "RequestData", "RequestEndOfMessage", "RequestHeaders", "RequestProtocolError", "RequestTrailers", "ResponseData",
+    "ResponseEndOfMessage", "ResponseHeaders", "ResponseProtocolError", "ResponseTrailers", "SendHttp", "addonmanager",
+    "check_version", "commands", "events", "layer", "layers", "mend", "parse_client_hello",
+    "script", "starts_like_tls_record", "status_codes", "tlsconfig",
+]  # fmt: skip
+
+
+class WrongVersion(Exception):
+    """Another mitmproxy than the one that was tried. Nothing is served by it."""
+
+
+def check_version() -> None:
+    if version.VERSION != TRIED:
+        raise WrongVersion(
+            f"TokenMan needs mitmproxy {TRIED} and found {version.VERSION}: "
+            f'its door is made for that version alone. Install it with: pip install "mitmproxy=={TRIED}"'
+        )
+
+
+def mend() -> None:
+    """Three faults of the stock HTTP layers, for governed and other connections alike. Doing it twice changes nothing."""
+    # Its error answers are HTML and name it. Ours have an id that the log knows too.
+    _http1.make_error_response = _error_answer
+    _http2.format_error = lambda status, message: _error_body(status, request_id())
+    _http2.version = types.SimpleNamespace(MITMPROXY="tokenman")
+    # Trailers raise in its body reader: the message hangs or is cut.
+    Http1Connection.read_body = _read_body  # type: ignore[method-assign]
+
+
+def _error_body(status: int, name: str) -> bytes:
+    message = f"{status} {status_codes.RESPONSES.get(status, '')}".strip()
+    return orjson.dumps(
+        {
+            "error": {"message": message, "type": "invalid_request_error" if status < 500 else "api_error"},
+            "request_id": name,
+        }
+    )
+
+
+def _error_answer(status: int, message: str = "") -> bytes:
+    name = request_id()
+    body = _error_body(status, name)
+    log.info("answered %d to a request that is not HTTP; request %s", status, name)
+    kind = "parse" if status < 500 else "upstream"
+    head = (
+        f"HTTP/1.1 {status} {status_codes.RESPONSES.get(status, '')}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        f"x-tokenman-error: {kind}\r\nx-tokenman-request-id: {name}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _read_body(self: Any, event: events.Event) -> Generator[commands.Command, Any]:
+    """As the stock method, but trailers are dropped (RFC 9110 §6.5.1 allows it) where that one raises."""
+    while True:
+        try:
+            if isinstance(event, events.DataReceived):
+                part = self.body_reader(self.buf)
+            else:
+                part = self.body_reader.read_eof()
+        except h11.ProtocolError as e:
+            yield commands.CloseConnection(self.conn)
+            code = self.ReceiveProtocolError.code
+            yield ReceiveHttp(self.ReceiveProtocolError(self.stream_id, f"HTTP/1 protocol error: {e}", code=code))
+            return
+        match part:
+            case None:
+                return
+            case h11.Data():
+                if data := bytes(part.data):
+                    yield ReceiveHttp(self.ReceiveData(self.stream_id, data))
+            case h11.EndOfMessage():
+                if self.request.data.method.upper() != b"CONNECT":
+                    yield ReceiveHttp(self.ReceiveEndOfMessage(self.stream_id))
+                is_request = isinstance(self, Http1Server)
+                yield from self.mark_done(request=is_request, response=not is_request)
+                return

@@ -1,0 +1,430 @@
+"""The one door: a governed call is answered by the exchange, and no other way to an upstream is left open to it.
+
+`GovernedStream` decides at the head of a request, before the first hook runs, what it is: a tunnel, a governed call or a
+plain proxied request. A governed call never gets an upstream connection of mitmproxy's: its request goes to the `request`
+hook, whose last add-on is the exchange, and the answer comes back in pieces. A hook that ends without an answer (it raised,
+no exchange is loaded, a script's reload failed) *is* the refusal: there is no stock path to fall back on.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Generator
+from typing import Any, Protocol, assert_never
+from weakref import WeakKeyDictionary
+
+from mitmproxy import flow as mflow
+from mitmproxy import http
+from mitmproxy.connection import Connection
+
+from addons.proxy import deadlines
+from addons.proxy.internals import (
+    ConnectionHandler,
+    Context,
+    DropStream,
+    ErrorCode,
+    Http2Server,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+    SendHttp,
+    commands,
+    events,
+    layer,
+    status_codes,
+)
+from addons.proxy.outlet import End, Outlet, Piece, Pieces
+from addons.proxy.servers import Http1Front, Http2Front
+from tokenman_core.headers import ungoverned
+from tokenman_core.verdicts import Head, Headers, Trailers
+
+log = logging.getLogger("tokenman.door")
+
+Commands = Generator[commands.Command, Any]
+
+DRAIN_S = (
+    5.0  # how long the rest of a request that was refused early is read and thrown away, so that the answer arrives
+)
+
+
+class Refusal(Exception):
+    """A request that ends at its head. `parts` are the head and the body of the answer."""
+
+    def __init__(self, head: Head, body: bytes) -> None:
+        super().__init__(head.status)
+        self.head, self.body = head, body
+
+
+class Call(Protocol):
+    """A governed call between its head and its end."""
+
+    body: bytes | None
+
+    @property
+    def record(self) -> http.Request:
+        """What other add-ons see of the request."""
+
+
+class Door(Protocol):
+    """What the layer asks of the exchange add-on. None of these may run a hook or wait."""
+
+    def governs(self, host: str | None, port: int | None) -> bool: ...
+
+    def may_tunnel(self, host: str, port: int) -> bool:
+        """False: our own listener, or a port that no tunnel may have."""
+
+    def is_listener(self, host: str, port: int) -> bool: ...
+
+    def open(self, request: http.Request, place: tuple[str, int] | None) -> "Call":
+        """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
+
+    def head_too_large(self) -> Refusal: ...
+
+    def over(self, call: "Call") -> None:
+        """The client left before its request was whole."""
+
+    def body_cap(self, call: "Call") -> int:
+        """Bytes of a request body; 0 is no cap."""
+
+    def too_large(self, call: "Call") -> Refusal: ...
+
+    def broken(self, call: "Call") -> Refusal:
+        """The hook ended without an answer."""
+
+    def blocked(self, why: str) -> Refusal: ...
+
+    head_cap: int
+    header_count: int
+    header_timeout: float
+    body_timeout: float
+    keepalive_timeout: float
+
+
+_outlets: WeakKeyDictionary[http.HTTPFlow, Outlet] = WeakKeyDictionary()
+
+
+def outlet_of(flow: http.HTTPFlow) -> Outlet | None:
+    """None: not a governed call, or one that came past our layer (a replay)."""
+    return _outlets.get(flow)
+
+
+def frame(request: http.Request, upstream: Connection) -> None:
+    """An HTTP/2 request needs no content-length. Stock mitmproxy passes such a request to an HTTP/1 upstream without any
+    framing: the upstream takes the body for the next request, past every policy."""
+    if "transfer-encoding" in request.headers:
+        request.headers.pop("content-length", None)  # RFC 9112 §6.3: together they are an attempt to smuggle
+        return
+    if "content-length" in request.headers:
+        return
+    if request.raw_content:
+        request.headers["content-length"] = str(len(request.raw_content))
+    elif request.raw_content is None and request.stream and upstream.alpn != b"h2":
+        request.headers["transfer-encoding"] = "chunked"
+
+
+class GovernedStream(HttpStream):
+    """One request and its answer."""
+
+    def __init__(self, context: Context, stream_id: int, door: Door) -> None:
+        super().__init__(context, stream_id)
+        self._door = door
+        self._call: Call | None = None
+        self._whole = False  # nothing of the request is still to come
+        self._started = self._finished = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.outlet: Outlet | None = None
+
+    @property
+    def client(self) -> Any:
+        return self.context.client
+
+    @property
+    def handler(self) -> ConnectionHandler | None:
+        return deadlines.handler_of(self.context.client)
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, Pieces):
+            for piece in event.reply:
+                yield from self._send(piece)
+        elif isinstance(event, events.HookCompleted) and self.outlet and event.command is self.outlet.hook:
+            if not self._started:
+                yield from self._refuse(self._door.broken(self._call))
+            elif not self._finished:
+                yield from self._send(End(broken=True))
+        else:
+            yield from super()._handle_event(event)
+
+    # -- the head of the request -----------------------------------------------------------------------------------------------
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        request = event.request
+        self._whole = event.end_stream
+        deadlines.disarm(self.context.client)
+        if event.replay_flow:
+            self.flow = event.replay_flow
+            yield from self._refuse(self._door.blocked("replays are not carried out"))
+            return
+        try:
+            place = self._place(request)
+            if request.method == "CONNECT":
+                yield from self._tunnel(event, place)
+                return
+            if place is not None and not self._is_governed(place):
+                yield from super().state_wait_for_request_headers(self._plain(event, place))
+                return
+            self._call = self._door.open(request, place)
+        except Refusal as refusal:
+            self._new_flow(request)
+            yield from self._refuse(refusal)
+            return
+        # Other add-ons see a record: they can neither read a credential in it nor change the call.
+        self._new_flow(self._call.record)
+        self.server_state = self.state_done
+        if request.headers.get("expect", "").lower() == "100-continue" and not event.end_stream:
+            proceed = http.Response.make(100)
+            proceed.headers.clear()
+            yield SendHttp(ResponseHeaders(self.stream_id, proceed), self.context.client)
+        self.client_state = self.state_consume_request_body
+        declared = request.headers.get("content-length", "")
+        cap = self._door.body_cap(self._call)
+        if cap and declared.isdigit() and int(declared) > cap:
+            yield from self._refuse(self._door.too_large(self._call))
+        elif not event.end_stream:
+            self._ring(self._door.body_timeout, self._drop_client)
+
+    def _new_flow(self, request: http.Request) -> None:
+        self.flow = http.HTTPFlow(self.context.client, self.context.server)
+        self.flow.request = request
+        self.flow.live = True
+
+    def _place(self, request: http.Request) -> tuple[str, int] | None:
+        """Where the request goes by what cannot be chosen freely; None: to this listener, as to a base URL.
+
+        Never by the `Host` header. Inside a tunnel the CONNECT address counts, or the SNI where the address is none of a provider.
+        """
+        if self.mode is HTTPMode.transparent:
+            address = self.context.server.address
+            names = [address[0] if address else None, self.context.client.sni]
+            port = address[1] if address else 443
+            for name in names:
+                if name and self._door.governs(name, port):
+                    return name, port
+            if address is None:
+                raise self._door.blocked("the destination is unknown")
+            return address[0], port
+        if request.method != "CONNECT" and not request.data.host:
+            return None
+        host, port = request.data.host, request.data.port
+        return None if request.method != "CONNECT" and self._door.is_listener(host, port) else (host, port)
+
+    def _is_governed(self, place: tuple[str, int]) -> bool:
+        return self._door.governs(*place)
+
+    # -- not governed: tunnels and plain requests ------------------------------------------------------------------------------
+
+    def _tunnel(self, event: RequestHeaders, place: tuple[str, int] | None) -> Commands:
+        self._new_flow(event.request)
+        self.client_state = self.state_done
+        if place is None or self.mode is not HTTPMode.regular or not self._door.may_tunnel(*place):
+            yield from self._refuse(self._door.blocked("no tunnel leads there"))
+            return
+        self.context.server.address = place
+        if not self._is_governed(place) and (error := (yield commands.OpenConnection(self.context.server))):
+            log.info("no tunnel to %s:%d: %s", *place, error)
+            yield from self._refuse(self._door.blocked("the destination cannot be reached from here"))
+            return
+        self.child_layer = layer.NextLayer(self.context)
+        yield from self.handle_connect_finish()
+
+    def _plain(self, event: RequestHeaders, place: tuple[str, int]) -> RequestHeaders:
+        """A request for a host that is no provider: passed on as it comes, less what was meant for us."""
+        request = event.request
+        if not self._door.may_tunnel(*place) or request.data.scheme not in (b"http", b""):
+            raise self._door.blocked("no request is passed on there")
+        request.headers.fields = ungoverned(request.headers.fields)
+        request.stream = True
+        return event
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        request = self.flow.request
+        if self._call is not None or self._door.governs(request.host, request.port):
+            log.error("a governed call was about to leave past the exchange: refused")
+            yield from self._refuse(self._door.blocked("a call to a provider goes through the exchange"))
+            return False
+        connected = yield from super().make_server_connection()
+        if connected:
+            frame(request, self.context.server)
+        return connected
+
+    # -- the body of the request -----------------------------------------------------------------------------------------------
+
+    def state_consume_request_body(self, event: RequestData | RequestTrailers | RequestEndOfMessage) -> Commands:
+        if self._call is None:
+            yield from super().state_consume_request_body(event)
+        elif isinstance(event, RequestData):
+            self.request_body_buf += event.data
+            cap = self._door.body_cap(self._call)
+            if cap and len(self.request_body_buf) > cap:
+                self.request_body_buf.clear()
+                yield from self._refuse(self._door.too_large(self._call))
+        elif isinstance(event, RequestEndOfMessage):
+            self._quiet()
+            self._whole = True
+            self._call.body = bytes(self.request_body_buf)
+            self.request_body_buf.clear()
+            self.flow.request.timestamp_end = time.time()
+            self.client_state = self.state_done
+            self.outlet = _outlets[self.flow] = Outlet(self, self.flow, self._call)
+            yield self.outlet.hook
+
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        # Stock code would hold plain requests to `body_size_limit` and name itself in the refusal; they stream through.
+        yield from ()
+        return False
+
+    def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
+        if self._call is None:
+            yield from super().handle_protocol_error(event)
+            return
+        self._quiet()
+        if not self._finished:
+            self._finished = self._started = True
+            self.flow.error = mflow.Error(event.message)
+            self.flow.live = False
+            if self.outlet:
+                self.outlet.abort()
+            else:
+                self._door.over(self._call)
+        yield DropStream(self.stream_id)
+
+    # -- deadlines of the client -----------------------------------------------------------------------------------------------
+
+    def _ring(self, seconds: float, late: Any) -> None:
+        self._quiet()
+        if seconds:
+            self._timer = asyncio.get_running_loop().call_later(seconds, late)
+
+    def _quiet(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _drop_client(self) -> None:
+        deadlines.drop(self.context.client)
+
+    # -- the answer ------------------------------------------------------------------------------------------------------------
+
+    def _send(self, piece: Piece) -> Commands:
+        if self._finished:
+            return
+        client = self.context.client
+        match piece:
+            case Head():
+                self._started = True
+                yield SendHttp(ResponseHeaders(self.stream_id, self._response(piece), end_stream=False), client)
+            case bytes():
+                if piece:  # an empty HTTP/1 chunk would end the body
+                    yield SendHttp(ResponseData(self.stream_id, piece), client)
+            case Trailers():
+                if client.alpn == b"h2":  # RFC 9110 §6.5.1 lets us drop them where the client did not say it wants them
+                    yield SendHttp(ResponseTrailers(self.stream_id, http.Headers(piece.fields)), client)
+            case End(broken=False):
+                yield from self._finish()
+                yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+            case End():
+                yield from self._finish()
+                error = ResponseProtocolError(self.stream_id, "broken", ErrorCode.GENERIC_SERVER_ERROR)
+                yield SendHttp(error, client)
+            case _:
+                assert_never(piece)
+
+    def _response(self, head: Head) -> http.Response:
+        """Only the framing is this connection's own; all other header bytes are as they came."""
+        fields: Headers = head.headers
+        has_length = any(k.lower() == b"content-length" for k, _ in fields)
+        if not has_length and head.status not in (204, 304) and self.context.client.alpn != b"h2":
+            if self.flow.request.http_version == "HTTP/1.0":
+                fields = (*fields, (b"connection", b"close"))
+            else:
+                fields = (*fields, (b"transfer-encoding", b"chunked"))
+        if self.context.client.alpn == b"h2":
+            fields = tuple((k.lower(), v) for k, v in fields)
+        reason = status_codes.RESPONSES.get(head.status, "").encode()
+        return http.Response(b"HTTP/1.1", head.status, reason, http.Headers(fields), None, None, time.time(), None)
+
+    def _finish(self) -> Commands:
+        self._finished = True
+        self.flow.live = False
+        yield DropStream(self.stream_id)
+
+    def _refuse(self, refusal: Refusal) -> Commands:
+        """Answers now, whatever is still to come of the request."""
+        self._quiet()
+        self.client_state = self.state_errored
+        head = refusal.head
+        if not self._whole and self.context.client.alpn != b"h2":
+            head = Head(head.status, (*head.headers, (b"connection", b"close")))
+            self._ring(DRAIN_S, self._drop_client)
+        for piece in (head, refusal.body, End()):
+            yield from self._send(piece)
+
+    def queued_bytes(self) -> int:
+        connection = self.parent.connections.get(self.context.client)
+        if not isinstance(connection, Http2Server):
+            return 0
+        return sum(len(piece.data) for piece in connection.h2_conn.stream_buffers.get(self.stream_id, ()))
+
+    @property
+    def parent(self) -> HttpLayer:
+        parent = self.context.layers[self.context.layers.index(self) - 1]
+        assert isinstance(parent, HttpLayer)
+        return parent
+
+
+class GovernedHttpLayer(HttpLayer):
+    """All requests of one client connection (or of one tunnel inside of it)."""
+
+    def __init__(self, context: Context, mode: HTTPMode, door: Door) -> None:
+        super().__init__(context, mode)
+        self._door = door
+
+    def make_stream(self, stream_id: int) -> Commands:
+        stream = GovernedStream(self.context.fork(), stream_id, self._door)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            front = Http2Front if self.context.client.alpn == b"h2" else Http1Front
+            self.connections[self.context.client] = front(self.context.fork(), self._door)
+        if isinstance(event, Pieces):
+            if stream := self.command_sources.get(event.command):
+                yield from self.event_to_child(stream, event)
+            return
+        if isinstance(event, events.CommandCompleted) and event.command not in self.command_sources:
+            return  # of a stream that is gone
+        yield from super()._handle_event(event)
+        if self.context.client.alpn == b"h2":
+            self._watch_idle()
+        if isinstance(event, events.DataReceived) and event.connection is self.context.client:
+            for open_stream in self.streams.values():  # a window update may have come
+                if isinstance(open_stream, GovernedStream) and open_stream.outlet:
+                    open_stream.outlet.wake()
+
+    def _watch_idle(self) -> None:
+        """HTTP/1 knows itself when it is between two requests; HTTP/2 is idle while it has no stream."""
+        client = self.context.client
+        if self.streams:
+            deadlines.disarm(client)
+        elif not deadlines.armed(client):
+            deadlines.arm(client, self._door.keepalive_timeout)

@@ -1,0 +1,70 @@
+"""`tokenman up`: mitmproxy's engine with the few of its own add-ons that a proxy needs, and ours."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+
+from addons.proxy.bundle import Bundle, install
+from addons.proxy.service import Service
+from tokenman_core.config.load import Loaded
+
+GRACE_S = 30.0  # how long running calls may take to end after SIGTERM; a second signal ends them at once
+
+
+def serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
+    """Blocks until SIGTERM or SIGINT; the exit code. Raises ConfigError before anything listens, OSError if it cannot."""
+    return asyncio.run(_serve(loaded, on_ready))
+
+
+async def _serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
+    listen = loaded.settings.listen
+    options = Options(listen_host=listen.host, listen_port=listen.port)
+    master = Master(options)
+    master.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer(), tlsconfig.TlsConfig())
+    bundle = install(master, loaded)
+    failed = Failed()
+    master.addons.add(Service(bundle, loaded, on_ready), failed)
+    _on_signals(master, bundle)
+    await master.run()
+    return failed.code
+
+
+class Failed:
+    """mitmproxy only logs that it could not listen; we end with 3."""
+
+    name = "failed"
+
+    def __init__(self) -> None:
+        self.code = 0
+
+    async def running(self) -> None:
+        from mitmproxy import ctx
+
+        if not ctx.master.addons.get("proxyserver").listen_addrs():
+            self.code = 3
+            ctx.master.shutdown()
+
+
+def _on_signals(master: Master, bundle: Bundle) -> None:
+    loop = asyncio.get_running_loop()
+    leaving: list[asyncio.Task[None]] = []
+
+    def leave() -> None:
+        if leaving:
+            master.shutdown()
+            return
+        leaving.append(loop.create_task(_leave(master, bundle)))
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, leave)
+
+
+async def _leave(master: Master, bundle: Bundle) -> None:
+    """New calls are refused, running ones may end."""
+    bundle.exchanges.closing = True
+    await bundle.exchanges.drained(GRACE_S)
+    master.shutdown()

@@ -1,0 +1,70 @@
+"""The bundle under mitmproxy's own tools: its options, its admin port, and an end with 2 before anything listens."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from mitmproxy.addonmanager import Loader
+from mitmproxy.master import Master
+from mitmproxy.proxy import mode_specs
+
+from addons.proxy.bundle import install
+from addons.proxy.internals import WrongVersion
+from addons.proxy.options import OptionRefused
+from addons.proxy.service import Service
+from tokenman_core.config.load import load as load_config
+from tokenman_core.config.values import Address
+from tokenman_core.errors import ConfigError
+
+OPTION = "tokenman_config"
+PREFIX = "tokenman_"
+
+
+def load(master: Master, loader: Loader) -> None:
+    """Called by the stub's `load`; a second time, when mitmproxy reloads the script, it changes nothing."""
+    if master.addons.get("exchange") is not None:
+        return
+    loader.add_option(OPTION, str, "", 'TokenMan\'s configuration file; "": ~/.config/tokenman/tokenman.yaml')
+    try:
+        _no_unknown(master)
+        given = str(getattr(master.options, OPTION) or "") or _deferred(master)
+        loaded = load_config(Path(given).expanduser() if given else None, os.environ)
+        _listen(master, loaded.settings.listen)
+        bundle = install(master, loaded)
+    except (ConfigError, OptionRefused, WrongVersion) as e:
+        _end(str(e))
+    master.addons.add(Service(bundle, loaded, None))
+
+
+def _deferred(master: Master) -> str:
+    """`--set` of an option that did not exist yet waits in mitmproxy's deferred options."""
+    values = getattr(master.options, "deferred", {}).get(OPTION)
+    return str(values[-1] if isinstance(values, list) else values or "")
+
+
+def _no_unknown(master: Master) -> None:
+    for name in getattr(master.options, "deferred", {}):
+        if name.startswith(PREFIX) and name != OPTION:
+            raise ConfigError(f"--set {name}: there is no such option; did you mean {OPTION}?")
+
+
+def _listen(master: Master, listen: Address) -> None:
+    """An explicit --listen-host, -p or mode wins over `listen`; none may lead beyond this machine in this version."""
+    options = master.options
+    if options.listen_port is None and options.mode == options.default("mode"):
+        options.update(listen_port=listen.port)
+    if not options.listen_host:
+        options.update(listen_host=listen.host)
+    for mode in options.mode:
+        spec = mode_specs.ProxyMode.parse(mode)
+        host = spec.listen_host(options.listen_host)
+        if spec.listen_port(options.listen_port) is not None and not Address(host, 1).loopback:
+            raise ConfigError(
+                f"--listen-host {host or '*'}: a listener beyond loopback is not available in this version"
+            )
+
+
+def _end(message: str) -> NoReturn:
+    print(f"tokenman: {message}", file=sys.stderr)
+    sys.exit(2)

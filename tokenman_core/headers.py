@@ -1,0 +1,109 @@
+"""Which headers pass, in both directions, and which belong to one connection or to TokenMan alone."""
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from tokenman_core.verdicts import Headers
+
+# RFC 9110 §7.6.1 and RFC 9113 §8.2.2: these speak about one connection. `proxy-…` speaks to us (RFC 9110 §11.7).
+HOP_BY_HOP = frozenset({
+    b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer",
+    b"proxy-authorization", b"proxy-authenticate",
+})  # fmt: skip
+FRAMING = frozenset({b"host", b"content-length", b"expect"})
+OURS = b"x-tokenman-"
+# They speak of the provider's own host and would bind the client to it, past us.
+NEVER_BACK = frozenset({b"alt-svc", b"strict-transport-security"})
+CREDENTIALS = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"x-goog-api-key",
+        b"api-key",
+        b"cookie",
+        b"proxy-authorization",
+        b"x-tokenman-key",
+    }
+)
+VIRTUAL_KEY = b"tkm_"
+SECRET_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token"})
+
+
+def first(headers: Headers, name: bytes) -> bytes | None:
+    """The first value; `name` in lower case."""
+    return next((value for key, value in headers if key.lower() == name), None)
+
+
+def _listed(headers: Headers) -> frozenset[bytes]:
+    """What `Connection` names is hop-by-hop too (RFC 9110 §7.6.1)."""
+    names = b",".join(value for key, value in headers if key.lower() == b"connection")
+    return frozenset(name.strip().lower() for name in names.split(b",")) if names else frozenset()
+
+
+def to_provider(headers: Headers, dropped: Collection[bytes] = ()) -> Headers:
+    """The client's headers in their order and case, less what is ours and what is one connection's own."""
+    gone = HOP_BY_HOP | FRAMING | _listed(headers) | frozenset(dropped)
+    return tuple((k, v) for k, v in headers if (low := k.lower()) not in gone and not low.startswith(OURS))
+
+
+def to_client(headers: Headers, length: int | None, dropped: Collection[bytes] = ()) -> Headers:
+    """The provider's headers in their order and case. `length` is the body's that goes out; None: not known beforehand."""
+    gone = HOP_BY_HOP | NEVER_BACK | _listed(headers) | frozenset(dropped)
+    same = length is not None and [v for k, v in headers if k.lower() == b"content-length"] == [b"%d" % length]
+    if not same:
+        gone |= {b"content-length"}
+    kept = tuple((k, v) for k, v in headers if (low := k.lower()) not in gone and not low.startswith(OURS))
+    return kept if same or length is None else (*kept, (b"content-length", b"%d" % length))
+
+
+def ungoverned(headers: Headers) -> Headers:
+    """Of a call that is no LLM call: only what is meant for us is taken out."""
+    return tuple(
+        (k, v)
+        for k, v in headers
+        if (low := k.lower()) not in (b"proxy-authorization", b"proxy-connection") and not low.startswith(OURS)
+    )
+
+
+def without_secrets(headers: Headers) -> Headers:
+    """For records and other add-ons: names stay, credentials do not."""
+    return tuple((k, b"[hidden]" if k.lower() in CREDENTIALS else v) for k, v in headers)
+
+
+def query_without_secrets(query: str) -> str:
+    if not query:
+        return query
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return "&".join(
+        f"{name}=[hidden]" if eq and name.lower() in SECRET_QUERY else name + eq + value for name, eq, value in pairs
+    )
+
+
+def carries_virtual_key(headers: Headers) -> bool:
+    return any(VIRTUAL_KEY in value and k.lower() in CREDENTIALS for k, value in headers)
+
+
+def cross_site(headers: Headers, allowed: Collection[str]) -> bool:
+    """Whether a web page of another site sent this (the Fetch standard makes browsers say so)."""
+    origin = first(headers, b"origin")
+    if origin is not None:
+        text = origin.decode("latin-1")
+        return text not in allowed and "*" not in allowed
+    site = first(headers, b"sec-fetch-site")
+    return site is not None and site.lower() in (b"cross-site", b"same-site")
+
+
+def host_allowed(headers: Headers, names: Collection[str]) -> bool:
+    """Whether `Host` is one that this listener answers to: stops DNS rebinding (a page's own name that points here)."""
+    hosts = [value for key, value in headers if key.lower() == b"host"]
+    if len(hosts) != 1:
+        return False
+    try:
+        parts = urlsplit("//" + hosts[0].decode("ascii"))
+        name = parts.hostname
+        _ = parts.port
+    except (ValueError, UnicodeDecodeError):
+        return False
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        return False
+    return (name or "").rstrip(".").lower() in names

@@ -1,0 +1,116 @@
+"""The configured providers as the flow needs them: whose host is it, and where does a call to them go."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from tokenman_core.config import known, models
+from tokenman_core.dialects.base import Dialect
+from tokenman_core.dialects.registry import dialect
+from tokenman_core.net import Deadlines
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One upstream. `native_path` is the path under which the provider's own host serves the API ("" for most)."""
+
+    name: str
+    dialect: Dialect
+    scheme: str
+    host: str
+    port: int
+    base_path: str = ""
+    native_path: str = ""
+    hosts: frozenset[str] = frozenset()
+    key: str | None = field(default=None, repr=False)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def target(self, path: str) -> str:
+        """The path to ask for at `base_url`. A prefix that both have is never doubled."""
+        base = self.base_path
+        if self.native_path:
+            for prefix in (self.native_path, "/v1"):
+                if path == prefix or path.startswith(prefix + "/"):
+                    return base + path[len(prefix) :]
+            return path
+        if not base or path == base or path.startswith(base + "/"):
+            return path
+        first = "/" + path.lstrip("/").partition("/")[0]
+        if base.endswith(first):
+            return base + path[len(first) :]
+        return base + path
+
+
+def normal_host(host: str) -> str:
+    """As hosts are compared: lower case, no final dot, no brackets."""
+    return host.rstrip(".").lower().strip("[]")
+
+
+def is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Providers:
+    """All providers of a configuration. What is governed is decided here, and by host names alone."""
+
+    def __init__(self, providers: Iterable[Provider], intercept: Iterable[str] = ()) -> None:
+        self.by_name = {provider.name: provider for provider in providers}
+        self._by_host: dict[str, Provider] = {}
+        self._by_origin: dict[tuple[str, int], Provider] = {}
+        self.intercept = frozenset(normal_host(host) for host in intercept)
+        for provider in self.by_name.values():
+            # An address or localhost serves many things: only the configured port of it is the provider.
+            if is_address(provider.host) or provider.host == "localhost":
+                self._by_origin.setdefault((provider.host, provider.port), provider)
+            else:
+                self._by_host.setdefault(provider.host, provider)
+        for provider in self.by_name.values():
+            for host in provider.hosts:  # a well-known host belongs to its own provider, whoever else points at it
+                self._by_host[normal_host(host)] = provider
+
+    def governs(self, host: str | None, port: int | None = None) -> bool:
+        if not host:
+            return False
+        host = normal_host(host)
+        return host in self._by_host or host in self.intercept or (port is not None and (host, port) in self._by_origin)
+
+    def of_host(self, host: str, port: int) -> Provider | None:
+        host = normal_host(host)
+        return self._by_host.get(host) or self._by_origin.get((host, port))
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every host name whose TLS is opened."""
+        return frozenset(self._by_host) | self.intercept
+
+    @property
+    def origins(self) -> frozenset[tuple[str, int]]:
+        """Host and port of every base URL: these may be dialled even where the address is private."""
+        return frozenset((provider.host, provider.port) for provider in self.by_name.values())
+
+
+def of_settings(settings: models.Settings) -> Providers:
+    """The table that a configuration describes."""
+    return Providers((_provider(name, one) for name, one in settings.providers.items()), settings.intercept.hosts)
+
+
+def _provider(name: str, one: models.Provider) -> Provider:
+    native = urlsplit(known.PROVIDERS.get(name, {}).get("base_url", "")).path.rstrip("/")
+    times = one.timeouts
+    return Provider(
+        name, dialect(one.dialect), one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
+        frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
+        Deadlines(times.connect, times.first_byte, times.idle, times.total),
+    )  # fmt: skip
