@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Collection
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from mitmproxy import ctx, http
@@ -91,9 +91,10 @@ class Exchanges:
         self.header_timeout, self.body_timeout = limits.header_timeout, limits.body_timeout
         self.keepalive_timeout = limits.keepalive_timeout
         self.active: set[Exchange] = set()
+        self._idle: asyncio.Event | None = None  # set when the last call ends, once somebody waits for that
         self.closing = False
 
-    # -- the door asks ---------------------------------------------------------------------------------------------------------
+    # -- the door asks --
 
     def governs(self, host: str | None, port: int | None) -> bool:
         return self._providers.governs(host, port)
@@ -203,14 +204,14 @@ class Exchanges:
 
     def _end(self, exchange: Exchange) -> None:
         """The end of a call that never came to its hook: stages that saw its head are told."""
-        self.active.discard(exchange)
+        self._leave(exchange)
         stages = self._stages()
         if stages and exchange.entered:
             task = asyncio.create_task(stages.done(exchange))
             _running.add(task)
             task.add_done_callback(_running.discard)
 
-    # -- the call --------------------------------------------------------------------------------------------------------------
+    # -- the call --
 
     async def request(self, flow: http.HTTPFlow) -> None:
         outlet = outlet_of(flow)
@@ -238,17 +239,24 @@ class Exchanges:
             exchange.outcome = "crashed"
             log.error("a call failed: %s; request %s", trace(e), exchange.id)
         finally:
-            self.active.discard(exchange)
+            self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)
             call.body = None
             _forget_old_flows()
 
+    def _leave(self, exchange: Exchange) -> None:
+        self.active.discard(exchange)
+        if self._idle is not None and not self.active:
+            self._idle.set()
+
     async def drained(self, seconds: float) -> None:
         """Returns when no call runs any more, or after that many seconds."""
-        ends = self._clock.monotonic() + seconds
-        while self.active and self._clock.monotonic() < ends:
-            await asyncio.sleep(0.05)
+        self._idle = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self.active:
+                    await self._idle.wait()
 
     async def _deliver(self, outlet: Outlet, call: Call, parts: Parts) -> None:
         flow, exchange = outlet.flow, call.exchange

@@ -27,7 +27,7 @@ class Gate:
         self._door, self._guard, self._max = door, guard, connections
         self._open = 0
 
-    # -- clients ---------------------------------------------------------------------------------------------------------------
+    # -- clients --
 
     def client_connected(self, client: Client) -> None:
         self._open += 1
@@ -41,7 +41,7 @@ class Gate:
         self._open -= 1
         deadlines.disarm(client)
 
-    # -- what comes next on a connection -----------------------------------------------------------------------------------------
+    # -- what comes next on a connection --
 
     def next_layer(self, next_layer: layer.NextLayer) -> None:
         context = next_layer.context
@@ -100,7 +100,7 @@ class Gate:
         deadlines.disarm(context.client)
         next_layer.layer = layers.TCPLayer(context, ignore=True)
 
-    # -- upstream connections of mitmproxy's own: blind tunnels and plain requests -----------------------------------------------
+    # -- upstream connections of mitmproxy's own: blind tunnels and plain requests --
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """The address is looked up and judged here and then pinned, so that no second look-up can give another one."""

@@ -103,10 +103,8 @@ def _read_body(self: Any, event: events.Event) -> Generator[commands.Command, An
     """As the stock method, but trailers are dropped (RFC 9110 §6.5.1 allows it) where that one raises."""
     while True:
         try:
-            if isinstance(event, events.DataReceived):
-                part = self.body_reader(self.buf)
-            else:
-                part = self.body_reader.read_eof()
+            received = isinstance(event, events.DataReceived)
+            part = self.body_reader(self.buf) if received else self.body_reader.read_eof()
         except h11.ProtocolError as e:
             yield commands.CloseConnection(self.conn)
             code = self.ReceiveProtocolError.code

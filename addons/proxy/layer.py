@@ -164,7 +164,7 @@ class GovernedStream(HttpStream):
         else:
             yield from super()._handle_event(event)
 
-    # -- the head of the request -----------------------------------------------------------------------------------------------
+    # -- the head of the request --
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
         request = event.request
@@ -230,7 +230,7 @@ class GovernedStream(HttpStream):
     def _is_governed(self, place: tuple[str, int]) -> bool:
         return self._door.governs(*place)
 
-    # -- not governed: tunnels and plain requests ------------------------------------------------------------------------------
+    # -- not governed: tunnels and plain requests --
 
     def _tunnel(self, event: RequestHeaders, place: tuple[str, int] | None) -> Commands:
         self._new_flow(event.request)
@@ -266,7 +266,7 @@ class GovernedStream(HttpStream):
             frame(request, self.context.server)
         return connected
 
-    # -- the body of the request -----------------------------------------------------------------------------------------------
+    # -- the body of the request --
 
     def state_consume_request_body(self, event: RequestData | RequestTrailers | RequestEndOfMessage) -> Commands:
         if self._call is None:
@@ -307,7 +307,7 @@ class GovernedStream(HttpStream):
                 self._door.over(self._call)
         yield DropStream(self.stream_id)
 
-    # -- deadlines of the client -----------------------------------------------------------------------------------------------
+    # -- deadlines of the client --
 
     def _ring(self, seconds: float, late: Any) -> None:
         self._quiet()
@@ -322,7 +322,7 @@ class GovernedStream(HttpStream):
     def _drop_client(self) -> None:
         deadlines.drop(self.context.client)
 
-    # -- the answer ------------------------------------------------------------------------------------------------------------
+    # -- the answer --
 
     def _send(self, piece: Piece) -> Commands:
         if self._finished:
