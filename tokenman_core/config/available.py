@@ -1,0 +1,109 @@
+"""What this version does not do yet: for each such setting the values that are accepted all the same, and what is told.
+
+Every setting is accepted at its default or switched off. Any other value would promise what nobody keeps, so it ends
+the start; a default that is not kept yet is told at every start.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenman_core.config.models import Settings
+
+LATER = "is not available in this version"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """`setting` is accepted at its default and at `off`; `told` is what its default lacks, "" if it means nothing."""
+
+    setting: str
+    told: str = ""
+    off: tuple[Any, ...] = ()
+    keep: str = "leave it out"
+
+
+GAPS: tuple[Gap, ...] = (
+    Gap("tls.cert"),
+    Gap("tls.key"),
+    Gap("admin.metrics", "/metrics, the dashboard and the API come later; the admin port answers /health only"),
+    Gap("admin.allowed_origins"),
+    Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
+    Gap("access.allowed_origins"),
+    Gap("retry", "a call is tried once; retries and failover come later", keep="leave all of it out, or attempts: 1"),
+    Gap("breaker", "no provider is held back after failures; the breaker comes later"),
+    Gap("routes"),
+    Gap("redaction.ner", off=("off",), keep="good value: off"),
+    Gap("redaction.recognizers"),
+    Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
+    Gap("budgets"),
+    Gap("pricing", "calls are not priced yet"),
+    Gap("rate_limits"),
+    Gap("cache.mode", off=("off",), keep="good value: off"),
+    Gap("compaction.prompt_cache", "the report comes later", ("off",), "good values: suggest, off"),
+    Gap("compaction.minify_json", keep="good value: off"),
+    Gap("compaction.whitespace", keep="good value: off"),
+    Gap("compaction.history.keep_turns", keep="good value: 0"),
+    Gap("compaction.heartbeat", keep="good value: off"),
+    Gap("state.url"),
+    Gap("ledger.url"),
+    Gap("ledger.retention", "calls are not recorded yet; the ledger comes later"),
+    Gap("ledger.bodies", keep="good value: off"),
+    Gap("telemetry.otel.endpoint"),
+    Gap("telemetry.otel.propagate"),
+    Gap("telemetry.otel.sample"),
+    Gap("alerts.webhook"),
+    Gap("tests"),
+)
+
+# Groups are accepted as a whole also when they are switched off: what else they say then means nothing.
+_SWITCHED_OFF: Mapping[str, Callable[[Settings], bool]] = {
+    "retry": lambda settings: settings.retry.attempts == 1,
+    "injection": lambda settings: settings.injection.mode == "off",
+}
+
+_DEFAULT = Settings()
+
+
+def refusals(settings: Settings) -> list[tuple[str, str]]:
+    """(setting, what to tell) for each thing that was asked for and that this version does not do."""
+    found = []
+    for gap in GAPS:
+        if not _kept(gap, settings) and not _is_default(gap, settings):
+            found.append((gap.setting, f"{LATER}; {gap.keep}"))
+    for setting, address in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
+        if not address.loopback:
+            found.append((setting, f"a listener beyond loopback {LATER}; good value: 127.0.0.1:{address.port}"))
+    return found
+
+
+def lacking(settings: Settings) -> list[str]:
+    """One line for each setting in force whose meaning is not kept yet: `injection: detection comes later; …`."""
+    return [f"{gap.setting}: {gap.told}" for gap in GAPS if gap.told and not _kept(gap, settings)]
+
+
+def warnings(settings: Settings) -> tuple[str, ...]:
+    """What is obeyed, and yet not what one would expect of the whole."""
+    keyed = [name for name, provider in settings.providers.items() if provider.key is not None]
+    if keyed and settings.access.clients == "auto":
+        names = ", ".join(keyed)
+        return (f"access.clients: virtual keys come later; any program on this machine can use the key of {names}",)
+    return ()
+
+
+def _kept(gap: Gap, settings: Settings) -> bool:
+    """Whether the setting asks for nothing."""
+    switched_off = _SWITCHED_OFF.get(gap.setting)
+    return value(settings, gap.setting) in gap.off or (switched_off is not None and switched_off(settings))
+
+
+def _is_default(gap: Gap, settings: Settings) -> bool:
+    return bool(value(settings, gap.setting) == value(_DEFAULT, gap.setting))
+
+
+def value(settings: Settings, setting: str) -> Any:
+    """What stands at a dotted name."""
+    found: Any = settings
+    for step in setting.split("."):
+        found = getattr(found, step)
+    return found

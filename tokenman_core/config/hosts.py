@@ -1,0 +1,90 @@
+"""The hosts of known LLM providers: the authority may vouch for these and for configured ones, nothing else."""
+
+KNOWN: tuple[str, ...] = (
+    # A name permits itself and what is below it (RFC 5280, 4.2.1.10), so regions are covered: eu.api.openai.com.
+    # Whole domains stand here only where a provider puts regions, accounts or resources in front of the API's name.
+    "api.anthropic.com",
+    "api.openai.com",
+    "chatgpt.com",
+    "generativelanguage.googleapis.com",
+    "cloudcode-pa.googleapis.com",  # Gemini CLI and Code Assist with a Google login
+    "aiplatform.googleapis.com",  # Vertex AI, the global endpoint; regions follow
+    *(
+        f"{region}-aiplatform.googleapis.com"  # a dash, not a dot, so each region is a name of its own
+        for region in (
+            "us-central1", "us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west4",
+            "northamerica-northeast1", "southamerica-east1", "europe-central2", "europe-north1", "europe-southwest1",
+            "europe-west1", "europe-west2", "europe-west3", "europe-west4", "europe-west6", "europe-west8",
+            "europe-west9", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast3", "asia-south1",
+            "asia-southeast1", "australia-southeast1", "me-central1", "me-central2", "me-west1",
+        )
+    ),
+    "openai.azure.com",  # one name a resource in front
+    "cognitiveservices.azure.com",
+    "services.ai.azure.com",
+    "inference.ai.azure.com",
+    *(
+        f"bedrock-runtime.{region}.amazonaws.com"
+        for region in (
+            "us-east-1", "us-east-2", "us-west-1", "us-west-2", "us-gov-east-1", "us-gov-west-1", "ca-central-1",
+            "sa-east-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1",
+            "eu-west-2", "eu-west-3", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2",
+            "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4", "il-central-1", "me-central-1",
+        )
+    ),
+    "api.githubcopilot.com",
+    "models.github.ai",
+    "models.inference.ai.azure.com",
+    "copilot-proxy.githubusercontent.com",
+    "api.mistral.ai",
+    "codestral.mistral.ai",
+    "api.cohere.com",
+    "api.cohere.ai",
+    "api.groq.com",
+    "api.x.ai",
+    "api.deepseek.com",
+    "api.together.xyz",
+    "api.together.ai",
+    "api.fireworks.ai",
+    "api.perplexity.ai",
+    "api.cerebras.ai",
+    "api.sambanova.ai",
+    "api.replicate.com",
+    "api.ai21.com",
+    "api.deepinfra.com",
+    "api.hyperbolic.xyz",
+    "api.novita.ai",
+    "api.studio.nebius.com",
+    "api.tokenfactory.nebius.com",
+    "api.moonshot.ai",
+    "api.moonshot.cn",
+    "api.kimi.com",
+    "api.minimax.io",
+    "api.minimaxi.com",
+    "api.z.ai",
+    "open.bigmodel.cn",
+    "dashscope.aliyuncs.com",
+    "dashscope-intl.aliyuncs.com",
+    "ark.cn-beijing.volces.com",
+    "api.siliconflow.com",
+    "api.siliconflow.cn",
+    "api.stepfun.com",
+    "api.baichuan-ai.com",
+    "api.lingyiwanwu.com",
+    "openrouter.ai",
+    "router.huggingface.co",
+    "api-inference.huggingface.co",
+    "integrate.api.nvidia.com",
+    "ai-gateway.vercel.sh",
+    "gateway.ai.cloudflare.com",
+    "api.inceptionlabs.ai",
+    "api.voyageai.com",
+    "api.jina.ai",
+    "inference.baseten.co",
+    "api.friendli.ai",
+    "api.parasail.io",
+    "api.featherless.ai",
+    "llm.chutes.ai",
+    "api.scaleway.ai",
+    "ollama.com",
+)  # fmt: skip

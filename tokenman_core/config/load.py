@@ -1,0 +1,121 @@
+"""Finds the configuration, reads it, lays the environment over it, and says exactly what is wrong with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tokenman_core.config import available, document, environment, explain
+from tokenman_core.config.document import Document, Steps
+from tokenman_core.config.models import Settings
+from tokenman_core.config.secrets_ref import Source
+from tokenman_core.config.values import expand
+from tokenman_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings in force. `file` is the file used, if any; `origins` says where each given setting was given."""
+
+    settings: Settings
+    file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def origin(self, setting: str) -> str:
+        """Where `limits.request_body` comes from: `FILE:LINE`, `environment NAME`, `command line` or `default`."""
+        return self.origins.get(setting, "default")
+
+
+def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """The configuration of `path`, else of $TOKENMAN_CONFIG, else of the user's own folder, else the defaults.
+
+    `overrides` come from the command line and win over all, by the setting's dotted name: `{"listen": "127.0.0.1:0"}`.
+    Raises ConfigError, one line for each thing that is wrong or not available in this version.
+    """
+    file = find(path, environ)
+    read = document.read(file) if file else Document()
+    origins: dict[Steps, str] = {steps: f"{file}:{line}" for steps, line in read.lines.items()}
+
+    given = read.values.get("providers")
+    for override in environment.overrides(environ, given if isinstance(given, Mapping) else {}):
+        _put(read.values, override.steps, override.value)
+        origins[override.steps] = f"environment {override.variable}"
+    for setting, value in (overrides or {}).items():
+        steps: Steps = tuple(setting.split("."))
+        _put(read.values, steps, value)
+        origins[steps] = "command line"
+
+    source = Source(environ)
+    try:
+        settings = Settings.model_validate(read.values, context=source)
+    except ValidationError as error:
+        raise ConfigError(_wrong(error, origins, file)) from None
+    named = {explain.name(steps): origin for steps, origin in origins.items()}
+    missing = available.refusals(settings)
+    if missing:
+        raise ConfigError(
+            "\n".join(f"{_origin(_steps(setting), origins, file)}: {setting}: {text}" for setting, text in missing)
+        )
+    return Loaded(settings, file, named, (*_plain_secrets(read.values, origins), *available.warnings(settings)))
+
+
+def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file to read; None if none was named and the user has none. Never the working directory's own."""
+    if path is not None:
+        return expand(path, environ)
+    if named := environ.get("TOKENMAN_CONFIG"):
+        return expand(Path(named), environ)
+    # The XDG specification: a relative path is to be ignored (and would be looked up in the working directory).
+    folder = Path(environ.get("XDG_CONFIG_HOME") or "~/.config")
+    folder = expand(folder if folder.is_absolute() else Path("~/.config"), environ)
+    file = folder / "tokenman" / "tokenman.yaml"
+    return file if file.exists() else None
+
+
+def _put(values: dict[str, Any], steps: Steps, value: Any) -> None:
+    *outer, last = steps
+    for step in outer:
+        inner = values.get(str(step))
+        if inner is None:
+            inner = values[str(step)] = {}
+        if not isinstance(inner, dict):
+            return  # a scalar where settings belong: validation names it
+        values = inner
+    values[str(last)] = value
+
+
+def _wrong(error: ValidationError, origins: Mapping[Steps, str], file: Path | None) -> str:
+    lines: dict[str, None] = {}
+    for detail in error.errors(include_url=False):
+        where = explain.steps(detail)
+        lines[f"{_origin(where, origins, file)}: {explain.sentence(detail, Settings)}"] = None
+    return "\n".join(lines)
+
+
+def _origin(steps: Steps, origins: Mapping[Steps, str], file: Path | None) -> str:
+    while steps and steps not in origins:
+        steps = steps[:-1]
+    return origins.get(steps) or str(file or "configuration")
+
+
+def _steps(setting: str) -> Steps:
+    return tuple(setting.split("."))
+
+
+def _plain_secrets(values: Mapping[str, Any], origins: Mapping[Steps, str]) -> tuple[str, ...]:
+    """What a file that is shared by mistake would give away. The environment is where a reference would lead anyway."""
+    providers = values.get("providers")
+    secrets: list[Steps] = [("secret",), ("admin", "token")]
+    secrets += [("providers", name, "key") for name in (providers if isinstance(providers, Mapping) else ())]
+    found = []
+    for steps in secrets:
+        value: Any = values
+        for step in steps:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        origin = origins.get(steps, "")
+        if isinstance(value, str) and not value.startswith(("env:", "file:")) and not origin.startswith("environment"):
+            found.append(f"{origin}: {explain.name(steps)} holds the secret itself; better: env:NAME or file:PATH")
+    return tuple(found)

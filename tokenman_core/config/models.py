@@ -1,0 +1,331 @@
+"""Every setting of `tokenman.yaml` with its default, as frozen values."""
+
+import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tokenman_core.config import known
+from tokenman_core.config.secrets_ref import Source
+from tokenman_core.config.values import (
+    AbsolutePath,
+    Address,
+    BaseUrl,
+    Duration,
+    Flag,
+    Host,
+    Listen,
+    PrivateHost,
+    Secret,
+    Size,
+    Url,
+    Word,
+)
+from tokenman_core.config.wrong import wrong
+
+Action = Literal["redact", "block", "hash", "log", "off"]
+DialectName = Literal["anthropic", "openai", "gemini"]
+OffOn = Annotated[Literal["off", "on"], Word]
+Entry = Mapping[str, Any]
+"""One entry of a list that this version accepts only empty; the version that obeys it gives it a shape."""
+
+_frozen = AfterValidator(lambda value: MappingProxyType(dict(value)))
+_plain = PlainSerializer(dict)
+
+ADMIN_TOKEN = "env:TOKENMAN_ADMIN_TOKEN"
+
+
+def _section() -> Any:
+    # Not an instance: a section's defaults are read in the context of the whole (its environment, its home folder).
+    return Field(default_factory=dict)
+
+
+class Section(BaseModel):
+    """A group of settings; what it does not know is an error, never ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value  # a heading whose lines are all commented out
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_to_tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Tls(Section):
+    cert: AbsolutePath | None = None
+    key: AbsolutePath | None = None
+
+
+def _admin_token(value: Any, info: ValidationInfo) -> Any:
+    # The documented default, written out, does not dangle: without the variable a token is made at first start.
+    if value == ADMIN_TOKEN and not Source.of(info.context).environ.get("TOKENMAN_ADMIN_TOKEN"):
+        return None
+    return value
+
+
+class Admin(Section):
+    listen: Listen = Address("127.0.0.1", 7678)
+    token: Annotated[Secret | None, BeforeValidator(_admin_token)] = Field(default=ADMIN_TOKEN)  # type: ignore[assignment]
+    allowed_origins: tuple[str, ...] = ()
+    metrics: Literal["auto", "open", "token"] = "auto"
+
+
+class Access(Section):
+    clients: Literal["auto", "optional", "required"] = "auto"
+    allowed_origins: tuple[str, ...] = ()
+    public_names: tuple[Host, ...] = ()
+
+
+class Intercept(Section):
+    hosts: tuple[Host, ...] = ()
+    passthrough: tuple[Host, ...] = ()
+    private: tuple[PrivateHost, ...] = ()
+
+
+class RequestHeaders(Section):
+    size: Size = 64 * 1024
+    count: int = Field(default=200, ge=1)
+
+
+class Limits(Section):
+    """Sizes in bytes, times in seconds; 0 means no limit."""
+
+    request_body: Size = 32 * 1024**2
+    response_body: Size = 100 * 1024**2
+    stream_capture: Size = 10 * 1024**2
+    client_header_timeout: Duration = 10.0
+    client_body_timeout: Duration = 60.0
+    keepalive_timeout: Duration = 120.0
+    connections: int = Field(default=1000, ge=0)
+    request_headers: RequestHeaders = _section()
+
+
+class Timeouts(Section):
+    """Seconds; 0 means no deadline."""
+
+    connect: Duration = 10.0
+    first_byte: Duration = 600.0
+    first_token: Duration = 600.0
+    idle: Duration = 120.0
+    total: Duration = 0.0
+
+
+class Provider(Section):
+    """An upstream. `hosts` are its well-known names, which stay intercepted when `base_url` points elsewhere."""
+
+    base_url: Url = Field(examples=["https://api.example.com"])
+    dialect: Annotated[DialectName, Field(examples=["openai"])]
+    key: Secret | None = None
+    models: tuple[str, ...] = ("*",)
+    priority: int = 1
+    timeouts: Timeouts = _section()
+    hosts: tuple[Host, ...] = ()
+
+
+class Retry(Section):
+    attempts: int = Field(default=3, ge=1)
+    base_delay: Duration = 0.5
+    max_delay: Duration = 30.0
+    max_wait: Duration = 60.0
+    statuses: tuple[Annotated[int, Field(ge=400, le=599)], ...] = (429, 502, 503, 504, 529)
+
+
+class Breaker(Section):
+    failures: int = Field(default=5, ge=1)
+    ratio: float = Field(default=0.5, gt=0, le=1, strict=False)
+    min_calls: int = Field(default=20, ge=0)
+    window: Duration = 60.0
+    reset: Duration = 60.0
+    probes: int = Field(default=1, ge=1)
+
+
+class Redaction(Section):
+    mode: Annotated[Action, Word] = "redact"
+    entities: Annotated[
+        Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], Annotated[Action, Word]], _frozen, _plain
+    ] = Field(default_factory=dict)
+    secrets: Annotated[Action, Word] = "redact"
+    ner: Annotated[str, Word, Field(min_length=1)] = "off"
+    restore: Flag = True
+    restore_egress: Literal["same_host", "always", "never"] = "same_host"
+    note: OffOn = "off"
+    unreadable: Literal["pass", "block"] = "pass"
+    allow: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    recognizers: tuple[Entry, ...] = ()
+
+
+class Injection(Section):
+    mode: Annotated[Literal["log", "warn", "sanitize", "block", "off"], Word] = "log"
+    threshold: float = Field(default=0.7, ge=0, le=1, strict=False)
+    scan: tuple[Literal["system", "user", "assistant", "tool_results"], ...] = ("tool_results", "user")
+    exfiltration: Flag = True
+
+
+class Pricing(Section):
+    unknown_model: Literal["ceiling", "refuse", "allow"] = "ceiling"
+    subscriptions: Literal["notional", "free"] = "notional"
+    overrides: Annotated[Mapping[str, Entry], _frozen, _plain] = Field(default_factory=dict)
+
+
+class Cache(Section):
+    mode: Annotated[Literal["off", "deterministic", "all"], Word] = "off"
+    ttl: Duration = 300.0
+    entries: int = Field(default=1000, ge=0)
+    size: Size = 1024**3
+    scope: Literal["caller", "shared"] = "caller"
+    encrypt: Annotated[Literal["auto", "on", "off"], Word] = "auto"
+
+
+class History(Section):
+    keep_turns: int = Field(default=0, ge=0)
+
+
+class Compaction(Section):
+    prompt_cache: Annotated[Literal["suggest", "auto", "off"], Word] = "suggest"
+    minify_json: OffOn = "off"
+    whitespace: OffOn = "off"
+    history: History = _section()
+    heartbeat: OffOn = "off"
+
+
+class State(Section):
+    url: Secret = SecretStr("")
+
+
+class Ledger(Section):
+    url: Secret = SecretStr("")
+    retention: Duration = 90 * 86400.0
+    bodies: Annotated[Literal["off", "redacted"], Word] = "off"
+
+
+class Inspect(Section):
+    plain: Flag = False
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+    file: AbsolutePath | None = None
+
+
+class Otel(Section):
+    endpoint: Secret | None = None
+    propagate: Flag = False
+    sample: float = Field(default=1.0, ge=0, le=1, strict=False)
+
+
+class Telemetry(Section):
+    log: Log = _section()
+    otel: Otel = _section()
+
+
+class Alerts(Section):
+    webhook: Secret | None = None
+
+
+def _providers(value: Any) -> Any:
+    """What is known, with the user's entries over it: a known name keeps what the user does not say."""
+    if value is None:
+        value = {}
+    if not isinstance(value, Mapping):
+        return value
+    merged: dict[Any, Any] = {}
+    for name in (*known.PROVIDERS, *(name for name in value if name not in known.PROVIDERS)):
+        default = known.PROVIDERS.get(name, {})
+        given = {} if value.get(name) is None else value[name]
+        if isinstance(given, Provider) or not isinstance(given, Mapping):
+            merged[name] = given
+            continue
+        merged[name] = {**default, **given}
+        if isinstance(given.get("hosts"), list | tuple):
+            merged[name]["hosts"] = [*default.get("hosts", []), *given["hosts"]]
+    return merged
+
+
+def _timezone(value: str) -> str:
+    if value != "UTC":  # known without the system's time zone data, which slim images lack
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise wrong("is not a time zone that this machine knows; good values: UTC, Europe/Berlin") from None
+    return value
+
+
+class Settings(Section):
+    """The whole configuration. Made by `tokenman_core.config.load.load`; `Settings()` is the defaults."""
+
+    listen: Listen = Address("127.0.0.1", 7677)
+    data_dir: AbsolutePath = Path("~/.local/share/tokenman")
+    tls: Tls = _section()
+    admin: Admin = _section()
+    access: Access = _section()
+    intercept: Intercept = _section()
+    limits: Limits = _section()
+    providers: Annotated[
+        Mapping[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")], Provider],
+        BeforeValidator(_providers),
+        _frozen,
+        _plain,
+    ] = Field(default_factory=dict)
+    retry: Retry = _section()
+    breaker: Breaker = _section()
+    routes: tuple[Entry, ...] = ()
+    redaction: Redaction = _section()
+    injection: Injection = _section()
+    budgets: tuple[Entry, ...] = ()
+    pricing: Pricing = _section()
+    rate_limits: tuple[Entry, ...] = ()
+    cache: Cache = _section()
+    compaction: Compaction = _section()
+    secret: Secret | None = None
+    state: State = _section()
+    ledger: Ledger = _section()
+    inspect: Inspect = _section()
+    telemetry: Telemetry = _section()
+    alerts: Alerts = _section()
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    tests: tuple[Entry, ...] = ()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "Settings":
+        if self.listen.port and self.listen == self.admin.listen:
+            raise wrong("listen and admin.listen must differ; good values: 127.0.0.1:7677 and 127.0.0.1:7678")
+        return self
+
+    def owner(self, host: str) -> str | None:
+        """The provider that a host belongs to: by its well-known names first, then by its base URL; None: nobody's."""
+        host = host.lower().rstrip(".")
+        return next((name for name, it in self.providers.items() if host in it.hosts), None) or next(
+            (name for name, it in self.providers.items() if host == it.base_url.host), None
+        )
+
+    def foreign_base_urls(self) -> dict[str, BaseUrl]:
+        """By name, the base URLs of known providers that are not the provider's own, and those of all others."""
+        own = {name: entry["base_url"] for name, entry in known.PROVIDERS.items()}
+        return {name: it.base_url for name, it in self.providers.items() if str(it.base_url) != own.get(name)}
+
+    def hosts(self) -> tuple[str, ...]:
+        """All hosts whose calls are opened and judged: the providers' and `intercept.hosts`."""
+        found = [host for it in self.providers.values() for host in (*it.hosts, it.base_url.host)]
+        return tuple(dict.fromkeys([*found, *self.intercept.hosts]))
