@@ -329,3 +329,12 @@ class Settings(Section):
         """All hosts whose calls are opened and judged: the providers' and `intercept.hosts`."""
         found = [host for it in self.providers.values() for host in (*it.hosts, it.base_url.host)]
         return tuple(dict.fromkeys([*found, *self.intercept.hosts]))
+
+    def authority_hosts(self) -> tuple[str, ...]:
+        """The hosts that our certificate authority must be able to vouch for: those that are reached by HTTPS."""
+        found: list[str] = []
+        for provider in self.providers.values():
+            found += provider.hosts
+            if provider.base_url.scheme == "https":
+                found.append(provider.base_url.host)
+        return tuple(dict.fromkeys([*found, *self.intercept.hosts]))
