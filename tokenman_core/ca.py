@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tokenman_core.clock import Clock
+from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.hosts import KNOWN
 from tokenman_core.config.values import parse_host
 from tokenman_core.errors import ConfigError
@@ -145,13 +145,14 @@ class Authority:
         return Leaf(certificate, self._leaf_key, since, certificate.not_valid_after_utc.timestamp())
 
 
-def ensure(folder: Path, hosts: Iterable[str], clock: Clock) -> Authority:
+def ensure(folder: Path, hosts: Iterable[str], clock: Clock | None = None) -> Authority:
     """The authority that `folder` holds, made there at the first start and again when it has expired.
 
     `hosts`: those that are configured; the table of known providers is permitted anyway, so that adding one of these does
     not ask for new trust. IP addresses among them are passed over: no certificate is ever made for one.
     Raises ConfigError if the folder cannot be used, holds something else, or a host is not covered by the authority in it.
     """
+    clock = clock or SystemClock()
     private_folder(folder)
     wanted = [host.lower() for host in hosts if not _is_ip(host)]
     path = folder / _PAIR

@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 
 _BYTES = 32
@@ -49,18 +50,19 @@ def write_private(path: Path, content: bytes, *, keep: bool = False, mode: int =
     return True
 
 
-def installation_secret(data_dir: Path, configured: str | None = None) -> bytes:
+def installation_secret(settings: Settings) -> bytes:
     """The setting `secret` if there is one, else the one in `data_dir`, made at the first start (file mode 0600).
 
     Two starts at once get the same one. Raises ConfigError.
     """
-    if configured is not None:
+    if settings.secret is not None:
+        configured = settings.secret.get_secret_value()
         if len(configured) < _SHORTEST:
             raise ConfigError(
                 f"secret: is too short to be one; good values: env:NAME with {_SHORTEST} characters or more"
             )
         return configured.encode()
-    path = private_folder(data_dir) / _NAME
+    path = private_folder(settings.data_dir) / _NAME
     try:
         if not path.exists():
             write_private(path, secrets.token_hex(_BYTES).encode() + b"\n", keep=True)

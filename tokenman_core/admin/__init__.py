@@ -1,0 +1,1 @@
+"""The admin port: an ASGI application and the server that runs it."""

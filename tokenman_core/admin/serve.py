@@ -1,0 +1,86 @@
+"""Runs the admin application beside the proxy, in the event loop that is already there."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE_S = 2  # for answers that are on their way when it stops
+_MOST_CONNECTIONS = 100
+_KEEPALIVE_S = 5
+
+
+class Server:
+    """A running admin server. `address` is where it listens, with the port that it really has."""
+
+    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None], address: tuple[str, int]) -> None:
+        self._server = server
+        self._task = task
+        self.address = address
+
+    async def stop(self) -> None:
+        """Takes no more connections, lets answers end, closes. Twice is as good as once."""
+        self._server.should_exit = True
+        await asyncio.shield(self._task)
+
+
+async def serve(app: ASGIApp, host: str, port: int) -> Server:
+    """Listens at `host`:`port` (0: any free port) when it returns. Raises OSError that names the address."""
+    listener = bind(host, port)
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEPALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Quiet(config)
+    task = asyncio.create_task(server.serve([listener]), name="admin server")
+    address: tuple[str, int] = listener.getsockname()[:2]
+    await server.up.wait()
+    return Server(server, task, address)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError whose text names host and port; one that is in use is told from one that is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_MOST_CONNECTIONS)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}") from error
+    return listener
+
+
+class _Quiet(uvicorn.Server):
+    """Signals belong to the proxy."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
