@@ -1,5 +1,7 @@
 """A text slot: one string in a body that a model will read, or that a model wrote."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +17,13 @@ class Inner:
 
     def __repr__(self) -> str:
         return "INNER"
+
+
+class Base64:
+    """In a slot's path, last: the slot is the text that the base64 string here (bare, or a `data:` URL) encodes."""
+
+    def __repr__(self) -> str:
+        return "BASE64"
 
 
 class Key:
@@ -34,7 +43,8 @@ class Key:
 
 
 INNER = Inner()
-PathStep = str | int | Inner | Key
+BASE64 = Base64()
+PathStep = str | int | Inner | Base64 | Key
 Path = tuple[PathStep, ...]
 
 
@@ -45,7 +55,8 @@ class Slot:
     Of an answer, `channel` names the running text that this piece belongs to (one content block, one tool call's
     arguments, …): pieces of one channel, joined, are one text. `tool` is the name of the tool whose input or result this is,
     "" if it is none or unknown. `partial_json` says that the channel's text is the source of a JSON document in the making
-    (streamed tool arguments): a value that is put into it must be escaped for the place where it stands.
+    (streamed tool arguments): a value that is put into it must be escaped for the place where it stands. `signed` says that
+    a signature covers the text (Anthropic's thinking): it may be read, and must not be changed.
     """
 
     path: Path
@@ -55,6 +66,7 @@ class Slot:
     channel: str = ""
     partial_json: bool = False
     message: int = -1  # which message of the conversation; adjacent slots of one message may hold one split value
+    signed: bool = False
     original: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,3 +85,14 @@ class Slot:
             if isinstance(step, Key):
                 return step.name
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search of a body brought: its text slots in document order, and what nobody reads, counted by type of media."""
+
+    slots: list[Slot]
+    unreadable: Counter[str]
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self.slots)

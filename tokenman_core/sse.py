@@ -1,30 +1,165 @@
 """Server-sent events (WHATWG HTML §9.2), read from bytes cut anywhere and written back with every byte as it was."""
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
+from tokenman_core.body.splice import splice
+from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
 
-if TYPE_CHECKING:
-    from tokenman_core.body.json_body import JsonBody
-
 EventKind = Literal["sse", "whole", "end"]
+
+MAX_EVENT_BYTES = 10 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_LINE = re.compile(rb"([^\r\n]*+)(\r\n|\n|\r|\Z)")
+# Two line ends, one behind the other; atomic, so that CR LF is never taken for two.
+_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_DATA_FIELD = re.compile(rb"data(?:: ?|\Z)")  # without a colon the line is a field too, an empty one
+
+
+class SseError(Exception):
+    """A stream that cannot be read: one event is larger than the bound."""
 
 
 class Event:
     """One event of an answer: a server-sent one, a whole plain body ("whole"), or the end of the answer ("end").
 
     `raw` is every byte, comments and terminator included. `slots` are its text pieces (set by the dialect's reader) and
-    `closes` names the channels that end with this event or before it: held text of theirs must go out first.
+    `closes` names the channels that end with this event or before it: held text of theirs must go out first. `value` is
+    the parsed data that the slots' paths lead through, set together with them.
     """
 
-    __slots__ = ("closes", "document", "kind", "raw", "slots")
+    __slots__ = ("closes", "kind", "raw", "slots", "value")
 
     def __init__(self, raw: bytes, kind: EventKind = "sse") -> None:
         self.raw = raw
         self.kind: EventKind = kind
         self.slots: Sequence[Slot] = ()
         self.closes: frozenset[str] = frozenset()
-        self.document: JsonBody | None = None  # the parsed data, once a reader has read it
+        self.value: Any = None
 
-    # to be completed: name, data, render()
+    @property
+    def name(self) -> str:
+        """What the event's last `event:` line says, "" if it has none."""
+        if self.kind != "sse" or b"event:" not in self.raw:
+            return ""
+        names = [line[6:].removeprefix(b" ") for line, _ in _lines(self.raw) if line.startswith(b"event:")]
+        return names[-1].decode("utf-8", "replace") if names else ""
+
+    @property
+    def data(self) -> bytes | None:
+        """The data lines, joined by newlines; of a plain body all of it; None if there are none (a comment, the end)."""
+        if self.kind != "sse":
+            return self.raw if self.kind == "whole" else None
+        raw = self.raw
+        start = raw.find(b"data")
+        if start < 0:
+            return None
+        if b"\r" not in raw and b"\ndata" not in raw[start:] and (start == 0 or raw[start - 1] == 0x0A):
+            # By far the most events: one data line, ended by a newline.
+            end = raw.find(b"\n", start)
+            line = raw[start:end] if end >= 0 else raw[start:]
+            field = _DATA_FIELD.match(line)
+            return line[field.end() :] if field else None
+        lines = [line[match.end() :] for line, _ in _lines(raw) if (match := _DATA_FIELD.match(line))]
+        return b"\n".join(lines) if lines else None
+
+    def render(self) -> bytes:
+        """`raw` if no slot changed; else `raw` with those strings of its data replaced, and every other byte kept."""
+        if not any(slot.changed for slot in self.slots):
+            return self.raw
+        data = self.data
+        if data is None:
+            return self.raw
+        try:
+            made, _ = splice(data, self.value, self.slots)
+        except BodyError:
+            return self.raw  # only of answers: two keys would become one, so the placeholders stay
+        if self.kind == "whole":
+            return made
+        return self._with_data(made.split(b"\n"))
+
+    def _with_data(self, data: list[bytes]) -> bytes:
+        """A JSON string holds no raw newline, so the new data has as many lines as the old, or one if it was written anew."""
+        lines = iter(data)
+        pieces: list[bytes] = [_BOM] if self.raw.startswith(_BOM) else []
+        for line, end in _lines(self.raw):
+            match = _DATA_FIELD.match(line)
+            if match is None:
+                pieces += line, end
+            elif (new := next(lines, None)) is not None:
+                pieces += match.group(), new, end
+        return b"".join(pieces)
+
+
+def _lines(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """(line, its end) of all lines, without a byte order mark before the first."""
+    found: list[tuple[bytes, bytes]] = _LINE.findall(raw.removeprefix(_BOM))
+    if found and found[-1] == (b"", b""):
+        found.pop()
+    return found
+
+
+class SseParser:
+    """Cuts a stream into events: `b"".join(event.raw for event in …)` is always what was fed.
+
+    An event ends behind its blank line. Where that ends with a lone CR the event waits for the next byte, which may be
+    the LF that belongs to it. No byte is looked at twice, however the stream is cut. `feed` and `finish` raise SseError
+    for an event of more than `max_event` bytes, after the events before it were given.
+    """
+
+    def __init__(self, max_event: int = MAX_EVENT_BYTES) -> None:
+        self._max = max_event
+        self._buffer = bytearray()
+        self._seen = 0  # so far into the buffer no event ends
+        self._returns = False  # a CR was seen: line ends need more than a search for two LF
+        self._too_large = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        self._check()
+        self._returns = self._returns or b"\r" in chunk
+        buffer = self._buffer
+        buffer += chunk
+        events: list[Event] = []
+        start = 0
+        while not self._too_large and (end := self._next_end(start)) is not None:
+            self._take(start, end, events)
+            start = self._seen = end
+        if not self._too_large:
+            del buffer[:start]
+            # The last three bytes may be the first part of a blank line.
+            self._seen = max(self._seen - start, len(buffer) - 3, 0)
+            self._too_large = len(buffer) > self._max
+        if not events:
+            self._check()
+        return events
+
+    def finish(self) -> list[Event]:
+        """What is left when the stream ends without a blank line, as an event of its own."""
+        self._check()
+        rest, self._buffer = bytes(self._buffer), bytearray()
+        return [Event(rest)] if rest else []
+
+    def _take(self, start: int, end: int, events: list[Event]) -> None:
+        if end - start > self._max:
+            self._too_large = True
+        else:
+            events.append(Event(bytes(self._buffer[start:end])))
+
+    def _next_end(self, start: int) -> int | None:
+        buffer = self._buffer
+        at = max(self._seen, start)
+        if not self._returns:
+            found = buffer.find(b"\n\n", at)
+            return found + 2 if found >= 0 else None
+        match = _BLANK.search(buffer, at)
+        if match is None or (match.end() == len(buffer) and buffer[-1] == 0x0D):
+            return None
+        return match.end()
+
+    def _check(self) -> None:
+        if self._too_large:
+            self._buffer.clear()
+            raise SseError(f"an event of the stream is larger than {self._max} bytes")

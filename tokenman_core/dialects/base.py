@@ -1,11 +1,10 @@
 """What every wire format must be able to say about itself."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tokenman_core.errors import ErrorKind
-from tokenman_core.slots import Slot
+from tokenman_core.slots import Found
 from tokenman_core.sse import Event
 from tokenman_core.usage import Usage
 
@@ -45,7 +44,8 @@ class AnswerReader(Protocol):
 
 
 class Dialect(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def operation(self, method: str, path: str) -> Operation:
         """`path` without query and without a `/p/NAME` prefix."""
@@ -56,8 +56,8 @@ class Dialect(Protocol):
     def streams(self, operation: Operation, path: str, value: Any) -> bool:
         """Whether the request asks for a stream."""
 
-    def request_slots(self, operation: Operation, value: Any) -> Iterator[Slot]:
-        """The text slots of a request's parsed body, in document order (the order of the bytes)."""
+    def request_slots(self, operation: Operation, value: Any) -> Found:
+        """The text slots of a request's parsed body, in document order (the order of the bytes), and its media counted."""
 
     def reader(self, operation: Operation) -> AnswerReader: ...
 

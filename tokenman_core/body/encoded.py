@@ -1,0 +1,83 @@
+"""Text that travels as base64 (bare, or in a `data:` URL): read as text, and written back in the form it had."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+
+DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*?);base64,", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+_ALPHABET = re.compile(r"[A-Za-z0-9+/_\-\s]++={0,2}\s*+")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """`prefix` is what stands before the base64; `codec` is how the bytes become text; `url_safe` and `padded` are its style."""
+
+    prefix: str
+    text: str
+    codec: str
+    url_safe: bool
+    padded: bool
+
+
+def is_base64(source: str) -> bool:
+    """Whether the string has nothing but base64 in it (either alphabet, lines allowed)."""
+    return _ALPHABET.fullmatch(source) is not None
+
+
+def decode(source: str, *, any_text: bool) -> Encoded | None:
+    """The text in `source`, or None if it is not base64, or its bytes are not UTF-8 or UTF-16 with a byte order mark.
+
+    With `any_text` every byte is taken for text at last (ISO 8859-1): for what says itself that it is text.
+    """
+    match = DATA_URL.match(source)
+    prefix = match.group() if match else ""
+    bare = _SPACE.sub("", source[len(prefix) :])
+    url_safe = "-" in bare or "_" in bare
+    padded = bare.endswith("=") or len(bare) % 4 == 0
+    standard = bare.translate(_TO_STANDARD) if url_safe else bare
+    try:
+        data = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    for codec in _codecs(data, any_text):
+        try:
+            return Encoded(prefix, data.decode(codec), codec, url_safe, padded)
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def encode(text: str, like: Encoded) -> str:
+    """`text` in the form that `like` had; in UTF-8 where the old encoding lacks a character."""
+    try:
+        data = text.encode(like.codec)
+    except UnicodeEncodeError:
+        data = text.encode("utf-8")
+    coded = (base64.urlsafe_b64encode if like.url_safe else base64.b64encode)(data).decode("ascii")
+    return like.prefix + (coded if like.padded else coded.rstrip("="))
+
+
+def readable(data: bytes) -> str | None:
+    """Bytes of no stated type as text: UTF-8 without NUL, else None."""
+    if b"\0" in data:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+_TO_STANDARD = str.maketrans("-_", "+/")
+
+
+def _codecs(data: bytes, any_text: bool) -> tuple[str, ...]:
+    # The explicit byte orders keep the mark as a character, so that it is written back.
+    if data.startswith(b"\xff\xfe"):
+        return ("utf-16-le",)
+    if data.startswith(b"\xfe\xff"):
+        return ("utf-16-be",)
+    if b"\0" in data and not any_text:
+        return ()
+    return ("utf-8", "iso8859-1") if any_text else ("utf-8",)

@@ -1,0 +1,54 @@
+"""A JSON body: its text slots, and its bytes with only the changed strings replaced."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from tokenman_core.body.parse import parse
+from tokenman_core.body.splice import splice, write
+from tokenman_core.slots import Found, Slot
+
+FindSlots = Callable[[Any], Found]
+
+
+class JsonBody:
+    """Implements `body.base.Body`. `value` is the governed value: the slots' edits are in it.
+
+    Raises BodyError("parse") when made from what cannot be judged, and from `render` and `value` if a renamed key would
+    hide another one.
+    """
+
+    def __init__(self, data: bytes, find_slots: FindSlots) -> None:
+        self._sent = data
+        self._find = find_slots
+        self._take(data, parse(data))
+
+    def _take(self, data: bytes, value: Any) -> None:
+        self._data = data
+        self._value = value
+        found = self._find(value)
+        self.slots: list[Slot] = found.slots
+        self.unreadable: Counter[str] = found.unreadable
+        self._made: tuple[list[str], bytes, Any] | None = None  # for which texts, what was made of them last
+
+    @property
+    def value(self) -> Any:
+        return self._governed()[1]
+
+    @property
+    def changed(self) -> bool:
+        return self._data is not self._sent or any(slot.changed for slot in self.slots)
+
+    def replace(self, value: Any) -> None:
+        self._take(write(value, self._sent), value)
+
+    def render(self) -> bytes:
+        return self._governed()[0]
+
+    def _governed(self) -> tuple[bytes, Any]:
+        if not any(slot.changed for slot in self.slots):
+            return self._data, self._value
+        texts = [slot.text for slot in self.slots]
+        if self._made is None or self._made[0] != texts:
+            self._made = (texts, *splice(self._data, self._value, self.slots))
+        return self._made[1], self._made[2]

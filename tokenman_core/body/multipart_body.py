@@ -1,0 +1,152 @@
+"""`multipart/form-data` (RFC 7578): text parts are slots, parts of JSON are bodies of their own, media are counted."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from email.message import Message
+from typing import Any
+
+from tokenman_core.body.base import Body
+from tokenman_core.errors import BodyError
+from tokenman_core.slots import Slot
+
+MAX_PARTS = 1000
+
+_FILENAME = re.compile(rb'(?i)\bfilename\*?=(?:"((?:[^"\\\r\n]|\\.)*)"|([^;"\s]+))')
+_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{1,70}")
+
+ReadPart = Callable[[bytes, str, bool], Body]
+"""Reads one part: its bytes, its media type ("" if it states none), and whether it is a file."""
+
+
+class _FileName:
+    """The name of an uploaded file, which a model may see: a slot as it stands in the part's head."""
+
+    def __init__(self, name: bytes) -> None:
+        try:
+            self.slots = [Slot(("filename",), "other", name.decode("utf-8"))]
+        except UnicodeDecodeError:
+            raise BodyError("parse", "the name of an uploaded file is not valid UTF-8") from None
+
+    @property
+    def changed(self) -> bool:
+        return self.slots[0].changed
+
+    def render(self) -> bytes:
+        # As browsers do (WHATWG HTML, multipart/form-data): what would end the name or the line is percent-encoded.
+        text = self.slots[0].text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        return text.encode("utf-8")
+
+
+class MultipartBody:
+    """Implements `body.base.Body`; `value` is None. Boundary, heads and all bytes of parts that did not change are kept.
+
+    Raises BodyError("parse") for anything that two readers of multipart might cut differently.
+    """
+
+    def __init__(self, data: bytes, content_type: str, read_part: ReadPart) -> None:
+        self._data = data
+        self._spans: list[tuple[int, int, Body | _FileName]] = []
+        self.slots: list[Slot] = []
+        self.unreadable: Counter[str] = Counter()
+        for head_start, head_end, start, end in _parts(data, _boundary(content_type)):
+            self._add(data[head_start:head_end], head_start, start, end, read_part)
+
+    def _add(self, head: bytes, head_start: int, start: int, end: int, read_part: ReadPart) -> None:
+        headers = _headers(head)
+        if headers.get("content-transfer-encoding", "binary").strip().lower() not in ("binary", "8bit", "7bit"):
+            raise BodyError("parse", "a part of the multipart body has a transfer encoding: send it as it is")
+        names = list(_FILENAME.finditer(head))
+        for match in names:
+            group = 1 if match.group(1) is not None else 2
+            name = _FileName(match.group(group))
+            self._spans.append((head_start + match.start(group), head_start + match.end(group), name))
+            self.slots += name.slots
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        part = read_part(self._data[start:end], media_type, bool(names))
+        field = _field_name(headers)
+        for slot in part.slots:
+            slot.path = slot.path or (field,)
+        self._spans.append((start, end, part))
+        self.slots += part.slots
+        self.unreadable += part.unreadable
+
+    @property
+    def value(self) -> Any:
+        return None
+
+    @property
+    def changed(self) -> bool:
+        return any(part.changed for _, _, part in self._spans)
+
+    def replace(self, value: Any) -> None:
+        raise TypeError("a multipart body has no single value that can be replaced")
+
+    def render(self) -> bytes:
+        pieces: list[bytes] = []
+        copied = 0
+        for start, end, part in self._spans:
+            if part.changed:
+                pieces += self._data[copied:start], part.render()
+                copied = end
+        if not copied:
+            return self._data
+        pieces.append(self._data[copied:])
+        return b"".join(pieces)
+
+
+def _boundary(content_type: str) -> bytes:
+    message = Message()
+    message["content-type"] = content_type
+    boundary = message.get_param("boundary")
+    if (
+        not isinstance(boundary, str)
+        or not _BOUNDARY.fullmatch(boundary)
+        or content_type.lower().count("boundary=") != 1
+    ):
+        raise BodyError("parse", "the content type of the multipart body states no single valid boundary")
+    return boundary.encode("ascii")
+
+
+def _parts(data: bytes, boundary: bytes) -> list[tuple[int, int, int, int]]:
+    """(start of head, its end, start of content, its end) of every part."""
+    delimiter = b"--" + boundary
+    if not data.startswith(delimiter):
+        raise BodyError("parse", "the multipart body does not begin with its boundary")
+    found: list[tuple[int, int, int, int]] = []
+    at = len(delimiter)
+    while not data.startswith(b"--", at):
+        if len(found) >= MAX_PARTS:
+            raise BodyError("parse", f"the multipart body has more than {MAX_PARTS} parts")
+        if not data.startswith(b"\r\n", at):
+            raise BodyError("parse", "a line of the multipart body begins with its boundary and goes on")
+        head = at + 2
+        # A part without headers has its blank line at once.
+        head_end = at if data.startswith(b"\r\n", head) else data.find(b"\r\n\r\n", head)
+        end = data.find(b"\r\n" + delimiter, head_end + 2)
+        if head_end < 0 or end < 0 or end < head_end + 2:
+            raise BodyError("parse", "the multipart body is cut off")
+        start = min(head_end + 4, end)
+        found.append((head, max(head, head_end), start, end))
+        at = end + 2 + len(delimiter)
+    if data[at + 2 :].strip(b"\r\n"):
+        raise BodyError("parse", "the multipart body goes on behind its end")
+    return found
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in head.split(b"\r\n") if head else ():
+        name, colon, value = line.partition(b":")
+        key = name.decode("latin-1").lower()
+        if not colon or not name.strip() or name != name.strip() or key in headers:
+            raise BodyError("parse", "the head of a part of the multipart body cannot be read")
+        headers[key] = value.decode("latin-1")
+    return headers
+
+
+def _field_name(headers: dict[str, str]) -> str:
+    message = Message()
+    message["content-disposition"] = headers.get("content-disposition", "").encode("latin-1").decode("utf-8", "replace")
+    name = message.get_param("name", header="content-disposition")
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,107 @@
+"""Reads JSON so strictly that no text can hide from it: what two parsers might read differently is refused."""
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from tokenman_core.errors import BodyError
+
+MAX_DEPTH = 128
+"""Deeper nesting is refused: no provider's request comes near, and it keeps every walk within Python's stack."""
+
+_WIDE = 2.0**63  # orjson makes floats of integers beyond 64 bits, all of which are at least this large
+_SPACED_COLON = re.compile(rb'"[ \t\n\r]+:')
+_COLONS_BEHIND_SPACE = (b" :", b"\n:", b"\t:", b"\r:")
+_MOST_BACKSLASHES = 8  # even, so that the last count is added: too high a sum is only slower
+_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+
+
+def parse(data: bytes) -> Any:
+    """The value of a JSON document in UTF-8. Integers are exact, whatever their size.
+
+    Raises BodyError("parse") for what is no JSON (NaN and lone surrogates included), for a byte order mark, another
+    encoding, a key that stands twice in one object, and nesting deeper than MAX_DEPTH.
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BodyError("parse", _reason(data, error)) from None
+    keys, wide = _survey(value)
+    if wide:
+        return _parse_slowly(data)
+    if _colons(data) > keys:
+        _parse_slowly(data)
+    return value
+
+
+def _survey(value: Any) -> tuple[int, bool]:
+    """How many keys all objects have together, and whether a number is too large for orjson to be exact."""
+    keys, wide = 0, False
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise BodyError("parse", f"the JSON body is nested deeper than {MAX_DEPTH} levels")
+        deeper: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                keys += len(item)
+                deeper.extend(item.values())
+            elif kind is list:
+                deeper.extend(item)
+            elif kind is float and not -_WIDE < item < _WIDE:
+                wide = True
+        level = deeper
+    return keys, wide
+
+
+def _colons(data: bytes) -> int:
+    """At least as many as there are keys in the text: more than that were parsed means that one may stand twice.
+
+    A key ends with a quote behind an even number of backslashes, then space, then a colon. Counted are quotes before a
+    colon by the parity of the backslashes, so that JSON inside strings does not count, and quotes before spaces and a
+    colon whatever stands before. Values that begin with a colon count too: that is the error on the safe side.
+    """
+    count = 0
+    for backslashes in range(_MOST_BACKSLASHES + 1):
+        here = data.count(b"\\" * backslashes + b'":')
+        if not here:
+            break
+        count += -here if backslashes % 2 else here
+    if any(colon in data for colon in _COLONS_BEHIND_SPACE):
+        count += len(_SPACED_COLON.findall(data))
+    return count
+
+
+def _parse_slowly(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise BodyError("parse", "the body is not valid JSON") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise BodyError("parse", "a key stands twice in one object of the JSON body: send each key once")
+    return made
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError
+    return number
+
+
+def _reason(data: bytes, error: orjson.JSONDecodeError) -> str:
+    if data.startswith(_BOMS) or 0 in data[:4]:
+        return "the JSON body must be plain UTF-8: without a byte order mark, not UTF-16 or UTF-32"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "the JSON body is not valid UTF-8"
+    return f"the body is not valid JSON (line {error.lineno}, column {error.colno})"

@@ -1,0 +1,95 @@
+"""Bodies of plain text, of form fields, of nothing, and of real media."""
+
+import re
+from collections import Counter
+from typing import Any
+from urllib.parse import quote_plus, unquote_to_bytes
+
+from tokenman_core.slots import Slot
+
+_FIELD = re.compile(rb"[^&]+")
+
+
+class _Whole:
+    """What bodies have in common that are no JSON: `replace` puts a text in place of all."""
+
+    slots: list[Slot]
+    unreadable: Counter[str]
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.slots = []
+        self.unreadable = Counter()
+
+    @property
+    def value(self) -> Any:
+        return None
+
+    @property
+    def changed(self) -> bool:
+        return any(slot.changed for slot in self.slots)
+
+    def replace(self, value: Any) -> None:
+        raise TypeError("only a JSON body has a value that can be replaced")
+
+
+class BinaryBody(_Whole):
+    """Bytes that nobody reads: media, counted under their type, or nothing at all."""
+
+    def __init__(self, data: bytes, media: str = "") -> None:
+        super().__init__(data)
+        if media:
+            self.unreadable[media] += 1
+
+    def render(self) -> bytes:
+        return self._data
+
+
+class TextBody(_Whole):
+    """Text in UTF-8, one slot."""
+
+    def __init__(self, data: bytes, text: str) -> None:
+        super().__init__(data)
+        self.slots = [Slot((), "other", text)]
+
+    def render(self) -> bytes:
+        return self.slots[0].text.encode("utf-8") if self.changed else self._data
+
+
+class FormBody(_Whole):
+    """`application/x-www-form-urlencoded`: names and values are slots, decoded; a changed one is written in UTF-8."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._spans: list[tuple[int, int]] = []
+        for index, field in enumerate(_FIELD.finditer(data)):
+            name, equals, _value = field.group().partition(b"=")
+            middle = field.start() + len(name)
+            self._add(field.start(), middle, (index,))
+            if equals:
+                self._add(middle + 1, field.end(), (index, _decoded(name)))
+
+    def _add(self, start: int, end: int, path: tuple[str | int, ...]) -> None:
+        if start < end:
+            self._spans.append((start, end))
+            self.slots.append(Slot(path, "other", _decoded(self._data[start:end])))
+
+    def render(self) -> bytes:
+        pieces: list[bytes] = []
+        copied = 0
+        for (start, end), slot in zip(self._spans, self.slots, strict=True):
+            if slot.changed:
+                pieces += self._data[copied:start], quote_plus(slot.text).encode("ascii")
+                copied = end
+        if not copied:
+            return self._data
+        pieces.append(self._data[copied:])
+        return b"".join(pieces)
+
+
+def _decoded(source: bytes) -> str:
+    data = unquote_to_bytes(source.replace(b"+", b" "))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("iso8859-1")

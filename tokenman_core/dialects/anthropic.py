@@ -1,0 +1,155 @@
+"""The Anthropic Messages API: https://docs.anthropic.com/en/api/messages and …/messages-streaming."""
+
+import re
+from typing import Any
+
+from tokenman_core.dialects import walk
+from tokenman_core.dialects.base import AnswerReader, Operation
+from tokenman_core.dialects.reader import Reader, text_of
+from tokenman_core.dialects.shapes import STATUSES, anthropic_error, dump
+from tokenman_core.errors import ErrorKind
+from tokenman_core.slots import Found, Slot, SlotKind
+from tokenman_core.sse import Event
+from tokenman_core.usage import anthropic_usage
+
+# Method ("" for any), end of the path, what it asks for. The first that fits.
+_OPERATIONS: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
+    ("", re.compile(r"/messages/count_tokens$"), Operation("count_tokens", free=True)),
+    ("POST", re.compile(r"/messages/batches$"), Operation("batches", generates=True)),
+    ("", re.compile(r"/messages/batches(/|$)"), Operation("batches", free=True)),
+    ("POST", re.compile(r"/messages$"), Operation("messages", generates=True)),
+    ("POST", re.compile(r"/complete$"), Operation("complete", generates=True)),
+    ("", re.compile(r"/v1/models(/|$)"), Operation("models", free=True)),
+    ("", re.compile(r"/v1/files(/|$)"), Operation("files", free=True)),
+    ("", re.compile(r"/v1/(oauth|skills|organizations)(/|$)"), Operation("other", free=True)),
+    ("POST", re.compile(r"^/v1/"), Operation("other", generates=True)),
+)
+
+_DELTAS: dict[str, tuple[str, SlotKind]] = {
+    "text_delta": ("text", "assistant"),
+    "input_json_delta": ("partial_json", "tool_input"),
+    "thinking_delta": ("thinking", "thinking"),
+}
+
+
+class AnthropicReader(Reader):
+    """Reads answers of the Messages API. A channel is the index of a content block."""
+
+    markers = (b'"message_start"', b'"message_delta"', b'"message_stop"', b'"error"')
+
+    def __init__(self, *, free: bool = False) -> None:
+        super().__init__(free=free)
+        self._said: dict[str, Any] = {}  # usage, gathered: later events repeat only what has grown
+        self._blocks: dict[int, str] = {}  # index of a block that is a tool's call -> name of the tool
+
+    def _learn(self, value: dict[str, Any]) -> None:
+        kind = value.get("type")
+        if kind == "ping":
+            return
+        self.spoke = True
+        if kind == "error":
+            self.failed = text_of(value.get("error"), "type", "message") or "error"
+        elif kind == "message_stop":
+            self.finished = True
+        message = value.get("message") if kind == "message_start" else value
+        if type(message) is not dict:
+            return
+        if type(message.get("model")) is str:
+            self.model = message["model"]
+        said = message.get("usage")
+        if type(said) is dict and not self._free:
+            self._said.update((name, count) for name, count in said.items() if count is not None)
+            self.usage = anthropic_usage(self._said)
+
+    def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
+        kind, index = value.get("type"), value.get("index")
+        if kind == "content_block_delta" and type(index) is int and type(value.get("delta")) is dict:
+            self._delta(event, value["delta"], index, slots)
+        elif kind == "content_block_start" and type(index) is int:
+            self._start(event, value.get("content_block"), index, slots)
+        elif kind == "content_block_stop":
+            self._blocks.pop(index, None)  # type: ignore[arg-type]  # whatever was sent, it is hashable or no key
+            self._close_within(event, f"{index}")
+        else:
+            if kind in ("message_stop", "error"):
+                self._close(event, self._open)
+            self._complete(value, (), "assistant", slots)
+
+    def _start(self, event: Event, block: Any, index: int, slots: list[Slot]) -> None:
+        kind = text_of(block, "type") or ""
+        if kind.endswith("_use"):
+            self._blocks[index] = text_of(block, "name") or ""
+        elif kind == "text" and set(block) <= {"type", "text", "citations"} and text_of(block, "text"):
+            self._piece(
+                event, "text_delta", "text", "assistant", block["text"], index, slots, ("content_block", "text")
+            )
+            return
+        self._complete(block, ("content_block",), "assistant", slots)
+
+    def _delta(self, event: Event, delta: dict[str, Any], index: int, slots: list[Slot]) -> None:
+        kind = text_of(delta, "type") or ""
+        known = _DELTAS.get(kind)
+        if known is not None and type(delta.get(known[0])) is str:
+            self._piece(event, kind, known[0], known[1], delta[known[0]], index, slots, ("delta", known[0]))
+        elif kind == "signature_delta":
+            return
+        elif kind == "citations_delta":
+            self._complete(delta, ("delta",), "assistant", slots)
+        else:
+            for field, text in delta.items():
+                if field != "type" and type(text) is str:
+                    self._piece(event, kind, field, "assistant", text, index, slots, ("delta", field))
+                elif type(text) in (dict, list):
+                    self._complete(text, ("delta", field), "assistant", slots)
+
+    def _piece(
+        self,
+        event: Event,
+        kind: str,
+        field: str,
+        speaker: SlotKind,
+        text: str,
+        index: int,
+        slots: list[Slot],
+        path: tuple[str, ...],
+    ) -> None:
+        channel = f"{index}" if kind in _DELTAS else f"{index}.{field}"
+        tool = self._blocks.get(index, "") if speaker == "tool_input" else ""
+        slot = Slot(path, speaker, text, tool, channel, speaker == "tool_input", signed=speaker == "thinking")
+
+        def make(text: str) -> Any:
+            return {"type": "content_block_delta", "index": index, "delta": {"type": kind, field: text}}
+
+        self._running(slot, event, make, slots)
+
+    def _close_within(self, event: Event, prefix: str) -> None:
+        self._close(event, [name for name in self._open if name == prefix or name.startswith(prefix + ".")])
+
+
+class Anthropic:
+    name = "anthropic"
+
+    def operation(self, method: str, path: str) -> Operation:
+        for wanted, pattern, operation in _OPERATIONS:
+            if wanted in ("", method) and pattern.search(path):
+                return operation
+        return Operation("other")
+
+    def model(self, operation: Operation, path: str, value: Any) -> str:
+        return text_of(value, "model") or ""
+
+    def streams(self, operation: Operation, path: str, value: Any) -> bool:
+        return type(value) is dict and value.get("stream") is True
+
+    def request_slots(self, operation: Operation, value: Any) -> Found:
+        return walk.find_slots(value)
+
+    def reader(self, operation: Operation) -> AnswerReader:
+        return AnthropicReader(free=operation.free)
+
+    def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        return dump(anthropic_error(status, kind, message, request_id))
+
+    def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        value = anthropic_error(STATUSES[kind], kind, message, request_id)
+        return b"event: error\ndata: " + dump(value) + b"\n\n"

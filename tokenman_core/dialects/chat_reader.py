@@ -1,0 +1,148 @@
+"""Reads answers of OpenAI's Chat Completions and Completions, plain and streamed."""
+
+from typing import Any
+
+from tokenman_core.dialects.reader import Reader, text_of
+from tokenman_core.slots import Path, Slot, SlotKind
+from tokenman_core.sse import Event
+from tokenman_core.usage import openai_usage
+
+_THOUGHTS = frozenset({"reasoning", "reasoning_content"})  # of providers that show them; no signature covers them
+_NO_TEXT = frozenset({"role", "logprobs"})  # log probabilities cut the text that is restored elsewhere into tokens
+
+
+class ChatReader(Reader):
+    """A channel is the index of a choice and a field of its delta (`0.content`), of a tool call its index too (`0.tool.1`)."""
+
+    markers: tuple[bytes, ...] = (
+        b'"usage": {',
+        b'"usage":{',
+        b'"finish_reason":"',
+        b'"finish_reason": "',
+        b'"error"',
+        b"[DONE]",
+    )
+
+    def __init__(self, *, free: bool = False) -> None:
+        super().__init__(free=free)
+        self._tools: dict[str, str] = {}  # channel -> name of the tool
+
+    def _learn(self, value: dict[str, Any]) -> None:
+        self.spoke = True
+        if type(value.get("model")) is str:
+            self.model = value["model"]
+        error = value.get("error")
+        if error:
+            self.failed = text_of(error, "code", "type", "message") or "error"
+        said = value.get("usage")
+        if type(said) is dict and not self._free:
+            self.usage = openai_usage(said)
+        choices = value.get("choices")
+        for choice in choices if type(choices) is list else ():
+            if type(choice) is dict and choice.get("finish_reason"):
+                self.finished = True
+
+    def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
+        for key, item in value.items():
+            if key == "choices" and type(item) is list:
+                for at, choice in enumerate(item):
+                    if type(choice) is dict:
+                        self._choice(event, value, choice, ("choices", at), slots)
+            elif type(item) in (dict, list):
+                self._complete(item, (key,), "assistant", slots)
+        if value.get("error"):
+            self._close(event, self._open)
+
+    def _choice(
+        self, event: Event, chunk: dict[str, Any], choice: dict[str, Any], path: Path, slots: list[Slot]
+    ) -> None:
+        index = choice.get("index")
+        index = index if type(index) is int else path[1]
+        for key, item in choice.items():
+            here = (*path, key)
+            if key == "delta" and type(item) is dict:
+                self._delta(event, chunk, index, item, here, slots)
+            elif key == "text" and type(item) is str:
+                self._piece(event, chunk, index, f"{index}.text", "assistant", item, here, ("text",), slots)
+            elif key != "logprobs" and type(item) in (dict, list):
+                self._complete(item, here, "assistant", slots)
+        if choice.get("finish_reason"):
+            self._close_within(event, f"{index}.")
+
+    def _delta(
+        self, event: Event, chunk: dict[str, Any], index: Any, delta: dict[str, Any], path: Path, slots: list[Slot]
+    ) -> None:
+        for key, item in delta.items():
+            here = (*path, key)
+            if type(item) is str and key not in _NO_TEXT:
+                kind: SlotKind = "thinking" if key in _THOUGHTS else "assistant"
+                self._piece(event, chunk, index, f"{index}.{key}", kind, item, here, ("delta", key), slots)
+            elif key == "tool_calls" and type(item) is list:
+                for at, call in enumerate(item):
+                    self._call(event, chunk, index, call, (*here, at), slots)
+            elif key == "function_call" and type(item) is dict:
+                self._function(event, chunk, index, item, here, f"{index}.function", ("delta", key, "arguments"), slots)
+            elif type(item) in (dict, list) and key not in _NO_TEXT:
+                self._complete(item, here, "assistant", slots)
+
+    def _call(self, event: Event, chunk: dict[str, Any], index: Any, call: Any, path: Path, slots: list[Slot]) -> None:
+        if type(call) is not dict:
+            return
+        number = call.get("index", path[-1])
+        for key, item in call.items():
+            if key in ("function", "custom") and type(item) is dict:
+                template = ("delta", "tool_calls", number, key, "arguments" if key == "function" else "input")
+                self._function(event, chunk, index, item, (*path, key), f"{index}.tool.{number}", template, slots)
+            elif type(item) in (dict, list):
+                self._complete(item, (*path, key), "tool_input", slots)
+
+    def _function(
+        self,
+        event: Event,
+        chunk: dict[str, Any],
+        index: Any,
+        call: dict[str, Any],
+        path: Path,
+        channel: str,
+        template: tuple[Any, ...],
+        slots: list[Slot],
+    ) -> None:
+        """One fragment of a call: its first has the name, all have a part of the arguments (or of a custom tool's input)."""
+        if name := text_of(call, "name"):
+            self._tools[channel] = name
+        for key, item in call.items():
+            if key in ("arguments", "input") and type(item) is str:
+                self._piece(event, chunk, index, channel, "tool_input", item, (*path, key), template, slots)
+            elif type(item) in (dict, list):
+                self._complete(item, (*path, key), "tool_input", slots)
+
+    def _piece(
+        self,
+        event: Event,
+        chunk: dict[str, Any],
+        index: Any,
+        channel: str,
+        kind: SlotKind,
+        text: str,
+        path: Path,
+        template: tuple[Any, ...],
+        slots: list[Slot],
+    ) -> None:
+        tool = self._tools.get(channel, "") if kind == "tool_input" else ""
+        head = {key: item for key, item in chunk.items() if key not in ("choices", "usage", "obfuscation")}
+
+        def make(text: str) -> Any:
+            return {**head, "choices": [{"index": index, **_nested(template, text), "finish_reason": None}]}
+
+        slot = Slot(path, kind, text, tool, channel, partial_json=path[-1] == "arguments")
+        self._running(slot, event, make, slots)
+
+
+def _nested(template: tuple[Any, ...], text: str) -> dict[str, Any]:
+    """`("delta", "tool_calls", 1, "function", "arguments")` as JSON around a text; a number is an entry that names its index."""
+    value: Any = text
+    steps = list(template)
+    while steps:
+        step = steps.pop()
+        value = {step: value} if type(step) is str else [{"index": step, **value}]
+    return {**value}

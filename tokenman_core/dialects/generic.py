@@ -1,0 +1,183 @@
+"""Every JSON call that no other dialect knows: all strings are text, whatever the endpoint, plain and streamed.
+
+Its reader knows two ways of streaming that many endpoints share: events with a string `delta` (OpenAI's Responses API, which
+Codex uses, https://platform.openai.com/docs/api-reference/responses-streaming), and chunks with `choices`.
+"""
+
+from typing import Any
+
+from tokenman_core.dialects import walk
+from tokenman_core.dialects.base import AnswerReader, Operation
+from tokenman_core.dialects.chat_reader import ChatReader
+from tokenman_core.dialects.reader import text_of
+from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error, openai_error
+from tokenman_core.errors import ErrorKind
+from tokenman_core.slots import Found, Slot, SlotKind
+from tokenman_core.sse import Event
+from tokenman_core.usage import anthropic_usage, gemini_usage
+
+# Where a running text of the Responses API stands. The item's id comes last: some gateways give it anew in every event.
+_COORDINATES = ("output_index", "content_index", "summary_index", "index")
+_ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"})
+_FAILURES = frozenset({"response.failed", "error"})
+
+
+class GenericReader(ChatReader):
+    """A channel is an event's type without its last word, and where the text stands: `response.output_text@0.0`."""
+
+    markers = (
+        *ChatReader.markers,
+        b'"response.completed"',
+        b'"response.incomplete"',
+        b'"response.failed"',
+        b'"usageMetadata"',
+        b'"message_stop"',
+    )
+
+    def __init__(self, *, free: bool = False) -> None:
+        super().__init__(free=free)
+        self._items: dict[str, str] = {}  # where an output item stands -> name of the tool it calls
+
+    def _learn(self, value: dict[str, Any]) -> None:
+        kind = text_of(value, "type") or ""
+        if kind == "ping":
+            return
+        super()._learn(value)
+        response = value.get("response")
+        if type(response) is dict:
+            super()._learn(response)
+        if kind in _FAILURES and self.failed is None:
+            self.failed = text_of(value, "code", "message") or "error"
+        if kind in _ENDINGS or kind == "message_stop":
+            self.finished = self.finished or kind not in _FAILURES
+        self._learn_usage(value)
+
+    def _learn_usage(self, value: dict[str, Any]) -> None:
+        if self._free:
+            return
+        said = value.get("usage")
+        if type(said) is dict and ("cache_read_input_tokens" in said or "cache_creation_input_tokens" in said):
+            self.usage = anthropic_usage(said)
+        said = value.get("usageMetadata")
+        if type(said) is dict:
+            self.usage = gemini_usage(said)
+            candidates = value.get("candidates")
+            if type(candidates) is list and any(text_of(one, "finishReason") for one in candidates):
+                self.finished = True
+
+    def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
+        kind = text_of(value, "type") or event.name
+        delta = value.get("delta")
+        if type(value.get("choices")) is list:
+            super()._sse(event, value, slots)
+        elif type(delta) is str:
+            self._running_delta(event, value, kind, delta, slots)
+        else:
+            self._finished_part(event, value, kind)
+            self._complete(value, (), _speaker(kind), slots)
+
+    def _running_delta(self, event: Event, value: dict[str, Any], kind: str, delta: str, slots: list[Slot]) -> None:
+        where = _where(value)
+        channel = f"{kind.removesuffix('.delta')}@{where}"
+        speaker = _speaker(kind)
+        tool = self._items.get(where.partition(".")[0], "") if speaker == "tool_input" else ""
+        head = {key: item for key, item in value.items() if key not in ("logprobs", "obfuscation")}
+        if type(value.get("logprobs")) is list:
+            head["logprobs"] = []
+
+        def make(text: str) -> Any:
+            return {**head, "delta": text}
+
+        partial = speaker == "tool_input" and "arguments" in kind
+        self._running(Slot(("delta",), speaker, delta, tool, channel, partial), event, make, slots)
+
+    def _finished_part(self, event: Event, value: dict[str, Any], kind: str) -> None:
+        """Tool names from new items, and the channels that an event's type ends."""
+        item = value.get("item")
+        if kind.endswith("output_item.added") and type(item) is dict:
+            self._items[_where(value)] = text_of(item, "name") or (text_of(item, "type") or "").removesuffix("_call")
+        if kind in _ENDINGS or self.failed is not None:
+            self._close(event, self._open)
+        elif kind.endswith("output_item.done"):
+            where = _where(value)
+            self._items.pop(where, None)
+            self._close(event, [name for name in self._open if _inside(name, where)])
+        elif kind.endswith(".done"):
+            self._close(event, (f"{kind.removesuffix('.done')}@{_where(value)}",))
+
+
+def _where(value: dict[str, Any]) -> str:
+    numbers = [str(value[key]) for key in _COORDINATES if type(value.get(key)) is int]
+    return ".".join(numbers) or text_of(value, "item_id", "id") or ""
+
+
+def _inside(channel: str, where: str) -> bool:
+    position = channel.partition("@")[2]
+    return position == where or position.startswith(where + ".")
+
+
+def _speaker(kind: str) -> SlotKind:
+    if "reasoning" in kind or "thinking" in kind:
+        return "thinking"
+    return "tool_input" if "_call" in kind and "output_text" not in kind else "assistant"
+
+
+class Generic:
+    """Slots of everything; errors in OpenAI's form, which most providers share."""
+
+    name = "generic"
+
+    def operation(self, method: str, path: str) -> Operation:
+        return Operation("other", generates=method == "POST")
+
+    def model(self, operation: Operation, path: str, value: Any) -> str:
+        return text_of(value, "model") or ""
+
+    def streams(self, operation: Operation, path: str, value: Any) -> bool:
+        return type(value) is dict and value.get("stream") is True
+
+    def request_slots(self, operation: Operation, value: Any) -> Found:
+        return walk.find_slots(value)
+
+    def reader(self, operation: Operation) -> AnswerReader:
+        return GenericReader(free=operation.free)
+
+    def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        return dump(openai_error(status, kind, message, request_id))
+
+    def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        return b"data: " + dump(openai_error(STATUSES[kind], kind, message, request_id)) + b"\n\n"
+
+
+class Gemini(Generic):
+    """Google's Gemini API by the generic walk; model and method stand in the path (`/v1beta/models/M:generateContent`)."""
+
+    name = "gemini"
+
+    _GENERATING = frozenset(
+        {"generateContent", "streamGenerateContent", "predict", "predictLongRunning", "batchGenerateContent"}
+    )
+    _EMBEDDING = frozenset({"embedContent", "batchEmbedContents", "asyncBatchEmbedContent"})
+
+    def operation(self, method: str, path: str) -> Operation:
+        verb = path.rpartition(":")[2] if ":" in path else ""
+        if verb == "countTokens":
+            return Operation("count_tokens", free=True)
+        if verb in self._GENERATING or verb in self._EMBEDDING:
+            return Operation("embeddings" if verb in self._EMBEDDING else "generate", generates=True)
+        if method != "POST" or "/files" in path:
+            return Operation("models" if "/models" in path else "other", free=True)
+        return Operation("other", generates=True)
+
+    def model(self, operation: Operation, path: str, value: Any) -> str:
+        behind = path.partition("/models/")[2]
+        return behind.partition(":")[0] or (text_of(value, "model") or "").removeprefix("models/")
+
+    def streams(self, operation: Operation, path: str, value: Any) -> bool:
+        return path.endswith(":streamGenerateContent") or super().streams(operation, path, value)
+
+    def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        return dump(gemini_error(status, kind, message, request_id))
+
+    def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        return b"data: " + dump(gemini_error(STATUSES[kind], kind, message, request_id)) + b"\n\n"

@@ -1,0 +1,258 @@
+"""Finds the text slots of any JSON that a provider takes or gives: all strings but those that the tables leave alone.
+
+One walk serves all dialects, and the tables of `words` apply at any depth: a batch holds whole requests, and an endpoint
+that was invented yesterday uses words of today's. What no table knows is text.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from tokenman_core.body import encoded
+from tokenman_core.body.parse import parse
+from tokenman_core.dialects import words
+from tokenman_core.errors import BodyError
+from tokenman_core.slots import BASE64, INNER, Found, Key, Path, Slot, SlotKind
+
+_IDENTIFIER = re.compile(words.IDENTIFIER)
+_ID_KEYS = ("_id", "_ids", "Id")
+# Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
+_DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])[\w./+=-]{16}")
+_MAGIC = tuple(words.MEDIA_MAGIC)
+_LEAST_MEDIA = 64  # characters; shorter strings are not taken for media
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who says what stands here. `free`: free-form JSON, where keys mean nothing to the protocol."""
+
+    kind: SlotKind = "other"
+    tool: str = ""
+    message: int = -1
+    free: bool = False
+
+
+def find_slots(value: Any, kind: SlotKind = "other") -> Found:
+    """All text slots of a parsed JSON value, in document order; `kind` is for what has no speaker of its own."""
+    walk = Walk()
+    walk.value(value, (), Place(kind))
+    return Found(walk.slots, walk.unreadable)
+
+
+class Walk:
+    """One walk through one value. Tool names are remembered by the id of their call, for the results that come later."""
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self.unreadable: Counter[str] = Counter()
+        self.tools: dict[str, str] = {}
+
+    def value(self, value: Any, path: Path, place: Place) -> None:
+        kind = type(value)
+        if kind is str:
+            self.text(value, path, place)
+        elif kind is dict:
+            if place.free:
+                self._free(value, path, place)
+            else:
+                self.object(value, path, place)
+        elif kind is list:
+            for index, item in enumerate(value):
+                self.value(item, (*path, index), place)
+
+    def text(self, text: str, path: Path, place: Place) -> None:
+        if text.startswith(("data:", "Data:", "DATA:")) and (url := encoded.DATA_URL.match(text)):
+            self._media(text, text[url.end() :], url.group(1).strip().lower(), path, place)
+        elif text.startswith(_MAGIC) and len(text) >= _LEAST_MEDIA and encoded.is_base64(text):
+            self.unreadable[next(word for magic, word in words.MEDIA_MAGIC.items() if text.startswith(magic))] += 1
+        else:
+            self.slots.append(Slot(path, place.kind, text, place.tool, message=place.message))
+
+    def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
+        kind = value.get("type")
+        if kind in ("thinking", "redacted_thinking") and _is_signed(value):
+            return
+        place = self._placed(value, kind if type(kind) is str else "", place)
+        for key, item in value.items():
+            here = (*path, key)
+            if _DATA_KEY.search(key):
+                self._key(key, path, place)
+            if type(item) is str:
+                self._member(value, key, item, here, place)
+            elif type(item) in (dict, list):
+                self._nested(key, item, here, place)
+
+    def _placed(self, value: dict[str, Any], kind: str, place: Place) -> Place:
+        """Who speaks in this object, told by its role, or by its type where that is a call of a tool or its result."""
+        role = value.get("role")
+        if type(role) is str and role in words.ROLES:
+            tool = self._tool_of(value) if words.ROLES[role] == "tool_result" else ""
+            return Place(words.ROLES[role], tool, place.message)
+        if kind.endswith(("_use", "_call")):
+            tool = _name(value) or kind.removesuffix("_call")
+            for key in ("id", "call_id"):
+                if type(value.get(key)) is str:
+                    self.tools[value[key]] = tool
+            return Place("tool_input", tool, place.message)
+        if kind.endswith(("_result", "_output", "_response")) and not kind.startswith("input_"):
+            return Place("tool_result", self._tool_of(value) or place.tool, place.message)
+        if kind in ("reasoning", "thinking"):
+            return Place("thinking", "", place.message)
+        return place
+
+    def _tool_of(self, value: dict[str, Any]) -> str:
+        for key in ("tool_use_id", "tool_call_id", "call_id"):
+            call = value.get(key)
+            if type(call) is str and call in self.tools:
+                return self.tools[call]
+        return _name(value)
+
+    def _member(self, owner: dict[str, Any], key: str, text: str, path: Path, place: Place) -> None:
+        """A string of an object."""
+        if key in words.IDENTIFIERS or key.endswith(_ID_KEYS) or (key == "name" and _names_tool(owner, path, place)):
+            if _IDENTIFIER.fullmatch(text) is None:
+                self.text(text, path, place)
+        elif key == "arguments":
+            name = _name(owner)
+            self._arguments(text, path, Place("tool_input", name or place.tool, place.message))
+        elif key in ("data", "file_data", "b64_json") and (said := _media_type(owner, key)) is not None:
+            self._media(text, text, said, path, place)
+        elif key in words.SPEAKERS and place.kind == "other":
+            self.text(text, path, replace(place, kind=words.SPEAKERS[key]))
+        else:
+            self.text(text, path, place)
+
+    def _nested(self, key: str, item: Any, path: Path, place: Place) -> None:
+        """An object or a list of an object."""
+        if key in words.CONVERSATIONS and type(item) is list and place.kind in ("other", "user"):
+            for index, message in enumerate(item):
+                self.value(message, (*path, index), Place("user", "", index))
+        elif key in ("tools", "functions") and type(item) is list:
+            self._definitions(item, path, place)
+        elif key in ("tool_choice", "mcp_servers"):
+            self._definition(item, path, place, schema=frozenset({"name"}))
+        elif key == "tool_calls" and type(item) is list:
+            self._calls(item, path, place)
+        elif key in ("function_call", "functionCall"):
+            self.value(item, path, Place("tool_input", _name(item) if type(item) is dict else "", place.message))
+        elif key in words.FREE_FORM or (key in ("input", "arguments", "action") and place.kind == "tool_input"):
+            self.value(item, path, replace(place, free=True))
+        elif key in words.SPEAKERS and place.kind == "other":
+            self.value(item, path, replace(place, kind=words.SPEAKERS[key]))
+        else:
+            self.value(item, path, place)
+
+    def _free(self, value: dict[str, Any], path: Path, place: Place) -> None:
+        for key, item in value.items():
+            if _DATA_KEY.search(key):
+                self._key(key, path, place)
+            self.value(item, (*path, key), place)
+
+    def _key(self, key: str, path: Path, place: Place) -> None:
+        self.slots.append(Slot((*path, Key(key)), place.kind, key, place.tool, message=place.message))
+
+    def _calls(self, calls: list[Any], path: Path, place: Place) -> None:
+        """The `tool_calls` of Chat Completions: the name stands one level deeper than the id."""
+        for index, call in enumerate(calls):
+            tool = ""
+            if type(call) is dict:
+                inner: dict[str, Any] = next(
+                    (call[key] for key in ("function", "custom") if type(call.get(key)) is dict), {}
+                )
+                tool = _name(inner)
+                if type(call.get("id")) is str:
+                    self.tools[call["id"]] = tool
+            self.value(call, (*path, index), Place("tool_input", tool, place.message))
+
+    def _arguments(self, text: str, path: Path, place: Place) -> None:
+        """Arguments as JSON in a string; what is no JSON object or list, or might be read in two ways, is one text."""
+        value = inner_value(text)
+        if value is None:
+            self.text(text, path, place)
+        else:
+            self.value(value, (*path, INNER), replace(place, free=True))
+
+    def _definitions(self, tools: list[Any], path: Path, place: Place) -> None:
+        for index, tool in enumerate(tools):
+            self._definition(tool, (*path, index), place, words.TOOL_SCHEMA)
+
+    def _definition(self, tool: Any, path: Path, place: Place, schema: frozenset[str]) -> None:
+        if type(tool) is list:
+            for index, item in enumerate(tool):
+                self._definition(item, (*path, index), place, schema)
+            return
+        if type(tool) is not dict:
+            self.value(tool, path, place)
+            return
+        for key, item in tool.items():
+            here = (*path, key)
+            if key in schema or key in words.TOOL_CREDENTIALS:
+                continue
+            if key in words.TOOL_NESTING:
+                self._definition(item, here, place, schema)
+            elif type(item) is str:
+                if _IDENTIFIER.fullmatch(item) is None:
+                    self.text(item, here, place)
+            else:
+                self.value(item, here, replace(place, free=key in words.FREE_FORM))
+
+    def _media(self, source: str, coded: str, media_type: str, path: Path, place: Place) -> None:
+        """base64: of a text type its text is a slot, of another type it is counted; what is no base64 is text as it stands."""
+        is_text = words.is_text_type(media_type)
+        if is_text or media_type in ("", "application/octet-stream"):
+            made = encoded.decode(source, any_text=is_text)
+            if made is not None:
+                self.slots.append(Slot((*path, BASE64), place.kind, made.text, place.tool, message=place.message))
+                return
+        if encoded.is_base64(coded):
+            self.unreadable[words.media_of(media_type)] += 1
+        else:
+            self.slots.append(Slot(path, place.kind, source, place.tool, message=place.message))
+
+
+def inner_value(text: str) -> Any:
+    """The object or list that a string holds as JSON, or None: then the string is to be read as it stands."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return parse(text.encode("utf-8"))
+    except (BodyError, UnicodeEncodeError):
+        return None
+
+
+def load(data: bytes) -> Any:
+    """The JSON value of an answer, None if it is none: what a provider says is read as far as it can be."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _is_signed(block: dict[str, Any]) -> bool:
+    return bool(block.get("signature")) if block.get("type") == "thinking" else True
+
+
+def _name(value: Any) -> str:
+    name = value.get("name")
+    return name if type(name) is str else ""
+
+
+def _names_tool(owner: dict[str, Any], path: Path, place: Place) -> bool:
+    if place.kind == "tool_input":
+        return True
+    return not words.BESIDE_TOOL_NAMES.isdisjoint(owner) or owner.get("role") in ("tool", "function")
+
+
+def _media_type(owner: dict[str, Any], key: str) -> str | None:
+    """The media type of base64 under `key`, "" if it is not stated, None if it is no base64 at all."""
+    for said in ("media_type", "mimeType", "mime_type"):
+        media_type = owner.get(said)
+        if type(media_type) is str:
+            return None if owner.get("type") == "text" else media_type.partition(";")[0].strip().lower()
+    audio = owner.get("format")
+    if key == "data" and type(audio) is str:
+        return f"audio/{audio}"
+    return "" if key != "data" or owner.get("type") == "base64" else None
