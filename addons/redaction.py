@@ -1,0 +1,102 @@
+"""Masks personal data and secrets on the way to the provider, and puts them back on the way to the program."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.exchange import Exchange
+from tokenman_core.redaction import Detection, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
+from tokenman_core.sse import Event
+from tokenman_core.verdicts import Refuse, Verdict
+
+_BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
+_POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the detection of personal data fails on it.")
+
+
+@dataclass
+class State:
+    """Of one call, in `exchange.notes["redaction"]`. `logged`: values found and, as the settings say, left in the clear."""
+
+    mapping: Mapping
+    restorer: Restorer
+    logged: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def unrestored(self) -> int:
+        return self.restorer.unrestored
+
+
+class Redaction:
+    """The stage. What stages behind it change is masked again through `llm_recheck`."""
+
+    name = "redaction"
+    fails = "closed"
+    guard = True
+
+    def __init__(self, settings: Settings, key: bytes, detection: Detection, memo: Memo | None = None) -> None:
+        self._settings = settings
+        self._redactor = Redactor(settings, key, detection, memo)
+
+    def wants_events(self, exchange: Exchange) -> bool:
+        state: State | None = exchange.notes.get(self.name)
+        return state is not None and self._settings.restore and state.mapping.restorable
+
+    async def llm_request(self, exchange: Exchange) -> Verdict | None:
+        mapping = self._redactor.mapping()
+        exchange.notes[self.name] = State(mapping, Restorer(mapping, self._settings.restore_egress))
+        if exchange.body is not None and exchange.body.unreadable and self._settings.unreadable == "block":
+            kinds = ", ".join(sorted(exchange.body.unreadable))
+            return Refuse(
+                400, "redaction", f"The call holds what cannot be read ({kinds}), and redaction.unreadable is block."
+            )
+        return await self._mask(exchange)
+
+    async def llm_recheck(self, exchange: Exchange) -> Verdict | None:
+        return await self._mask(exchange)
+
+    def llm_event(self, exchange: Exchange, event: Event) -> Event | list[Event] | None:
+        state: State = exchange.notes[self.name]
+        restorer = state.restorer
+        if event.kind == "whole":
+            restorer.whole(event.slots)
+            return None
+        restorer.whole([slot for slot in event.slots if not slot.channel])
+        last = {slot.channel: slot for slot in event.slots if slot.channel}
+        for slot in event.slots:
+            if slot.channel:
+                slot.text = restorer.feed(slot)
+        first: list[Event] = []
+        for channel in restorer.open if event.kind == "end" else event.closes:
+            rest = restorer.close(channel)
+            if not rest:
+                continue
+            if channel in last:
+                last[channel].text += rest
+            elif exchange.reader is not None and (piece := exchange.reader.piece(channel, rest)) is not None:
+                first.append(piece)
+        return [*first, event] if first else None
+
+    async def llm_done(self, exchange: Exchange) -> None:
+        state: State | None = exchange.notes.pop(self.name, None)
+        if state is not None:
+            state.mapping.forget()
+
+    async def _mask(self, exchange: Exchange) -> Verdict | None:
+        if exchange.body is None:
+            return None
+        state: State = exchange.notes[self.name]
+        try:
+            masked = await self._redactor.mask(exchange.body.slots, state.mapping)
+        except WorkerUnavailable:
+            return _BUSY
+        except TextRefused:
+            return _POISON
+        if masked.blocked:
+            setting = self._redactor.policy.setting(masked.blocked)
+            return Refuse(400, "redaction", f"The call holds a value of type {masked.blocked}, and {setting} is block.")
+        exchange.masked.update(masked.masked)
+        state.logged.update(masked.logged)
+        if count := sum(exchange.masked.values()):
+            headers = [each for each in exchange.answer_headers if each[0] != b"x-tokenman-redacted"]
+            exchange.answer_headers[:] = [*headers, (b"x-tokenman-redacted", b"%d" % count)]
+        return None

@@ -1,0 +1,26 @@
+"""Redaction: what is recognised as personal data or a secret leaves as a placeholder and comes back as itself."""
+
+from tokenman_core.redaction.detection import Detection, TextRefused, WorkerUnavailable
+from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
+from tokenman_core.redaction.mask import Masked, Redactor
+from tokenman_core.redaction.memo import Memo
+from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.redaction.restore import Restorer
+
+__all__ = [
+    "DETECTOR_VERSION",
+    "ENTITIES",
+    "PII",
+    "PLACEHOLDER",
+    "SECRETS",
+    "Detection",
+    "Finding",
+    "Mapping",
+    "Masked",
+    "Memo",
+    "Redactor",
+    "Restorer",
+    "Text",
+    "TextRefused",
+    "WorkerUnavailable",
+]

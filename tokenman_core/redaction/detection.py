@@ -1,0 +1,253 @@
+"""Detection as the proxy calls it: what trips nothing is judged at once, everything else by a worker process."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenman_core
+from tokenman_core.redaction.detectors.context import tells
+from tokenman_core.redaction.detectors.gate import Gate, make_gate
+from tokenman_core.redaction.entities import Findings, Text
+from tokenman_core.redaction.frames import LENGTH, MAX_FRAME, READY, pack_texts, unpack_findings
+
+log = logging.getLogger("tokenman.redaction")
+
+COMMAND = (sys.executable, "-P", "-m", "tokenman_core.redaction.worker")
+INLINE = 16 * 1024  # characters of a request's fresh text that the gate may look at on the event loop: well under 1 ms
+_DEATHS = 2  # a job that so many workers died of is not tried again
+_REMEMBERED = 256  # such jobs
+_RESPAWN_S = 1.0  # between two workers that died without having been given anything
+
+
+class WorkerUnavailable(Exception):
+    """No worker could judge the text in time: too many wait, or none comes up. The call must be refused, and may be retried."""
+
+
+class TextRefused(Exception):
+    """Workers die of this text. The call must be refused, for good."""
+
+
+class _Job:
+    __slots__ = ("answer", "deaths", "name", "texts")
+
+    def __init__(self, texts: Sequence[Text], name: bytes) -> None:
+        self.texts = texts
+        self.name = name
+        self.deaths = 0
+        self.answer: asyncio.Future[list[Findings]] = asyncio.get_running_loop().create_future()
+
+
+class _Worker:
+    """One process and the pipes to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process = process
+        self._in, self._out = process.stdin, process.stdout
+
+    @classmethod
+    async def spawn(cls, command: Sequence[str]) -> "_Worker":
+        """A fresh process, never a fork: it inherits no socket, so it cannot keep a port open."""
+        root = str(Path(tokenman_core.__file__).parent.parent)
+        inherited = os.environ.get("PYTHONPATH")
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # a traceback may hold what it was given
+            env={**os.environ, "PYTHONPATH": root + (os.pathsep + inherited if inherited else "")},
+            start_new_session=True,
+        )
+        return cls(process)
+
+    async def read(self) -> bytes:
+        """The next frame, without its length. Raises EOFError if the worker is gone or talks nonsense."""
+        (size,) = LENGTH.unpack(await self._out.readexactly(LENGTH.size))
+        if size > MAX_FRAME:
+            raise EOFError
+        return await self._out.readexactly(size)
+
+    async def ask(self, texts: Sequence[Text]) -> list[Findings]:
+        self._in.writelines(pack_texts(texts))
+        await self._in.drain()
+        found = unpack_findings(await self.read())
+        if len(found) != len(texts):
+            raise EOFError
+        return found
+
+    async def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self._in.close()
+        with contextlib.suppress(*_GONE):
+            await self._in.wait_closed()
+        await self.process.wait()
+
+
+_GONE = (OSError, EOFError, asyncio.IncompleteReadError, ValueError)
+
+
+class Detection:
+    """The way to the detectors. `start` before the first call, `close` at the end; calls that come early wait.
+
+    `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue, `judging_s` the time of a worker over one job.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        deadline_s: float = 20.0,
+        judging_s: float = 15.0,
+        waiting: int = 256,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._workers = workers
+        self._deadline_s = deadline_s
+        self._judging_s = judging_s
+        self._command = command
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue(waiting)
+        self._retry: list[_Job] = []
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self._gate: Gate | None = None
+        self._ready = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._processes: dict[int, int] = {}
+
+    async def start(self) -> None:
+        """Spawn the workers and compile the gate; returns once the gate stands, before the workers are ready."""
+        self._tasks = [asyncio.create_task(self._attend(number)) for number in range(self._workers)]
+        self._gate = await asyncio.to_thread(make_gate)
+
+    async def ready(self) -> None:
+        """Wait until a worker has everything loaded."""
+        await self._ready.wait()
+
+    async def close(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the living workers."""
+        return list(self._processes.values())
+
+    async def find(self, texts: Sequence[Text]) -> list[Findings]:
+        """The findings of each text. Raises WorkerUnavailable or TextRefused: then nothing may be sent."""
+        found: list[Findings] = [()] * len(texts)
+        if self._gate is not None and sum(len(text) for text, _ in texts) <= INLINE:
+            asking = [place for place, text in enumerate(texts) if self._trips(text)]
+        else:
+            asking = list(range(len(texts)))
+        if asking:
+            for place, findings in zip(asking, await self._ask([texts[place] for place in asking]), strict=True):
+                found[place] = findings
+        return found
+
+    def _trips(self, text: Text) -> bool:
+        from tokenman_core.redaction.detectors import view
+
+        assert self._gate is not None
+        data = text.text.encode("utf-8", "surrogatepass")
+        return tells(text.key) or bool(self._gate.scan(data)) or view.needed(text.text, data)
+
+    async def _ask(self, texts: Sequence[Text]) -> list[Findings]:
+        name = hashlib.blake2b(digest_size=16)
+        for text, key in texts:
+            name.update(f"{len(text)} {len(key)} {key}{text}".encode("utf-8", "surrogatepass"))
+        job = _Job(texts, name.digest())
+        if job.name in self._refused:
+            raise TextRefused
+        if not self._tasks:
+            raise WorkerUnavailable
+        try:
+            self._jobs.put_nowait(job)
+        except asyncio.QueueFull:
+            raise WorkerUnavailable from None
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await job.answer
+        except TimeoutError:
+            raise WorkerUnavailable from None
+
+    async def _attend(self, number: int) -> None:
+        """Keep one worker alive and bring it one job at a time, so that it is known which job it died of."""
+        worker: _Worker | None = None
+        try:
+            while True:
+                worker = await self._bring_up(number)
+                with contextlib.suppress(*_GONE):
+                    while True:
+                        await self._serve(worker)
+                self._processes.pop(number, None)
+                self._ready.clear()
+                await worker.end()
+        finally:
+            if worker is not None:
+                self._processes.pop(number, None)
+                await worker.end()
+
+    async def _bring_up(self, number: int) -> _Worker:
+        while True:
+            worker: _Worker | None = None
+            try:
+                worker = await _Worker.spawn(self._command)
+                self._processes[number] = worker.process.pid
+                if await worker.read() == READY[LENGTH.size :]:
+                    self._ready.set()
+                    return worker
+            except _GONE:
+                pass
+            except asyncio.CancelledError:
+                if worker is not None:
+                    await worker.end()
+                raise
+            log.error("the detection worker does not come up; calls that need it are refused until it does")
+            self._processes.pop(number, None)
+            if worker is not None:
+                await worker.end()
+            await asyncio.sleep(_RESPAWN_S)
+
+    async def _serve(self, worker: _Worker) -> None:
+        """One job from the queue to its answer. Raises one of _GONE if the worker did not survive it."""
+        job = self._retry.pop() if self._retry else await self._next(worker)
+        if job.answer.done():
+            return  # its caller has left
+        try:
+            async with asyncio.timeout(self._judging_s):
+                found = await worker.ask(job.texts)
+        except (*_GONE, TimeoutError):
+            job.deaths += 1
+            if job.deaths < _DEATHS:
+                self._retry.append(job)
+            else:
+                self._refused[job.name] = None
+                if len(self._refused) > _REMEMBERED:
+                    self._refused.popitem(last=False)
+                if not job.answer.done():
+                    job.answer.set_exception(TextRefused())
+            log.warning("the detection worker died of a text and is replaced")
+            raise EOFError from None
+        if not job.answer.done():
+            job.answer.set_result(found)
+
+    async def _next(self, worker: _Worker) -> _Job:
+        """The next job; a worker that dies while it has nothing to do is noticed at once."""
+        job = asyncio.ensure_future(self._jobs.get())
+        death = asyncio.ensure_future(worker.process.wait())
+        try:
+            await asyncio.wait((job, death), return_when=asyncio.FIRST_COMPLETED)
+            if job.done():
+                return job.result()
+            raise EOFError
+        finally:
+            job.cancel()
+            death.cancel()

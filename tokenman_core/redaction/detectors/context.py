@@ -1,0 +1,399 @@
+"""Secrets that only their surroundings give away: assignments, headers, URLs' user info, command lines, "the password is …"."""
+
+import math
+import re
+from collections import Counter
+
+from tokenman_core.redaction.detectors.rules import Rule
+
+_PASS = r"pass(?:word|wd|phrase|code|wort)|pwd|contrase[nñ]a|mot de passe|kennwort|senha"
+_TOKEN = (
+    r"secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|auth[_-]?key|encryption[_-]?key"
+    r"|signing[_-]?key|shared[_-]?key|master[_-]?key|client[_-]?key|credentials?"
+)
+_WORDS = ("passw", "passphrase", "passcode", "pwd", "contrase", "mot de passe", "kennwort", "senha", "secret", "token")
+_KEYS = ("key", "credential")
+_GATE_NAMES = (_PASS + "|" + _TOKEN).replace("[nñ]", ".{1,2}")
+
+# Behind the telling word more of the name may stand (`password_prod`, `TOKEN_2`), unless it says that the value is something else.
+_OTHER = (
+    r"(?![_-]?(?:s?[_-]?(?:count|limit|budget|type|name|names|id|ids|url|uri|path|file|field|column|policy|length|len|size|hash(?:er)?|"
+    r"expir\w*|ttl|at|age|usage|used|index|regex|pattern|provider|manager|service|store|prompt|label|hint|reset|endpoint|"
+    r"izer\w*|ize\w*|isation|ization)\b|s\b))"
+)
+
+ASSIGNMENT = Rule(
+    "assignment",
+    "PASSWORD",
+    _WORDS + _KEYS,
+    rf"(?:{_GATE_NAMES})[A-Za-z0-9_-]{{0,16}}[\"'`\]\\]{{0,4}}[ \t]{{0,4}}(?::=|=>|[:=])",
+    re.compile(
+        rf"(?i:(?P<pass>{_PASS})|(?:{_TOKEN})){_OTHER}[A-Za-z0-9_-]{{0,16}}+"
+        r"(?P<name>[\"'`\]\\]{0,4})[ \t]{0,4}(?P<op>:=|=>|==|[:=])[ \t]{0,8}"
+        r"(?:(?P<quote>\\{0,3}[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,512})(?P=quote)"
+        r"|(?P<bare>[^\s\"'`,;&|()<>{}\[\]\\]{4,512}))"
+    ),
+    caseless=True,
+)
+SPOKEN = Rule(
+    "spoken",
+    "PASSWORD",
+    ("passw", "passphrase", "passcode", "kennwort", "contrase", "mot de passe", "senha", "api key", "secret", "token"),
+    rf"(?:{_PASS.replace('[nñ]', '.{1,2}')}|api key|secret|token)[^\r\n\"=]{{0,40}}[ \t](?:is|was|ist|es|est)[ \t:]",
+    re.compile(
+        rf"(?i:(?P<pass>{_PASS})|api key|secret|token)(?![A-Za-z0-9])[^\r\n\"=]{{0,40}}?[ \t](?i:is|was|ist|es|est)(?::|[ \t]now|[ \t]set to)?[ \t:]{{1,3}}"
+        r"(?:(?P<quote>[\"'`“«])(?P<quoted>[^\r\n\"'`”»]{3,128})[\"'`”»]|(?P<bare>[^\s\"'`<>(){}\[\],;]{4,128}))"
+    ),
+    caseless=True,
+)
+AUTHORIZATION = Rule(
+    "authorization",
+    "API_KEY",
+    ("bearer", "basic", "authorization"),
+    r"(?:bearer|basic|authorization[\"'\\]{0,3}[ \t]{0,3}[:=][ \t]{0,3}[\"'\\]{0,3}token)[ \t]{1,3}[A-Za-z0-9._~+/=-]{8}",
+    re.compile(
+        r"(?i:bearer|(?P<basic>basic)|authorization[\"'\\]{0,3}[ \t]{0,3}[:=][ \t]{0,3}[\"'\\]{0,3}token)[ \t]{1,3}"
+        r"(?P<bare>[A-Za-z0-9._~+/=-]{8,4096}+)"
+    ),
+    caseless=True,
+)
+USER_INFO = Rule(
+    "user-info",
+    "CONNECTION_STRING",
+    ("://",),
+    r"[a-z][a-z0-9+.]{1,15}://[^\s/@\"'<>]{0,64}:[^\s@\"'<>]{1,128}@",
+    re.compile(
+        r"(?P<scheme>[a-z][a-z0-9+.]{1,15})://(?P<user>[^\s/@:\"'<>`]{0,64}):(?P<bare>[^\s@/\"'<>`]{1,128})@(?P<rest>[^\s\"'<>`\\)\],;]{0,512})",
+        re.IGNORECASE,
+    ),
+    caseless=True,
+)
+COMMAND_LINE = Rule(
+    "command-line",
+    "PASSWORD",
+    ("-u", "--pass", "--token", "--api-key", "--secret", "sshpass"),
+    r"(?:-u|--user|--password|--pass|--passwd|--token|--api-key|--secret|sshpass -p)[ =][\"']?[^\s\"']{4}",
+    re.compile(
+        r"(?:(?P<user>-u|--user)[ =][\"']?[^\s\"':=]{1,64}:|(?:--password|--passwd|--pass|--token|--api-key|--secret|sshpass -p)[ =][\"']?)"
+        r"(?P<bare>[^\s\"'`;|&()<>\\]{4,256})"
+    ),
+)
+CONTEXT_RULES: tuple[Rule, ...] = (ASSIGNMENT, SPOKEN, AUTHORIZATION, USER_INFO, COMMAND_LINE)
+
+_DATABASES = re.compile(
+    r"(?i)(?:jdbc:)?(?:postgres(?:ql)?|mysql|mariadb|mongodb|redis|rediss|valkey|amqps?|mssql|sqlserver|oracle|cockroachdb|clickhouse|"
+    r"cassandra|neo4j|bolt|ldaps?|smtps?|couchdb|nats|mqtts?|kafka|snowflake|db2)(?:\+[a-z0-9_]+)?$"
+)
+_TELLING_KEY = re.compile(
+    r"(?i)^(?:.*[_-])?(?:(?P<pass>pass(?:word|wd|phrase|code|wort)?|pwd|kennwort|senha)|"
+    r"(?:client|app|auth|access|api|private|secret|account|signing|encryption|shared|master)[_-]?(?:secret|token|key)|secret|token)$"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+# What stands where a secret would, in documentation and in code, and is none.
+_NO_VALUE = re.compile(
+    r"(?i)^(?:[x*.•#_?-]{3,}|<.*>|\$.*|%[a-z_]+%|\{.*\}|\[.*\]|\*+.*\*+|.*\.\.\.|…|"
+    r"(?:your|my|the|some|an?|insert|enter|add|put|replace|change|use|set)[-_ ].*|"
+    r"(?:none|null|nil|undefined|true|false|yes|no|str|string|text|bytes|int|integer|number|bool|boolean|any|object|optional|required|default|"
+    r"unknown|empty|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|example|placeholder|"
+    r"redacted|hidden|masked|changeme|change[_-]me|hash(?:ed)?|encrypted|self|this|input|value|auto|off|on|disabled|enabled|"
+    r"bearer|basic|digest|oauth2?|sha256|md5|bcrypt|argon2(?:id)?|scrypt)[.,;:!?]*|"
+    r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|ctx\.|"
+    r"params\.|options\.|props\.|var\.|local\.|data\.|import|await|new |function|lambda|def |return|typeof).*)$"
+)
+_CODE = re.compile(r"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*[!?]?$")
+_TAILS = (
+    "ed", "ing", "ly", "able", "ible", "ent", "ory", "ary", "ful", "ous",
+)  # fmt: skip
+_COMMON = frozenset(
+    [
+        "about",
+        "above",
+        "across",
+        "after",
+        "again",
+        "against",
+        "almost",
+        "alone",
+        "along",
+        "already",
+        "also",
+        "although",
+        "always",
+        "among",
+        "another",
+        "anything",
+        "because",
+        "been",
+        "before",
+        "behind",
+        "being",
+        "below",
+        "better",
+        "between",
+        "both",
+        "broken",
+        "cached",
+        "case",
+        "correct",
+        "could",
+        "different",
+        "down",
+        "each",
+        "either",
+        "else",
+        "enough",
+        "even",
+        "every",
+        "exactly",
+        "fine",
+        "first",
+        "found",
+        "from",
+        "going",
+        "gone",
+        "good",
+        "hard",
+        "have",
+        "here",
+        "incorrect",
+        "inside",
+        "invalid",
+        "just",
+        "kept",
+        "known",
+        "later",
+        "less",
+        "like",
+        "long",
+        "longer",
+        "made",
+        "more",
+        "most",
+        "much",
+        "must",
+        "never",
+        "next",
+        "none",
+        "not",
+        "nothing",
+        "now",
+        "often",
+        "okay",
+        "old",
+        "only",
+        "open",
+        "other",
+        "over",
+        "part",
+        "plain",
+        "plaintext",
+        "possible",
+        "private",
+        "public",
+        "quite",
+        "rather",
+        "read",
+        "ready",
+        "really",
+        "right",
+        "safe",
+        "same",
+        "secret",
+        "secure",
+        "sent",
+        "short",
+        "shown",
+        "simple",
+        "simply",
+        "since",
+        "some",
+        "something",
+        "still",
+        "stale",
+        "strong",
+        "such",
+        "sure",
+        "taken",
+        "than",
+        "that",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "too",
+        "true",
+        "under",
+        "unique",
+        "unknown",
+        "until",
+        "unsafe",
+        "up",
+        "used",
+        "valid",
+        "very",
+        "weak",
+        "well",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "with",
+        "within",
+        "without",
+        "wrong",
+        "yet",
+        "your",
+        "yours",
+        "case-sensitive",
+        "base64",
+        "utf-8",
+        "optional",
+        "required",
+        "missing",
+        "null",
+        "undefined",
+        "text",
+        "string",
+        "bytes",
+    ]
+)
+
+
+def entropy(value: str) -> float:
+    """Shannon's bits a character of the value's own letters."""
+    total = len(value)
+    return -sum(count / total * math.log2(count / total) for count in Counter(value).values()) if total else 0.0
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether this stands for a value (`${VAR}`, `<token>`, `your-key`, `xxxx`, a type's name, a look-up) and is none."""
+    return _NO_VALUE.match(value) is not None or len(set(value)) <= 2
+
+
+def _strong(value: str) -> bool:
+    """Whether a bare word cannot be read as a word of prose or as a name in a program."""
+    letters = sum(map(str.isalpha, value))
+    digits = sum(map(str.isdigit, value))
+    return (digits > 0 and (letters > 0 or digits >= 6)) or (
+        letters > 0 and any(char in "!@#$%^&*+~?=" for char in value[:-1])
+    )
+
+
+def _random(value: str) -> bool:
+    """Whether this looks drawn, as keys and tokens are: long, mixed and without the rhythm of words."""
+    if len(value) < 8:
+        return False
+    digits = any(map(str.isdigit, value))
+    return (digits and entropy(value) >= 2.8) or (len(value) >= 20 and entropy(value) >= 3.8 and "_" not in value[1:-1])
+
+
+def _judge_assignment(match: re.Match[str]) -> tuple[int, int, str] | None:
+    password = match["pass"] is not None
+    entity = "PASSWORD" if password else "API_KEY"
+    quoted = match["quoted"]
+    if quoted is not None:
+        value = quoted.strip()
+        if is_placeholder(value):
+            return None
+        # `{"token": "abc"}` is a value; the text of a form or of a message ("password": "Enter it here") has blanks in it
+        if password and len(value) >= 4 and " " not in value and not value.lower().endswith(("password", "passwd")):
+            return *match.span("quoted"), entity
+        if password and 8 <= len(value) <= 64 and _strong(value.replace(" ", "")):
+            return *match.span("quoted"), entity
+        return (*match.span("quoted"), entity) if " " not in value and _random(value) else None
+    value = match["bare"].rstrip(".,:!?")
+    start = match.start("bare")
+    if is_placeholder(value) or match["op"] == "==":
+        return None
+    if password and not _CODE.match(value) and _strong(value):
+        return start, start + len(value), entity
+    if password and match["op"] in "=:" and _CODE.match(value) and any(map(str.isdigit, value)):
+        return start, start + len(value), entity
+    if (
+        password
+        and match["op"] == "="
+        and match[0][:1].isupper()
+        and match[0].split("=")[0].isupper()
+        and "=" + value in match[0]
+    ):
+        return start, start + len(value), entity  # PASSWORD=swordfish, as files of variables have it
+    if not password and _random(value) and not _CODE.match(value.replace("-", "_")):
+        return start, start + len(value), entity
+    if (
+        not password
+        and len(value) >= 12
+        and any(map(str.isdigit, value))
+        and entropy(value) >= 3.2
+        and "." not in value
+    ):
+        return start, start + len(value), entity
+    return None
+
+
+def _judge_spoken(match: re.Match[str]) -> tuple[int, int, str] | None:
+    password = match["pass"] is not None
+    entity = "PASSWORD" if password else "API_KEY"
+    if match["quoted"] is not None:
+        value = match["quoted"]
+        return None if is_placeholder(value) or not (password or _random(value)) else (*match.span("quoted"), entity)
+    value = match["bare"].rstrip(".,:!?")
+    start = match.start("bare")
+    if len(value) < 4 or is_placeholder(value):
+        return None
+    word = value.lower()
+    plain = value.isalpha() and (word == value or value.istitle())
+    if plain and (word in _COMMON or word.endswith(_TAILS) or len(word) < 5):
+        return None
+    if password and (plain or _strong(value) or not value.isalpha()):
+        return start, start + len(value), entity
+    return (start, start + len(value), entity) if _random(value) else None
+
+
+def _judge_user_info(match: re.Match[str]) -> tuple[int, int, str] | None:
+    if is_placeholder(match["bare"]) or (match["bare"].isdigit() and "/" in match["user"]):
+        return None
+    if _DATABASES.match(match["scheme"]):
+        return match.start(), match.start("rest") + len(match["rest"].rstrip(".,:!?")), "CONNECTION_STRING"
+    return *match.span("bare"), "PASSWORD"
+
+
+def _judge_bare(match: re.Match[str], entity: str) -> tuple[int, int, str] | None:
+    value = match["bare"].rstrip(".,:!?")
+    if is_placeholder(value) or not (_strong(value) or _random(value)):
+        return None
+    return match.start("bare"), match.start("bare") + len(value), entity
+
+
+def judge(rule: Rule, match: re.Match[str]) -> tuple[int, int, str] | None:
+    """Whether a contextual rule's match holds a value: its start, its end and its kind; None if it is none."""
+    if rule is ASSIGNMENT:
+        return _judge_assignment(match)
+    if rule is SPOKEN:
+        return _judge_spoken(match)
+    if rule is USER_INFO:
+        return _judge_user_info(match)
+    return _judge_bare(match, "API_KEY" if rule is AUTHORIZATION else "PASSWORD")
+
+
+def judge_key(key: str, text: str) -> str | None:
+    """The kind of secret that a whole text is because of the object key it stands under (`{"password": "…"}`)."""
+    if not 4 <= len(text) <= 4096 or (match := _TELLING_KEY.match(_CAMEL.sub("_", key))) is None:
+        return None
+    value = text.strip()
+    if len(value) < 4 or is_placeholder(value):
+        return None
+    if match["pass"] is not None:
+        return "PASSWORD" if " " not in value or (len(value) <= 64 and _strong(value)) else None
+    return "API_KEY" if " " not in value and _random(value) else None
+
+
+def tells(key: str) -> bool:
+    """Whether a text under this key has to be looked at even if nothing in it trips the gate."""
+    return bool(key) and _TELLING_KEY.match(_CAMEL.sub("_", key)) is not None

@@ -1,0 +1,136 @@
+"""One pass over a text that tells which checks it needs at all, and where: most text passes without any.
+
+Two implementations answer alike and are tested by one table: Hyperscan where there is a wheel for the platform, else
+Aho-Corasick on the rules' keywords and RE2 on the rules found. Both read UTF-8 bytes.
+"""
+
+import importlib.util
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from tokenman_core.redaction.detectors.context import CONTEXT_RULES
+from tokenman_core.redaction.detectors.rules import SHAPES, Rule
+
+RULES: tuple[Rule, ...] = SHAPES + CONTEXT_RULES
+
+
+class Condition(NamedTuple):
+    """What a text must hold for one of the checks of personal data to be worth running. `keyword`: as in Rule."""
+
+    id: str
+    keyword: str
+    head: str
+
+
+CONDITIONS: tuple[Condition, ...] = (
+    Condition("email", "@", r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]@[A-Za-z0-9\x80-\xff]"),
+    Condition("digits", "", r"[0-9](?:[ ().\-/_]{0,3}[0-9]){6}"),
+    Condition("ipv4", ".", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"),
+    Condition("ipv6", ":", r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:?[0-9A-Fa-f]"),
+    Condition("iban", "", r"(?i)[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}[ -]?[A-Z0-9]{4}"),
+)
+
+
+class Hits(NamedTuple):
+    """`conditions`: ids of those that hold. `rules`: (index into RULES, byte offset of a head's start), sorted."""
+
+    conditions: frozenset[str]
+    rules: Sequence[tuple[int, int]]
+
+    def __bool__(self) -> bool:
+        return bool(self.conditions or self.rules)
+
+
+class Gate(Protocol):
+    def scan(self, data: bytes) -> Hits: ...
+
+
+_EXPRESSIONS: tuple[bytes, ...] = (
+    *((("(?i)" if rule.caseless else "") + rule.head).encode() for rule in RULES),
+    *(condition.head.encode() for condition in CONDITIONS),
+)
+
+
+def _re2_expressions() -> list[Any]:
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are: heads hold no letters beyond ASCII
+    options.log_errors = False
+    return [re2.compile(expression, options) for expression in _EXPRESSIONS]
+
+
+class HyperscanGate:
+    """All heads as one automaton.
+
+    It tells the places of shapes; of heads that vary in length (the rules by context) only that they occur, for tracking
+    their starts makes the automaton too large: RE2 finds the places then.
+    """
+
+    def __init__(self) -> None:
+        import hyperscan
+
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        self._database.compile(
+            expressions=list(_EXPRESSIONS),
+            ids=list(range(len(_EXPRESSIONS))),
+            elements=len(_EXPRESSIONS),
+            flags=[
+                hyperscan.HS_FLAG_SOM_LEFTMOST if id < len(SHAPES) else hyperscan.HS_FLAG_SINGLEMATCH
+                for id in range(len(_EXPRESSIONS))
+            ],
+        )
+        self._database.scratch = hyperscan.Scratch(self._database)
+        self._heads = _re2_expressions()
+        self._lock = threading.Lock()  # one scratch space, one scan at a time
+
+    def scan(self, data: bytes) -> Hits:
+        found: set[tuple[int, int]] = set()
+        once: list[int] = []
+
+        def hit(id: int, start: int, end: int, flags: int, context: Any) -> None:
+            if id < len(SHAPES):
+                found.add((id, start))
+            else:
+                once.append(id)
+
+        with self._lock:
+            self._database.scan(data, match_event_handler=hit)
+        for id in once:
+            if id < len(RULES):
+                found.update((id, match.start()) for match in self._heads[id].finditer(data))
+        return Hits(frozenset(CONDITIONS[id - len(RULES)].id for id in once if id >= len(RULES)), sorted(found))
+
+
+class Re2Gate:
+    """Aho-Corasick finds which rules have a keyword in the text; RE2 runs only their heads. Linear in the text."""
+
+    def __init__(self) -> None:
+        import ahocorasick
+
+        compiled = _re2_expressions()
+        self._heads, self._conditions = compiled[: len(RULES)], compiled[len(RULES) :]
+        self._words = ahocorasick.Automaton()
+        rules_of: dict[str, list[int]] = {}
+        for index, rule in enumerate(RULES):
+            for word in rule.keywords:
+                rules_of.setdefault(word, []).append(index)
+        for word, indices in rules_of.items():
+            self._words.add_word(word, tuple(indices))
+        self._words.make_automaton()
+
+    def scan(self, data: bytes) -> Hits:
+        indices = {index for _, rules in self._words.iter(data.lower().decode("latin-1")) for index in rules}
+        found = {(index, match.start()) for index in indices for match in self._heads[index].finditer(data)}
+        conditions = frozenset(
+            condition.id
+            for condition, head in zip(CONDITIONS, self._conditions, strict=True)
+            if condition.keyword.encode() in data and head.search(data)
+        )
+        return Hits(conditions, sorted(found))
+
+
+def make_gate() -> Gate:
+    """The fastest gate that this platform has. Compiling it takes a tenth of a second: do it at start, off the event loop."""
+    return HyperscanGate() if importlib.util.find_spec("hyperscan") is not None else Re2Gate()

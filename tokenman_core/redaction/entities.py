@@ -1,0 +1,32 @@
+"""The kinds of values that redaction knows, what a finding is, and what a placeholder looks like."""
+
+import re
+from typing import Final, NamedTuple
+
+PII: Final = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS")
+SECRETS: Final = ("API_KEY", "PRIVATE_KEY", "JWT", "PASSWORD", "CONNECTION_STRING")
+ENTITIES: Final = PII + SECRETS
+
+DETECTOR_VERSION: Final = 1
+"""Changes whenever the same text may be judged otherwise, so that nothing remembered outlives its judgement."""
+
+PLACEHOLDER: Final = re.compile(r"\[[A-Z][A-Z0-9_]*_[0-9a-f]{12}\]")
+"""What stands in a masked text for a value: `[EMAIL_ADDRESS_0123456789ab]`."""
+
+
+class Finding(NamedTuple):
+    """Characters `start` to `end` (exclusive) of a text are a value of kind `entity`."""
+
+    start: int
+    end: int
+    entity: str
+
+
+Findings = tuple[Finding, ...]
+
+
+class Text(NamedTuple):
+    """What a detector is given: a text, and the name of the nearest object key it stands under ("" if none)."""
+
+    text: str
+    key: str = ""

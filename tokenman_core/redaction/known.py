@@ -1,0 +1,150 @@
+"""Values found so far, looked for again by exact match in later texts of the request, in every form they may take."""
+
+import json
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
+
+import ahocorasick
+
+from tokenman_core.redaction.detectors.context import is_placeholder
+from tokenman_core.redaction.entities import Finding
+
+SHORTEST = 4  # characters; a shorter value says too little to be looked for by itself
+ANYWHERE = 8  # from this length on a value is found inside longer words too
+_ONE_BY_ONE = 24  # up to here `str.find` for each is cheaper than an automaton for all
+_PIECE = 16 * 1024  # characters searched for all values between two pauses
+_BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_COMMON = frozenset(
+    [
+        "admin",
+        "test",
+        "demo",
+        "root",
+        "user",
+        "guest",
+        "local",
+        "login",
+        "public",
+        "default",
+        "changeme",
+        "letmein",
+        "welcome",
+        "hello",
+        "world",
+        "database",
+        "localhost",
+        "1234",
+        "12345",
+        "123456",
+        "1111",
+        "0000",
+        "2024",
+        "2025",
+        "2026",
+    ]
+)
+
+
+def looked_for(value: str) -> bool:
+    """Whether a value is looked for in later texts.
+
+    Not if it has fewer than 4 characters, if it is a word that stands everywhere (`admin`, `test`), or a number of fewer than 6
+    digits: masking those by exact match would tear up text that has nothing to do with the value.
+    """
+    bare = value.strip()
+    return (
+        len(bare) >= SHORTEST
+        and bare.lower() not in _COMMON
+        and not is_placeholder(bare)
+        and not (bare.isdigit() and len(bare) < 6)
+    )
+
+
+def forms(value: str) -> tuple[str, ...]:
+    """The value and the other ways to write it: inside JSON, twice inside JSON, percent-encoded, decoded. Each once."""
+    escaped = json.dumps(value, ensure_ascii=False)[1:-1]
+    written = [
+        value,
+        escaped,
+        json.dumps(value)[1:-1],
+        json.dumps(escaped, ensure_ascii=False)[1:-1],
+        quote(value, safe="", errors="surrogatepass"),
+        quote(value, errors="surrogatepass"),
+    ]
+    if "%" in value:
+        written.append(unquote(value, errors="surrogatepass"))
+    if "\\" in value:
+        written.append(_unescaped(value))
+    return tuple(dict.fromkeys(form for form in written if form == value or looked_for(form)))
+
+
+def _unescaped(value: str) -> str:
+    try:
+        return str(json.loads(f'"{value}"', strict=False))
+    except ValueError:
+        return value
+
+
+class Known:
+    """The values that later texts are searched for. Texts are searched in steps: `find` yields None where it may pause."""
+
+    def __init__(self) -> None:
+        self._entities: dict[str, str] = {}
+        self._automaton: ahocorasick.Automaton | None = None
+        self._recent: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._entities)
+
+    def add(self, entity: str, value: str) -> bool:
+        """Whether it is new and will be looked for."""
+        if not looked_for(value):
+            return False
+        new = False
+        for form in forms(value):
+            if form not in self._entities:
+                self._entities[form] = entity
+                self._recent.append(form)
+                new = True
+        return new
+
+    def find(self, text: str) -> Iterator[Finding | None]:
+        """Every place of a known value in a text; None now and then."""
+        # Rebuilding costs as much as there are values: do it when they have grown by a part, so that the sum stays small.
+        if len(self._recent) > max(_ONE_BY_ONE, len(self._entities) // 2):
+            self._automaton = ahocorasick.Automaton()
+            for form in self._entities:
+                self._automaton.add_word(form, form)
+            self._automaton.make_automaton()
+            self._recent.clear()
+            yield None
+        if self._automaton is not None:
+            ends: dict[str, int] = {}  # of the last place of each: places of one value do not overlap
+            search = self._automaton.iter("")
+            for low in range(0, len(text), _PIECE):
+                search.set(text[low : low + _PIECE])
+                for last, form in search:
+                    start = last + 1 - len(form)
+                    if start >= ends.get(form, 0) and self._stands_alone(text, start, form):
+                        ends[form] = last + 1
+                        yield Finding(start, last + 1, self._entities[form])
+                yield None
+        for form in self._recent:
+            at = text.find(form)
+            while at >= 0:
+                alone = self._stands_alone(text, at, form)
+                if alone:
+                    yield Finding(at, at + len(form), self._entities[form])
+                at = text.find(form, at + (len(form) if alone else 1))
+            yield None
+
+    @staticmethod
+    def _stands_alone(text: str, start: int, form: str) -> bool:
+        """A short value must not be part of a longer word."""
+        if len(form) >= ANYWHERE:
+            return True
+        end = start + len(form)
+        return not (
+            (form[0] in _BORDERED and start > 0 and text[start - 1] in _BORDERED)
+            or (form[-1] in _BORDERED and end < len(text) and text[end] in _BORDERED)
+        )

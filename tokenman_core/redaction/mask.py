@@ -1,0 +1,210 @@
+"""Masking a request: every value that detection finds, and every value found so far, becomes its placeholder."""
+
+import asyncio
+import fnmatch
+import hashlib
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.redaction.detectors.merge import Taken, merge, spare_placeholders
+from tokenman_core.redaction.entities import SECRETS, Finding, Findings, Text
+from tokenman_core.redaction.known import Known
+from tokenman_core.redaction.memo import Memo
+from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.slots import Slot
+
+_BREATH_S = 0.0005  # the longest time on the event loop between two pauses
+_MODELS_OWN = frozenset(
+    {"assistant", "thinking", "tool_input"}
+)  # what a model wrote is no evidence of where a value may go
+
+
+class Finder(Protocol):
+    async def find(self, texts: Sequence[Text]) -> list[Findings]: ...
+
+
+@dataclass
+class Masked:
+    """What masking did. `blocked` names an entity whose setting forbids the call: then the slots are unfinished."""
+
+    masked: Counter[str] = field(default_factory=Counter)  # values masked for the first time in this exchange
+    logged: Counter[str] = field(default_factory=Counter)  # values found and left as they are, as the settings say
+    blocked: str = ""
+
+
+class Policy:
+    """What the settings say about each kind of value, decided once when they change.
+
+    An entity's own entry wins. Secrets follow `secrets`, but they are at least blocked where `mode` blocks, hashed where it
+    hashes, and off where it is off.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._entities = dict(settings.entities)
+        self._mode = settings.mode
+        secrets = settings.secrets
+        if settings.mode in ("off", "block") or (settings.mode == "hash" and secrets == "redact"):
+            secrets = settings.mode
+        self._secrets = secrets
+        # One expression for all patterns; `*` and `?` as in file names.
+        self._allow = (
+            re.compile("|".join(fnmatch.translate(each.lower()) for each in settings.allow)) if settings.allow else None
+        )
+        said = repr((sorted(self._entities.items()), self._mode, secrets, settings.allow))
+        self.digest: Final = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        self.off: Final = self._mode == "off" and all(action == "off" for action in self._entities.values())
+
+    def action(self, entity: str) -> str:
+        """redact, hash, block, log or off."""
+        return self._entities.get(entity) or (self._secrets if entity in SECRETS else self._mode)
+
+    def setting(self, entity: str) -> str:
+        """The name of the setting that decides about an entity."""
+        if entity in self._entities:
+            return f"redaction.entities.{entity}"
+        return "redaction.secrets" if entity in SECRETS and self._mode != "block" else "redaction.mode"
+
+    def allows(self, value: str) -> bool:
+        return self._allow is not None and self._allow.match(value.lower()) is not None
+
+
+class _Breath:
+    """Long work on the event loop pauses here, so that other calls get their turn."""
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + _BREATH_S
+
+    @property
+    def due(self) -> bool:
+        return time.perf_counter() > self._until
+
+    async def take(self) -> None:
+        await asyncio.sleep(0)
+        self._until = time.perf_counter() + _BREATH_S
+
+
+class _SoFar:
+    """The values found so far, and a digest of them: part of the name under which a text's findings are remembered."""
+
+    def __init__(self, policy: bytes) -> None:
+        self.known = Known()
+        self._hash = hashlib.blake2b(policy, digest_size=16)
+        self.digest = self._hash.digest()
+
+    def add(self, entity: str, value: str) -> None:
+        if self.known.add(entity, value):
+            self._hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
+            self.digest = self._hash.digest()
+
+
+class Redactor:
+    """Masks the slots of a request. `key` (any length) makes the placeholders; the memory is shared by all calls."""
+
+    def __init__(self, settings: Settings, key: bytes, detection: Finder, memo: Memo | None = None) -> None:
+        self.settings = settings
+        self.policy = Policy(settings)
+        self._key = key
+        self._detection = detection
+        self._memo = memo if memo is not None else Memo()
+
+    def mapping(self) -> Mapping:
+        """An empty mapping for a new exchange."""
+        return Mapping(self._key)
+
+    async def mask(self, slots: Sequence[Slot], mapping: Mapping) -> Masked:
+        """Set `slot.text` of every slot that holds a value, left to right: earlier slots are not rewritten for later finds.
+
+        Called again for the same exchange it also masks, everywhere, what it has masked before. Raises what the detection
+        raises; then nothing may be sent.
+        """
+        masked = Masked()
+        if self.policy.off:
+            return masked
+        breath = _Breath()
+        names, findings = await self._detected(slots, breath)
+        so_far = _SoFar(self.policy.digest)
+        for value in mapping.values():
+            so_far.add(value.entity, value.text)
+        for slot, name, found in zip(slots, names, findings, strict=True):
+            if so_far.known:
+                found = await self._with_known(slot.text, name + so_far.digest, found, so_far.known, breath)
+            if found:
+                self._apply(slot, found, mapping, so_far, masked)
+                if masked.blocked:
+                    break
+            if breath.due:
+                await breath.take()
+        return masked
+
+    async def _detected(self, slots: Sequence[Slot], breath: _Breath) -> tuple[list[bytes], list[Findings]]:
+        """What detection says of each slot: remembered, or found now. The names are those of the memory."""
+        names: list[bytes] = []
+        findings: list[Findings] = []
+        fresh: dict[bytes, list[int]] = {}
+        for place, slot in enumerate(slots):
+            name = self._memo.key(slot.text.encode("utf-8", "surrogatepass"), slot.key)
+            found = self._memo.get(name)
+            if found is None:
+                fresh.setdefault(name, []).append(place)
+                found = ()
+            names.append(name)
+            findings.append(found)
+            if breath.due:
+                await breath.take()
+        if fresh:
+            texts = [Text(slots[places[0]].text, slots[places[0]].key) for places in fresh.values()]
+            for (name, places), found in zip(fresh.items(), await self._detection.find(texts), strict=True):
+                self._memo.put(name, found)
+                for place in places:
+                    findings[place] = found
+        return names, findings
+
+    async def _with_known(self, text: str, name: bytes, found: Findings, known: Known, breath: _Breath) -> Findings:
+        """The findings of a text and the places of the values found before it."""
+        remembered = self._memo.get(name)
+        if remembered is not None:
+            return remembered
+        places: list[Finding] = []
+        for place in known.find(text):
+            if place is not None:
+                places.append(place)
+            if breath.due:
+                await breath.take()
+        if places:
+            if taken := Taken(text):
+                places = [place for place in places if not taken.inside(place.start, place.end)]
+            found = spare_placeholders(text, merge((*found, *places)))
+        self._memo.put(name, found)
+        return found
+
+    def _apply(self, slot: Slot, found: Findings, mapping: Mapping, so_far: _SoFar, masked: Masked) -> None:
+        text = slot.text
+        pieces: list[str] = []
+        last = 0
+        for start, end, entity in found:
+            action = self.policy.action(entity)
+            value = text[start:end]
+            if action == "off" or self.policy.allows(value):
+                continue
+            if action == "block":
+                masked.blocked = entity
+                return
+            if action == "log":
+                masked.logged[entity] += 1
+                continue
+            placeholder, new = mapping.placeholder(entity, value, restorable=action == "redact")
+            if new:
+                masked.masked[entity] += 1
+                so_far.add(entity, value)
+            if slot.kind not in _MODELS_OWN:
+                mapping.stood_in(placeholder, text)
+            pieces += text[last:start], placeholder
+            last = end
+        if last:
+            pieces.append(text[last:])
+            slot.text = "".join(pieces)

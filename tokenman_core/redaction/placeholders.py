@@ -1,0 +1,92 @@
+"""Placeholders and the mapping of one exchange: which placeholder stands for which value, for as long as the call lasts."""
+
+import hmac
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from tokenman_core.redaction.entities import PLACEHOLDER
+
+_DIGITS = 12
+_STOOD = 64  # texts remembered for each value as evidence of what it stood with
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """A value of the request. `stood` are the request's texts that it stood in: where it may go back to (see egress)."""
+
+    entity: str
+    text: str = field(repr=False)
+    restorable: bool
+    stood: list[str] = field(default_factory=list, repr=False)
+
+
+class Mapping:
+    """Of one exchange, in memory only. The same value has the same placeholder in every exchange under the same key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._placeholders: dict[tuple[str, str], str] = {}
+        self._values: dict[str, Value] = {}
+        self._sorted: list[str] = []
+        self.longest = 0  # characters of the longest restorable placeholder
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def restorable(self) -> bool:
+        """Whether there is anything that could be put back."""
+        return bool(self._sorted)
+
+    def values(self) -> list[Value]:
+        """In the order in which they were found."""
+        return list(self._values.values())
+
+    def placeholder(self, entity: str, text: str, restorable: bool = True) -> tuple[str, bool]:
+        """The placeholder of a value, and whether the value is new in this exchange."""
+        known = self._placeholders.get((entity, text))
+        if known is not None:
+            return known, False
+        message = f"{entity}\0{text}".encode("utf-8", "surrogatepass")
+        turn = 0
+        while True:
+            tail = b"" if not turn else b"\0%d" % turn
+            placeholder = f"[{entity}_{hmac.digest(self._key, message + tail, 'sha256').hex()[:_DIGITS]}]"
+            if placeholder not in self._values:
+                break
+            turn += 1  # another value of this exchange has it: 48 bits are many, not all
+        self._placeholders[entity, text] = placeholder
+        self._values[placeholder] = Value(entity, text, restorable)
+        if restorable:
+            insort(self._sorted, placeholder)
+            self.longest = max(self.longest, len(placeholder))
+        return placeholder, True
+
+    def stood_in(self, placeholder: str, text: str) -> None:
+        """Remember a text of the request that held the value: what else stands in it is where the value may go."""
+        stood = self._values[placeholder].stood
+        if len(stood) < _STOOD and (not stood or stood[-1] is not text):
+            stood.append(text)
+
+    def value(self, placeholder: str) -> Value | None:
+        """What a placeholder stands for; None if this exchange did not make it or it must not be put back."""
+        value = self._values.get(placeholder)
+        return value if value is not None and value.restorable else None
+
+    def begins(self, text: str) -> bool:
+        """Whether a restorable placeholder begins with `text`."""
+        place = bisect_left(self._sorted, text)
+        return place < len(self._sorted) and self._sorted[place].startswith(text)
+
+    def pending(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of a restorable placeholder."""
+        place = text.rfind("[", max(0, len(text) - self.longest))
+        return (
+            len(text) - place if place >= 0 and self.begins(text[place:]) and not PLACEHOLDER.match(text, place) else 0
+        )
+
+    def forget(self) -> None:
+        """Drop every value."""
+        self._placeholders.clear()
+        self._values.clear()
+        self._sorted.clear()
