@@ -66,7 +66,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise OSError(error.errno, f"cannot listen on {where}: {os.strerror(error.errno or 0)}") from error
+        raise OSError(error.errno, f"cannot listen on {where}: {error.strerror or error}") from error
     return listener
 
 

@@ -1,0 +1,1 @@
+"""What TokenMan says of itself."""
