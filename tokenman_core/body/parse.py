@@ -12,8 +12,8 @@ MAX_DEPTH = 128
 """Deeper nesting is refused: no provider's request comes near, and it keeps every walk within Python's stack."""
 
 _WIDE = 2.0**63  # orjson makes floats of integers beyond 64 bits, all of which are at least this large
-_SPACED_COLON = re.compile(rb'"[ \t\n\r]+:')
-_COLONS_BEHIND_SPACE = (b" :", b"\n:", b"\t:", b"\r:")
+_KEY_END = re.compile(rb'"(?<!\\")[ \t\n\r]*+:')  # a quote behind no backslash
+_SPACED_KEY_END = re.compile(rb'\\\\"[ \t\n\r]++:')
 _MOST_BACKSLASHES = 8  # even, so that the last count is added: too high a sum is only slower
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -61,18 +61,18 @@ def _survey(value: Any) -> tuple[int, bool]:
 def _colons(data: bytes) -> int:
     """At least as many as there are keys in the text: more than that were parsed means that one may stand twice.
 
-    A key ends with a quote behind an even number of backslashes, then space, then a colon. Counted are quotes before a
-    colon by the parity of the backslashes, so that JSON inside strings does not count, and quotes before spaces and a
-    colon whatever stands before. Values that begin with a colon count too: that is the error on the safe side.
+    A key ends with a quote behind an even number of backslashes, then space, then a colon; quotes behind an odd number
+    stand inside a string (JSON in a string is full of them). Values that begin with a colon count too: that is the error
+    on the safe side, and so is every guess below.
     """
-    count = 0
-    for backslashes in range(_MOST_BACKSLASHES + 1):
-        here = data.count(b"\\" * backslashes + b'":')
-        if not here:
-            break
-        count += -here if backslashes % 2 else here
-    if any(colon in data for colon in _COLONS_BEHIND_SPACE):
-        count += len(_SPACED_COLON.findall(data))
+    count = len(_KEY_END.findall(data))
+    if b'\\\\"' in data:
+        count += len(_SPACED_KEY_END.findall(data))
+        for backslashes in range(2, _MOST_BACKSLASHES + 1):
+            here = data.count(b"\\" * backslashes + b'":')
+            if not here:
+                break
+            count += -here if backslashes % 2 else here
     return count
 
 

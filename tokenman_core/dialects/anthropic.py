@@ -5,7 +5,7 @@ from typing import Any
 
 from tokenman_core.dialects import walk
 from tokenman_core.dialects.base import AnswerReader, Operation
-from tokenman_core.dialects.reader import Reader, text_of
+from tokenman_core.dialects.reader import Reader, remember, text_of
 from tokenman_core.dialects.shapes import STATUSES, anthropic_error, dump
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Found, Slot, SlotKind
@@ -23,6 +23,14 @@ _OPERATIONS: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
     ("", re.compile(r"/v1/files(/|$)"), Operation("files", free=True)),
     ("", re.compile(r"/v1/(oauth|skills|organizations)(/|$)"), Operation("other", free=True)),
     ("POST", re.compile(r"^/v1/"), Operation("other", generates=True)),
+)
+
+_USAGE = (
+    "input_tokens",
+    "output_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation",
 )
 
 _DELTAS: dict[str, tuple[str, SlotKind]] = {
@@ -58,7 +66,7 @@ class AnthropicReader(Reader):
             self.model = message["model"]
         said = message.get("usage")
         if type(said) is dict and not self._free:
-            self._said.update((name, count) for name, count in said.items() if count is not None)
+            self._said.update((name, said[name]) for name in _USAGE if said.get(name) is not None)
             self.usage = anthropic_usage(self._said)
 
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
@@ -67,8 +75,8 @@ class AnthropicReader(Reader):
             self._delta(event, value["delta"], index, slots)
         elif kind == "content_block_start" and type(index) is int:
             self._start(event, value.get("content_block"), index, slots)
-        elif kind == "content_block_stop":
-            self._blocks.pop(index, None)  # type: ignore[arg-type]  # whatever was sent, it is hashable or no key
+        elif kind == "content_block_stop" and type(index) is int:
+            self._blocks.pop(index, None)
             self._close_within(event, f"{index}")
         else:
             if kind in ("message_stop", "error"):
@@ -78,7 +86,7 @@ class AnthropicReader(Reader):
     def _start(self, event: Event, block: Any, index: int, slots: list[Slot]) -> None:
         kind = text_of(block, "type") or ""
         if kind.endswith("_use"):
-            self._blocks[index] = text_of(block, "name") or ""
+            remember(self._blocks, index, text_of(block, "name") or "")
         elif kind == "text" and set(block) <= {"type", "text", "citations"} and text_of(block, "text"):
             self._piece(
                 event, "text_delta", "text", "assistant", block["text"], index, slots, ("content_block", "text")

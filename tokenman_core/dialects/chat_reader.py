@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tokenman_core.dialects.reader import Reader, text_of
+from tokenman_core.dialects.reader import Reader, remember, text_of
 from tokenman_core.slots import Path, Slot, SlotKind
 from tokenman_core.sse import Event
 from tokenman_core.usage import openai_usage
@@ -88,7 +88,7 @@ class ChatReader(Reader):
     def _call(self, event: Event, chunk: dict[str, Any], index: Any, call: Any, path: Path, slots: list[Slot]) -> None:
         if type(call) is not dict:
             return
-        number = call.get("index", path[-1])
+        number = call["index"] if type(call.get("index")) is int else path[-1]
         for key, item in call.items():
             if key in ("function", "custom") and type(item) is dict:
                 template = ("delta", "tool_calls", number, key, "arguments" if key == "function" else "input")
@@ -109,7 +109,7 @@ class ChatReader(Reader):
     ) -> None:
         """One fragment of a call: its first has the name, all have a part of the arguments (or of a custom tool's input)."""
         if name := text_of(call, "name"):
-            self._tools[channel] = name
+            remember(self._tools, channel, name)
         for key, item in call.items():
             if key in ("arguments", "input") and type(item) is str:
                 self._piece(event, chunk, index, channel, "tool_input", item, (*path, key), template, slots)

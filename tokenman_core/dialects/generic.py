@@ -9,7 +9,7 @@ from typing import Any
 from tokenman_core.dialects import walk
 from tokenman_core.dialects.base import AnswerReader, Operation
 from tokenman_core.dialects.chat_reader import ChatReader
-from tokenman_core.dialects.reader import text_of
+from tokenman_core.dialects.reader import remember, text_of
 from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error, openai_error
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Found, Slot, SlotKind
@@ -73,8 +73,9 @@ class GenericReader(ChatReader):
         elif type(delta) is str:
             self._running_delta(event, value, kind, delta, slots)
         else:
+            tool = self._items.get(_where(value).partition(".")[0], "")
             self._finished_part(event, value, kind)
-            self._complete(value, (), _speaker(kind), slots)
+            self._complete(value, (), _speaker(kind), slots, tool)
 
     def _running_delta(self, event: Event, value: dict[str, Any], kind: str, delta: str, slots: list[Slot]) -> None:
         where = _where(value)
@@ -95,7 +96,8 @@ class GenericReader(ChatReader):
         """Tool names from new items, and the channels that an event's type ends."""
         item = value.get("item")
         if kind.endswith("output_item.added") and type(item) is dict:
-            self._items[_where(value)] = text_of(item, "name") or (text_of(item, "type") or "").removesuffix("_call")
+            name = text_of(item, "name") or (text_of(item, "type") or "").removesuffix("_call")
+            remember(self._items, _where(value), name)
         if kind in _ENDINGS or self.failed is not None:
             self._close(event, self._open)
         elif kind.endswith("output_item.done"):

@@ -116,10 +116,10 @@ class Reader:
             self.spoke = True
             self.finished = True
 
-    def _complete(self, value: Any, path: Path, kind: SlotKind, slots: list[Slot]) -> None:
+    def _complete(self, value: Any, path: Path, kind: SlotKind, slots: list[Slot], tool: str = "") -> None:
         """Every string under `path` that is not left alone, complete in itself."""
         found = walk.Walk()
-        found.value(value, path, walk.Place(kind))
+        found.value(value, path, walk.Place(kind, tool))
         slots += found.slots
 
     def _running(self, slot: Slot, event: Event, make: Make, slots: list[Slot]) -> None:
@@ -137,6 +137,12 @@ class Reader:
 
     def _close_within(self, event: Event, prefix: str) -> None:
         self._close(event, [channel for channel in self._open if channel.startswith(prefix)])
+
+
+def remember[K](names: dict[K, str], key: K, name: str) -> None:
+    """Notes a name that the provider gave, within the bound on what one answer may make us remember."""
+    if key in names or len(names) < MAX_CHANNELS:
+        names[key] = name
 
 
 def text_of(value: Any, *keys: str) -> str | None:

@@ -6,8 +6,7 @@ that was invented yesterday uses words of today's. What no table knows is text.
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,13 +19,13 @@ from tokenman_core.slots import BASE64, INNER, Found, Key, Path, Slot, SlotKind
 _IDENTIFIER = re.compile(words.IDENTIFIER)
 _ID_KEYS = ("_id", "_ids", "Id")
 # Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
-_DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])[\w./+=-]{16}")
+_DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])(?=[\w./+=-]*[A-Z])[\w./+=-]{16}")
+_PLAIN_KEY = re.compile(r"[A-Za-z_$-]*+[0-9]{0,2}")  # most keys: told at once
 _MAGIC = tuple(words.MEDIA_MAGIC)
 _LEAST_MEDIA = 64  # characters; shorter strings are not taken for media
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Who says what stands here. `free`: free-form JSON, where keys mean nothing to the protocol."""
 
     kind: SlotKind = "other"
@@ -64,6 +63,8 @@ class Walk:
                 self.value(item, (*path, index), place)
 
     def text(self, text: str, path: Path, place: Place) -> None:
+        if not text:
+            return
         if text.startswith(("data:", "Data:", "DATA:")) and (url := encoded.DATA_URL.match(text)):
             self._media(text, text[url.end() :], url.group(1).strip().lower(), path, place)
         elif text.startswith(_MAGIC) and len(text) >= _LEAST_MEDIA and encoded.is_base64(text):
@@ -78,7 +79,7 @@ class Walk:
         place = self._placed(value, kind if type(kind) is str else "", place)
         for key, item in value.items():
             here = (*path, key)
-            if _DATA_KEY.search(key):
+            if key not in words.IDENTIFIERS and _PLAIN_KEY.fullmatch(key) is None and _DATA_KEY.search(key):
                 self._key(key, path, place)
             if type(item) is str:
                 self._member(value, key, item, here, place)
@@ -121,13 +122,15 @@ class Walk:
         elif key in ("data", "file_data", "b64_json") and (said := _media_type(owner, key)) is not None:
             self._media(text, text, said, path, place)
         elif key in words.SPEAKERS and place.kind == "other":
-            self.text(text, path, replace(place, kind=words.SPEAKERS[key]))
+            self.text(text, path, Place(words.SPEAKERS[key], place.tool, place.message))
         else:
             self.text(text, path, place)
 
     def _nested(self, key: str, item: Any, path: Path, place: Place) -> None:
         """An object or a list of an object."""
-        if key in words.CONVERSATIONS and type(item) is list and place.kind in ("other", "user"):
+        if key in ("input", "prompt") and _is_tokens(item):
+            self.unreadable["tokens"] += 1
+        elif key in words.CONVERSATIONS and type(item) is list and place.kind in ("other", "user"):
             for index, message in enumerate(item):
                 self.value(message, (*path, index), Place("user", "", index))
         elif key in ("tools", "functions") and type(item) is list:
@@ -139,15 +142,15 @@ class Walk:
         elif key in ("function_call", "functionCall"):
             self.value(item, path, Place("tool_input", _name(item) if type(item) is dict else "", place.message))
         elif key in words.FREE_FORM or (key in ("input", "arguments", "action") and place.kind == "tool_input"):
-            self.value(item, path, replace(place, free=True))
+            self.value(item, path, Place(place.kind, place.tool, place.message, True))
         elif key in words.SPEAKERS and place.kind == "other":
-            self.value(item, path, replace(place, kind=words.SPEAKERS[key]))
+            self.value(item, path, Place(words.SPEAKERS[key], place.tool, place.message))
         else:
             self.value(item, path, place)
 
     def _free(self, value: dict[str, Any], path: Path, place: Place) -> None:
         for key, item in value.items():
-            if _DATA_KEY.search(key):
+            if _PLAIN_KEY.fullmatch(key) is None and _DATA_KEY.search(key):
                 self._key(key, path, place)
             self.value(item, (*path, key), place)
 
@@ -169,11 +172,14 @@ class Walk:
 
     def _arguments(self, text: str, path: Path, place: Place) -> None:
         """Arguments as JSON in a string; what is no JSON object or list, or might be read in two ways, is one text."""
+        if not text:
+            return
         value = inner_value(text)
         if value is None:
-            self.text(text, path, place)
+            making = text.lstrip().startswith(("{", "["))
+            self.slots.append(Slot(path, place.kind, text, place.tool, partial_json=making, message=place.message))
         else:
-            self.value(value, (*path, INNER), replace(place, free=True))
+            self.value(value, (*path, INNER), Place(place.kind, place.tool, place.message, True))
 
     def _definitions(self, tools: list[Any], path: Path, place: Place) -> None:
         for index, tool in enumerate(tools):
@@ -197,7 +203,7 @@ class Walk:
                 if _IDENTIFIER.fullmatch(item) is None:
                     self.text(item, here, place)
             else:
-                self.value(item, here, replace(place, free=key in words.FREE_FORM))
+                self.value(item, here, Place(place.kind, place.tool, place.message, key in words.FREE_FORM))
 
     def _media(self, source: str, coded: str, media_type: str, path: Path, place: Place) -> None:
         """base64: of a text type its text is a slot, of another type it is counted; what is no base64 is text as it stands."""
@@ -229,6 +235,13 @@ def load(data: bytes) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
+
+
+def _is_tokens(value: Any) -> bool:
+    """Whether a text is sent as the numbers of its tokens (embeddings and completions take that)."""
+    while type(value) is list and value:
+        value = value[0]
+    return type(value) is int
 
 
 def _is_signed(block: dict[str, Any]) -> bool:
