@@ -1,0 +1,79 @@
+"""`tokenman up`: from the configuration to a running proxy, or to an exit code and the remedy."""
+
+import errno
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from addons.cli.settings import complain, loaded
+from tokenman_core import ca
+from tokenman_core.config.load import Loaded
+from tokenman_core.config.models import Settings
+from tokenman_core.config.values import Address
+from tokenman_core.errors import ConfigError
+from tokenman_core.telemetry import log
+
+BAD_CONFIGURATION = 2
+CANNOT_LISTEN = 3
+
+
+def run(file: Path | None, listen: str | None) -> int:
+    """Blocks until the proxy was told to end. The exit code: 0 fine, 2 bad configuration, 3 cannot listen."""
+    found = loaded(file, {"listen": listen} if listen else None)
+    if found is None:
+        return BAD_CONFIGURATION
+    settings = found.settings
+    taken = busy(settings)
+    if taken:
+        for line in taken:
+            typer.echo(f"tokenman: {line}", err=True)
+        return CANNOT_LISTEN
+    try:
+        log.setup(settings.telemetry.log, log.secrets_of(settings))
+        authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
+        return _serve(found, lambda: _greet(found, authority))
+    except ConfigError as error:
+        complain(error)
+        return BAD_CONFIGURATION
+    except OSError as error:
+        complain(error)
+        return CANNOT_LISTEN
+
+
+def _serve(found: Loaded, on_ready: Callable[[], None]) -> int:
+    from addons.proxy import master  # the proxy's engine takes most of a second to import: errors come before it
+    from addons.proxy.internals import WrongVersion
+    from addons.proxy.options import OptionRefused
+
+    try:
+        return master.serve(found, on_ready)
+    except (OptionRefused, WrongVersion) as error:
+        raise ConfigError(str(error)) from error
+
+
+def _greet(found: Loaded, authority: ca.Authority) -> None:
+    from addons.cli import greeting
+
+    greeting.show(found, authority)
+
+
+def busy(settings: Settings) -> list[str]:
+    """One line for each listener that cannot be had; both are tried, so that both are named."""
+    wanted = (("listen", settings.listen), ("admin.listen", settings.admin.listen))
+    return [line for setting, address in wanted if (line := _try(setting, address))]
+
+
+def _try(setting: str, address: Address) -> str:
+    try:
+        family, _, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(place)
+            attempt.listen(1)
+    except OSError as error:
+        remedy = "is another tokenman running? else choose another port" if error.errno == errno.EADDRINUSE else ""
+        remedy = remedy or "choose another address, for example 127.0.0.1:17677"
+        return f"{setting}: cannot listen on {address}: {error.strerror or error}; {remedy}"
+    return ""
