@@ -97,7 +97,7 @@ class Conductor:
             marks.append((b"x-tokenman-attempts", b"%d" % len(exchange.attempts)))
         return (*marks, *exchange.answer_headers)
 
-    # -- the request ---------------------------------------------------------------------------------------------------------
+    # -- the request --
 
     async def _judge(self, exchange: Exchange, stages: Stages) -> Refuse | Answer | None:
         try:
@@ -153,7 +153,7 @@ class Conductor:
             sent.method.encode(), provider.scheme, provider.host, provider.port, target.encode("latin-1"), headers, body
         )
 
-    # -- attempts --------------------------------------------------------------------------------------------------------------
+    # -- attempts --
 
     async def _attempts(self, exchange: Exchange, stages: Stages) -> Pieces:
         """The provider's answer: one attempt at the first candidate that no stage skips. The loop comes with resilience."""
@@ -258,7 +258,7 @@ class _Outward:
     def _head(self, head: Head, length: int | None, dropped: tuple[bytes, ...] = ()) -> Head:
         return Head(head.status, (*h.to_client(head.headers, length, dropped), *Conductor.marks(self._exchange)))
 
-    # -- a whole body ----------------------------------------------------------------------------------------------------------
+    # -- a whole body --
 
     async def _whole(self, head: Head, source: Pieces) -> Pieces:
         exchange, cap = self._exchange, self._caps.response_body
@@ -317,7 +317,7 @@ class _Outward:
         if trailers:
             yield trailers
 
-    # -- an event stream -------------------------------------------------------------------------------------------------------
+    # -- an event stream --
 
     async def _stream(self, head: Head, source: Pieces) -> Pieces:
         exchange = self._exchange
@@ -391,7 +391,7 @@ class _Outward:
         except StageFailed:
             return b""
 
-    # -- anything else: audio, images, files -----------------------------------------------------------------------------------
+    # -- anything else: audio, images, files --
 
     async def _media(self, head: Head, source: Pieces) -> Pieces:
         cap, seen = self._caps.response_body, 0

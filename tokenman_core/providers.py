@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tokenman_core.config import known, models
 from tokenman_core.dialects.base import Dialect
-from tokenman_core.dialects.registry import dialect
+from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.net import Deadlines
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -110,7 +110,7 @@ def _provider(name: str, one: models.Provider) -> Provider:
     native = urlsplit(known.PROVIDERS.get(name, {}).get("base_url", "")).path.rstrip("/")
     times = one.timeouts
     return Provider(
-        name, dialect(one.dialect), one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
+        name, DIALECTS[one.dialect], one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
         frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
         Deadlines(times.connect, times.first_byte, times.idle, times.total),
     )  # fmt: skip

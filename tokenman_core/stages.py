@@ -42,7 +42,7 @@ class Link:
     @classmethod
     def of(cls, stage: object, name: str) -> "Link":
         """Raises ValueError for a stage that declares nonsense."""
-        fails = getattr(stage, "fails", "closed")
+        fails: Fails = getattr(stage, "fails", "closed")
         if fails not in ("closed", "open"):
             raise ValueError(f"stage {name}: fails must be 'closed' or 'open', not {fails!r}")
         hooks = frozenset(hook for hook in HOOKS if callable(getattr(stage, hook, None)))
@@ -66,7 +66,7 @@ class Stages:
         self.links = tuple(links)
         self._clock = clock
 
-    # -- the way in ------------------------------------------------------------------------------------------------------
+    # -- the way in --
 
     def head(self, exchange: Exchange) -> Refuse | None:
         for link in self.links:
@@ -143,7 +143,7 @@ class Stages:
             except Exception as e:  # the attempt is over: there is nothing left to refuse
                 self._failed(exchange, link, "attempt_done", e)
 
-    # -- the way back ----------------------------------------------------------------------------------------------------
+    # -- the way back --
 
     def listeners(self, exchange: Exchange) -> list[Link]:
         """The stages that want to see this answer's events, the last of the chain first. Raises StageFailed."""
@@ -207,7 +207,7 @@ class Stages:
                 except Exception as e:  # the call is over: there is nothing left to refuse
                     self._failed(exchange, link, "done", e)
 
-    # -- one call of one stage -------------------------------------------------------------------------------------------
+    # -- one call of one stage --
 
     async def _call(self, exchange: Exchange, link: Link, phase: str, step: Awaitable[Any]) -> Any:
         if not hasattr(step, "__await__"):

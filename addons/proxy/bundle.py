@@ -21,7 +21,7 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.providers import Providers, of_settings
-from tokenman_core.redaction import Detection, Redactor
+from tokenman_core.redaction import Detection
 from tokenman_core.stages import Stages
 
 log = logging.getLogger("tokenman")
@@ -53,7 +53,7 @@ class Keeper:
     async def done(self) -> None:
         self._bundle.exchanges.closing = True
         await self._bundle.upstream.aclose()
-        await self._bundle.detection.aclose()
+        await self._bundle.detection.close()
 
 
 class ChainKeeper:
@@ -92,7 +92,7 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     table.settle()
     root = secret.installation_secret(settings)
     providers = of_settings(settings)
-    authority = ca.ensure(settings.data_dir / "ca", providers.hosts)
+    authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
 
     def listeners() -> list[tuple[str, int]]:
         found = [(settings.admin.listen.host, settings.admin.listen.port)]
@@ -102,7 +102,7 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     guard = Guard(permitted=_permitted(settings, providers), listeners=listeners)
     upstream = Upstream(guard=guard, proxies=Proxies.from_environment(os.environ))
     detection = Detection()
-    redaction = Redaction(Redactor(settings.redaction, secret.derive(root, "placeholder"), detection))
+    redaction = Redaction(settings.redaction, secret.derive(root, "placeholder"), detection)
     stages = ChainKeeper(master, [redaction])
     clock = SystemClock()
     caps = Caps(settings.limits.request_body, settings.limits.response_body)

@@ -12,15 +12,15 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from mitmproxy import ctx, http
-from tokenman_core.dialects.registry import dialect
 
-from addons.proxy.internals import HttpErrorHook, HttpResponseHook
+from addons.proxy.internals import HttpErrorHook, HttpResponseHook, validate_headers
 from addons.proxy.layer import Refusal, outlet_of
 from addons.proxy.outlet import End, Outlet
 from tokenman_core import headers as h
 from tokenman_core.clock import Clock, request_id
 from tokenman_core.conductor import Conductor
 from tokenman_core.dialects.base import Dialect
+from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Caller, Exchange, Sent
 from tokenman_core.net import UpstreamError
@@ -60,15 +60,17 @@ class Front:
 class Call:
     """A governed call between its head and its end."""
 
-    def __init__(self, exchange: Exchange, request: http.Request, extra: h.Headers = ()) -> None:
+    def __init__(self, exchange: Exchange, request: http.Request, provider: Provider, extra: h.Headers = ()) -> None:
         self.exchange, self.extra = exchange, extra
         self.body: bytes | None = None
-        self._request = request
+        self._request, self._provider = request, provider
 
     @property
     def record(self) -> http.Request:
         """What other add-ons see: no credentials, and no body before it has been judged."""
-        record = self._request.copy()
+        record, provider = self._request.copy(), self._provider
+        record.data.scheme, record.data.host, record.data.port = provider.scheme.encode(), provider.host, provider.port
+        record.data.authority = b""
         record.headers = http.Headers(h.without_secrets(record.headers.fields))
         path, query = split(record.path)
         if query:
@@ -131,6 +133,12 @@ class Exchanges:
         fields = request.headers.fields
         if len(fields) > self.header_count or sum(len(k) + len(v) + 4 for k, v in fields) > self.head_cap:
             raise self.head_too_large()
+        try:
+            validate_headers(request)
+        except ValueError:
+            raise _local(
+                400, "parse", "The request's headers are ambiguous: they could be read as two requests."
+            ) from None
         target = request.data.path.decode("latin-1")
         extra: h.Headers = ()
         if place is None:
@@ -148,7 +156,7 @@ class Exchanges:
             (Candidate(provider.name, ""),), _caller(fields),
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
-        call = Call(exchange, request, extra)
+        call = Call(exchange, request, provider, extra)
         if refuse := self._at_head(exchange, provider):
             raise self._refused(exchange, refuse)
         self.active.add(exchange)
@@ -306,8 +314,8 @@ _running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be col
 
 
 def _has_recorders() -> bool:
-    options = ctx.options
-    return ctx.master.addons.get("view") is not None or bool(options.save_stream_file) or bool(options.hardump)
+    savers = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
+    return savers or ctx.master.addons.get("view") is not None
 
 
 def _forget_old_flows() -> None:
@@ -330,12 +338,12 @@ def _caller(headers: h.Headers) -> Caller:
 
 
 def _unconfigured(host: str, port: int) -> Provider:
-    return Provider("", dialect("openai"), "https", host, port)
+    return Provider("", DIALECTS["openai"], "https", host, port)
 
 
 def _local(status: int, kind: ErrorKind, message: str) -> Refusal:
     """A refusal before any dialect is known: the form that OpenAI's and most others' clients read."""
-    speaks: Dialect = dialect("openai")
+    speaks: Dialect = DIALECTS["openai"]
     name = request_id()
     body = speaks.error(status, kind, message, name)
     log.info("refused %d %s; request %s", status, kind, name)

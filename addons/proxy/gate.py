@@ -10,7 +10,15 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.proxy import deadlines
-from addons.proxy.internals import HttpLayer, HTTPMode, layer, layers, parse_client_hello, starts_like_tls_record
+from addons.proxy.internals import (
+    Context,
+    HttpLayer,
+    HTTPMode,
+    layer,
+    layers,
+    parse_client_hello,
+    starts_like_tls_record,
+)
 from addons.proxy.layer import Door, GovernedHttpLayer
 from tokenman_core.net import Guard, UpstreamError
 from tokenman_core.providers import is_address
@@ -45,60 +53,62 @@ class Gate:
 
     def next_layer(self, next_layer: layer.NextLayer) -> None:
         context = next_layer.context
-        if isinstance(context.layers[0], layers.modes.HttpProxy) and len(context.layers) == 1:
-            next_layer.layer = self._front(next_layer)
-            return
         if context.client.transport_protocol != "tcp":
             return
-        self._settle(next_layer)
+        stock_is_http = _take_back(next_layer)
+        if len(context.layers) == 1 and isinstance(context.layers[0], layers.modes.HttpProxy):
+            next_layer.layer = self._front(next_layer)
+        elif any(isinstance(one, layers.ClientTLSLayer) for one in context.layers):
+            # TLS is opened for no other reason than that a provider is behind it.
+            next_layer.layer = GovernedHttpLayer(context, HTTPMode.transparent, self._door)
+        elif starts_like_tls_record(next_layer.data_client()):
+            next_layer.layer = self._tls(next_layer)
+        else:
+            next_layer.layer = self._plain(next_layer, stock_is_http)
 
-    def _front(self, next_layer: layer.NextLayer) -> layer.Layer | None:
-        """The listener itself: plain HTTP, or TLS to it where a certificate is configured (not in this version)."""
+    def _front(self, next_layer: layer.NextLayer) -> layer.Layer:
+        """The listener itself. TLS to it opens only for a provider's name, as in a tunnel."""
         if starts_like_tls_record(next_layer.data_client()):
             return layers.ClientTLSLayer(next_layer.context)
         return GovernedHttpLayer(next_layer.context, HTTPMode.regular, self._door)
 
-    def _settle(self, next_layer: layer.NextLayer) -> None:
-        """Inside of a tunnel, or of a mode in which clients do not know of us."""
-        context, data = next_layer.context, next_layer.data_client()
+    def _governed(self, next_layer: layer.NextLayer, sni: str | None = None) -> bool:
+        context = next_layer.context
         address = context.server.address
-        opened = any(isinstance(one, layers.ClientTLSLayer) for one in context.layers)
-        governed = self._door.governs(context.client.sni, None) or (
-            address is not None and self._door.governs(address[0], address[1])
-        )
-        if opened:
-            next_layer.layer = GovernedHttpLayer(context, HTTPMode.transparent, self._door)
-            return
-        if not starts_like_tls_record(data):
-            deadlines.disarm(context.client)
-            if governed or isinstance(next_layer.layer, HttpLayer):
-                # Plain HTTP to a provider is governed too; anything that is no HTTP ends in a 400.
-                next_layer.layer = GovernedHttpLayer(context, HTTPMode.transparent, self._door) if data else None
-            elif not data and not next_layer.data_server():
-                next_layer.layer = None
-            else:
-                next_layer.layer = layers.TCPLayer(context, ignore=True)
-            return
+        by_address = address is not None and self._door.governs(address[0], address[1])
+        return by_address or self._door.governs(context.client.sni, None) or self._door.governs(sni, None)
+
+    def _plain(self, next_layer: layer.NextLayer, stock_is_http: bool) -> layer.Layer | None:
+        """No TLS. To a provider only HTTP leads, and it is governed; what is no HTTP ends there in a 400."""
+        context = next_layer.context
+        if not next_layer.data_client() and not next_layer.data_server():
+            return None
+        if self._governed(next_layer) or (stock_is_http and not _in_tunnel(context)):
+            return GovernedHttpLayer(context, HTTPMode.transparent, self._door)
+        deadlines.disarm(context.client)
+        return layers.TCPLayer(context, ignore=True)
+
+    def _tls(self, next_layer: layer.NextLayer) -> layer.Layer | None:
+        context, data = next_layer.context, next_layer.data_client()
         try:
             hello = parse_client_hello(data)
         except ValueError:
-            hello = None
-            if governed or address is None or is_address(address[0]):
+            address = context.server.address
+            if self._governed(next_layer) or address is None or is_address(address[0]):
                 log.warning("a TLS handshake that cannot be read was refused: it may lead to a provider")
                 deadlines.drop(context.client)
-                next_layer.layer = None
-                return
+                return None
+            sni = None
         else:
-            if hello is None:
+            if hello is None:  # not whole yet
                 if len(data) > MAX_HELLO:
                     deadlines.drop(context.client)
-                next_layer.layer = None  # not whole yet
-                return
-        if governed or (hello is not None and self._door.governs(hello.sni, None)):
-            next_layer.layer = layers.ClientTLSLayer(context)
-            return
+                return None
+            sni = hello.sni
+        if self._governed(next_layer, sni):
+            return layers.ClientTLSLayer(context)
         deadlines.disarm(context.client)
-        next_layer.layer = layers.TCPLayer(context, ignore=True)
+        return layers.TCPLayer(context, ignore=True)
 
     # -- upstream connections of mitmproxy's own: blind tunnels and plain requests --
 
@@ -125,3 +135,20 @@ class Gate:
         response = getattr(flow, "response", None)
         if response is not None:
             response.stream = True
+
+
+def _take_back(next_layer: layer.NextLayer) -> bool:
+    """Undoes the choice of mitmproxy's own add-on; whether it was HTTP. A layer puts itself on the stack when it is made."""
+    chosen, context = next_layer.layer, next_layer.context
+    is_http = False
+    while chosen is not None:
+        is_http = is_http or isinstance(chosen, HttpLayer)
+        if chosen in context.layers:
+            context.layers.remove(chosen)
+        chosen = getattr(chosen, "child_layer", None)
+    next_layer.layer = None
+    return is_http
+
+
+def _in_tunnel(context: Context) -> bool:
+    return any(isinstance(one, HttpLayer) for one in context.layers)

@@ -15,6 +15,7 @@ from mitmproxy import addonmanager, version
 from mitmproxy.addons import script, tlsconfig
 from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import status_codes
+from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer, layers
 from mitmproxy.proxy.context import Context
@@ -51,7 +52,7 @@ __all__ = [
     "RequestData", "RequestEndOfMessage", "RequestHeaders", "RequestProtocolError", "RequestTrailers", "ResponseData",
     "ResponseEndOfMessage", "ResponseHeaders", "ResponseProtocolError", "ResponseTrailers", "SendHttp", "addonmanager",
     "check_version", "commands", "events", "layer", "layers", "mend", "parse_client_hello",
-    "script", "starts_like_tls_record", "status_codes", "tlsconfig",
+    "script", "starts_like_tls_record", "status_codes", "tlsconfig", "validate_headers",
 ]  # fmt: skip
 
 

@@ -190,17 +190,19 @@ class GovernedStream(HttpStream):
         # Other add-ons see a record: they can neither read a credential in it nor change the call.
         self._new_flow(self._call.record)
         self.server_state = self.state_done
-        if request.headers.get("expect", "").lower() == "100-continue" and not event.end_stream:
-            proceed = http.Response.make(100)
-            proceed.headers.clear()
-            yield SendHttp(ResponseHeaders(self.stream_id, proceed), self.context.client)
         self.client_state = self.state_consume_request_body
+        if event.end_stream:
+            return
         declared = request.headers.get("content-length", "")
         cap = self._door.body_cap(self._call)
         if cap and declared.isdigit() and int(declared) > cap:
             yield from self._refuse(self._door.too_large(self._call))
-        elif not event.end_stream:
-            self._ring(self._door.body_timeout, self._drop_client)
+            return
+        self._ring(self._door.body_timeout, self._drop_client)
+        if request.headers.get("expect", "").lower() == "100-continue":
+            proceed = http.Response.make(100)
+            proceed.headers.clear()
+            yield SendHttp(ResponseHeaders(self.stream_id, proceed), self.context.client)
 
     def _new_flow(self, request: http.Request) -> None:
         self.flow = http.HTTPFlow(self.context.client, self.context.server)

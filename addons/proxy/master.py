@@ -1,6 +1,7 @@
 """`tokenman up`: mitmproxy's engine with the few of its own add-ons that a proxy needs, and ours."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ def serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
 
 
 async def _serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
+    logging.getLogger("mitmproxy").setLevel(logging.WARNING)  # it tells of every connection
     listen = loaded.settings.listen
     options = Options(listen_host=listen.host, listen_port=listen.port)
     master = Master(options)
