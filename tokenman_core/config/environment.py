@@ -17,7 +17,9 @@ PREFIX = "TOKENMAN_"
 _NOT_SETTINGS = frozenset({"TOKENMAN_CONFIG", "TOKENMAN_ADMIN_TOKEN"})
 
 # Kubernetes puts these into every pod that lives beside a service named "tokenman"; they mean nothing to us.
-_SERVICE_LINK = re.compile(r"TOKENMAN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+_SERVICE_LINK = re.compile(
+    r"TOKENMAN_([A-Z0-9]+_)*(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
 
 
 @dataclass(frozen=True)

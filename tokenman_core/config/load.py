@@ -96,9 +96,13 @@ def _wrong(error: ValidationError, origins: Mapping[Steps, str], file: Path | No
 
 
 def _origin(steps: Steps, origins: Mapping[Steps, str], file: Path | None) -> str:
-    while steps and steps not in origins:
+    """Where the setting was given; else what is around it, or a part of that (a provider of which only one value was given)."""
+    while steps:
+        for known in (steps, *(known for known in origins if known[: len(steps)] == steps)):
+            if known in origins:
+                return origins[known]
         steps = steps[:-1]
-    return origins.get(steps) or str(file or "configuration")
+    return str(file or "configuration")
 
 
 def _steps(setting: str) -> Steps:

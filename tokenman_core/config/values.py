@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from tokenman_core.config.secrets_ref import Source, resolve
 from tokenman_core.config.wrong import wrong
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 36500 * 86400.0  # a hundred years: beyond it somebody mistook the unit, and timers overflow
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:b|(k|m|g|t)(i?)b)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:b|(k|m|g|t)(i?)b)?", re.IGNORECASE | re.ASCII)
 _LARGEST = 1 << 50
 
 _ON = frozenset({"on", "yes", "true"})

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from tokenman_core.config import available
+from tokenman_core.config.load import load
+from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
+
+NOT_YET = [
+    # what is asked for, the line, the setting that is named
+    ("tls: {cert: /c.pem}", "tls.cert"),
+    ("tls: {key: /k.pem}", "tls.key"),
+    ("listen: 0.0.0.0:7677", "listen"),
+    ("listen: '[::]:7677'", "listen"),
+    ("listen: box.example:7677", "listen"),
+    ("admin: {listen: '0.0.0.0:7678'}", "admin.listen"),
+    ("admin: {metrics: open}", "admin.metrics"),
+    ("admin: {allowed_origins: ['https://a.example']}", "admin.allowed_origins"),
+    ("access: {clients: required}", "access.clients"),
+    ("access: {allowed_origins: ['http://localhost:3000']}", "access.allowed_origins"),
+    ("retry: {attempts: 5}", "retry"),
+    ("retry: {statuses: [503]}", "retry"),
+    ("breaker: {failures: 2}", "breaker"),
+    ("routes: [{match: {model: 'claude-*'}, try: [anthropic]}]", "routes"),
+    ("redaction: {ner: en_core_web_sm}", "redaction.ner"),
+    ("redaction: {recognizers: [{name: EMPLOYEE_ID, pattern: 'E-1'}]}", "redaction.recognizers"),
+    ("injection: {mode: warn}", "injection"),
+    ("injection: {mode: sanitize}", "injection"),
+    ("injection: {mode: block}", "injection"),
+    ("injection: {threshold: 0.5}", "injection"),
+    ("budgets: [{name: daily, limit_usd: 10, window: day}]", "budgets"),
+    ("pricing: {unknown_model: refuse}", "pricing"),
+    ("pricing: {overrides: {mine: {input_mtok: 1}}}", "pricing"),
+    ("rate_limits: [{name: a, scope: client, requests: 60/min}]", "rate_limits"),
+    ("cache: {mode: deterministic}", "cache.mode"),
+    ("cache: {mode: all}", "cache.mode"),
+    ("compaction: {prompt_cache: auto}", "compaction.prompt_cache"),
+    ("compaction: {minify_json: on}", "compaction.minify_json"),
+    ("compaction: {whitespace: on}", "compaction.whitespace"),
+    ("compaction: {history: {keep_turns: 5}}", "compaction.history.keep_turns"),
+    ("compaction: {heartbeat: on}", "compaction.heartbeat"),
+    ("state: {url: 'redis://127.0.0.1'}", "state.url"),
+    ("ledger: {url: 'postgresql://127.0.0.1/x'}", "ledger.url"),
+    ("ledger: {retention: 7d}", "ledger.retention"),
+    ("ledger: {bodies: redacted}", "ledger.bodies"),
+    ("telemetry: {otel: {endpoint: 'http://127.0.0.1:4318'}}", "telemetry.otel.endpoint"),
+    ("telemetry: {otel: {propagate: true}}", "telemetry.otel.propagate"),
+    ("telemetry: {otel: {sample: 0.5}}", "telemetry.otel.sample"),
+    ("alerts: {webhook: 'https://hook.example'}", "alerts.webhook"),
+    ("tests: [{name: a}]", "tests"),
+]
+
+
+@pytest.mark.parametrize(("text", "setting"), NOT_YET, ids=[row[0] for row in NOT_YET])
+def test_what_this_version_does_not_do_ends_the_start_and_is_named(tmp_path, text, setting):
+    path = tmp_path / "t.yaml"
+    path.write_text("\n" + text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"HOME": str(tmp_path)})
+    assert str(caught.value).startswith(f"{path}:2: {setting}: ")
+    assert "not available in this version" in str(caught.value)
+
+
+def test_every_gap_is_refused_by_a_case_above():
+    assert {gap.setting for gap in available.GAPS} == {setting for _, setting in NOT_YET} - {"listen", "admin.listen"}
+
+
+SWITCHED_OFF = [
+    "retry: {attempts: 1, statuses: [503]}",
+    "injection: {mode: off, threshold: 0.5}",
+    "cache: {mode: off, ttl: 10m, entries: 5}",
+    "compaction: {prompt_cache: off, heartbeat: off}",
+    "access: {clients: optional}",
+    "redaction: {mode: off, ner: off, note: off}",
+    "budgets: []",
+    "listen: localhost:7677",
+    "listen: '[::1]:7677'",
+]
+
+
+@pytest.mark.parametrize("text", SWITCHED_OFF)
+def test_what_is_switched_off_is_accepted(tmp_path, text):
+    (tmp_path / "t.yaml").write_text(text)
+    load(tmp_path / "t.yaml", {"HOME": str(tmp_path)})
+
+
+def test_defaults_that_are_not_kept_yet_are_told():
+    told = available.lacking(Settings())
+    assert "injection: detection comes later; nothing is scanned" in told
+    assert {line.split(":")[0] for line in told} == {gap.setting for gap in available.GAPS if gap.told}
+
+
+def test_what_is_switched_off_is_not_told(tmp_path):
+    (tmp_path / "t.yaml").write_text("injection: {mode: off}\nretry: {attempts: 1}\ncompaction: {prompt_cache: off}")
+    told = available.lacking(load(tmp_path / "t.yaml", {"HOME": str(tmp_path)}).settings)
+    assert not [line for line in told if line.startswith(("injection", "retry", "compaction"))]
+
+
+def test_a_configured_key_that_any_local_program_can_use_is_told(tmp_path):
+    path = Path(tmp_path / "t.yaml")
+    path.write_text("providers: {openai: {key: env:K}}")
+    assert "virtual keys come later" in load(path, {"HOME": str(tmp_path), "K": "k"}).warnings[0]
+    path.write_text("providers: {openai: {key: env:K}}\naccess: {clients: optional}")
+    assert load(path, {"HOME": str(tmp_path), "K": "k"}).warnings == ()
