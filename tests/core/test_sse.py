@@ -1,5 +1,6 @@
 """Event streams: the same events and the same bytes however they are cut."""
 
+import itertools
 import json
 
 import pytest
@@ -21,7 +22,7 @@ def events(stream: bytes, *cuts: int) -> list[Event]:
     parser = SseParser()
     found: list[Event] = []
     edges = [0, *sorted(cuts), len(stream)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         found += parser.feed(stream[start:end])
     return found + parser.finish()
 

@@ -125,7 +125,7 @@ class AnthropicReader(Reader):
         tool = self._blocks.get(index, "") if speaker == "tool_input" else ""
         slot = Slot(path, speaker, text, tool, channel, speaker == "tool_input", signed=speaker == "thinking")
 
-        def make(text: str) -> Any:
+        def make(text: str) -> dict[str, Any]:
             return {"type": "content_block_delta", "index": index, "delta": {"type": kind, field: text}}
 
         self._running(slot, event, make, slots)

@@ -131,7 +131,7 @@ class ChatReader(Reader):
         tool = self._tools.get(channel, "") if kind == "tool_input" else ""
         head = {key: item for key, item in chunk.items() if key not in ("choices", "usage", "obfuscation")}
 
-        def make(text: str) -> Any:
+        def make(text: str) -> dict[str, Any]:
             return {**head, "choices": [{"index": index, **_nested(template, text), "finish_reason": None}]}
 
         slot = Slot(path, kind, text, tool, channel, partial_json=path[-1] == "arguments")

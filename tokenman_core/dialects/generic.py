@@ -86,7 +86,7 @@ class GenericReader(ChatReader):
         if type(value.get("logprobs")) is list:
             head["logprobs"] = []
 
-        def make(text: str) -> Any:
+        def make(text: str) -> dict[str, Any]:
             return {**head, "delta": text}
 
         partial = speaker == "tool_input" and "arguments" in kind

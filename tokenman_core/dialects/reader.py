@@ -12,7 +12,7 @@ from tokenman_core.usage import Usage
 MAX_CHANNELS = 4096
 """More running texts than that at once are read as complete pieces: a provider must not make memory grow."""
 
-Make = Callable[[str], Any]
+Make = Callable[[str], dict[str, Any]]
 """From a text, the JSON of an event that carries it on some channel."""
 
 
@@ -87,9 +87,11 @@ class Reader:
             return None
         make, template = known
         end = b"\r\n" if b"\r\n" in template.raw else b"\n"
-        name = template.name
+        value = make(text)
+        # Where events are named at all, they are named after their type; the template's own may be that of a first piece.
+        name = value.get("type", template.name) if template.name else ""
         head = b"event: " + name.encode("utf-8") + end if name else b""
-        return Event(head + b"data: " + dump(make(text)) + end + end)
+        return Event(head + b"data: " + dump(value) + end + end)
 
     # What a format adds.
 
@@ -108,8 +110,8 @@ class Reader:
     # Tools for them.
 
     def _strange(self, event: Event, value: Any) -> None:
-        """Data that is no object. A list has strings to restore; anything else has nothing that is known."""
-        if type(value) is list:
+        """Data that is no object: a list or a string has text to restore, anything else has nothing that is known."""
+        if type(value) in (list, str):
             event.value = value
             event.slots = walk.find_slots(value, "assistant").slots
         if event.kind == "whole":

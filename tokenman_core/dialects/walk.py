@@ -21,6 +21,8 @@ _ID_KEYS = ("_id", "_ids", "Id")
 # Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
 _DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])(?=[\w./+=-]*[A-Z])[\w./+=-]{16}")
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]*+[0-9]{0,2}")  # most keys: told at once
+_URL = ("data:", "Data:", "DATA:")
+_BASE64_KEYS = frozenset({"data", "file_data", "b64_json"})
 _MAGIC = tuple(words.MEDIA_MAGIC)
 _LEAST_MEDIA = 64  # characters; shorter strings are not taken for media
 
@@ -65,7 +67,7 @@ class Walk:
     def text(self, text: str, path: Path, place: Place) -> None:
         if not text:
             return
-        if text.startswith(("data:", "Data:", "DATA:")) and (url := encoded.DATA_URL.match(text)):
+        if text.startswith(_URL) and (url := encoded.DATA_URL.match(text)):
             self._media(text, text[url.end() :], url.group(1).strip().lower(), path, place)
         elif text.startswith(_MAGIC) and len(text) >= _LEAST_MEDIA and encoded.is_base64(text):
             self.unreadable[next(word for magic, word in words.MEDIA_MAGIC.items() if text.startswith(magic))] += 1
@@ -119,7 +121,7 @@ class Walk:
         elif key == "arguments":
             name = _name(owner)
             self._arguments(text, path, Place("tool_input", name or place.tool, place.message))
-        elif key in ("data", "file_data", "b64_json") and (said := _media_type(owner, key)) is not None:
+        elif key in _BASE64_KEYS and not text.startswith(_URL) and (said := _media_type(owner, key)) is not None:
             self._media(text, text, said, path, place)
         elif key in words.SPEAKERS and place.kind == "other":
             self.text(text, path, Place(words.SPEAKERS[key], place.tool, place.message))
@@ -195,13 +197,12 @@ class Walk:
             return
         for key, item in tool.items():
             here = (*path, key)
-            if key in schema or key in words.TOOL_CREDENTIALS:
+            if key in schema or key in words.TOOL_CONNECTION:
                 continue
             if key in words.TOOL_NESTING:
                 self._definition(item, here, place, schema)
             elif type(item) is str:
-                if _IDENTIFIER.fullmatch(item) is None:
-                    self.text(item, here, place)
+                self._member(tool, key, item, here, place)
             else:
                 self.value(item, here, Place(place.kind, place.tool, place.message, key in words.FREE_FORM))
 

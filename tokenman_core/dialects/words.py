@@ -91,7 +91,7 @@ TOOL_SCHEMA = frozenset(
     }
 )
 # Of a tool's definition: what the provider itself needs to reach the tool's server. No model reads it, and masked it is useless.
-TOOL_CREDENTIALS = frozenset({"authorization", "authorization_token", "headers"})
+TOOL_CONNECTION = frozenset({"authorization", "authorization_token", "headers", "server_url", "url"})
 # Of a tool's definition: further definitions.
 TOOL_NESTING = frozenset({"custom", "function", "functionDeclarations", "function_declarations", "tools"})
 

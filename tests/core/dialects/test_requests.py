@@ -1,0 +1,419 @@
+"""The text of requests: nothing that a model reads escapes, and nothing that must stay is offered."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.body.written import VALUES
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.dialects.walk import find_slots
+from tokenman_core.slots import BASE64, INNER, Key, Path
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
+TEXT = base64.b64encode("words of a text é".encode()).decode()
+
+ANTHROPIC: dict[str, Any] = {
+    "model": "claude-opus-4-5",
+    "max_tokens": 10,
+    "system": [{"type": "text", "text": "be nice", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+    "tools": [
+        {
+            "name": "Bash",
+            "description": "runs",
+            "input_schema": {"type": "object", "properties": {"cmd": {"type": "string", "description": "what"}}},
+            "input_examples": [{"cmd": "ls"}],
+        },
+        {"type": "web_search_20250305", "name": "web_search", "user_location": {"type": "approximate", "city": "Ulm"}},
+    ],
+    "mcp_servers": [{"type": "url", "url": "https://m.test/x", "name": "m", "authorization_token": "tok en"}],
+    "tool_choice": {"type": "tool", "name": "Bash"},
+    "metadata": {"user_id": "user-17"},
+    "stop_sequences": ["END"],
+    "messages": [
+        {"role": "user", "content": "hello"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"},
+                {"type": "thinking", "thinking": "unsigned", "signature": ""},
+                {"type": "redacted_thinking", "data": "ZW5j"},
+                {"type": "text", "text": "let me", "citations": [{"type": "char_location", "cited_text": "cited"}]},
+                {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"cmd": "ls", "env": {"a b@c": ["x"]}}},
+                {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "q"}},
+                {
+                    "type": "web_search_tool_result",
+                    "tool_use_id": "srv_1",
+                    "content": [
+                        {
+                            "type": "web_search_result",
+                            "url": "https://u.test",
+                            "title": "t",
+                            "encrypted_content": "RW5j",
+                        }
+                    ],
+                },
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "toolu_1", "content": "as string", "is_error": False},
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "toolu_1",
+                    "content": [
+                        {"type": "text", "text": "as block"},
+                        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+                        {
+                            "type": "search_result",
+                            "source": "src",
+                            "title": "ti",
+                            "content": [{"type": "text", "text": "in"}],
+                        },
+                    ],
+                },
+                {
+                    "type": "document",
+                    "title": "doc",
+                    "context": "ctx",
+                    "source": {"type": "text", "media_type": "text/plain", "data": "plain"},
+                },
+                {"type": "document", "source": {"type": "base64", "media_type": "text/plain", "data": TEXT}},
+                {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PNG}},
+                {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "part"}]}},
+                {"type": "image", "source": {"type": "url", "url": "https://i.test/a.png"}},
+                {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+                {"type": "from_tomorrow", "words": {"deep": ["new"]}},
+            ],
+        },
+    ],
+}
+
+OPENAI: dict[str, Any] = {
+    "model": "gpt-5",
+    "user": "someone",
+    "response_format": {"type": "json_schema", "json_schema": {"name": "N", "schema": {"type": "object"}}},
+    "tools": [
+        {
+            "type": "function",
+            "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True},
+        }
+    ],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "prediction": {"type": "content", "content": "predicted"},
+    "stop": "STOP",
+    "messages": [
+        {"role": "developer", "content": "rules"},
+        {
+            "role": "user",
+            "name": "Ada",
+            "content": [
+                {"type": "text", "text": "see"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64," + PNG, "detail": "high"}},
+                {"type": "image_url", "image_url": {"url": "https://i.test/b.png"}},
+                {"type": "input_audio", "input_audio": {"data": PNG, "format": "wav"}},
+                {"type": "file", "file": {"filename": "n.txt", "file_data": "data:text/plain;base64," + TEXT}},
+                {"type": "file", "file": {"filename": "n.pdf", "file_data": "data:application/pdf;base64," + PNG}},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": "no",
+            "reasoning_content": "hm",
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"path":"p","n":1,"l":["q"]}'},
+                },
+                {"id": "call_2", "type": "function", "function": {"name": "g", "arguments": '{"broken'}},
+                {"id": "call_3", "type": "custom", "custom": {"name": "h", "input": "free"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "out"},
+        {"role": "tool", "tool_call_id": "call_3", "content": [{"type": "text", "text": "out3"}]},
+        {"role": "assistant", "function_call": {"name": "old", "arguments": '{"a":"b"}'}},
+        {"role": "function", "name": "old", "content": "oldout"},
+    ],
+}
+
+RESPONSES: dict[str, Any] = {
+    "model": "gpt-5-codex",
+    "instructions": "be codex",
+    "prompt_cache_key": "key of cache",
+    "tools": [
+        {
+            "type": "mcp",
+            "server_label": "m",
+            "server_url": "https://m.test",
+            "authorization": "tok en",
+            "headers": {"x": "y z"},
+        }
+    ],
+    "text": {"format": {"type": "text"}, "verbosity": "low"},
+    "prompt": {"id": "pmpt_1", "variables": {"type": "v"}},
+    "input": [
+        {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "do it"},
+                {"type": "input_image", "image_url": "data:image/png;base64," + PNG},
+            ],
+        },
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [{"type": "summary_text", "text": "thought"}],
+            "encrypted_content": "Zm9v+/==",
+        },
+        {
+            "type": "function_call",
+            "id": "fc_1",
+            "call_id": "call_9",
+            "name": "shell",
+            "arguments": '{"command":["ls","-l"]}',
+            "status": "completed",
+        },
+        {"type": "function_call_output", "call_id": "call_9", "output": "total 0"},
+        {"type": "local_shell_call", "call_id": "call_10", "action": {"type": "exec", "command": ["cat"]}},
+        {"type": "local_shell_call_output", "call_id": "call_10", "output": '{"stdout":"x"}'},
+        {"type": "custom_tool_call", "call_id": "call_11", "name": "apply_patch", "input": "*** Begin"},
+        {"type": "custom_tool_call_output", "call_id": "call_11", "output": [{"type": "input_text", "text": "done"}]},
+    ],
+}
+
+
+def rows(value: Any) -> list[tuple[str, str, str, int]]:
+    return [(slot.text, slot.kind, slot.tool, slot.message) for slot in find_slots(value)]
+
+
+def test_the_text_of_an_anthropic_request() -> None:
+    assert rows(ANTHROPIC) == [
+        ("be nice", "system", "", -1),
+        ("ls", "other", "", -1),
+        ("Ulm", "other", "", -1),
+        ("user-17", "other", "", -1),
+        ("END", "other", "", -1),
+        ("hello", "user", "", 0),
+        ("unsigned", "thinking", "", 1),
+        ("let me", "assistant", "", 1),
+        ("cited", "assistant", "", 1),
+        ("ls", "tool_input", "Bash", 1),
+        ("a b@c", "tool_input", "Bash", 1),
+        ("x", "tool_input", "Bash", 1),
+        ("q", "tool_input", "web_search", 1),
+        ("https://u.test", "tool_result", "web_search", 1),
+        ("t", "tool_result", "web_search", 1),
+        ("as string", "tool_result", "Bash", 2),
+        ("as block", "tool_result", "Bash", 2),
+        ("src", "tool_result", "Bash", 2),
+        ("ti", "tool_result", "Bash", 2),
+        ("in", "tool_result", "Bash", 2),
+        ("doc", "user", "", 2),
+        ("ctx", "user", "", 2),
+        ("plain", "user", "", 2),
+        ("words of a text é", "user", "", 2),
+        ("part", "user", "", 2),
+        ("https://i.test/a.png", "user", "", 2),
+        ("new", "user", "", 2),
+    ]
+    assert find_slots(ANTHROPIC).unreadable == {"image": 1, "document": 1}
+
+
+def test_the_text_of_a_chat_request() -> None:
+    assert rows(OPENAI) == [
+        ("someone", "other", "", -1),
+        ("N", "other", "", -1),
+        ("predicted", "assistant", "", -1),
+        ("STOP", "other", "", -1),
+        ("rules", "system", "", 0),
+        ("Ada", "user", "", 1),
+        ("see", "user", "", 1),
+        ("https://i.test/b.png", "user", "", 1),
+        ("n.txt", "user", "", 1),
+        ("words of a text é", "user", "", 1),
+        ("n.pdf", "user", "", 1),
+        ("no", "assistant", "", 2),
+        ("hm", "assistant", "", 2),
+        ("p", "tool_input", "f", 2),
+        ("q", "tool_input", "f", 2),
+        ('{"broken', "tool_input", "g", 2),
+        ("free", "tool_input", "h", 2),
+        ("out", "tool_result", "f", 3),
+        ("out3", "tool_result", "h", 4),
+        ("b", "tool_input", "old", 5),
+        ("oldout", "tool_result", "old", 6),
+    ]
+    assert find_slots(OPENAI).unreadable == {"image": 1, "audio": 1, "document": 1}
+
+
+def test_the_text_of_a_responses_request() -> None:
+    assert rows(RESPONSES) == [
+        ("be codex", "system", "", -1),
+        ("key of cache", "other", "", -1),
+        ("v", "user", "", -1),
+        ("do it", "user", "", 0),
+        ("thought", "thinking", "", 1),
+        ("ls", "tool_input", "shell", 2),
+        ("-l", "tool_input", "shell", 2),
+        ("total 0", "tool_result", "shell", 3),
+        ("exec", "tool_input", "local_shell", 4),
+        ("cat", "tool_input", "local_shell", 4),
+        ('{"stdout":"x"}', "tool_result", "local_shell", 5),
+        ("*** Begin", "tool_input", "apply_patch", 6),
+        ("done", "tool_result", "apply_patch", 7),
+    ]
+
+
+@pytest.mark.parametrize("body", [ANTHROPIC, OPENAI, RESPONSES])
+def test_slots_come_in_the_order_of_the_bytes(body: dict[str, Any]) -> None:
+    text = json.dumps(body, ensure_ascii=False)
+    at = 0
+    for slot in find_slots(body):
+        if INNER in slot.path or BASE64 in slot.path:
+            continue
+        at = text.index(json.dumps(slot.text, ensure_ascii=False), at) + 1
+
+
+MARK = "ma rk@x.test"
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[Path]:
+    if isinstance(value, str):
+        yield path
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+
+
+def planted(value: Any, path: Path) -> Any:
+    """`value` with the mark behind the string at `path`."""
+    if not path:
+        return value + MARK
+    copy = value.copy()
+    copy[path[0]] = planted(value[path[0]], path[1:])
+    return copy
+
+
+def left_alone(value: Any, path: Path) -> bool:
+    """What the design leaves alone: tool definitions, what a signature covers, credentials meant for the provider."""
+    if "tools" in path and {"name", "description", "input_schema", "parameters"} & set(path):
+        return True
+    if {"tools", "mcp_servers"} & set(path) and {
+        "authorization",
+        "authorization_token",
+        "headers",
+        "server_url",
+        "url",
+    } & set(path):
+        return True
+    if path[:1] in (("mcp_servers",), ("tool_choice",)) and path[-1] == "name":
+        return True
+    for step in path[:-1]:
+        value = value[step]
+    return isinstance(value, dict) and (
+        (value.get("type") == "thinking" and (bool(value["signature"]) or path[-1] == "signature"))
+        or value.get("type") == "redacted_thinking"
+    )
+
+
+CASES = [(body, path) for body in (ANTHROPIC, OPENAI, RESPONSES) for path in leaves(body) if not left_alone(body, path)]
+
+
+def test_a_value_planted_in_any_string_of_a_request_is_in_a_slot() -> None:
+    assert len(CASES) > 120
+    for body, path in CASES:
+        slots = find_slots(planted(body, path)).slots
+        assert any(MARK in slot.text for slot in slots), path
+
+
+@pytest.mark.parametrize("body", [ANTHROPIC, OPENAI, RESPONSES])
+def test_what_is_left_alone_is_never_offered(body: dict[str, Any]) -> None:
+    alone = [path for path in leaves(body) if left_alone(body, path) and path[-1] not in ("type", "signature")]
+    assert alone
+    for path in alone:
+        assert not any(MARK in slot.text for slot in find_slots(planted(body, path))), path
+
+
+@given(VALUES, st.data())
+def test_no_string_of_an_unknown_request_escapes(value: Any, data: st.DataObject) -> None:
+    value = {"unknown": value, "list": [value, "last"]}
+    path = data.draw(st.sampled_from(list(leaves(value))))
+    assert any(MARK in slot.text for slot in find_slots(planted(value, path)))
+
+
+@given(st.recursive(st.just("x"), lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=3)), st.data())
+def test_no_key_that_is_data_escapes(value: Any, data: st.DataObject) -> None:
+    def with_key(value: Any) -> Any:
+        if isinstance(value, dict) and value and data.draw(st.booleans()):
+            key = data.draw(st.sampled_from(list(value)))
+            return {**value, key: with_key(value[key])}
+        return {MARK: "v"}
+
+    for wrapped in ({"unknown": with_key(value)}, {"type": "tool_use", "name": "t", "input": with_key(value)}):
+        assert any(slot.text == MARK and slot.path[-1] == Key(MARK) for slot in find_slots(wrapped))
+
+
+@pytest.mark.parametrize("key", ["a@b.c", "Ada Lovelace", "4111111111111111", "sk-ant-Api03-abc9defghijk", "Jürgen"])
+def test_keys_that_look_like_data_are_slots(key: str) -> None:
+    assert [slot.text for slot in find_slots({"metadata": {key: 1}})] == [key]
+
+
+@pytest.mark.parametrize("key", ["path", "file_path", "x1", "ephemeral_5m_input_tokens", "$schema", "maxOutputTokens"])
+def test_keys_that_are_names_are_not(key: str) -> None:
+    assert find_slots({"metadata": {key: 1}}).slots == []
+
+
+def test_a_batch_holds_whole_requests() -> None:
+    batch = {"requests": [{"custom_id": "a", "params": ANTHROPIC}, {"custom_id": "b", "params": ANTHROPIC}]}
+    assert rows(batch) == rows(ANTHROPIC) * 2
+
+
+@pytest.mark.parametrize(
+    "body", [{"prompt": [1, 2]}, {"prompt": [[1, 2], [3]]}, {"input": [1, 2], "model": "m"}, {"input": [[1], [2]]}]
+)
+def test_text_that_is_sent_as_token_numbers_is_counted(body: dict[str, Any]) -> None:
+    assert find_slots(body).unreadable == {"tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "media"),
+    [
+        ("data:image/png;base64," + PNG, "image"),
+        ("data:application/octet-stream;base64," + PNG, "file"),
+        ("data:audio/wav;base64,UklGRg==", "audio"),
+        ("data:video/mp4;codecs=x;base64,AAAA", "video"),
+        (PNG, "image"),
+        ("data:image/png;base64,mail a@b", None),  # no base64, so it is text
+        ("data:text/plain,mail a@b", None),
+        (PNG[:40], None),
+        (PNG + " a@b", None),
+    ],
+)
+def test_media_are_told_by_what_they_are(text: str, media: str | None) -> None:
+    found = find_slots({"text": text})
+    assert dict(found.unreadable) == ({media: 1} if media else {})
+    assert [slot.text for slot in found] == ([] if media else [text])
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "image/svg+xml", "application/json", "", "application/octet-stream"])
+def test_base64_of_a_text_is_text(kind: str) -> None:
+    found = find_slots({"url": f"data:{kind};base64,{TEXT}"})
+    assert [(slot.text, slot.path) for slot in found] == [("words of a text é", ("url", BASE64))]
+
+
+def test_every_dialect_finds_the_same_text() -> None:
+    for dialect in DIALECTS.values():
+        operation = dialect.operation("POST", "/v1/messages")
+        for body in (ANTHROPIC, OPENAI, RESPONSES):
+            assert [s.text for s in dialect.request_slots(operation, body)] == [s.text for s in find_slots(body)]
