@@ -60,17 +60,17 @@ class Conductor:
                     yield part
                 return
             case Answer():
-                source = verdict.parts
+                source: Pieces = _given(verdict.parts)
             case None:
                 source = self._attempts(exchange, stages)
         exchange.outcome = "answered"
         async with aclosing(source), aclosing(_Outward(exchange, stages, self._caps).parts(source)) as parts:
-            async for part in parts:
-                if isinstance(part, Refuse):
-                    for piece in self.refusal(exchange, part):
-                        yield piece
+            async for piece in parts:
+                if isinstance(piece, Refuse):
+                    for part in self.refusal(exchange, piece):
+                        yield part
                     return
-                yield part
+                yield piece
         await stages.response(exchange)
 
     def refusal(self, exchange: Exchange, refuse: Refuse) -> tuple[Head, bytes]:
@@ -218,6 +218,12 @@ class Conductor:
                 log.warning("provider %s: %s; request %s", provider.name, e.kind, exchange.id)
                 yield _upstream_refusal(e)
                 return
+
+
+async def _given(parts: Parts) -> Pieces:
+    async with aclosing(parts):
+        async for part in parts:
+            yield part
 
 
 class _Outward:

@@ -93,3 +93,7 @@ def show(file: ConfigFile = None) -> None:
 def run() -> None:
     """What the installed script `tokenman` calls."""
     app(prog_name="tokenman")
+
+
+if __name__ == "__main__":
+    run()

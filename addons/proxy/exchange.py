@@ -27,7 +27,7 @@ from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Provider
 from tokenman_core.recognition import Local, by_base_url, split
 from tokenman_core.stages import Stages
-from tokenman_core.verdicts import Candidate, Head, Parts, Refuse
+from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
 
 log = logging.getLogger("tokenman.call")
 
@@ -60,7 +60,7 @@ class Front:
 class Call:
     """A governed call between its head and its end."""
 
-    def __init__(self, exchange: Exchange, request: http.Request, provider: Provider, extra: h.Headers = ()) -> None:
+    def __init__(self, exchange: Exchange, request: http.Request, provider: Provider, extra: Headers = ()) -> None:
         self.exchange, self.extra = exchange, extra
         self.body: bytes | None = None
         self._request, self._provider = request, provider
@@ -140,7 +140,7 @@ class Exchanges:
                 400, "parse", "The request's headers are ambiguous: they could be read as two requests."
             ) from None
         target = request.data.path.decode("latin-1")
-        extra: h.Headers = ()
+        extra: Headers = ()
         if place is None:
             extra = self._admit(request)
             found = by_base_url(self._providers, request.method, target, [k.lower() for k, _ in fields])
@@ -181,7 +181,7 @@ class Exchanges:
             return Refuse(500, "stage", "A script could not be loaded, so nothing is sent. The log says which.")
         return stages.head(exchange)
 
-    def _admit(self, request: http.Request) -> h.Headers:
+    def _admit(self, request: http.Request) -> Headers:
         """May this origin-form call be here at all? CORS headers for the answer. Raises Refusal."""
         fields = request.headers.fields
         if not h.host_allowed(fields, self._front.host_names):
@@ -324,11 +324,11 @@ def _forget_old_flows() -> None:
         view.remove([flow for flow in list(view)[: len(view) - KEPT_FLOWS] if not flow.live])
 
 
-def _text(headers: h.Headers, name: bytes) -> str:
+def _text(headers: Headers, name: bytes) -> str:
     return (h.first(headers, name) or b"").decode("utf-8", "replace")[:200]
 
 
-def _caller(headers: h.Headers) -> Caller:
+def _caller(headers: Headers) -> Caller:
     for name in (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"):
         if value := h.first(headers, name):
             bearer = value.partition(b" ")[2] if name == b"authorization" else b""
@@ -356,7 +356,7 @@ def _local(status: int, kind: ErrorKind, message: str) -> Refusal:
 
 def _plain_text(local: Local) -> Refusal:
     body = local.text.encode()
-    headers: h.Headers = (
+    headers: Headers = (
         (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
         (b"x-tokenman-request-id", request_id().encode()),
     )  # fmt: skip

@@ -5,6 +5,7 @@ Stands behind mitmproxy's own `next_layer` and corrects its choice, so that no o
 
 import asyncio
 import logging
+from typing import Any
 
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
@@ -31,7 +32,7 @@ MAX_HELLO = 64 << 10  # a TLS handshake message has 24 bits of length, a sensibl
 class Gate:
     name = "gate"
 
-    def __init__(self, door: Door, guard: Guard, connections: int) -> None:
+    def __init__(self, door: Door[Any], guard: Guard, connections: int) -> None:
         self._door, self._guard, self._max = door, guard, connections
         self._open = 0
 

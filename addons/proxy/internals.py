@@ -72,8 +72,8 @@ def mend() -> None:
     """Three faults of the stock HTTP layers, for governed and other connections alike. Doing it twice changes nothing."""
     # Its error answers are HTML and name it. Ours have an id that the log knows too.
     _http1.make_error_response = _error_answer
-    _http2.format_error = lambda status, message: _error_body(status, request_id())
-    _http2.version = types.SimpleNamespace(MITMPROXY="tokenman")
+    _http2.format_error = lambda status_code, message: _error_body(status_code, request_id())
+    setattr(_http2, "version", types.SimpleNamespace(MITMPROXY="tokenman"))  # noqa: B010 (a module, to mypy)
     # Trailers raise in its body reader: the message hangs or is cut.
     Http1Connection.read_body = _read_body  # type: ignore[method-assign]
 
@@ -88,13 +88,14 @@ def _error_body(status: int, name: str) -> bytes:
     )
 
 
-def _error_answer(status: int, message: str = "") -> bytes:
+def _error_answer(status_code: int, message: str = "") -> bytes:
     name = request_id()
-    body = _error_body(status, name)
-    log.info("answered %d to a request that is not HTTP; request %s", status, name)
-    kind = "parse" if status < 500 else "upstream"
+    body = _error_body(status_code, name)
+    log.info("answered %d to a request that is not HTTP; request %s", status_code, name)
+    kind = "parse" if status_code < 500 else "upstream"
     head = (
-        f"HTTP/1.1 {status} {status_codes.RESPONSES.get(status, '')}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        f"HTTP/1.1 {status_code} {status_codes.RESPONSES.get(status_code, '')}\r\n"
+        "content-type: application/json\r\nconnection: close\r\n"
         f"x-tokenman-error: {kind}\r\nx-tokenman-request-id: {name}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -75,7 +75,7 @@ class Call(Protocol):
         """What other add-ons see of the request."""
 
 
-class Door(Protocol):
+class Door[C: Call](Protocol):
     """What the layer asks of the exchange add-on. None of these may run a hook or wait."""
 
     def governs(self, host: str | None, port: int | None) -> bool: ...
@@ -85,20 +85,20 @@ class Door(Protocol):
 
     def is_listener(self, host: str, port: int) -> bool: ...
 
-    def open(self, request: http.Request, place: tuple[str, int] | None) -> "Call":
+    def open(self, request: http.Request, place: tuple[str, int] | None) -> C:
         """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
 
     def head_too_large(self) -> Refusal: ...
 
-    def over(self, call: "Call") -> None:
+    def over(self, call: C) -> None:
         """The client left before its request was whole."""
 
-    def body_cap(self, call: "Call") -> int:
+    def body_cap(self, call: C) -> int:
         """Bytes of a request body; 0 is no cap."""
 
-    def too_large(self, call: "Call") -> Refusal: ...
+    def too_large(self, call: C) -> Refusal: ...
 
-    def broken(self, call: "Call") -> Refusal:
+    def broken(self, call: C) -> Refusal:
         """The hook ended without an answer."""
 
     def blocked(self, why: str) -> Refusal: ...
@@ -135,7 +135,7 @@ def frame(request: http.Request, upstream: Connection) -> None:
 class GovernedStream(HttpStream):
     """One request and its answer."""
 
-    def __init__(self, context: Context, stream_id: int, door: Door) -> None:
+    def __init__(self, context: Context, stream_id: int, door: Door[Any]) -> None:
         super().__init__(context, stream_id)
         self._door = door
         self._call: Call | None = None
@@ -157,6 +157,7 @@ class GovernedStream(HttpStream):
             for piece in event.reply:
                 yield from self._send(piece)
         elif isinstance(event, events.HookCompleted) and self.outlet and event.command is self.outlet.hook:
+            assert self._call
             if not self._started:
                 yield from self._refuse(self._door.broken(self._call))
             elif not self._finished:
@@ -246,7 +247,7 @@ class GovernedStream(HttpStream):
             yield from self._refuse(self._door.blocked("the destination cannot be reached from here"))
             return
         self.child_layer = layer.NextLayer(self.context)
-        yield from self.handle_connect_finish()
+        yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
 
     def _plain(self, event: RequestHeaders, place: tuple[str, int]) -> RequestHeaders:
         """A request for a host that is no provider: passed on as it comes, less what was meant for us."""
@@ -396,7 +397,7 @@ class GovernedStream(HttpStream):
 class GovernedHttpLayer(HttpLayer):
     """All requests of one client connection (or of one tunnel inside of it)."""
 
-    def __init__(self, context: Context, mode: HTTPMode, door: Door) -> None:
+    def __init__(self, context: Context, mode: HTTPMode, door: Door[Any]) -> None:
         super().__init__(context, mode)
         self._door = door
 

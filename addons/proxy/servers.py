@@ -24,7 +24,7 @@ MAX_PIPELINED = 1 << 20  # bytes that a client may send while its call is answer
 
 
 class Http1Front(Http1Server):
-    def __init__(self, context: Context, door: "Door") -> None:
+    def __init__(self, context: Context, door: "Door[Any]") -> None:
         super().__init__(context)
         self._door = door
         self._in_head = False
@@ -64,6 +64,6 @@ class Http1Front(Http1Server):
 
 
 class Http2Front(Http2Server):
-    def __init__(self, context: Context, door: "Door") -> None:
+    def __init__(self, context: Context, door: "Door[Any]") -> None:
         super().__init__(context)
         self._door = door
