@@ -29,16 +29,19 @@ SEPARATORS: Final = re.compile(r"[\s_.\-/:]+")
 # A word of a script that reaches the network. Where one stands, all placeholders of the script are judged.
 NETWORK_COMMAND: Final = re.compile(
     r"(?<![\w-])(?:"
-    r"curl|wget|aria2c|axel|httpie|https?(?=\s)|xh|lynx|links|w3m|nc|ncat|netcat|socat|telnet|ssh|scp|sftp|rsync|ftp|tftp|lftp|rclone|sshpass|mosh|"
-    r"dig|nslookup|host(?=\s)|drill|ping6?|traceroute|tracepath|mtr|whois|getent|resolvectl|fping|nmap|"
-    r"sendmail|mail(?=\s)|mailx|mutt|msmtp|swaks|openssl\s+s_client|websocat|grpcurl|mosquitto_pub|"
-    r"aws|gsutil|gcloud|az|s3cmd|mc(?=\s)|kubectl|docker\s+(?:push|login)|npm\s+publish|twine|gh\s+(?:api|gist|issue|pr|release|repo)|glab|"
+    r"curl|wget|aria2c|axel|httpie|lynx|w3m|ncat|netcat|nc|socat|telnet|ssh|scp|sftp|rsync|ftp|tftp|lftp|rclone|sshpass|mosh|"
+    r"dig|nslookup|drill|ping6?|traceroute|tracepath|mtr|whois|getent|resolvectl|fping|nmap|"
+    r"sendmail|mailx|mutt|msmtp|swaks|openssl\s+s_client|websocat|grpcurl|mosquitto_pub|"
+    r"aws\s+s3|gsutil|s3cmd|npm\s+publish|twine|gh\s+(?:api|gist|issue)|"
     r"invoke-webrequest|invoke-restmethod|iwr|irm|start-bitstransfer|bitsadmin|certutil|test-netconnection|resolve-dnsname|test-connection|"
     r"requests\.\w+|httpx\.\w+|aiohttp|urllib\w*|http\.client|httplib2?|smtplib|ftplib|socket\.\w+|telnetlib|paramiko|pycurl|websockets?|"
-    r"fetch\(|axios|xmlhttprequest|net/http|open-uri|https?\.(?:get|request)|net\.(?:connect|createconnection|webclient|sockets)|dns\.\w+|"
-    r"gethostby\w+|getaddrinfo|lwp|file_get_contents|fsockopen|curl_\w+|xdg-open|sensible-browser|start\s+https?|open\s+https?"
-    r")(?![\w-])|/dev/(?:tcp|udp)/|(?<=fetch\()|git\s[^\n;|&]*?(?:[a-z+]+://|\w@[\w.-]+:)|git\s+(?:push|pull|fetch)\b",
-    re.IGNORECASE,
+    r"axios|xmlhttprequest|net/http|open-uri|https?\.(?:get|request)|net\.(?:connect|createconnection|webclient|sockets)|dns\.\w+|"
+    r"gethostby\w+|getaddrinfo|lwp|file_get_contents|fsockopen|curl_\w+|xdg-open|sensible-browser"
+    r")(?![\w-])"
+    # Words of prose too: only where a command begins.
+    r"|(?:^|[|;&(`]\s*|\bsudo\s+)(?:mail|host|links|mc|http|https|open|start|xh)\s"
+    r"|\bfetch\(|/dev/(?:tcp|udp)/|\bgit\s[^\n;|&]*?(?:[a-z+]+://|\w@[\w.-]+:)",
+    re.IGNORECASE | re.MULTILINE,
 )
 # What a shell would still replace: where it stands beside a network command the destination is not known.
 EXPANSION: Final = re.compile(r"\$[A-Za-z_({0-9@*]|`|<\(|\beval\b|\bbase64\b|\bxxd\b|\bprintf\b|\bxargs\b|%[A-Za-z_]+%")

@@ -42,7 +42,7 @@ SPOKEN = Rule(
     rf"(?:{_PASS.replace('[nñ]', '.{1,2}')}|api key|secret|token)[^\r\n\"=]{{0,40}}[ \t](?:is|was|ist|es|est)[ \t:]",
     re.compile(
         rf"(?i:(?P<pass>{_PASS})|api key|secret|token)(?![A-Za-z0-9])[^\r\n\"=]{{0,40}}?[ \t](?i:is|was|ist|es|est)(?::|[ \t]now|[ \t]set to)?[ \t:]{{1,3}}"
-        r"(?:(?P<quote>[\"'`“«])(?P<quoted>[^\r\n\"'`”»]{3,128})[\"'`”»]|(?P<bare>[^\s\"'`<>(){}\[\],;]{4,128}))"
+        r"(?:(?P<quote>[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)|[“«„](?P<typeset>[^\r\n”»“]{3,128})[”»“]|(?P<bare>[^\s\"'`<>(){}\[\],;]{4,128}))"
     ),
     caseless=True,
 )
@@ -340,9 +340,9 @@ def _judge_assignment(match: re.Match[str]) -> tuple[int, int, str] | None:
 def _judge_spoken(match: re.Match[str]) -> tuple[int, int, str] | None:
     password = match["pass"] is not None
     entity = "PASSWORD" if password else "API_KEY"
-    if match["quoted"] is not None:
-        value = match["quoted"]
-        return None if is_placeholder(value) or not (password or _random(value)) else (*match.span("quoted"), entity)
+    for group in ("quoted", "typeset"):
+        if (value := match[group]) is not None:
+            return None if is_placeholder(value) or not (password or _random(value)) else (*match.span(group), entity)
     value = match["bare"].rstrip(".,:!?")
     start = match.start("bare")
     if len(value) < 4 or is_placeholder(value):

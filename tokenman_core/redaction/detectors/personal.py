@@ -23,7 +23,10 @@ from tokenman_core.redaction.detectors.phones import is_phone
 from tokenman_core.redaction.entities import Finding
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_LOCAL = re.compile(r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ!#$%&*+/=?^_{|}~.-]{0,62}[A-Za-z0-9À-ɏ_+-])?$|[A-Za-z0-9_]$")
+# A local part as people have it: RFC 5322 allows more (`=`, `/`, `&`), but there it is a key or a path that stands before it.
+_LOCAL = re.compile(
+    r"[A-Za-z0-9À-ɏ_](?:(?:[A-Za-z0-9À-ɏ!#%*+_~^.-]|(?:(?<=[^A-Za-z0-9'][A-Za-z])|(?<=^[A-Za-z]))'(?=[A-Za-z])){0,62}[A-Za-z0-9À-ɏ_+-])?$"
+)
 _DOMAIN = re.compile(
     r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?(?:\.[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?){1,8}"
 )
@@ -52,7 +55,7 @@ _IPV6 = re.compile(
 _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
-_CARD = re.compile(r"(?<![0-9])[1-9](?:[ -]?[0-9]){11,18}(?![0-9])")
+_CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[1-9](?:[ -]?[0-9]){11,18}(?!\.?[0-9])")
 _SSN = re.compile(r"(?<![0-9-])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
 _PUBLIC_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"})
 _ISSUERS = re.compile(

@@ -1,0 +1,208 @@
+"""The detection worker: what happens when it is slow, dies, is not there, or loses its parent."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tokenman_core.redaction import Detection, Finding, Text, TextRefused, WorkerUnavailable
+from tokenman_core.redaction.detection import COMMAND, INLINE
+from tokenman_core.redaction.frames import LENGTH, READY, pack_findings, pack_texts, unpack_findings, unpack_texts
+
+# A worker that obeys the text it is sent: it speaks the frames, and needs no presidio.
+OBEDIENT = (
+    sys.executable,
+    "-c",
+    textwrap.dedent(
+        """
+        import os, sys, time
+        from tokenman_core.redaction.entities import Finding
+        from tokenman_core.redaction.frames import LENGTH, READY, pack_findings, unpack_texts
+        source, sink = sys.stdin.buffer, sys.stdout.buffer
+        sink.write(READY); sink.flush()
+        while head := source.read(4):
+            texts = unpack_texts(source.read(LENGTH.unpack(head)[0]))
+            word = texts[0].text.split()[1]
+            if word == "die" or (word.startswith("die-once:") and not os.path.exists(word[9:])):
+                if ":" in word: open(word[9:], "w").close()
+                os._exit(9)
+            if word == "hang":
+                time.sleep(60)
+            if word == "nonsense":
+                sink.write(LENGTH.pack(3) + b"[]]")
+            elif word == "short":
+                sink.write(pack_findings([]))
+            else:
+                sink.write(pack_findings([(Finding(0, 1, "PASSWORD"),) for _ in texts]))
+            sink.flush()
+        """
+    ),
+)
+FOUND = [(Finding(0, 1, "PASSWORD"),)]
+
+
+def asks(word: str) -> list[Text]:
+    """A text that trips the gate, so that it goes to the worker."""
+    return [Text(f"a@example.com {word} ")]
+
+
+@pytest.fixture
+async def detection() -> AsyncIterator[Detection]:
+    made = Detection(command=OBEDIENT)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def test_a_text_that_trips_goes_to_the_worker_and_one_that_does_not_stays(detection: Detection) -> None:
+    assert await detection.find([Text("plain"), *asks("x"), Text("plain")]) == [(), FOUND[0], ()]
+
+
+async def test_much_fresh_text_goes_to_the_worker_unseen(detection: Detection) -> None:
+    assert await detection.find([Text("plain words " * (INLINE // 8))]) == FOUND
+
+
+async def test_a_telling_key_goes_to_the_worker(detection: Detection) -> None:
+    assert await detection.find([Text("x y z", "password")]) == FOUND
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_the_next(detection: Detection, tmp_path: Path) -> None:
+    mark = tmp_path / "died"
+    assert await detection.find(asks(f"die-once:{mark}")) == FOUND
+    assert mark.exists()
+    assert await detection.find(asks("x")) == FOUND
+
+
+async def test_a_worker_killed_while_idle_is_replaced(detection: Detection) -> None:
+    await detection.ready()
+    (first,) = detection.pids
+    os.kill(first, signal.SIGKILL)
+    while detection.pids == [first]:
+        await asyncio.sleep(0)
+    assert await detection.find(asks("x")) == FOUND
+    assert detection.pids != [first]
+
+
+@pytest.mark.parametrize("word", ["die", "nonsense", "short"])
+async def test_a_text_that_two_workers_die_of_is_refused_and_not_tried_again(detection: Detection, word: str) -> None:
+    with pytest.raises(TextRefused):
+        await detection.find(asks(word))
+    assert await detection.find(asks("x")) == FOUND
+    before = detection.pids
+    with pytest.raises(TextRefused):
+        await detection.find(asks(word))
+    assert detection.pids == before  # no worker died for it again
+
+
+async def test_a_text_over_which_workers_hang_is_refused() -> None:
+    detection = Detection(command=OBEDIENT, judging_s=0.05)
+    await detection.start()
+    with pytest.raises(TextRefused):
+        await detection.find(asks("hang"))
+    await detection.close()
+
+
+async def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:
+    detection = Detection(command=OBEDIENT, deadline_s=0.05)
+    await detection.start()
+    with pytest.raises(WorkerUnavailable):
+        await detection.find(asks("hang"))
+    await detection.close()
+
+
+async def test_more_than_may_wait_are_refused_at_once() -> None:
+    detection = Detection(command=OBEDIENT, waiting=1)
+    await detection.start()
+    await detection.ready()
+    busy = asyncio.create_task(detection.find(asks("hang")))
+    await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(detection.find(asks("x")))
+    await asyncio.sleep(0)
+    with pytest.raises(WorkerUnavailable):
+        await detection.find(asks("x"))
+    for task in (busy, waiting):
+        task.cancel()
+    await detection.close()
+
+
+async def test_a_worker_that_never_comes_up_refuses_within_the_deadline() -> None:
+    detection = Detection(command=(sys.executable, "-c", ""), deadline_s=0.1)
+    await detection.start()
+    with pytest.raises(WorkerUnavailable):
+        await detection.find(asks("x"))
+    await detection.close()
+
+
+async def test_without_a_start_nothing_is_judged() -> None:
+    with pytest.raises(WorkerUnavailable):
+        await Detection().find([Text("plain")])
+
+
+async def test_a_caller_that_leaves_stops_nobody(detection: Detection) -> None:
+    leaving = asyncio.create_task(detection.find(asks("x")))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await detection.find(asks("x")) == FOUND
+
+
+async def test_close_leaves_no_process() -> None:
+    detection = Detection(command=OBEDIENT)
+    await detection.start()
+    await detection.ready()
+    (pid,) = detection.pids
+    await detection.close()
+    assert not psutil.pid_exists(pid)
+
+
+async def test_the_real_worker_judges_as_the_detector_does_and_holds_nothing_of_ours() -> None:
+    detection = Detection()
+    listener = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    await detection.start()
+    texts = [Text("mail alice@example.com"), Text("x", "password"), Text("hunter2", "password"), Text("\ud800 +1 415 555 2671")]
+    assert await detection.find(texts) == [
+        (Finding(5, 22, "EMAIL_ADDRESS"),),
+        (),
+        (Finding(0, 7, "PASSWORD"),),
+        (Finding(2, 17, "PHONE_NUMBER"),),
+    ]
+    (worker,) = [psutil.Process(pid) for pid in detection.pids]
+    assert worker.net_connections() == []
+    assert "alice" not in " ".join(worker.cmdline())
+    await detection.close()
+    listener.close()
+
+
+def test_the_worker_ends_with_its_parent() -> None:
+    worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert worker.stdout.read(len(READY)) == READY
+    worker.stdin.close()
+    assert worker.wait(10) == 0
+    worker.stdout.close()
+
+
+
+
+def test_the_proxy_never_imports_presidio() -> None:
+    code = (
+        "import sys; import tokenman_core.redaction; from tokenman_core.redaction.detectors import gate; gate.make_gate();"
+        "sys.exit(any(name.split('.')[0] in ('presidio_analyzer', 'spacy', 'phonenumbers', 'tldextract', 'numpy') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_frames_carry_any_text_and_any_findings() -> None:
+    texts = [Text("", ""), Text("é\ud800🙂", "ключ"), Text("x" * 1000, "k")]
+    frame = b"".join(pack_texts(texts))
+    assert LENGTH.unpack(frame[:4])[0] == len(frame) - 4
+    assert unpack_texts(frame[4:]) == texts
+    found = [(), (Finding(1, 2, "JWT"), Finding(5, 9, "US_SSN"))]
+    assert unpack_findings(pack_findings(found)[4:]) == found

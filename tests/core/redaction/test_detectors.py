@@ -1,0 +1,318 @@
+"""What is found in a text, and what is not: one table for both gates."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenman_core.redaction.detectors import gate
+from tokenman_core.redaction.detectors.detector import Detector, trips
+from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Gate, Re2Gate, gates
+from tokenman_core.redaction.detectors.rules import SHAPES
+
+MIX = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY3zA5bC7dE9fG2hJ4kL6mN8pQ1rS3tU5vW7xY9zA2bC4dE6fG8hJ1kL3mN5pQ7rS9"
+HEX = "3f9a1c7e5b2d8046af13ce579b2d8046e1f3a5c7092b4d6f8e0a1c3b5d7f9e2a4c6d"
+UPPER = "Q7Z3K9W2X5R8T4Y6P1M0N3B7V5C2L8J4H6G9F1D3S5A7"
+
+# rule -> a value that it finds; for every rule of the table there is one.
+KEYS = {
+    "anthropic": "sk-ant-api03-" + MIX,
+    "openai-project": "sk-proj-" + MIX,
+    "openrouter": "sk-or-v1-" + HEX[:64],
+    "openai": "sk-" + MIX[:48],
+    "aws-access-key": "AKIA" + UPPER[:16],
+    "github": "ghp_" + MIX[:36],
+    "github-fine": "github_pat_11ABCDEFG0" + MIX[:60],
+    "gitlab": "glpat-" + MIX[:20],
+    "slack": "xoxb-123456789012-1234567890123-" + MIX[:24],
+    "slack-webhook": "hooks.slack.com/services/T00000000/B11111111/" + MIX[:24],
+    "stripe": "sk_live_" + MIX[:24],
+    "stripe-webhook": "whsec_" + MIX[:32],
+    "google": "AIza" + MIX[:35],
+    "google-oauth": "GOCSPX-" + MIX[:28],
+    "npm": "npm_" + MIX[:36],
+    "pypi": "pypi-AgEIcHlwaS5vcmc" + MIX[:60],
+    "hugging-face": "hf_" + MIX[:34],
+    "sendgrid": "SG." + MIX[:22] + "." + MIX[:43],
+    "twilio": "SK" + HEX[:32],
+    "digitalocean": "dop_v1_" + HEX[:64],
+    "shopify": "shpat_" + HEX[:32],
+    "databricks": "dapi" + HEX[:32],
+    "linear": "lin_api_" + MIX[:40],
+    "notion": "ntn_" + MIX[:46],
+    "postman": "PMAK-" + HEX[:24] + "-" + HEX[:34],
+    "new-relic": "NRAK-" + UPPER[:27],
+    "grafana": "glsa_" + MIX[:32] + "_1a2b3c4d",
+    "sentry": "sntrys_" + MIX[:64],
+    "vault": "hvs." + MIX[:24],
+    "doppler": "dp.pt." + MIX[:43],
+    "age": "AGE-SECRET-KEY-1" + (UPPER + UPPER)[:58],
+    "atlassian": "ATATT3xFfGF0" + MIX[:60],
+    "groq": "gsk_" + MIX[:52],
+    "xai": "xai-" + MIX[:80],
+    "perplexity": "pplx-" + MIX[:48],
+    "replicate": "r8_" + MIX[:37],
+    "langsmith": "lsv2_pt_" + HEX[:32] + "_" + HEX[:10],
+    "nvidia": "nvapi-" + MIX[:64],
+    "mailgun": "key-" + HEX[:32],
+    "square": "sq0csp-" + MIX[:43],
+    "docker": "dckr_pat_" + MIX[:27],
+    "tailscale": "tskey-auth-" + MIX[:30],
+    "supabase": "sbp_" + HEX[:40],
+    "planetscale": "pscale_tkn_" + MIX[:43],
+    "rubygems": "rubygems_" + HEX[:48],
+    "heroku": "HRKU-" + MIX[:40],
+    "pulumi": "pul-" + HEX[:40],
+    "figma": "figd_" + MIX[:40],
+    "dynatrace": "dt0c01." + UPPER[:24] + "." + (UPPER + UPPER)[:64],
+    "artifactory": "AKCp" + MIX[:69],
+    "tokenman": "tkm_" + MIX[:32],
+    "hubspot": "pat-na1-3f9a1c7e-5b2d-8046-af13-ce579b2d8046",
+    "azure-client-secret": "abc8Q~" + MIX[:34],
+    "telegram": "1234567890:AA" + MIX[:33],
+    "airtable": "pat" + MIX[:14] + "." + HEX[:64],
+    "discord-webhook": "discord.com/api/webhooks/123456789012345678/" + MIX[:68],
+    "discord-bot": "M" + MIX[:25] + "." + MIX[:6] + "." + MIX[:38],
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "private-key": "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\nabc+/=\n-----END RSA PRIVATE KEY-----",
+}
+
+E = "EMAIL_ADDRESS"
+P = "PHONE_NUMBER"
+C = "CREDIT_CARD"
+S = "US_SSN"
+B = "IBAN_CODE"
+I = "IP_ADDRESS"  # noqa: E741 one letter a kind
+K = "API_KEY"
+W = "PASSWORD"
+D = "CONNECTION_STRING"
+
+HITS: list[tuple[str, list[tuple[str, str]]]] = [
+    ("Mail alice@example.com, please.", [("alice@example.com", E)]),
+    ("<bob.o'neil+tag@mail.example.co.uk>", [("bob.o'neil+tag@mail.example.co.uk", E)]),
+    ("?email=alice@example.com&x=1", [("alice@example.com", E)]),
+    ("name='bob@example.com' [x](mailto:carol@example.com)", [("bob@example.com", E), ("carol@example.com", E)]),
+    ("ask root@db.internal about it", [("root@db.internal", E)]),
+    ("邮箱zhang.wei@example.cn谢谢", [("zhang.wei@example.cn", E)]),
+    ("alice%40example.com", [("alice%40example.com", E)]),
+    ("ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ", [("ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ", E)]),
+    ("ali\u200bce@example.com is split", [("ali\u200bce@example.com", E)]),
+    ('{\\"to\\":\\"carol\\u0040example.org\\"}', [("carol\\u0040example.org", E)]),
+    ("Call me at (415) 555-2671.", [("(415) 555-2671", P)]),
+    ("415-555-2671", [("415-555-2671", P)]),
+    ("+1 415 555 2671", [("+1 415 555 2671", P)]),
+    ("reach +442079460958 today", [("+442079460958", P)]),
+    ("Tel: 030 901820", [("030 901820", P)]),
+    ("手机号13800138000。", [("13800138000", P)]),
+    ("phone=4155552671", [("4155552671", P)]),
+    ("card 4111 1111 1111 1111 exp 12/27", [("4111 1111 1111 1111", C)]),
+    ("5555-5555-5555-4444", [("5555-5555-5555-4444", C)]),
+    ("Amex 378282246310005 ok", [("378282246310005", C)]),
+    ("卡号4242424242424242到期", [("4242424242424242", C)]),
+    ("SSN 123-45-6789", [("123-45-6789", S)]),
+    ("her number is 219-09-9998", [("219-09-9998", S)]),
+    ("social security: 219 09 9998", [("219 09 9998", S)]),
+    ("IBAN DE89 3704 0044 0532 0130 00 thanks", [("DE89 3704 0044 0532 0130 00", B)]),
+    ("GB82WEST12345698765432", [("GB82WEST12345698765432", B)]),
+    ("from 203.0.113.57 at noon", [("203.0.113.57", I)]),
+    ("host 2001:db8:85a3::8a2e:370:7334 up", [("2001:db8:85a3::8a2e:370:7334", I)]),
+    ("login from 10.1.2.3", [("10.1.2.3", I)]),
+    ("the password is hunter2.", [("hunter2", W)]),
+    ("The password for the router is: Tr0ub4dor&3", [("Tr0ub4dor&3", W)]),
+    ('My password is "correct horse battery"', [("correct horse battery", W)]),
+    ("le mot de passe est « soleil d'hiver »", [(" soleil d'hiver ", W)]),
+    ("the password is 'p\"w9x'.", [('p"w9x', W)]),
+    ("das Passwort ist geheim99", [("geheim99", W)]),
+    ("the password is swordfish", [("swordfish", W)]),
+    ('password = "hunter2"', [("hunter2", W)]),
+    ("DB_PASSWORD=swordfish\n", [("swordfish", W)]),
+    ("password: hunter2\n", [("hunter2", W)]),
+    ('{"password": "s3cr3t!pass"}', [("s3cr3t!pass", W)]),
+    ('{\\"db_password\\": \\"s3cr3tpass\\"}', [("s3cr3tpass", W)]),
+    ("api_key = 'a8f5f167f44f4964e6c998dee827110c'", [("a8f5f167f44f4964e6c998dee827110c", K)]),
+    ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzq3kQ9x1Zp", [("wJalrXUtnFEMI/K7MDENG/bPxRfiCYzq3kQ9x1Zp", K)]),
+    ("client_secret: 9f8e7d6c5b4a39281706", [("9f8e7d6c5b4a39281706", K)]),
+    ("Authorization: Bearer abcdEF123456ghij7890", [("abcdEF123456ghij7890", K)]),
+    ("authorization: Basic YWxpY2U6aHVudGVyMg==", [("YWxpY2U6aHVudGVyMg==", K)]),
+    ("curl -u alice:hunter22 https://example.com", [("hunter22", W)]),
+    ("deploy --password hunter22 --verbose", [("hunter22", W)]),
+    (
+        "postgres://app:s3cr3t@db.example.com:5432/prod?x=1 is it",
+        [("postgres://app:s3cr3t@db.example.com:5432/prod?x=1", D)],
+    ),
+    ("redis://:p4ssw0rd@cache:6379/0", [("redis://:p4ssw0rd@cache:6379/0", D)]),
+    ("git clone https://bob:gh7tok3n@git.example.com/x.git", [("gh7tok3n", W)]),
+]
+
+NEAR_MISSES = [
+    "git@github.com:org/repo.git",
+    "icon@2x.png and logo@3x.jpg",
+    "@pytest.fixture",
+    "npm install left-pad@1.3.0",
+    "epoch 1732441234 and 1732441234567",
+    "created_at: 1732441234",
+    "row 4155552671",
+    "2024-11-24 10:22:33.123456",
+    "2024-11-24T10:22:33+00:00",
+    "3.14159265358979 and 0.4111111111111111",
+    "uuid 123e4567-e89b-12d3-a456-426614174000",
+    "commit 4111111111111111abcdef1234567890abcdef12",
+    "0x4111111111111111",
+    "order 4111111111111112",
+    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "version 1.2.3.4 and v10.20.30.40",
+    "listening on 127.0.0.1 and 0.0.0.0, mask 255.255.255.0",
+    "at 12:34:56 we left",
+    "std::vector<int> a::b::c",
+    "/home/alice/project/src/main.py and C:\\Users\\bob\\file.txt",
+    "password: ${DB_PASSWORD}",
+    "password = os.environ['DB_PASSWORD']",
+    "password: your-password-here",
+    "PASSWORD=<password>",
+    "password: str = Field(...)",
+    "def login(password: str, token: str | None = None) -> bool:",
+    "token = get_token()",
+    "token: your-key",
+    "api_key=YOUR_API_KEY",
+    "api_key: xxxxxxxxxxxxxxxx",
+    "max_tokens: 4096, token_count = 12345678",
+    "the password is required",
+    "The password is incorrect.",
+    "a password is stored hashed",
+    "if password == other_password:",
+    "https://user:password@example.com",
+    "postgres://user:${PASS}@localhost/db",
+    "-----BEGIN PUBLIC KEY-----\nMIIBIjANBg\n-----END PUBLIC KEY-----",
+    "-----BEGIN CERTIFICATE-----\nMIIBIjANBg\n-----END CERTIFICATE-----",
+    "sk-learn and sk-ant-",
+    "[EMAIL_ADDRESS_0123456789ab] and password=[PASSWORD_0123456789ab]",
+    "toolu_01A09q90qw90lq917835lq9 msg_01XFDUDYJgAACzvnptvVoYEL",
+    "ISBN 978-3-16-148410-0",
+    "DE00 3704 0044 0532 0130 00",
+    "pip install foo==1.10.21.33",
+    "Bearer authentication is used",
+    "RFC 2616, 1996-2024, pages 1234567-1234599",
+    "width=1920 height=1080 size=12345678",
+]
+
+
+@pytest.fixture(params=range(len(gates())), ids=[type(each).__name__ for each in gates()])
+def detector(request: pytest.FixtureRequest, detectors: list[Detector]) -> Detector:
+    return detectors[request.param]
+
+
+def found(detector: Detector, text: str, key: str = "") -> list[tuple[str, str]]:
+    return [(text[start:end], entity) for start, end, entity in detector.find(text, key)]
+
+
+@pytest.mark.parametrize(("text", "values"), HITS, ids=[text[:40] for text, _ in HITS])
+def test_a_value_is_found_whole_and_nothing_else(detector: Detector, text: str, values: list[tuple[str, str]]) -> None:
+    assert found(detector, text) == values
+
+
+@pytest.mark.parametrize("text", NEAR_MISSES, ids=[text[:40] for text in NEAR_MISSES])
+def test_a_near_miss_is_left_alone(detector: Detector, text: str) -> None:
+    assert found(detector, text) == []
+
+
+@pytest.mark.parametrize("rule", SHAPES, ids=[rule.id for rule in SHAPES])
+def test_every_rule_finds_its_key_in_any_surroundings(detector: Detector, rule: gate.Rule) -> None:
+    value = KEYS[rule.id]
+    for before, after in [("", ""), ("key: ", " end"), ('"', '"'), ("值", "值"), ("(", ")"), ("a ", ". Next"), ("k=", "&x=1"), ('\\"', '\\"')]:
+        text = before + value + after
+        assert value in [each for each, _ in found(detector, text)], (before, after)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in SHAPES if rule.entity == "API_KEY"], ids=lambda rule: rule.id)
+def test_no_rule_finds_a_key_that_is_cut_short_or_stands_in_a_word(detector: Detector, rule: gate.Rule) -> None:
+    value = KEYS[rule.id]
+    assert found(detector, "see " + value[: min(len(value) // 3, 14)] + " there") == []
+    if value[0].isalnum() and rule.id not in ("slack-webhook", "discord-webhook", "azure-client-secret"):
+        assert value not in [each for each, _ in found(detector, "an" + value)]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "entity"),
+    [
+        ("password", "hunter2", "PASSWORD"),
+        ("dbPassword", "swordfish", "PASSWORD"),
+        ("api_key", "a8f5f167f44f4964", "API_KEY"),
+        ("clientSecret", "9f8e7d6c5b4a39281706", "API_KEY"),
+        ("password", "${PASSWORD}", None),
+        ("password", "Enter your password", None),
+        ("token", "string", None),
+        ("content", "hunter2", None),
+        ("max_tokens", "12345678", None),
+        ("path", "/home/alice/x", None),
+    ],
+)
+def test_the_key_of_an_object_tells_of_its_value(detector: Detector, key: str, text: str, entity: str | None) -> None:
+    assert found(detector, text, key) == ([(text, entity)] if entity else [])
+
+
+def test_a_card_is_never_half_masked_as_a_phone(detector: Detector) -> None:
+    assert found(detector, "Call about my card: 4111 1111 1111 1111") == [("4111 1111 1111 1111", C)]
+    assert found(detector, "phone 4111 1111 1111 1112") == []  # no card, and not a phone either
+
+
+def test_a_secret_covers_what_stands_in_it(detector: Detector) -> None:
+    text = "postgres://alice:s3cr3t@203.0.113.7/alice@example.com"
+    assert found(detector, text) == [(text, D)]
+
+
+def test_places_are_characters_whatever_stands_before(detector: Detector) -> None:
+    text = "naïve 🙂 値 \ud800 " + KEYS["anthropic"] + " 🙂 alice@example.com"
+    assert found(detector, text) == [(KEYS["anthropic"], K), ("alice@example.com", E)]
+
+
+def test_a_private_key_without_its_end_is_masked_too(detector: Detector) -> None:
+    text = "-----BEGIN EC PRIVATE KEY-----\\nMHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04fSeQ6tF1aY/PuoAoG\\n"
+    assert found(detector, text) == [(text, "PRIVATE_KEY")]
+
+
+def test_both_gates_see_the_same_places() -> None:
+    everything = "\n".join([*KEYS.values(), *NEAR_MISSES, *(text for text, _ in HITS)]).encode("utf-8", "surrogatepass")
+    hits = [each.scan(everything) for each in gates()]
+    assert all(each == hits[0] for each in hits)
+    assert len({index for index, _ in hits[0].rules}) == len(RULES)
+    assert len(hits[0].conditions) == len(CONDITIONS)
+
+
+_GATES: list[Gate] = gates()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*KEYS.values(), *NEAR_MISSES, *(text for text, _ in HITS), "é", "值", " ", "\n", "-", "="]), max_size=6))
+def test_both_gates_see_the_same_in_any_mixture(pieces: list[str]) -> None:
+    data = "".join(pieces).encode("utf-8", "surrogatepass")
+    hits = [each.scan(data) for each in _GATES]
+    assert all(each == hits[0] for each in hits)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.one_of(st.text(max_size=60), st.lists(st.sampled_from([*NEAR_MISSES, *(text for text, _ in HITS)]), max_size=3).map(" ".join)))
+def test_what_trips_nothing_holds_nothing(text: str) -> None:
+    if not trips(_GATES[0], text):
+        assert _DETECTOR.find(text) == ()
+
+
+_DETECTOR = Detector(Re2Gate())
+
+HOSTILE = [
+    "a", "1", "@", "a@", "a.", "1.1.", "sk-ant-", "password", "password=", "password is ", "://a:", "-----BEGIN RSA PRIVATE KEY-----", "eyJhbGciOi.",
+    "%41", "1-", ":", "DE89", "[EMAIL_ADDRESS_0123456789ab]", "\\u0041", "Bearer aaaaaaaa ", "a:b@", "415-555-2671 ", "4111 1111 ", '"\\', "é",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_text_costs_time_in_proportion_to_its_length(piece: str) -> None:
+    def seconds(size: int) -> float:
+        text = piece * (size // len(piece))
+        before = time.process_time()
+        _DETECTOR.find(text)
+        return time.process_time() - before
+
+    seconds(1_000)
+    small, large = max(seconds(20_000), 0.002), seconds(160_000)
+    assert large < 8 * small * 4, (small, large)  # eight times the text; four times for noise

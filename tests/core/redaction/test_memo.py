@@ -1,0 +1,32 @@
+"""The memory of judged texts: bounded, without texts, and blind to nothing that the detector was given."""
+
+from tokenman_core.redaction import Finding, Memo
+
+
+def test_it_forgets_the_least_recently_used_when_it_is_full() -> None:
+    memo = Memo(max_bytes=1000)
+    names = [memo.key(b"%d" % number, "") for number in range(10)]
+    for name in names:
+        memo.put(name, ())
+        memo.get(names[0])
+    assert memo.get(names[0]) == ()
+    assert memo.get(names[1]) is None
+    assert memo.get(names[9]) == ()
+    assert 0 < memo.size <= 1000
+
+
+def test_many_findings_weigh_more_than_few() -> None:
+    memo = Memo()
+    memo.put(b"a", ())
+    small = memo.size
+    memo.put(b"a", tuple(Finding(place, place + 1, "PASSWORD") for place in range(100)))
+    assert memo.size > 10 * small
+    assert len(memo) == 1
+
+
+def test_a_text_under_another_key_has_another_name() -> None:
+    memo = Memo()
+    assert memo.key(b"x", "password") != memo.key(b"x", "")
+    assert memo.key(b"x", "ab") != memo.key(b"bx", "a")
+    assert memo.key(b"x", "") == memo.key(b"x", "")
+    assert Memo().key(b"x", "") != memo.key(b"x", "")  # keyed by a secret of its own
