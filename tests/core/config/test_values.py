@@ -79,7 +79,7 @@ def test_no_value_is_anything_but_a_good_one_or_refused(value):
 ADDRESSES = [
     ("127.0.0.1:7677", ("127.0.0.1", 7677), True), ("[::1]:1", ("::1", 1), True), ("localhost:1", ("localhost", 1), True),
     ("127.0.0.2:1", ("127.0.0.2", 1), True), ("0.0.0.0:1", ("0.0.0.0", 1), False), ("[::]:1", ("::", 1), False),
-    ("10.0.0.1:0", ("10.0.0.1", 0), False), ("Box.example:1", ("box.example", 1), False), 
+    ("10.0.0.1:0", ("10.0.0.1", 0), False), ("Box.example:1", ("box.example", 1), False),
     ("127.0.0.1.nip.io:1", ("127.0.0.1.nip.io", 1), False),
 ]  # fmt: skip
 
