@@ -24,6 +24,7 @@ class H1Connection:
     ) -> None:
         self._reader, self._writer, self._number = reader, writer, number
         self._endpoint, self._log = endpoint, log
+        self._unread = b""  # the last read bytes: what h11 refuses it does not give back
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=128 * 1024)
 
     async def serve(self) -> None:
@@ -66,7 +67,7 @@ class H1Connection:
             self._log.complete(received)
             return received
         except h11.RemoteProtocolError as error:
-            self._log.stray(self._number, self._h11.trailing_data[0] or str(error).encode())
+            self._log.stray(self._number, self._unread or str(error).encode())
             if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 refusal = h11.Response(status_code=400, headers=[("content-length", "0"), ("connection", "close")])
                 await self._send(refusal)
@@ -78,9 +79,10 @@ class H1Connection:
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]  # NEED_DATA is the one that it cannot be any more
             try:
-                self._h11.receive_data(await self._reader.read(65536))
+                self._unread = await self._reader.read(65536)
             except ConnectionError:
-                self._h11.receive_data(b"")
+                self._unread = b""
+            self._h11.receive_data(self._unread)
 
     async def _watched(self, reply: Reply) -> bytes | None:
         """Answers while listening. None: the client left first; else what it sent meanwhile: nothing, if all is well."""

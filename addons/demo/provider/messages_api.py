@@ -37,7 +37,7 @@ def error(status: int, message: str, headers: Pairs | None = None) -> Reply:
 def refused(received: Received) -> Reply | None:
     """None where the credentials are good: any key that looks like a real one, or an OAuth token with its beta header.
 
-    A credential that has the word `wrong` in it is a wrong one.
+    The key may come as a bearer token too, as Anthropic's own package sends it. One with the word `wrong` in it is wrong.
     """
     key, bearer = received.header("x-api-key"), received.header("authorization")
     if key is not None:
@@ -46,9 +46,9 @@ def refused(received: Received) -> Reply | None:
     if bearer is None:
         return error(401, "x-api-key header is required")
     token = bearer.removeprefix("Bearer ")
-    if not token.startswith("sk-ant-oat") or "wrong" in token:
+    if not token.startswith("sk-ant-") or "wrong" in token:
         return error(401, "Invalid bearer token")
-    if OAUTH_BETA not in (received.header("anthropic-beta") or ""):
+    if token.startswith("sk-ant-oat") and OAUTH_BETA not in (received.header("anthropic-beta") or ""):
         return error(401, "OAuth authentication is currently not supported.")
     return None
 
