@@ -65,8 +65,8 @@ def host_name(host: str) -> str:
     """The name in a `Host` header (RFC 9110, 7.2), in lower case, without its port; "" for what is not one."""
     name, port = host, ""
     if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        if port and not port.startswith(":"):
+        name, bracket, port = host[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
             return ""
         port = port.removeprefix(":")
     elif ":" in host:
