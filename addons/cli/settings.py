@@ -43,7 +43,7 @@ def show(file: Path | None) -> int:
     if found is None:
         return 2
     for setting, value in _flat("", found.settings.model_dump(mode="json")):
-        typer.echo(f"{setting}: {'null' if value is None else value}  # {_origin(found, setting)}")
+        typer.echo(f"{setting}: {'null' if value is None else value}  # {found.origin(setting)}")
     return 0
 
 
@@ -53,8 +53,3 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
     else:
         yield prefix, value
-
-
-def _origin(found: Loaded, setting: str) -> str:
-    """Of the setting itself; a list's or a map's own where its parts were given."""
-    return found.origin(setting)
