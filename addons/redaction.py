@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.exchange import Exchange
-from tokenman_core.redaction import Detection, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
+from tokenman_core.redaction import Detection, Egress, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
 
@@ -18,12 +19,20 @@ class State:
     """Of one call, in `exchange.notes["redaction"]`. `logged`: values found and, as the settings say, left in the clear."""
 
     mapping: Mapping
-    restorer: Restorer
     logged: Counter[str] = field(default_factory=Counter)
+    reader: AnswerReader | None = None
+    restorer: Restorer | None = None
+
+    def of(self, reader: AnswerReader | None, egress: Egress) -> Restorer:
+        """The restorer of the answer that this reader reads; another answer has another one."""
+        if self.restorer is None or self.reader is not reader:
+            self.reader, self.restorer = reader, Restorer(self.mapping, egress)
+        return self.restorer
 
     @property
     def unrestored(self) -> int:
-        return self.restorer.unrestored
+        """How many placeholders stayed in the answer that could not be put back."""
+        return self.restorer.unrestored if self.restorer is not None else 0
 
 
 class Redaction:
@@ -42,8 +51,7 @@ class Redaction:
         return state is not None and self._settings.restore and state.mapping.restorable
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
-        mapping = self._redactor.mapping()
-        exchange.notes[self.name] = State(mapping, Restorer(mapping, self._settings.restore_egress))
+        exchange.notes[self.name] = State(self._redactor.mapping())
         if exchange.body is not None and exchange.body.unreadable and self._settings.unreadable == "block":
             kinds = ", ".join(sorted(exchange.body.unreadable))
             return Refuse(
@@ -56,7 +64,7 @@ class Redaction:
 
     def llm_event(self, exchange: Exchange, event: Event) -> Event | list[Event] | None:
         state: State = exchange.notes[self.name]
-        restorer = state.restorer
+        restorer = state.of(exchange.reader, self._settings.restore_egress)
         if event.kind == "whole":
             restorer.whole(event.slots)
             return None

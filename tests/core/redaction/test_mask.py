@@ -105,7 +105,11 @@ async def test_many_known_values_are_all_found_again() -> None:
 
 
 async def test_masking_twice_is_masking_once() -> None:
-    texts = ["alice@example.com the password is hunter2xx", 'password = "hunter2xx" 4111 1111 1111 1111', "postgres://u:hunter2xx@h/x"]
+    texts = [
+        "alice@example.com the password is hunter2xx",
+        'password = "hunter2xx" 4111 1111 1111 1111',
+        "postgres://u:hunter2xx@h/x",
+    ]
     once, _, _ = await mask(texts)
     twice, _, masked = await mask(once)
     assert twice == once
@@ -127,7 +131,9 @@ async def test_two_values_never_share_a_placeholder(monkeypatch: pytest.MonkeyPa
     import hmac
 
     real = hmac.digest
-    monkeypatch.setattr(hmac, "digest", lambda key, message, name: b"\0" * 32 if b"\0" not in message[-2:] else real(key, message, name))
+    monkeypatch.setattr(
+        hmac, "digest", lambda key, message, name: b"\0" * 32 if b"\0" not in message[-2:] else real(key, message, name)
+    )
     mapping = Mapping(KEY)
     one, two = mapping.placeholder("PASSWORD", "first")[0], mapping.placeholder("PASSWORD", "second")[0]
     assert one != two
@@ -135,7 +141,9 @@ async def test_two_values_never_share_a_placeholder(monkeypatch: pytest.MonkeyPa
 
 
 async def test_off_touches_nothing() -> None:
-    assert (await mask(["alice@example.com sk-ant-api03-aB3dE5fG7hJ9kL2mN4pQ"], mode="off"))[0][0].startswith("alice@example.com sk-ant")
+    assert (await mask(["alice@example.com sk-ant-api03-aB3dE5fG7hJ9kL2mN4pQ"], mode="off"))[0][0].startswith(
+        "alice@example.com sk-ant"
+    )
 
 
 async def test_log_counts_and_touches_nothing() -> None:
@@ -246,7 +254,12 @@ WORDS = st.sampled_from(
         "postgres://u:Zebra-77@db.example.com/x", "\u200b", "password=", "bob@corp.example",
     ]
 )  # fmt: skip
-TEXTS = st.lists(st.one_of(st.lists(WORDS, max_size=5).map(" ".join), st.lists(WORDS, max_size=4).map("".join), st.text(max_size=20)), max_size=6)
+TEXTS = st.lists(
+    st.one_of(
+        st.lists(WORDS, max_size=5).map(" ".join), st.lists(WORDS, max_size=4).map("".join), st.text(max_size=20)
+    ),
+    max_size=6,
+)
 SHARED = Memo()
 
 

@@ -20,7 +20,9 @@ FOREIGN = "[EMAIL_ADDRESS_0123456789ab]"
 MAPPING.stood_in(TOKEN, "call https://api.example.com/v1 with sk-ant-api03-secret")
 
 
-def stream(pieces: list[str], kind: SlotKind = "assistant", tool: str = "", source: bool = False) -> tuple[str, Restorer, list[str]]:
+def stream(
+    pieces: list[str], kind: SlotKind = "assistant", tool: str = "", source: bool = False
+) -> tuple[str, Restorer, list[str]]:
     restorer = Restorer(MAPPING, "same_host")
     out = [restorer.feed(Slot((), kind, piece, tool, channel="c", partial_json=source)) for piece in pieces]
     out.append(restorer.close("c"))
@@ -109,12 +111,18 @@ def put_back(value: object, tool: str, deep: bool = True) -> object:
             return json.dumps(put_back(json.loads(value), tool), ensure_ascii=False)
         if "evil.example" in value and tool != "Write":
             return value
-        return value.replace(EMAIL, "alice@example.com").replace(TRICKY, 'p"w\\9\n').replace(TOKEN, "sk-ant-api03-secret")
+        return (
+            value.replace(EMAIL, "alice@example.com").replace(TRICKY, 'p"w\\9\n').replace(TOKEN, "sk-ant-api03-secret")
+        )
     return value
 
 
-@pytest.mark.parametrize(("arguments", "tool"), ARGUMENTS, ids=[f"{tool}-{place}" for place, (_, tool) in enumerate(ARGUMENTS)])
-def test_arguments_in_the_making_stay_valid_json_and_carry_the_value_whatever_the_cut(arguments: dict[str, object], tool: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "tool"), ARGUMENTS, ids=[f"{tool}-{place}" for place, (_, tool) in enumerate(ARGUMENTS)]
+)
+def test_arguments_in_the_making_stay_valid_json_and_carry_the_value_whatever_the_cut(
+    arguments: dict[str, object], tool: str
+) -> None:
     source = json.dumps(arguments)
     expected = put_back(arguments, tool)
     if tool == "WebFetch":
@@ -125,14 +133,18 @@ def test_arguments_in_the_making_stay_valid_json_and_carry_the_value_whatever_th
 
 
 def test_the_input_of_a_network_tool_is_held_from_its_first_placeholder() -> None:
-    _, _, out = stream(['{"command": "curl -H ', TOKEN, ' https://api.example.com"', "}"], "tool_input", "Bash", source=True)
+    _, _, out = stream(
+        ['{"command": "curl -H ', TOKEN, ' https://api.example.com"', "}"], "tool_input", "Bash", source=True
+    )
     assert out[:4] == ['{"command": "curl -H ', "", "", ""]
     assert out[4] == 'sk-ant-api03-secret https://api.example.com"}'
 
 
 def test_a_call_too_long_to_be_held_goes_out_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenman_core.redaction.restore.CALL", 200)
-    text, restorer, out = stream(['{"command": "echo ', TOKEN, "x" * 200, f" {EMAIL}", '"}'], "tool_input", "Bash", source=True)
+    text, restorer, out = stream(
+        ['{"command": "echo ', TOKEN, "x" * 200, f" {EMAIL}", '"}'], "tool_input", "Bash", source=True
+    )
     assert text == '{"command": "echo ' + TOKEN + "x" * 200 + f' {EMAIL}"' + "}"
     assert out[2]
     assert restorer.unrestored == 2
@@ -162,7 +174,10 @@ def test_the_parts_of_one_call_are_judged_together_when_it_is_whole() -> None:
 
 def test_egress_always_and_never() -> None:
     text = f"https://api.example.com/{TOKEN} {EMAIL}"
-    for egress, expected in [("always", "https://api.example.com/sk-ant-api03-secret alice@example.com"), ("never", f"https://api.example.com/{TOKEN} alice@example.com")]:
+    for egress, expected in [
+        ("always", "https://api.example.com/sk-ant-api03-secret alice@example.com"),
+        ("never", f"https://api.example.com/{TOKEN} alice@example.com"),
+    ]:
         slot = Slot((), "assistant", text)
         Restorer(MAPPING, egress).whole([slot])  # type: ignore[arg-type]
         assert slot.text == expected
@@ -188,7 +203,29 @@ def test_the_depth_is_known_however_the_source_is_cut(source: str, depth: int) -
 
 
 PIECES = st.lists(
-    st.sampled_from([EMAIL, TOKEN, TRICKY, FOREIGN, HASHED, "[", "]", " ", "https://", "evil.example", "api.example.com", "/", "?q=", "@", '"', "<", "x", "\n", EMAIL[:9]]),
+    st.sampled_from(
+        [
+            EMAIL,
+            TOKEN,
+            TRICKY,
+            FOREIGN,
+            HASHED,
+            "[",
+            "]",
+            " ",
+            "https://",
+            "evil.example",
+            "api.example.com",
+            "/",
+            "?q=",
+            "@",
+            '"',
+            "<",
+            "x",
+            "\n",
+            EMAIL[:9],
+        ]
+    ),
     max_size=8,
 )
 
@@ -206,7 +243,12 @@ def test_any_text_cut_anyhow_is_restored_like_the_whole(pieces: list[str], place
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(["a", "b", "content"]), st.recursive(st.sampled_from([EMAIL, TRICKY, "x" + TRICKY, "é\n", '{"', "{}"]), lambda inner: st.lists(inner, max_size=3))),
+    st.dictionaries(
+        st.sampled_from(["a", "b", "content"]),
+        st.recursive(
+            st.sampled_from([EMAIL, TRICKY, "x" + TRICKY, "é\n", '{"', "{}"]), lambda inner: st.lists(inner, max_size=3)
+        ),
+    ),
     st.lists(st.integers(0, 300), max_size=6),
     st.booleans(),
 )
@@ -215,4 +257,6 @@ def test_any_arguments_cut_anyhow_stay_valid_json(arguments: dict[str, object], 
     borders = sorted({0, len(source), *(place for place in places if place < len(source))})
     cut = [source[low:high] for low, high in zip(borders, borders[1:], strict=False)]
     text = stream(cut, "tool_input", "Send", source=True)[0]
-    assert json.loads(text) == json.loads(source.replace(EMAIL, "alice@example.com").replace(TRICKY, json.dumps('p"w\\9\n')[1:-1]))
+    assert json.loads(text) == json.loads(
+        source.replace(EMAIL, "alice@example.com").replace(TRICKY, json.dumps('p"w\\9\n')[1:-1])
+    )

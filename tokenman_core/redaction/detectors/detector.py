@@ -6,7 +6,7 @@ from tokenman_core.redaction.detectors import context, view
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
 from tokenman_core.redaction.detectors.merge import merge, spare_placeholders
 from tokenman_core.redaction.detectors.personal import Personal
-from tokenman_core.redaction.detectors.rules import SHAPES
+from tokenman_core.redaction.detectors.rules import SHAPES, private_key_end
 from tokenman_core.redaction.entities import Finding, Findings
 
 
@@ -75,7 +75,11 @@ class Detector:
             if match is None:
                 continue
             done[index] = match.end()
-            if index >= len(SHAPES):
+            if rule.id == "private-key":
+                if (end := private_key_end(text, match.end())) is not None:
+                    done[index] = end
+                    yield Finding(start, start + len(text[start:end].rstrip()), rule.entity)
+            elif index >= len(SHAPES):
                 judged = context.judge(rule, match)
                 if judged is not None:
                     yield Finding(*judged)

@@ -159,10 +159,31 @@ SHAPES: tuple[Rule, ...] = (
         "PRIVATE_KEY",
         ("private key",),
         r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY",
-        re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:(?:[A-Za-z0-9+/=:,.\s-]|\\[nr]){0,32768}?-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"
-            r"|(?:[A-Za-z0-9+/=]|\s{0,4}\n|\\[nr]){0,32768}+)"
-        ),
+        re.compile(r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"),  # how far it goes: private_key_end
+    ),
+    Rule(
+        "private-key-base64",
+        "PRIVATE_KEY",
+        ("ls0tls1crudjti",),
+        r"LS0tLS1CRUdJTi(?:BSU0EgUFJJVkFURSBLRVk|BQUklWQVRFIEtFWS0|BFQyBQUklWQVRFIEtFWS|BPUEVOU1NIIFBSSVZBVEUgS0VZ|BFTkNSWVBURUQg)",
+        re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,65536}+={0,2}"),
     ),
 )
+
+_END = "-----END"
+_LONGEST_KEY = 32 * 1024
+_END_LINE = re.compile(r"-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----")
+_BASE64_LINES = re.compile(r"(?:[A-Za-z0-9+/=]|[ \t]{0,8}\r?\n|\\[nr])*+")
+
+
+def private_key_end(text: str, head_end: int) -> int | None:
+    """Where the private key ends whose first line ends at `head_end`; None if no key follows it.
+
+    A key that is cut off goes as far as its base64 does.
+    """
+    limit = head_end + _LONGEST_KEY
+    end = text.find(_END, head_end, limit)
+    if end >= 0 and text.find("-----BEGIN", head_end, end) < 0 and (line := _END_LINE.match(text, end)) is not None:
+        return line.end() if end - head_end >= 8 else None
+    body = _BASE64_LINES.match(text, head_end, limit)
+    return body.end() if body is not None and body.end() - head_end >= 16 else None
