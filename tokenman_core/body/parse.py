@@ -8,7 +8,7 @@ import orjson
 
 from tokenman_core.errors import BodyError
 
-MAX_DEPTH = 128
+MAX_DEPTH = 100
 """Deeper nesting is refused: no provider's request comes near, and it keeps every walk within Python's stack."""
 
 _WIDE = 2.0**63  # orjson makes floats of integers beyond 64 bits, all of which are at least this large

@@ -84,13 +84,14 @@ def _unstructured(data: bytes, media_type: str, find_slots: Any, *, any_bytes: b
 
 def _text(data: bytes, text: str, media_type: str, find_slots: Any) -> Body:
     # Whatever it is called: in JSON, a text may stand behind escapes that only a parser sees through.
-    if data.lstrip()[:1] in (b"{", b"["):
+    bare = text.lstrip().removeprefix("\ufeff")
+    if bare.startswith(("{", "[")):
         for make in (JsonBody, JsonlBody):
             try:
                 return make(data, find_slots)
             except BodyError:
                 continue
-        if _loosely_json(text):
+        if _loosely_json(bare):
             raise BodyError("parse", "the body is JSON that two readers may read differently")
     return FormBody(data) if media_type == _FORM else TextBody(data, text)
 

@@ -66,8 +66,15 @@ class AnthropicReader(Reader):
             self.model = message["model"]
         said = message.get("usage")
         if type(said) is dict and not self._free:
-            self._said.update((name, said[name]) for name in _USAGE if said.get(name) is not None)
+            for name in _USAGE:
+                self._gather(name, said.get(name))
             self.usage = anthropic_usage(self._said)
+
+    def _gather(self, name: str, count: Any) -> None:
+        """Counts are cumulative, and an event that leaves one out may say 0."""
+        known = self._said.get(name)
+        if type(count) is dict or (type(count) is int and (type(known) is not int or count > known)):
+            self._said[name] = count
 
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
         kind, index = value.get("type"), value.get("index")

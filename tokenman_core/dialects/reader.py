@@ -51,14 +51,16 @@ class Reader:
             return
         event.value = value
         slots: list[Slot] = []
-        if event.kind == "whole":
-            self.spoke = True
-            self._learn(value)
-            self._whole(value, slots)
-            self.finished = self.failed is None
-        else:
-            self._learn(value)
-            self._sse(event, value, slots)
+        self._learn(value)
+        try:
+            if event.kind == "whole":
+                self.spoke = True
+                self.finished = self.failed is None
+                self._whole(value, slots)
+            else:
+                self._sse(event, value, slots)
+        except RecursionError:
+            slots = []  # nested deeper than any answer is: it passes as it came, with its placeholders
         event.slots = slots
 
     def note(self, event: Event) -> None:

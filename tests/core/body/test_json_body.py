@@ -169,6 +169,15 @@ def test_a_key_of_a_free_form_object_is_renamed_in_place() -> None:
     assert change(body, "a@b", "M") == b'{"metadata":{"x":"M","M" : {"M":"y"},"z":1}}'
 
 
+def test_keys_and_base64_in_arguments_are_reached() -> None:
+    coded = "data:text/plain;base64," + base64.b64encode(b"a@b").decode()
+    source = json.dumps({"arguments": json.dumps({"a@b": {"f": coded}}), "name": "t"}).encode()
+    body = JsonBody(source, find_slots)
+    assert [slot.path[1:] for slot in body.slots] == [(INNER, Key("a@b")), (INNER, "a@b", "f", BASE64)]
+    made = json.loads(json.loads(change(body, "a@b", "M"))["arguments"])
+    assert made == {"M": {"f": "data:text/plain;base64," + base64.b64encode(b"M").decode()}}
+
+
 def test_keys_that_would_become_the_same_are_refused() -> None:
     body = JsonBody(b'{"metadata":{"a@b":1,"c@d":2}}', find_slots)
     for slot in body.slots:

@@ -78,6 +78,7 @@ def test_the_body_is_read_by_what_it_is(
         (b'{"a":', "text/plain", CHAT),
         (b" ", None, CHAT),
         (b'{"a":1,"a":2}', "text/plain", OTHER),
+        (b'\xef\xbb\xbf{"a":1}', None, OTHER),
         (b"\xff\xfeh\x00", "text/plain; charset=utf-16", OTHER),
         (b"caf\xe9", "text/plain; charset=latin-1", OTHER),
         (b"\x00\x01\xff", "application/grpc", OTHER),
