@@ -2,7 +2,7 @@
 
 import pytest
 
-from addons.demo.provider.script import THOUGHT, Failure, Fault, Script, ToolCall, read
+from addons.demo.provider.script import FOREIGN, THOUGHT, Failure, Fault, Script, ToolCall, read
 from addons.demo.provider.wire import Cut, Reset, Stall
 
 PLACEHOLDER = "[EMAIL_ADDRESS_0123456789ab]"
@@ -18,6 +18,7 @@ PLACEHOLDER = "[EMAIL_ADDRESS_0123456789ab]"
         ("[[say <$VALUE>]]", Script(text="<>")),
         ("a\nb [[say <$LAST>]]", Script(text="<a\nb>")),
         ('[[tool Write {"a": ["$LAST"]}]] say "it"', Script(tools=(ToolCall("Write", {"a": ['say "it"']}),))),
+        ("[[say $FOREIGN]]", Script(text=FOREIGN)),
         ("[[tool A]][[tool B {}]]", Script(tools=(ToolCall("A", {}), ToolCall("B", {})))),
         ("[[tool A {]]", Script(text="The directive tool cannot be read: Expecting property name enclosed in double "
                                      "quotes: line 1 column 2 (char 1)")),

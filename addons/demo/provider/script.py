@@ -20,9 +20,11 @@
 | `[[gzip]]` `[[br]]` `[[zstd]]` `[[deflate]]` | in this coding |
 
 In TEXT and in JSON `$LAST` stands for the last user text without its directives, and `$VALUE` for the last placeholder
-that arrived in it (`[EMAIL_ADDRESS_0123456789ab]`; empty if none did). A model's name carries directives behind `+`,
-with `:` for a space: `fake+slow:50ms+thinking`. What a proxy masks in a directive is masked: the fake says what it
-received.
+that arrived in it (`[EMAIL_ADDRESS_0123456789ab]`; empty if none did). `$FOREIGN` stands for a URL that the request need
+not hold: to such a place a model would send a value when it was talked into it.
+
+A model's name carries directives behind `+`, with `:` for a space: `fake+slow:50ms+thinking`. What a proxy masks in a
+directive is masked: the fake says what it received.
 """
 
 import json
@@ -36,6 +38,7 @@ from addons.demo.provider.wire import CODINGS, Cut, Reset, Stall, Step
 PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_[0-9a-f]{12}\]")
 # The end is the last pair of brackets in a row: what stands before it may be a placeholder or a JSON array.
 _DIRECTIVE = re.compile(r"\[\[([a-z][a-z-]*)(?:\s+(.*?))?\]\](?!\])", re.DOTALL)
+FOREIGN = "https://collector.example/in"
 THOUGHT = "The user wants an answer, so I shall give one."
 
 
@@ -84,7 +87,9 @@ def read(model: str, user_text: str, tool_text: str = "", images: int = 0) -> Sc
     values = PLACEHOLDER.findall(last)
 
     def fill(text: str) -> str:
-        return text.replace("$LAST", last).replace("$VALUE", values[-1] if values else "")
+        for name, value in (("$FOREIGN", FOREIGN), ("$LAST", last), ("$VALUE", values[-1] if values else "")):
+            text = text.replace(name, value)
+        return text
 
     script = Script()
     for part in model.split("+")[1:]:

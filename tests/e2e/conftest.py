@@ -1,0 +1,32 @@
+"""One fake provider and one real proxy for all tests of a run; whatever a test does, nothing planted may arrive."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from addons.demo.provider import FakeProvider
+from tests.e2e.harness import BODY_LIMIT, Proxy, leaked
+
+
+@pytest.fixture(scope="session")
+def shared_provider() -> Iterator[FakeProvider]:
+    fake = FakeProvider().start_in_thread()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture(scope="session")
+def proxy(shared_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("proxy")
+    running = Proxy.start(folder, shared_provider.url, limits={"request_body": BODY_LIMIT})
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def provider(shared_provider: FakeProvider) -> Iterator[FakeProvider]:
+    """The fake provider with a clean memory, which is looked through when the test is over."""
+    shared_provider.clear()
+    yield shared_provider
+    assert not (names := leaked(shared_provider)), f"reached the provider in clear: {names}"
+    assert not shared_provider.strays, "bytes outside of any request"

@@ -1,0 +1,254 @@
+"""The real proxy as a child process, and what the tests plant into calls and look for afterwards."""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import anthropic
+import openai
+
+from addons.demo.provider import FakeProvider, Received
+from addons.demo.provider.script import PLACEHOLDER
+
+ROOT = Path(__file__).resolve().parents[2]
+Tool = Literal["up", "mitmdump", "mitmweb"]
+READY_S = 30.0  # a start takes about two seconds; two of them beside other tests on two cores take longer
+END_S = 15.0
+
+ANTHROPIC_KEY = "sk-ant-api03-the-callers-own-key"
+OPENAI_KEY = "sk-the-callers-own-key"
+BODY_LIMIT = 256 * 1024
+
+
+def _letters(seed: str, count: int) -> str:
+    """Letters and digits without a pattern, the same in each run."""
+    made = "".join(
+        base64.b64encode(hashlib.sha512(f"{seed}{index}".encode()).digest(), b"xY").decode().rstrip("=")
+        for index in range(-(-count // 86))
+    )
+    return made[:count]
+
+
+PLANTED = {
+    "e-mail": "jane.doe@corp-mail.com",
+    "phone": "+1 650-253-0000",
+    "card": "4539 1488 0343 6467",
+    "ssn": "536-22-8765",
+    "iban": "DE89 3704 0044 0532 0130 00",
+    "ip": "85.214.132.117",
+    "anthropic": "sk-ant-api03-" + _letters("anthropic", 93) + "AA",
+    "openai": "sk-proj-" + _letters("openai", 74) + "T3BlbkFJ" + _letters("OPENAI", 74),
+    "github": "ghp_" + _letters("github", 36),
+    "aws": "AKIA" + base64.b32encode(hashlib.sha256(b"aws").digest()).decode()[:16],
+    "google": "AIza" + _letters("google", 35),
+    "slack": "xoxb-482938472938-4829384729384-" + _letters("slack", 24),
+    "stripe": "sk_live_" + _letters("stripe", 24),
+    "password": "Tr0ub4dor&3-horse",
+}
+"""What must never reach a provider, a file or the log, by a word for what it is."""
+
+SENTENCES = {
+    "phone": "call me at {}",
+    "card": "my card is {}",
+    "ssn": "my social security number is {}",
+    "ip": "the server's address is {}",
+    "password": "the password is {}",
+}
+"""How a person would say it, where a bare value would be nobody's data."""
+
+
+def said(name: str) -> str:
+    return SENTENCES.get(name, "this is it: {}").format(PLANTED[name])
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has, each other's neighbours neither: all are held until the last is chosen."""
+    holders = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [holder.getsockname()[1] for holder in holders]
+    for holder in holders:
+        holder.close()
+    return ports
+
+
+def command(tool: Tool, configuration: Path) -> list[str]:
+    if tool == "up":
+        return [sys.executable, "-m", "addons.cli.main", "up", "--config", str(configuration)]
+    script = ["-s", str(ROOT / "addons" / "tokenman.py"), "--set", f"tokenman_config={configuration}"]
+    binary = str(Path(sys.executable).parent / tool)
+    if tool == "mitmdump":
+        return [binary, *script]
+    return [binary, *script, "--set", "web_open_browser=false", "--set", f"web_port={free_ports(1)[0]}"]
+
+
+@dataclass(eq=False)
+class Proxy:
+    """A running proxy. `settings` are written as its file; a provider's well-known hosts are served from `base_url`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    admin_port: int
+    home: Path
+    log_path: Path
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        base_url: str,
+        *,
+        tool: Tool = "up",
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> "Proxy":
+        port, admin_port = free_ports(2)
+        home = folder / "home"
+        home.mkdir()
+        document: dict[str, Any] = {
+            "listen": f"127.0.0.1:{port}",
+            "data_dir": str(folder / "data"),
+            "admin": {"listen": f"127.0.0.1:{admin_port}"},
+            "providers": {name: {"base_url": base_url} for name in ("anthropic", "openai", "codex")},
+        }
+        configuration = folder / "tokenman.yaml"
+        configuration.write_text(json.dumps(document | settings))  # JSON is YAML
+        log_path = folder / "log"
+        passed = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR") if key in os.environ}
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command(tool, configuration),
+                cwd=home,
+                env=passed | {"HOME": str(home), "PYTHONPATH": str(ROOT)} | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        proxy = cls(process, port, admin_port, home, log_path)
+        try:
+            proxy._await_health()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return proxy
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def data(self) -> Path:
+        return self.home.parent / "data"
+
+    @property
+    def certificate(self) -> Path:
+        return self.data / "ca" / "tokenman-ca.pem"
+
+    def trust(self) -> ssl.SSLContext:
+        """What a client trusts that goes through it: its authority alone."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+    def _await_health(self) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the proxy ended with {self.process.returncode}:\n{self.log}")
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=2)
+                connection.request("GET", "/health")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:
+                pass
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the proxy was not healthy in {READY_S} s:\n{self.log}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends it as a service manager would, and holds it to its promises: exit 0, no traceback, nothing planted left."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the proxy did not end within {END_S} s of SIGTERM:\n{self.log}") from None
+        assert code == 0, f"the proxy ended with {code}:\n{self.log}"
+        assert "Traceback" not in self.log, self.log
+        assert not (found := self.found_on_disk()), f"planted values on disk: {found}"
+
+    def found_on_disk(self, values: Iterable[str] = tuple(PLANTED.values())) -> list[tuple[str, str]]:
+        """Which of the values stand in which file of its data folder, its home, or its log."""
+        files = [self.log_path, *(path for top in (self.data, self.home) for path in top.rglob("*") if path.is_file())]
+        return [
+            (value, str(path))
+            for path in files
+            for content in [path.read_bytes()]
+            for value in values
+            if any(form in content for form in forms(value))
+        ]
+
+
+def forms(value: str) -> set[bytes]:
+    """A value as it could lie in bytes: as it is, without its spaces, in base64."""
+    bare = value.replace(" ", "").replace("-", "") if value[0].isdigit() or value[0] == "+" else value
+    plain = {value.encode(), value.replace(" ", "").encode(), bare.encode()}
+    return plain | {base64.b64encode(one).rstrip(b"=")[:-1] for one in plain}
+
+
+Way = Literal["base_url", "proxy"]
+WAYS: tuple[Way, ...] = ("base_url", "proxy")
+
+
+def claude(proxy: Proxy, way: Way = "base_url", **options: Any) -> anthropic.Anthropic:
+    """Anthropic's own package, pointed at the proxy in one of the two ways."""
+    options = {"api_key": ANTHROPIC_KEY, "max_retries": 0, "timeout": 20.0} | options
+    if way == "base_url":
+        return anthropic.Anthropic(base_url=proxy.url, **options)
+    client = anthropic.DefaultHttpxClient(proxy=proxy.url, verify=proxy.trust(), trust_env=False)
+    return anthropic.Anthropic(http_client=client, **options)
+
+
+def gpt(proxy: Proxy, way: Way = "base_url", **options: Any) -> openai.OpenAI:
+    """OpenAI's own package, pointed at the proxy in one of the two ways."""
+    options = {"api_key": OPENAI_KEY, "max_retries": 0, "timeout": 20.0} | options
+    if way == "base_url":
+        return openai.OpenAI(base_url=proxy.url + "/v1", **options)
+    client = openai.DefaultHttpxClient(proxy=proxy.url, verify=proxy.trust(), trust_env=False)
+    return openai.OpenAI(http_client=client, **options)
+
+
+def user(text: Any) -> Any:
+    """A conversation of one turn."""
+    return [{"role": "user", "content": text}]
+
+
+def placeholders(received: Received) -> list[str]:
+    return PLACEHOLDER.findall(received.decoded.decode())
+
+
+def leaked(provider: FakeProvider) -> list[str]:
+    """The planted values that the fake provider has seen, in whatever part of a request."""
+    seen = b"\n".join(
+        part
+        for one in provider.received
+        for part in (one.body, one.decoded, json.dumps([one.target, one.headers]).encode())
+    )
+    seen = seen.replace(ANTHROPIC_KEY.encode(), b"").replace(OPENAI_KEY.encode(), b"")
+    escaped = {name: json.dumps(value)[1:-1].encode() for name, value in PLANTED.items()}
+    return [name for name, value in PLANTED.items() if any(form in seen for form in forms(value) | {escaped[name]})]
