@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokenman_core.config import known
 from tokenman_core.config.models import Settings
 
 LATER = "is not available in this version"
@@ -29,11 +30,14 @@ GAPS: tuple[Gap, ...] = (
     Gap("admin.metrics", "/metrics, the dashboard and the API come later; the admin port answers /health only"),
     Gap("admin.allowed_origins"),
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
-    Gap("access.allowed_origins"),
+    Gap("intercept.passthrough"),
+    Gap("limits.stream_capture", "streams are not recorded yet"),
+    Gap("providers.*.timeouts.first_token", "the deadline is that of first_byte"),
     Gap("retry", "a call is tried once; retries and failover come later", keep="leave all of it out, or attempts: 1"),
     Gap("breaker", "no provider is held back after failures; the breaker comes later"),
     Gap("routes"),
     Gap("redaction.ner", off=("off",), keep="good value: off"),
+    Gap("redaction.note", keep="good value: off"),
     Gap("redaction.recognizers"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
     Gap("budgets"),
@@ -49,10 +53,12 @@ GAPS: tuple[Gap, ...] = (
     Gap("ledger.url"),
     Gap("ledger.retention", "calls are not recorded yet; the ledger comes later"),
     Gap("ledger.bodies", keep="good value: off"),
+    Gap("inspect.plain", keep="good value: false"),
     Gap("telemetry.otel.endpoint"),
     Gap("telemetry.otel.propagate"),
     Gap("telemetry.otel.sample"),
     Gap("alerts.webhook"),
+    Gap("timezone", keep="good value: UTC"),
     Gap("tests"),
 )
 
@@ -63,14 +69,22 @@ _SWITCHED_OFF: Mapping[str, Callable[[Settings], bool]] = {
 }
 
 _DEFAULT = Settings()
+_EACH = "providers.*."
 
 
 def refusals(settings: Settings) -> list[tuple[str, str]]:
     """(setting, what to tell) for each thing that was asked for and that this version does not do."""
-    found = []
-    for gap in GAPS:
-        if not _kept(gap, settings) and not _is_default(gap, settings):
-            found.append((gap.setting, f"{LATER}; {gap.keep}"))
+    found = [
+        (setting, f"{LATER}; {gap.keep}")
+        for gap in GAPS
+        for setting in _places(gap, settings)
+        if not _asks_nothing(gap, settings) and value(settings, setting) != _default(gap)
+    ]
+    found += [
+        (f"redaction.entities.{entity}", f"the detection of it {LATER}; good value: off")
+        for entity, action in settings.redaction.entities.items()
+        if entity not in known.ENTITIES and action != "off"
+    ]
     for setting, address in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
         if not address.loopback:
             found.append((setting, f"a listener beyond loopback {LATER}; good value: 127.0.0.1:{address.port}"))
@@ -79,7 +93,12 @@ def refusals(settings: Settings) -> list[tuple[str, str]]:
 
 def lacking(settings: Settings) -> list[str]:
     """One line for each setting in force whose meaning is not kept yet: `injection: detection comes later; …`."""
-    return [f"{gap.setting}: {gap.told}" for gap in GAPS if gap.told and not _kept(gap, settings)]
+    told = [f"{gap.setting}: {gap.told}" for gap in GAPS if gap.told and not _asks_nothing(gap, settings)]
+    return told + [
+        f"providers.{name}.dialect: {provider.dialect} is not read as such yet; every string of its calls is masked"
+        for name, provider in settings.providers.items()
+        if provider.dialect == "gemini"
+    ]
 
 
 def warnings(settings: Settings) -> tuple[str, ...]:
@@ -91,19 +110,33 @@ def warnings(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def _kept(gap: Gap, settings: Settings) -> bool:
-    """Whether the setting asks for nothing."""
+def _asks_nothing(gap: Gap, settings: Settings) -> bool:
     switched_off = _SWITCHED_OFF.get(gap.setting)
-    return value(settings, gap.setting) in gap.off or (switched_off is not None and switched_off(settings))
+    if switched_off is not None:
+        return switched_off(settings)
+    return bool(gap.off) and value(settings, gap.setting) in gap.off
 
 
-def _is_default(gap: Gap, settings: Settings) -> bool:
-    return bool(value(settings, gap.setting) == value(_DEFAULT, gap.setting))
+def _places(gap: Gap, settings: Settings) -> list[str]:
+    """The setting by its full name, one for each provider where it is a provider's."""
+    if not gap.setting.startswith(_EACH):
+        return [gap.setting]
+    return [gap.setting.replace("*", name, 1) for name in settings.providers]
+
+
+def _default(gap: Gap) -> Any:
+    if gap.setting.startswith(_EACH):
+        return value(_DEFAULT, gap.setting.replace("*", "anthropic", 1))  # these are the same for all
+    return value(_DEFAULT, gap.setting)
 
 
 def value(settings: Settings, setting: str) -> Any:
     """What stands at a dotted name."""
     found: Any = settings
-    for step in setting.split("."):
+    steps = setting.split(".")
+    if setting.startswith("providers."):  # whose names may hold dots: what follows them here is always two steps
+        name = ".".join(steps[1:-2])
+        found, steps = settings.providers[name], steps[-2:]
+    for step in steps:
         found = getattr(found, step)
     return found

@@ -72,9 +72,7 @@ def _own(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
 
 
 def _pattern(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
-    if where[:1] == ("providers",):
-        return "is not a name for a provider; good values: anthropic, my-ollama"
-    return "is not the name of an entity; good values: EMAIL_ADDRESS, CREDIT_CARD"
+    return "is not a name for a provider; good values: anthropic, my-ollama"
 
 
 _TEXTS: Mapping[str, Callable[[ErrorDetails, Steps, type[BaseModel]], str]] = {

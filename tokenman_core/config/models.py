@@ -1,5 +1,6 @@
 """Every setting of `tokenman.yaml` with its default, as frozen values."""
 
+import difflib
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,11 +161,22 @@ class Breaker(Section):
     probes: int = Field(default=1, ge=1)
 
 
+def _entity(value: str) -> str:
+    if value not in known.ENTITIES | known.ENTITIES_LATER:
+        close = difflib.get_close_matches(value.upper(), known.ENTITIES, n=1)
+        raise wrong(
+            f"is not an entity; did you mean {close[0]}?"
+            if close
+            else f"is not an entity; known here: {', '.join(sorted(known.ENTITIES))}"
+        )
+    return value
+
+
 class Redaction(Section):
     mode: Annotated[Action, Word] = "redact"
-    entities: Annotated[
-        Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], Annotated[Action, Word]], _frozen, _plain
-    ] = Field(default_factory=dict)
+    entities: Annotated[Mapping[Annotated[str, AfterValidator(_entity)], Annotated[Action, Word]], _frozen, _plain] = (
+        Field(default_factory=dict)
+    )
     secrets: Annotated[Action, Word] = "redact"
     ner: Annotated[str, Word, Field(min_length=1)] = "off"
     restore: Flag = True
