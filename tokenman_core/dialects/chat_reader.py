@@ -8,6 +8,8 @@ from tokenman_core.sse import Event
 from tokenman_core.usage import openai_usage
 
 _THOUGHTS = frozenset({"reasoning", "reasoning_content"})  # of providers that show them; no signature covers them
+# Events that only say that the connection is alive, or that the question has arrived.
+_SILENT = frozenset({"ping", "keepalive", "response.created", "response.queued", "response.in_progress"})
 _NO_TEXT = frozenset({"role", "logprobs"})  # log probabilities cut the text that is restored elsewhere into tokens
 
 
@@ -28,7 +30,7 @@ class ChatReader(Reader):
         self._tools: dict[str, str] = {}  # channel -> name of the tool
 
     def _learn(self, value: dict[str, Any]) -> None:
-        self.spoke = True
+        self.spoke = self.spoke or text_of(value, "type") not in _SILENT
         if type(value.get("model")) is str:
             self.model = value["model"]
         error = value.get("error")

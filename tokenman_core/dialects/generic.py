@@ -40,12 +40,10 @@ class GenericReader(ChatReader):
 
     def _learn(self, value: dict[str, Any]) -> None:
         kind = text_of(value, "type") or ""
-        if kind == "ping":
-            return
         super()._learn(value)
         response = value.get("response")
         if type(response) is dict:
-            super()._learn(response)
+            super()._learn({**response, "type": kind})
         if kind in _FAILURES and self.failed is None:
             self.failed = text_of(value, "code", "message") or "error"
         if kind in _ENDINGS or kind == "message_stop":

@@ -80,6 +80,7 @@ FREE_FORM = frozenset({"args", "input_examples", "metadata", "variables"})
 TOOL_SCHEMA = frozenset(
     {
         "description",
+        "format",
         "input_schema",
         "inputSchema",
         "name",

@@ -90,7 +90,7 @@ ANTHROPIC_EVENTS: list[dict[str, Any]] = [
     {
         "type": "message_delta",
         "delta": {"stop_reason": "tool_use", "stop_sequence": None},
-        "usage": {"output_tokens": 99, "cache_read_input_tokens": None},
+        "usage": {"output_tokens": 99, "cache_read_input_tokens": None, "input_tokens": 0},
     },
     {"type": "message_stop"},
 ]

@@ -213,7 +213,11 @@ def test_an_error_as_a_body_is_a_failure(where: tuple[str, str]) -> None:
 @pytest.mark.parametrize("where", [MESSAGES, CHAT, RESPONSES])
 def test_comments_and_pings_are_no_words(where: tuple[str, str]) -> None:
     one = reader(*where)
-    read(one, b': keep-alive\n\nevent: ping\ndata: {"type": "ping"}\n\n' if where != CHAT else b": keep-alive\n\n")
+    stream = b': keep-alive\n\nevent: ping\ndata: {"type": "ping"}\n\n'
+    if where == RESPONSES:
+        stream += event(streams.RESPONSE_EVENTS[0])
+    read(one, stream)
+    note(one, stream)
     assert not one.spoke
     one.note(Event(b": keep-alive\n\n"))
     assert not one.spoke
