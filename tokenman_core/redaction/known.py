@@ -1,6 +1,7 @@
 """Values found so far, looked for again by exact match in later texts of the request, in every form they may take."""
 
 import json
+import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
@@ -12,6 +13,9 @@ from tokenman_core.redaction.entities import Finding
 SHORTEST = 4  # characters; a shorter value says too little to be looked for by itself
 ANYWHERE = 8  # from this length on a value is found inside longer words too
 _ONE_BY_ONE = 24  # up to here `str.find` for each is cheaper than an automaton for all
+_MARKS = ".,:;!?"
+_SAME_IN_JSON = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]+')
+_SAME_IN_URL = re.compile(r"[A-Za-z0-9_.~-]+")
 _PIECE = 16 * 1024  # characters searched for all values between two pauses
 _BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _COMMON = frozenset(
@@ -61,20 +65,19 @@ def looked_for(value: str) -> bool:
 
 
 def forms(value: str) -> tuple[str, ...]:
-    """The value and the other ways to write it: inside JSON, twice inside JSON, percent-encoded, decoded. Each once."""
-    escaped = json.dumps(value, ensure_ascii=False)[1:-1]
-    written = [
-        value,
-        escaped,
-        json.dumps(value)[1:-1],
-        json.dumps(escaped, ensure_ascii=False)[1:-1],
-        quote(value, safe="", errors="surrogatepass"),
-        quote(value, errors="surrogatepass"),
-    ]
-    if "%" in value:
-        written.append(unquote(value, errors="surrogatepass"))
-    if "\\" in value:
-        written.append(_unescaped(value))
+    """The value and the other ways to write it, each once: in JSON, twice in JSON, percent-encoded, decoded."""
+    written = [value]
+    if not _SAME_IN_JSON.fullmatch(value):
+        escaped = json.dumps(value, ensure_ascii=False)[1:-1]
+        written += escaped, json.dumps(value)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1]
+        if "\\" in value:
+            written.append(_unescaped(value))
+    if not _SAME_IN_URL.fullmatch(value):
+        written += quote(value, safe="", errors="surrogatepass"), quote(value, errors="surrogatepass")
+        if "%" in value:
+            written.append(unquote(value, errors="surrogatepass"))
+    if value[-1] in _MARKS:
+        written.append(value.rstrip(_MARKS))  # whether a mark at the end is the value's or the sentence's cannot be told
     return tuple(dict.fromkeys(form for form in written if form == value or looked_for(form)))
 
 
@@ -86,41 +89,30 @@ def _unescaped(value: str) -> str:
 
 
 class Known:
-    """The values that later texts are searched for. Texts are searched in steps: `find` yields None where it may pause."""
+    """The values that later texts are searched for. Texts are searched in steps: `find` yields None where it may pause.
+
+    Values come all the time, and an automaton cannot grow. So the newest are searched one by one, and the others by a few
+    automata, each at least twice as large as the next: building them costs little in sum, and they stay few.
+    """
 
     def __init__(self) -> None:
+        self._added: list[tuple[str, str]] = []  # not yet taken up: a request that is all known never searches
         self._entities: dict[str, str] = {}
-        self._automaton: ahocorasick.Automaton | None = None
         self._recent: list[str] = []
+        self._automata: list[tuple[list[str], ahocorasick.Automaton]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._entities)
+        return bool(self._added or self._entities)
 
-    def add(self, entity: str, value: str) -> bool:
-        """Whether it is new and will be looked for."""
-        if not looked_for(value):
-            return False
-        new = False
-        for form in forms(value):
-            if form not in self._entities:
-                self._entities[form] = entity
-                self._recent.append(form)
-                new = True
-        return new
+    def add(self, entity: str, value: str) -> None:
+        self._added.append((entity, value))
 
     def find(self, text: str) -> Iterator[Finding | None]:
         """Every place of a known value in a text; None now and then."""
-        # Rebuilding costs as much as there are values: do it when they have grown by a part, so that the sum stays small.
-        if len(self._recent) > max(_ONE_BY_ONE, len(self._entities) // 2):
-            self._automaton = ahocorasick.Automaton()
-            for form in self._entities:
-                self._automaton.add_word(form, form)
-            self._automaton.make_automaton()
-            self._recent.clear()
-            yield None
-        if self._automaton is not None:
+        yield from self._take_up()
+        for _, automaton in self._automata:
             ends: dict[str, int] = {}  # of the last place of each: places of one value do not overlap
-            search = self._automaton.iter("")
+            search = automaton.iter("")
             for low in range(0, len(text), _PIECE):
                 search.set(text[low : low + _PIECE])
                 for last, form in search:
@@ -137,6 +129,29 @@ class Known:
                     yield Finding(at, at + len(form), self._entities[form])
                 at = text.find(form, at + (len(form) if alone else 1))
             yield None
+
+    def _take_up(self) -> Iterator[None]:
+        for entity, value in self._added:
+            if not looked_for(value):
+                continue
+            for form in forms(value):
+                if form not in self._entities:
+                    self._entities[form] = entity
+                    self._recent.append(form)
+            yield None
+        self._added.clear()
+        if len(self._recent) <= _ONE_BY_ONE:
+            return
+        words, self._recent = self._recent, []
+        while self._automata and len(self._automata[-1][0]) < 2 * len(words):
+            words = self._automata.pop()[0] + words
+        automaton = ahocorasick.Automaton()
+        for word in words:
+            automaton.add_word(word, word)
+        yield None
+        automaton.make_automaton()
+        self._automata.append((words, automaton))
+        yield None
 
     @staticmethod
     def _stands_alone(text: str, start: int, form: str) -> bool:

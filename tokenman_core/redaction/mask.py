@@ -94,12 +94,18 @@ class _SoFar:
     def __init__(self, policy: bytes) -> None:
         self.known = Known()
         self._hash = hashlib.blake2b(policy, digest_size=16)
-        self.digest = self._hash.digest()
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        if self._digest is None:
+            self._digest = self._hash.digest()
+        return self._digest
 
     def add(self, entity: str, value: str) -> None:
-        if self.known.add(entity, value):
-            self._hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
-            self.digest = self._hash.digest()
+        self.known.add(entity, value)
+        self._hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
+        self._digest = None
 
 
 class Redactor:

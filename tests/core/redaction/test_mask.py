@@ -83,6 +83,11 @@ def test_a_form_that_says_too_little_is_not_looked_for() -> None:
     assert [value for value in ("hunter2", "1234567", "swordfish", "ab c1") if not looked_for(value)] == []
 
 
+async def test_a_mark_at_the_end_may_be_the_sentences() -> None:
+    texts, _, _ = await mask(["the password is Zebra-77!", "login Zebra-77"])
+    assert "Zebra" not in "".join(texts)
+
+
 async def test_a_short_known_value_is_not_masked_inside_a_longer_word() -> None:
     texts, _, _ = await mask(["the password is kite9", "kite9s fly, kite9.", "superkite9"])
     assert texts[1].startswith("kite9s fly, [PASSWORD_")

@@ -6,14 +6,15 @@ from collections import Counter
 
 from tokenman_core.redaction.detectors.rules import Rule
 
-_PASS = r"pass(?:word|wd|phrase|code|wort)|pwd|contrase[nñ]a|mot de passe|kennwort|senha"
+_PASS = r"pass(?:word|wd|phrase|code|wort|(?![A-Za-z]))|pwd|pw(?![A-Za-z])|contrase[nñ]a|mot de passe|kennwort|senha"
 _TOKEN = (
     r"secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|auth[_-]?key|encryption[_-]?key"
     r"|signing[_-]?key|shared[_-]?key|master[_-]?key|client[_-]?key|credentials?"
 )
-_WORDS = ("passw", "passphrase", "passcode", "pwd", "contrase", "mot de passe", "kennwort", "senha", "secret", "token")
+_WORDS = ("pass", "pwd", "pw", "contrase", "mot de passe", "kennwort", "senha", "secret", "token")
 _KEYS = ("key", "credential")
-_GATE_NAMES = (_PASS + "|" + _TOKEN).replace("[nñ]", ".{1,2}")
+_GATE_PASS = r"pass|pwd|pw|contrase.{1,2}a|mot de passe|kennwort|senha"  # _PASS for gates, which look at bytes and not around
+_GATE_NAMES = _GATE_PASS + "|" + _TOKEN
 
 # Behind the telling word more of the name may stand (`password_prod`, `TOKEN_2`), unless it says that the value is something else.
 _OTHER = (
@@ -26,23 +27,37 @@ ASSIGNMENT = Rule(
     "assignment",
     "PASSWORD",
     _WORDS + _KEYS,
-    rf"(?:{_GATE_NAMES})[A-Za-z0-9_-]{{0,16}}[\"'`\]\\]{{0,4}}[ \t]{{0,4}}(?::=|=>|[:=])",
+    rf"(?:{_GATE_NAMES})[A-Za-z0-9_-]{{0,16}}[\"'`\]\\]{{0,4}}[ \t]{{0,4}}(?::=|=>|[:=>])",
     re.compile(
         rf"(?i:(?P<pass>{_PASS})|(?:{_TOKEN})){_OTHER}[A-Za-z0-9_-]{{0,16}}+"
-        r"(?P<name>[\"'`\]\\]{0,4})[ \t]{0,4}(?P<op>:=|=>|==|[:=])[ \t]{0,8}"
+        r"(?P<name>[\"'`\]\\]{0,4})[ \t]{0,4}(?P<op>:=|=>|==|[:=>])[ \t]{0,8}"
         r"(?:(?P<quote>\\{0,3}[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,512})(?P=quote)"
         r"|(?P<bare>[^\s\"'`,;&|()<>{}\[\]\\]{4,512}))"
     ),
     caseless=True,
 )
+_SAID = _PASS.replace("|(?![A-Za-z]))", ")").replace("|pw(?![A-Za-z])", "")  # `pass` and `pw` alone are words of prose
+_VERB = r"(?:is|was|ist|es|est|are|to)"
 SPOKEN = Rule(
     "spoken",
     "PASSWORD",
-    ("passw", "passphrase", "passcode", "kennwort", "contrase", "mot de passe", "senha", "api key", "secret", "token"),
-    rf"(?:{_PASS.replace('[nñ]', '.{1,2}')}|api key|secret|token)[^\r\n\"=]{{0,40}}[ \t](?:is|was|ist|es|est)[ \t:]",
+    (*_WORDS, "api key", "secret", "token"),
+    rf"(?:{_GATE_PASS}|api key|secret|token)[^\r\n\"=]{{0,40}}[ \t]{_VERB}[ \t:]",
     re.compile(
-        rf"(?i:(?P<pass>{_PASS})|api key|secret|token)(?![A-Za-z0-9])[^\r\n\"=]{{0,40}}?[ \t](?i:is|was|ist|es|est)(?::|[ \t]now|[ \t]set to)?[ \t:]{{1,3}}"
-        r"(?:(?P<quote>[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)|[“«„](?P<typeset>[^\r\n”»“]{3,128})[”»“]|(?P<bare>[^\s\"'`<>(){}\[\],;]{4,128}))"
+        rf"(?i:(?P<pass>{_SAID})|api key|secret|token)(?![A-Za-z0-9])[^\r\n\"=]{{0,40}}?[ \t](?i:(?P<verb>{_VERB}))"
+        r"(?i::|[ \t](?:now|(?:re)?set to|changed to))?[ \t:]{1,3}"
+        r"(?:(?P<quote>[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)|[“«„](?P<typeset>[^\r\n”»“]{3,128})[”»“]"
+        r"|(?P<bare>[^\s\"'`<>(){}\[\],;]{4,128}))"
+    ),
+    caseless=True,
+)
+BESIDE = Rule(
+    "beside",
+    "PASSWORD",
+    ("password", "passwd", "passphrase", "passcode"),
+    r"(?:password|passwd|passphrase|passcode)[ \t]{1,4}[\"'`]?[A-Za-z0-9!@#$%^&*+~?._-]{6}",
+    re.compile(
+        r"(?i:password|passwd|passphrase|passcode)[ \t]{1,4}[\"'`]?(?P<bare>[^\s\"'`<>(){}\[\],;:=/\\]{6,128})(?![:=(/\\])"
     ),
     caseless=True,
 )
@@ -78,7 +93,7 @@ COMMAND_LINE = Rule(
         r"(?P<bare>[^\s\"'`;|&()<>\\]{4,256})"
     ),
 )
-CONTEXT_RULES: tuple[Rule, ...] = (ASSIGNMENT, SPOKEN, AUTHORIZATION, USER_INFO, COMMAND_LINE)
+CONTEXT_RULES: tuple[Rule, ...] = (ASSIGNMENT, SPOKEN, BESIDE, AUTHORIZATION, USER_INFO, COMMAND_LINE)
 
 _DATABASES = re.compile(
     r"(?i)(?:jdbc:)?(?:postgres(?:ql)?|mysql|mariadb|mongodb|redis|rediss|valkey|amqps?|mssql|sqlserver|oracle|cockroachdb|clickhouse|"
@@ -101,6 +116,7 @@ _NO_VALUE = re.compile(
     r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|ctx\.|"
     r"params\.|options\.|props\.|var\.|local\.|data\.|import|await|new |function|lambda|def |return|typeof).*)$"
 )
+_METHOD = re.compile(r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl)-?\d|.*\d(?:st|nd|rd|th|x|px|ms|s)$|.*-(?:bit|char)")
 _CODE = re.compile(r"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*[!?]?$")
 _TAILS = (
     "ed", "ing", "ly", "able", "ible", "ent", "ory", "ary", "ful", "ous",
@@ -308,10 +324,13 @@ def _judge_assignment(match: re.Match[str]) -> tuple[int, int, str] | None:
         if password and 8 <= len(value) <= 64 and _strong(value.replace(" ", "")):
             return *match.span("quoted"), entity
         return (*match.span("quoted"), entity) if " " not in value and _random(value) else None
-    value = match["bare"].rstrip(".,:!?")
+    value = match["bare"].rstrip(".,:")
     start = match.start("bare")
     if is_placeholder(value) or match["op"] == "==":
         return None
+    if match["op"] == ">":  # <password>…</password>
+        closed = match.string[match.end("bare") : match.end("bare") + 2] == "</"
+        return (start, start + len(value), entity) if closed and (_strong(value) or _random(value)) else None
     if password and not _CODE.match(value) and _strong(value):
         return start, start + len(value), entity
     if password and match["op"] in "=:" and _CODE.match(value) and any(map(str.isdigit, value)):
@@ -342,12 +361,15 @@ def _judge_spoken(match: re.Match[str]) -> tuple[int, int, str] | None:
     entity = "PASSWORD" if password else "API_KEY"
     for group in ("quoted", "typeset"):
         if (value := match[group]) is not None:
-            return None if is_placeholder(value) or not (password or _random(value)) else (*match.span(group), entity)
-    value = match["bare"].rstrip(".,:!?")
+            doubtful = match["verb"].lower() == "to" and not _strong(value)
+            return None if doubtful or is_placeholder(value) or not (password or _random(value)) else (*match.span(group), entity)
+    value = match["bare"].rstrip(".,:")
     start = match.start("bare")
     if len(value) < 4 or is_placeholder(value):
         return None
     word = value.lower()
+    if match["verb"].lower() == "to" and not _strong(value):
+        return None
     plain = value.isalpha() and (word == value or value.istitle())
     if plain and (word in _COMMON or word.endswith(_TAILS) or len(word) < 5):
         return None
@@ -360,12 +382,12 @@ def _judge_user_info(match: re.Match[str]) -> tuple[int, int, str] | None:
     if is_placeholder(match["bare"]) or (match["bare"].isdigit() and "/" in match["user"]):
         return None
     if _DATABASES.match(match["scheme"]):
-        return match.start(), match.start("rest") + len(match["rest"].rstrip(".,:!?")), "CONNECTION_STRING"
+        return match.start(), match.start("rest") + len(match["rest"].rstrip(".,:")), "CONNECTION_STRING"
     return *match.span("bare"), "PASSWORD"
 
 
 def _judge_bare(match: re.Match[str], entity: str) -> tuple[int, int, str] | None:
-    value = match["bare"].rstrip(".,:!?")
+    value = match["bare"].rstrip(".,:")
     if is_placeholder(value) or not (_strong(value) or _random(value)):
         return None
     return match.start("bare"), match.start("bare") + len(value), entity
@@ -379,6 +401,8 @@ def judge(rule: Rule, match: re.Match[str]) -> tuple[int, int, str] | None:
         return _judge_spoken(match)
     if rule is USER_INFO:
         return _judge_user_info(match)
+    if rule is BESIDE and _METHOD.match(match["bare"]):
+        return None
     return _judge_bare(match, "API_KEY" if rule is AUTHORIZATION else "PASSWORD")
 
 

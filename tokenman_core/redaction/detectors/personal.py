@@ -55,12 +55,15 @@ _IPV6 = re.compile(
 _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
-_CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[1-9](?:[ -]?[0-9]){11,18}(?!\.?[0-9])")
+_CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:[1-9](?:[ -]?[0-9]){11,18}|[3-6][0-9]{3}(?:\.[0-9]{4}){3})(?!\.?[0-9])")
 _SSN = re.compile(r"(?<![0-9-])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
 _PUBLIC_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"})
 _ISSUERS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})$|5[1-5]\d{14}$|2[2-7]\d{14}$|3[47]\d{13}$|3(?:0[0-5]|[689]\d)\d{11,13}$|35\d{14}$|6(?:011|5\d\d|4[4-9]\d)\d{12}$|62\d{14,17}$"
 )
+_PORT = re.compile(r":[0-9]{2,5}(?![0-9])|/(?:[89]|[12][0-9]|3[0-2])(?![0-9.])")  # or the length of a network's prefix
+_EXAMPLES = ("123-45-6789", "078-05-1120")  # presidio knows that they are nobody's; who types them means them as one
+_AMONG_NUMBERS = re.compile(r"[0-9]\.[0-9]+[ ,]$")
 _WINDOW = 2  # characters on both sides of a candidate, so that a recogniser's own borders hold
 
 
@@ -161,7 +164,7 @@ class Personal:
 
     def _cards_and_ssns(self, text: str, plain: str, start: int, end: int) -> Iterator[Finding]:
         for match in _CARD.finditer(plain, start, end):
-            digits = re.sub(r"[ -]", "", match[0])
+            digits = re.sub(r"[ .-]", "", match[0])
             if not luhn(digits) or len(set(digits)) < 2:
                 continue
             explained = words.near(words.CARD, text, *match.span())
@@ -179,7 +182,7 @@ class Personal:
             area = match[0][:3]
             if area in ("000", "666") or area[0] == "9":
                 continue  # never given out (Social Security Administration)
-            if any(True for _ in self._ask(self._ssn, plain, *match.span(), 0.5)):
+            if match[0] in _EXAMPLES or any(True for _ in self._ask(self._ssn, plain, *match.span(), 0.5)):
                 yield Finding(*match.span(), "US_SSN")
 
     def _ibans(self, plain: str) -> Iterator[Finding]:
@@ -211,8 +214,13 @@ class Personal:
                 "~=",
             ):
                 continue
-            explained = words.named(words.ADDRESS, text, match.start())
-            if not explained and (max(octets) < 20 or words.near(words.VERSION, text, match.start(), match.start())):
+            if words.named(words.ADDRESS, text, match.start()) or _PORT.match(plain, match.end()):
+                yield Finding(*match.span(), "IP_ADDRESS")
+                continue
+            # Versions and sections have small parts, object identifiers begin with 0 to 2, lists of numbers have neighbours.
+            if max(octets) < 20 or octets[0] < 3 or _AMONG_NUMBERS.search(plain[max(0, match.start() - 12) : match.start()]):
+                continue
+            if words.near(words.VERSION, text, match.start(), match.start()):
                 continue
             yield Finding(*match.span(), "IP_ADDRESS")
 
@@ -220,7 +228,7 @@ class Personal:
         for match in _IPV6.finditer(plain):
             value = match[0]
             groups = [group for group in value.split(":") if group]
-            if len(groups) < 3 or not any(char.isdigit() for char in value):
+            if len(groups) < 3 or all(len(group) <= 2 for group in groups) or not any(char.isdigit() for char in value):
                 continue
             try:
                 address = ipaddress.IPv6Address(value)

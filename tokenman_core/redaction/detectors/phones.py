@@ -13,6 +13,8 @@ REGIONS = ("US", "GB", "DE", "FR", "IN", "ES", "IT", "BR", "AU", "JP", "CN", "NL
 _DATE = re.compile(
     r"(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
 )
+# How numbers of North America are written, invented ones (area or exchange 555) included.
+_AMERICAN = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?|[2-9]\d\d[.-])\d{3}[ .-]\d{4}")
 _GROUPS = re.compile(r"\d+")
 
 
@@ -57,9 +59,9 @@ def is_phone(text: str, start: int, end: int) -> bool:
     explained = words.near(words.PHONE, text, start, end)
     if candidate.startswith("00") and _international("+" + candidate[2:]):
         return explained or separated
-    if explained:
+    if explained and (digits >= 9 or separated or words.named(words.PHONE, text, start)):
         epoch = not separated and digits in (10, 13) and candidate[0] == "1"
         return not epoch or words.named(words.PHONE, text, start)
     if not separated or (candidate.count(".") == 1 and not any(char in " -()/" for char in candidate)):
         return False
-    return "_" not in candidate and _national(candidate)
+    return _AMERICAN.fullmatch(candidate) is not None or _national(candidate)

@@ -1,0 +1,113 @@
+"""What redaction costs by itself: `uv run python -m bench.redaction`. CPU time, of the proxy's process and of the worker's.
+
+Prints milliseconds per KB of fresh code and of a text dense in values, microseconds per KB of known text, and the time of the
+next turn of an 80 KB conversation, the longest step on the event loop included.
+"""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.redaction import Detection, Redactor
+from tokenman_core.slots import Slot
+
+CODE = Path(os.__file__).parent  # the standard library's source
+DENSE = (
+    "Write to user{n}@example.com or call +1 415 555 {n:04d}. Card 4111 1111 1111 1111, SSN 219-09-{n:04d}, host 203.0.113.7.\n"
+    'password = "kite{n}Wing!" and DATABASE_URL=postgres://app:pw{n}xK@db.example.com/prod. Some words of prose follow it here, '
+    "as they do in letters and in logs, so that not every word is a value; and the next line is another one.\n"
+)
+
+
+def code(kilobytes: int, skip: int = 0) -> list[str]:
+    """Source files in pieces of about 2 KB, as tool results hold them."""
+    text = "".join(path.read_text("utf-8", "replace") for path in sorted(CODE.glob("*.py"))[10:60])
+    text = text[skip * 1024 : (skip + kilobytes) * 1024]
+    return [text[at : at + 2048] for at in range(0, len(text), 2048)]
+
+
+def slots(texts: list[str]) -> list[Slot]:
+    return [
+        Slot(("messages", place, "content"), ("user", "assistant")[place % 2], text) for place, text in enumerate(texts)
+    ]
+
+
+def worker_cpu(pid: int) -> float:
+    """Seconds of user and system time of a process (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def fresh(detection: Detection, name: str, texts: list[str]) -> None:
+    size = sum(map(len, texts)) / 1024
+    redactor = Redactor(Settings(), b"bench" * 8, detection)
+    (pid,) = detection.pids
+    ours, workers, wall = time.process_time(), worker_cpu(pid), time.perf_counter()
+    await redactor.mask(slots(texts), redactor.mapping())
+    ours, workers, wall = time.process_time() - ours, worker_cpu(pid) - workers, time.perf_counter() - wall
+    print(
+        f"{name:24} {size:6.0f} KB   {(ours + workers) * 1e3 / size:6.3f} ms/KB CPU ({ours * 1e3 / size:.3f} of it in the proxy), "
+        f"{wall * 1e3 / size:.3f} ms/KB of waiting"
+    )
+
+
+async def longest_pause(work: "asyncio.Task[None]") -> float:
+    """The longest time in which the event loop could not run another task."""
+    longest, last = 0.0, time.perf_counter()
+    while not work.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return longest
+
+
+async def conversation(detection: Detection) -> None:
+    texts = [
+        piece[:1300] + (DENSE.format(n=place) if place % 6 == 0 else "") for place, piece in enumerate(code(130, 200))
+    ][:60]
+    redactor = Redactor(Settings(), b"bench" * 8, detection)
+    await redactor.mask(slots(texts), redactor.mapping())
+    size = sum(map(len, texts)) / 1024
+    took = []
+    for _ in range(50):
+        here = slots(texts)
+        start = time.process_time()
+        await redactor.mask(here, redactor.mapping())
+        took.append(time.process_time() - start)
+    known = sorted(took)[len(took) // 2]
+    print(f"known conversation       {size:6.0f} KB   {known * 1e6 / size:6.2f} us/KB, {known * 1e3:.3f} ms the whole")
+    turns = []
+    for turn in range(20):
+        texts.append(f"Turn {turn}: please look at this. " + code(3, 600 + 3 * turn)[0][:1200])
+        start = time.perf_counter()
+        await redactor.mask(slots(texts), redactor.mapping())
+        turns.append(time.perf_counter() - start)
+    print(f"its next turn (+1.2 KB)  {size:6.0f} KB   {sorted(turns)[10] * 1e3:6.3f} ms until it is masked")
+    big = slots(code(1024, 800) + [DENSE.format(n=number) for number in range(200)])
+
+    async def mask_big() -> None:
+        await redactor.mask(big, redactor.mapping())
+
+    await asyncio.sleep(0)
+    pause = await longest_pause(asyncio.create_task(mask_big()))
+    print(f"longest step on the loop  {sum(len(slot.original) for slot in big) / 1024:.0f} KB fresh: {pause * 1e3:.2f} ms")
+
+
+async def main() -> None:
+    detection = Detection()
+    await detection.start()
+    start = time.perf_counter()
+    await detection.ready()
+    print(f"worker ready after {time.perf_counter() - start:.1f} s")
+    await fresh(detection, "warming up", code(60))
+    await fresh(detection, "fresh code", code(500, 60))
+    await fresh(detection, "dense", [DENSE.format(n=number) for number in range(600)])
+    await fresh(detection, "one dense block", ["".join(DENSE.format(n=number) for number in range(200))])
+    await conversation(detection)
+    await detection.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
