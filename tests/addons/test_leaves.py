@@ -169,12 +169,14 @@ async def test_under_mitmdump_the_stock_add_on_is_replaced_before_it_makes_its_a
         await asyncio.sleep(0.01)
     assert master.addons.get("tlsconfig") is None
     assert not [addon for addon in master.addons.chain if type(addon) is tlsconfig.TlsConfig]
+    master.options.update(confdir=str(tmp_path / "other"))  # as mitmweb can, live
     master.shutdown()
     await running
     assert not (tmp_path / "confdir").exists()
+    assert not (tmp_path / "other").exists()
 
 
-async def test_the_engines_own_revocation_list_is_not_served(authority, tmp_path):
+def test_the_engines_own_revocation_list_is_not_served(authority):
     assert not callable(getattr(Leaves(authority), "request", None))
 
 
