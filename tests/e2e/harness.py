@@ -92,6 +92,13 @@ def command(tool: Tool, configuration: Path) -> list[str]:
     return [binary, *script, "--set", "web_open_browser=false", "--set", f"web_port={free_ports(1)[0]}"]
 
 
+class OnlyH2(ssl.SSLContext):
+    """httpcore offers http/1.1 first, and that is what is then spoken: `http2=True` alone would test HTTP/1.1."""
+
+    def set_alpn_protocols(self, _: object) -> None:
+        super().set_alpn_protocols(["h2"])
+
+
 @dataclass(eq=False)
 class Proxy:
     """A running proxy. `settings` are written as its file; a provider's well-known hosts are served from `base_url`."""
@@ -159,9 +166,11 @@ class Proxy:
     def certificate(self) -> Path:
         return self.data / "ca" / "tokenman-ca.pem"
 
-    def trust(self) -> ssl.SSLContext:
+    def trust(self, *, only_h2: bool = False) -> ssl.SSLContext:
         """What a client trusts that goes through it: its authority alone."""
-        return ssl.create_default_context(cafile=str(self.certificate))
+        context = OnlyH2(ssl.PROTOCOL_TLS_CLIENT) if only_h2 else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.certificate)
+        return context
 
     def _await_health(self) -> None:
         deadline = time.monotonic() + READY_S
