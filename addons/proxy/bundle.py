@@ -19,6 +19,7 @@ from tokenman_core.clock import SystemClock
 from tokenman_core.conductor import Caps, Conductor
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
 from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
@@ -100,7 +101,7 @@ def install(master: Master, loaded: Loaded) -> Bundle:
         return found + [(str(address[0]), int(address[1])) for address in server.listen_addrs()]
 
     guard = Guard(permitted=_permitted(settings, providers), listeners=listeners)
-    upstream = Upstream(guard=guard, proxies=Proxies.from_environment(os.environ))
+    upstream = Upstream(guard=guard, proxies=_proxies(settings))
     detection = Detection()
     redaction = Redaction(settings.redaction, secret.derive(root, "placeholder"), detection)
     stages = ChainKeeper(master, [redaction])
@@ -113,6 +114,16 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     gate = Gate(exchanges, guard, settings.limits.connections)
     master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)
     return bundle
+
+
+def _proxies(settings: Settings) -> Proxies:
+    """Our own way out. A shell that is set up for programs behind TokenMan names TokenMan itself: that is left out."""
+    try:
+        found = Proxies.from_environment(os.environ)
+    except ValueError as e:
+        raise ConfigError(str(e)) from None
+    ours = {(name, settings.listen.port) for name in (*LOOPBACK_NAMES, settings.listen.host)}
+    return found.without(ours)
 
 
 def _permitted(settings: Settings, providers: Providers) -> list[tuple[str, int | None]]:

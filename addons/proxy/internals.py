@@ -72,7 +72,7 @@ def mend() -> None:
     """Three faults of the stock HTTP layers, for governed and other connections alike. Doing it twice changes nothing."""
     # Its error answers are HTML and name it. Ours have an id that the log knows too.
     _http1.make_error_response = _error_answer
-    _http2.format_error = lambda status_code, message: _error_body(status_code, request_id())
+    setattr(_http2, "format_error", lambda status_code, message: _error_body(status_code, request_id()))  # noqa: B010
     setattr(_http2, "version", types.SimpleNamespace(MITMPROXY="tokenman"))  # noqa: B010 (a module, to mypy)
     # Trailers raise in its body reader: the message hangs or is cut.
     Http1Connection.read_body = _read_body  # type: ignore[method-assign]
