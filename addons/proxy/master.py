@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import Callable
 
-from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import core, next_layer, proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
@@ -26,7 +26,7 @@ async def _serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
     listen = loaded.settings.listen
     options = Options(listen_host=listen.host, listen_port=listen.port)
     master = Master(options)
-    master.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer(), tlsconfig.TlsConfig())
+    master.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer())
     bundle = install(master, loaded)
     failed = Failed()
     master.addons.add(Service(bundle, loaded, on_ready), failed)

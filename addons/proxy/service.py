@@ -24,7 +24,7 @@ class Service:
         try:
             self._server = await serve.serve(app.make(self._loaded.settings), admin.host, admin.port)
         except OSError as e:
-            print(f"tokenman: cannot listen on {admin} (admin.listen): {e.strerror or e}", file=sys.stderr)
+            print(f"tokenman: admin.listen: {e}", file=sys.stderr)
             sys.exit(3)
         if self._on_ready:
             self._on_ready()

@@ -13,9 +13,12 @@ from addons.proxy.bundle import install
 from addons.proxy.internals import WrongVersion
 from addons.proxy.options import OptionRefused
 from addons.proxy.service import Service
+from tokenman_core.config import available
+from tokenman_core.config.load import Loaded
 from tokenman_core.config.load import load as load_config
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
+from tokenman_core.telemetry import log
 
 OPTION = "tokenman_config"
 PREFIX = "tokenman_"
@@ -30,7 +33,9 @@ def load(master: Master, loader: Loader) -> None:
         _no_unknown(master)
         given = str(getattr(master.options, OPTION) or "") or _deferred(master)
         loaded = load_config(Path(given).expanduser() if given else None, os.environ)
+        log.protect(log.secrets_of(loaded.settings))
         _listen(master, loaded.settings.listen)
+        _say(loaded)
         bundle = install(master, loaded)
     except (ConfigError, OptionRefused, WrongVersion) as e:
         _end(str(e))
@@ -63,6 +68,15 @@ def _listen(master: Master, listen: Address) -> None:
             raise ConfigError(
                 f"--listen-host {host or '*'}: a listener beyond loopback is not available in this version"
             )
+
+
+def _say(loaded: Loaded) -> None:
+    for line in loaded.warnings:
+        print(f"tokenman: {line}", file=sys.stderr)
+    for name, url in loaded.settings.foreign_base_urls().items():
+        print(f"tokenman: {name} is at {url}", file=sys.stderr)
+    for line in available.lacking(loaded.settings):
+        print(f"tokenman: not in this version: {line}", file=sys.stderr)
 
 
 def _end(message: str) -> NoReturn:

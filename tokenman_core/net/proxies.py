@@ -45,10 +45,12 @@ class Proxies:
 
     def without(self, ours: Collection[tuple[str, int]]) -> "Proxies":
         """Less what would lead back to ourselves, host and port."""
-        keep = [proxy if proxy and (proxy.host, proxy.port) not in ours else None for proxy in (self.https, self.http)]
-        if (self.https, self.http) != tuple(keep):
+        https, http = (
+            None if proxy and (proxy.host, proxy.port) in ours else proxy for proxy in (self.https, self.http)
+        )
+        if (https, http) != (self.https, self.http):
             log.warning("HTTPS_PROXY names TokenMan itself: providers are called without a parent proxy")
-        return Proxies(*keep, no_proxy=self.no_proxy)
+        return Proxies(https, http, self.no_proxy)
 
     def of(self, scheme: str, host: str, port: int) -> Proxy | None:
         proxy = self.https if scheme == "https" else self.http
