@@ -41,6 +41,7 @@ class Redaction:
     name = "redaction"
     fails = "closed"
     guard = True
+    deadline_s = 180.0  # the detection has deadlines of its own, by the size of the text
 
     def __init__(self, settings: Settings, key: bytes, detection: Detection, memo: Memo | None = None) -> None:
         self._settings = settings

@@ -7,12 +7,11 @@ import logging
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tokenman_core
-from tokenman_core.redaction.detectors.context import tells
-from tokenman_core.redaction.detectors.gate import Gate, make_gate
+from tokenman_core.redaction.detectors.gate import Gate, make_gate, trips
 from tokenman_core.redaction.entities import Findings, Text
 from tokenman_core.redaction.frames import LENGTH, MAX_FRAME, READY, pack_texts, unpack_findings
 
@@ -20,6 +19,8 @@ log = logging.getLogger("tokenman.redaction")
 
 COMMAND = (sys.executable, "-P", "-m", "tokenman_core.redaction.worker")
 INLINE = 16 * 1024  # characters of a request's fresh text that the gate may look at on the event loop: well under 1 ms
+BATCH = 128 * 1024  # characters that go to a worker at once
+_S_PER_CHARACTER = 3e-6  # more time for more text: three times what a text dense in values takes
 _DEATHS = 2  # a job that so many workers died of is not tried again
 _REMEMBERED = 256  # such jobs
 _RESPAWN_S = 1.0  # between two workers that died without having been given anything
@@ -34,13 +35,33 @@ class TextRefused(Exception):
 
 
 class _Job:
-    __slots__ = ("answer", "deaths", "name", "texts")
+    """Texts on their way to a worker and back. `name`: a digest of them, to know them again."""
 
-    def __init__(self, texts: Sequence[Text], name: bytes) -> None:
+    __slots__ = ("answer", "deaths", "name", "size", "texts")
+
+    def __init__(self, texts: Sequence[Text]) -> None:
         self.texts = texts
-        self.name = name
+        self.size = sum(len(text) for text, _ in texts)
+        name = hashlib.blake2b(digest_size=16)
+        for text, key in texts:
+            name.update(f"{len(text)} {len(key)} {key}{text}".encode("utf-8", "surrogatepass"))
+        self.name = name.digest()
         self.deaths = 0
         self.answer: asyncio.Future[list[Findings]] = asyncio.get_running_loop().create_future()
+
+
+def _batches(texts: Sequence[Text], places: Sequence[int]) -> Iterator[list[int]]:
+    """The places in groups of about BATCH characters of text."""
+    batch: list[int] = []
+    size = 0
+    for place in places:
+        batch.append(place)
+        size += len(texts[place].text)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class _Worker:
@@ -143,27 +164,19 @@ class Detection:
     async def find(self, texts: Sequence[Text]) -> list[Findings]:
         """The findings of each text. Raises WorkerUnavailable or TextRefused: then nothing may be sent."""
         found: list[Findings] = [()] * len(texts)
-        if self._gate is not None and sum(len(text) for text, _ in texts) <= INLINE:
-            asking = [place for place, text in enumerate(texts) if self._trips(text)]
-        else:
-            asking = list(range(len(texts)))
-        if asking:
-            for place, findings in zip(asking, await self._ask([texts[place] for place in asking]), strict=True):
+        gate = self._gate
+        asking: Sequence[int] = range(len(texts))
+        if gate is not None and sum(len(text) for text, _ in texts) <= INLINE:
+            asking = [place for place in asking if trips(gate, *texts[place])]
+        # Batch after batch, so that a large request does not keep the others waiting until all of it is judged.
+        for batch in _batches(texts, asking):
+            answers = await self._ask([texts[place] for place in batch])
+            for place, findings in zip(batch, answers, strict=True):
                 found[place] = findings
         return found
 
-    def _trips(self, text: Text) -> bool:
-        from tokenman_core.redaction.detectors import view
-
-        assert self._gate is not None
-        data = text.text.encode("utf-8", "surrogatepass")
-        return tells(text.key) or bool(self._gate.scan(data)) or view.needed(text.text, data)
-
     async def _ask(self, texts: Sequence[Text]) -> list[Findings]:
-        name = hashlib.blake2b(digest_size=16)
-        for text, key in texts:
-            name.update(f"{len(text)} {len(key)} {key}{text}".encode("utf-8", "surrogatepass"))
-        job = _Job(texts, name.digest())
+        job = _Job(texts)
         if job.name in self._refused:
             raise TextRefused
         if not self._tasks:
@@ -173,7 +186,7 @@ class Detection:
         except asyncio.QueueFull:
             raise WorkerUnavailable from None
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s + job.size * _S_PER_CHARACTER):
                 return await job.answer
         except TimeoutError:
             raise WorkerUnavailable from None
@@ -222,7 +235,7 @@ class Detection:
         if job.answer.done():
             return  # its caller has left
         try:
-            async with asyncio.timeout(self._judging_s):
+            async with asyncio.timeout(self._judging_s + job.size * _S_PER_CHARACTER):
                 found = await worker.ask(job.texts)
         except (*_GONE, TimeoutError):
             job.deaths += 1

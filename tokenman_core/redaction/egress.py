@@ -5,6 +5,7 @@ program fetches it, or shows an image, and the value is gone. What the request i
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ ToolClass = Literal["write", "shell", "network", "other"]
 _CLOSERS = {'"': re.compile(r'"'), "'": re.compile(r"'"), "<": re.compile(r"[>\n]"), "`": re.compile("`")}
 _URL_END = re.compile(r"[\s\"'<>`]")
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
+_LABEL = re.compile(r"\0[a-z0-9-]*\.[a-z]", re.IGNORECASE)
+_WORD = 2048  # characters looked back for the beginning of a URL without a scheme
 _PORT = re.compile(r":[0-9]*$")
 
 
@@ -45,20 +48,34 @@ class Authority:
         return _PORT.sub("", self.text.rpartition("@")[2]).strip(".").lower()
 
 
+def _urls(text: str) -> Iterator[tuple[int, int]]:
+    """Of each URL in a text the place where it begins and the place where its host does."""
+    for match in tables.URL_START.finditer(text):
+        start, end = match.span()
+        if match[0][-1] == ".":
+            yield start, start
+        else:
+            scheme = tables.SCHEME.search(text[max(0, start - 33) : start])
+            yield start - len(scheme[0]) if scheme else start, end
+
+
 def open_urls(text: str) -> list[Authority]:
     """The URLs that reach to the end of `text`: one that holds another, or several ways to read it, are all given."""
     found: list[Authority] = []
-    for match in (*tables.SCHEME.finditer(text), *tables.BARE_URL.finditer(text)):
-        begin = match.start() if match[0][:1].isalnum() and ":" not in match[0][:32].partition("/")[0] else match.end()
-        end = _CLOSERS.get(text[match.start() - 1 : match.start()], _URL_END) if match.start() else _URL_END
-        rest = text[begin:]
-        if end.search(rest):
+    places = list(_urls(text))
+    word = max(
+        (match.end() for match in _URL_END.finditer(text, max(0, len(text) - _WORD))), default=max(0, len(text) - _WORD)
+    )
+    places += [(match.start(), match.start()) for match in tables.BARE_URL.finditer(text, word)]
+    for start, host in places:
+        end = _CLOSERS.get(text[start - 1], _URL_END) if start else _URL_END
+        if end.search(text, host):
             continue
-        stop = _AUTHORITY_END.search(rest)
+        stop = _AUTHORITY_END.search(text, host)
         if stop is not None and stop[0] == "\\":
             found.append(Authority("", True))  # browsers and libraries disagree about where the host ends
         else:
-            found.append(Authority(rest[: stop.start()] if stop else rest, stop is not None))
+            found.append(Authority(text[host : stop.start()] if stop else text[host:], stop is not None))
     return found
 
 
@@ -106,21 +123,19 @@ def in_url(before: str, placeholder: str, after: str, value: Value, egress: Egre
 def hosts_of(text: str, command: bool) -> set[str] | None:
     """All hosts that a text names; None if it hides one (a placeholder in it, a backslash). `command`: bare names count too."""
     hosts: set[str] = set()
-    for match in (*tables.SCHEME.finditer(text), *tables.BARE_URL.finditer(text)):
-        begin = match.start() if match[0][:1].isalnum() and ":" not in match[0][:32].partition("/")[0] else match.end()
+    bare = [(match.start(), match.start()) for match in tables.BARE_URL.finditer(text)]
+    for start, begin in (*_urls(text), *bare):
         stop = _AUTHORITY_END.search(text, begin)
         authority = text[begin : stop.start() if stop else len(text)]
-        host = Authority(authority.rstrip(").,;:]}|&") if not PLACEHOLDER.search(authority) else authority, True).host
-        if (stop is not None and stop[0] == "\\") or PLACEHOLDER.search(host.upper()) or "[" in host:
+        if (stop is not None and stop[0] == "\\") or PLACEHOLDER.search(authority.rpartition("@")[2]):
             return None
-        if "." in host or host == "localhost" or (host and match[0][-1:] in "/\\" and ":" in match[0]):
+        host = Authority(authority.rstrip(").,;:]}|&"), True).host
+        if host and ("." in host or text[start:begin].rstrip("/\\").endswith(":")):
             hosts.add(host)
     if command:
-        plain = PLACEHOLDER.sub(" \0 ", text)
-        if re.search(r"\0 *\.[a-z0-9]|[a-z0-9-]\.? *\0 *\.", plain, re.IGNORECASE) and re.search(
-            r"\.? \0 \.[a-z]", plain, re.IGNORECASE
-        ):
-            return None  # a placeholder is a label of a name
+        plain = PLACEHOLDER.sub("\0", text)
+        if _LABEL.search(plain):
+            return None  # a placeholder is a part of a name
         for match in tables.HOST_IN_COMMAND.finditer(plain):
             if not tables.NOT_HOSTS.match(match[0]):
                 hosts.add(match[0].lower())

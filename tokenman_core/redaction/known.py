@@ -77,7 +77,9 @@ def forms(value: str) -> tuple[str, ...]:
         if "%" in value:
             written.append(unquote(value, errors="surrogatepass"))
     if value[-1] in _MARKS:
-        written.append(value.rstrip(_MARKS))  # whether a mark at the end is the value's or the sentence's cannot be told
+        written.append(
+            value.rstrip(_MARKS)
+        )  # whether a mark at the end is the value's or the sentence's cannot be told
     return tuple(dict.fromkeys(form for form in written if form == value or looked_for(form)))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import fnmatch
 import hashlib
+import itertools
 import re
 import time
 from collections import Counter
@@ -137,7 +138,7 @@ class Redactor:
         for value in mapping.values():
             so_far.add(value.entity, value.text)
         for slot, name, found in zip(slots, names, findings, strict=True):
-            if so_far.known:
+            if found or so_far.known:
                 found = await self._with_known(slot.text, name + so_far.digest, found, so_far.known, breath)
             if found:
                 self._apply(slot, found, mapping, so_far, masked)
@@ -171,12 +172,17 @@ class Redactor:
         return names, findings
 
     async def _with_known(self, text: str, name: bytes, found: Findings, known: Known, breath: _Breath) -> Findings:
-        """The findings of a text and the places of the values found before it."""
+        """The findings of a text, and all places in it of the values found before it or in it."""
         remembered = self._memo.get(name)
         if remembered is not None:
             return remembered
+        own = Known()
+        for start, end, entity in found:
+            value = text[start:end]
+            if self.policy.action(entity) in ("redact", "hash") and not self.policy.allows(value):
+                own.add(entity, value)
         places: list[Finding] = []
-        for place in known.find(text):
+        for place in itertools.chain(known.find(text), own.find(text)):
             if place is not None:
                 places.append(place)
             if breath.due:

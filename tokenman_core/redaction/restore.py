@@ -158,8 +158,6 @@ class Restorer:
             return self._signed(slot.text)
         channel = self._channels.get(slot.channel)
         if channel is None:
-            if "[" not in slot.text and not slot.partial_json and not slot.text:
-                return slot.text
             channel = self._channels[slot.channel] = _Channel(self, slot.tool, slot.partial_json)
         return channel.feed(slot.text)
 

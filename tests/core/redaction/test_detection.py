@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tokenman_core.redaction import Detection, Finding, Text, TextRefused, WorkerUnavailable
-from tokenman_core.redaction.detection import COMMAND, INLINE
+from tokenman_core.redaction.detection import BATCH, COMMAND, INLINE
 from tokenman_core.redaction.frames import LENGTH, READY, pack_findings, pack_texts, unpack_findings, unpack_texts
 
 # A worker that obeys the text it is sent: it speaks the frames, and needs no presidio.
@@ -67,6 +67,11 @@ async def test_a_text_that_trips_goes_to_the_worker_and_one_that_does_not_stays(
 
 async def test_much_fresh_text_goes_to_the_worker_unseen(detection: Detection) -> None:
     assert await detection.find([Text("plain words " * (INLINE // 8))]) == FOUND
+
+
+async def test_a_large_request_goes_in_batches_and_comes_back_in_order(detection: Detection) -> None:
+    texts = [Text(f"{number} words " * (BATCH // 30)) for number in range(12)]
+    assert await detection.find([*texts, Text("x y")]) == FOUND * 13
 
 
 async def test_a_telling_key_goes_to_the_worker(detection: Detection) -> None:

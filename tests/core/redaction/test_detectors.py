@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.redaction.detectors import gate
-from tokenman_core.redaction.detectors.detector import Detector, trips
-from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Gate, Re2Gate, gates
+from tokenman_core.redaction.detectors.detector import Detector
+from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Gate, Re2Gate, gates, trips
 from tokenman_core.redaction.detectors.rules import SHAPES
 
 MIX = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY3zA5bC7dE9fG2hJ4kL6mN8pQ1rS3tU5vW7xY9zA2bC4dE6fG8hJ1kL3mN5pQ7rS9"
@@ -108,6 +108,13 @@ HITS: list[tuple[str, list[tuple[str, str]]]] = [
     ("手机号13800138000。", [("13800138000", P)]),
     ("phone=4155552671", [("4155552671", P)]),
     ("card 4111 1111 1111 1111 exp 12/27", [("4111 1111 1111 1111", C)]),
+    ("row Zebra-77 4111 1111 1111 1111 4242 4242 4242 4242", [("4111 1111 1111 1111", C), ("4242 4242 4242 4242", C)]),
+    ("(415) 555-2671 (212) 555-0187", [("(415) 555-2671", P), ("(212) 555-0187", P)]),
+    ("4111 1111 1111 1111 415-555-2671", [("4111 1111 1111 1111", C), ("415-555-2671", P)]),
+    (
+        "a\\n415-555-2671\\nbob@example.com\\n" + KEYS["npm"],
+        [("415-555-2671", P), ("bob@example.com", E), (KEYS["npm"], K)],
+    ),
     ("5555-5555-5555-4444", [("5555-5555-5555-4444", C)]),
     ("Amex 378282246310005 ok", [("378282246310005", C)]),
     ("卡号4242424242424242到期", [("4242424242424242", C)]),

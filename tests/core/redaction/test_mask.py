@@ -12,7 +12,7 @@ from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Restorer
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER
-from tokenman_core.redaction.known import forms, looked_for
+from tokenman_core.redaction.known import _PIECE, forms, looked_for
 from tokenman_core.slots import Slot, SlotKind
 
 from .conftest import InProcess
@@ -64,6 +64,13 @@ async def test_a_value_found_by_its_context_is_masked_in_later_slots_and_not_in_
     assert restored(texts, mapping)[3] == "Zebra-77"
 
 
+async def test_a_value_found_by_its_context_is_masked_all_over_its_own_slot() -> None:
+    texts, mapping, masked = await mask(["Zebra-77? the password is Zebra-77. So type Zebra-77!"])
+    assert "Zebra" not in texts[0]
+    assert masked.masked == {"PASSWORD": 1}
+    assert restored(texts, mapping) == ["Zebra-77? the password is Zebra-77. So type Zebra-77!"]
+
+
 @pytest.mark.parametrize(
     "written",
     ['{"a": "p\\"w\\\\x9!"}', "p%22w%5Cx9%21", '"{\\"a\\": \\"p\\\\\\"w\\\\\\\\x9!\\"}"'],
@@ -107,6 +114,15 @@ async def test_many_known_values_are_all_found_again() -> None:
     texts, mapping, _ = await mask([*(f"the password is {each}" for each in passwords), "-".join(passwords)])
     assert not any(each in texts[-1] for each in passwords)
     assert restored(texts, mapping)[-1] == "-".join(passwords)
+
+
+async def test_a_known_value_is_found_wherever_it_stands_in_a_long_text() -> None:
+    values = [f"kite{number}wing" for number in range(40)]  # more than are searched one by one
+    said = [f"the password is {each}" for each in values]
+    for before in range(_PIECE - 14, _PIECE + 2):
+        texts, _, _ = await mask([*said, "." * before + values[7] + "é" * 20_000 + values[39]])
+        assert "kite" not in texts[-1]
+        assert len(PLACEHOLDER.findall(texts[-1])) == 2
 
 
 async def test_masking_twice_is_masking_once() -> None:
@@ -282,6 +298,13 @@ async def test_memory_changes_nothing(texts: list[str]) -> None:
     without = await mask(texts, Memo(max_bytes=0))
     assert with_memory[0] == without[0]
     assert with_memory[2] == without[2]
+
+
+@settings(max_examples=120, deadline=None)
+@given(TEXTS)
+async def test_masking_any_texts_twice_is_masking_them_once(texts: list[str]) -> None:
+    once, _, _ = await mask(texts)
+    assert (await mask(once))[0] == once
 
 
 @settings(max_examples=60, deadline=None)

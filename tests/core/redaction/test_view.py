@@ -15,6 +15,7 @@ from tokenman_core.redaction.detectors.view import decode, needed
         ("ａ１＠．", "a1@."),
         ("a%40b%2e", "a@b."),
         ("a\\u0040b", "a@b"),
+        ("a\\nb\\\\tc", "a b c"),
         ("http:\\/\\/x", "http://x"),
         ("4111\u00a01111", "4111 1111"),
         ("415‑555–2671", "415-555-2671"),

@@ -13,7 +13,9 @@ _TOKEN = (
 )
 _WORDS = ("pass", "pwd", "pw", "contrase", "mot de passe", "kennwort", "senha", "secret", "token")
 _KEYS = ("key", "credential")
-_GATE_PASS = r"pass|pwd|pw|contrase.{1,2}a|mot de passe|kennwort|senha"  # _PASS for gates, which look at bytes and not around
+_GATE_PASS = (
+    r"pass|pwd|pw|contrase.{1,2}a|mot de passe|kennwort|senha"  # _PASS for gates, which look at bytes and not around
+)
 _GATE_NAMES = _GATE_PASS + "|" + _TOKEN
 
 # Behind the telling word more of the name may stand (`password_prod`, `TOKEN_2`), unless it says that the value is something else.
@@ -42,7 +44,7 @@ SPOKEN = Rule(
     "spoken",
     "PASSWORD",
     (*_WORDS, "api key", "secret", "token"),
-    rf"(?:{_GATE_PASS}|api key|secret|token)[^\r\n\"=]{{0,40}}[ \t]{_VERB}[ \t:]",
+    rf"(?:{_GATE_PASS}|api key|secret|token)[^\r\n\"=]{{0,40}}?[ \t]{_VERB}[ \t:]",
     re.compile(
         rf"(?i:(?P<pass>{_SAID})|api key|secret|token)(?![A-Za-z0-9])[^\r\n\"=]{{0,40}}?[ \t](?i:(?P<verb>{_VERB}))"
         r"(?i::|[ \t](?:now|(?:re)?set to|changed to))?[ \t:]{1,3}"
@@ -116,7 +118,9 @@ _NO_VALUE = re.compile(
     r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|ctx\.|"
     r"params\.|options\.|props\.|var\.|local\.|data\.|import|await|new |function|lambda|def |return|typeof).*)$"
 )
-_METHOD = re.compile(r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl)-?\d|.*\d(?:st|nd|rd|th|x|px|ms|s)$|.*-(?:bit|char)")
+_METHOD = re.compile(
+    r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl)-?\d|.*\d(?:st|nd|rd|th|x|px|ms|s)$|.*-(?:bit|char)"
+)
 _CODE = re.compile(r"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*[!?]?$")
 _TAILS = (
     "ed", "ing", "ly", "able", "ible", "ent", "ory", "ary", "ful", "ous",
@@ -362,7 +366,11 @@ def _judge_spoken(match: re.Match[str]) -> tuple[int, int, str] | None:
     for group in ("quoted", "typeset"):
         if (value := match[group]) is not None:
             doubtful = match["verb"].lower() == "to" and not _strong(value)
-            return None if doubtful or is_placeholder(value) or not (password or _random(value)) else (*match.span(group), entity)
+            return (
+                None
+                if doubtful or is_placeholder(value) or not (password or _random(value))
+                else (*match.span(group), entity)
+            )
     value = match["bare"].rstrip(".,:")
     start = match.start("bare")
     if len(value) < 4 or is_placeholder(value):

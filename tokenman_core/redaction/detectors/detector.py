@@ -15,12 +15,6 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def trips(gate: Gate, text: str, key: str = "") -> bool:
-    """Whether a text needs a detector at all; most do not. Cheap: some 10 µs/KB, without presidio."""
-    data = encode(text)
-    return context.tells(key) or bool(gate.scan(data)) or view.needed(text, data)
-
-
 class _Places:
     """Byte offsets as character offsets; asked for in rising order it walks the text once."""
 

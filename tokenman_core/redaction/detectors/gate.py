@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from tokenman_core.redaction.detectors import context, view
 from tokenman_core.redaction.detectors.context import CONTEXT_RULES
 from tokenman_core.redaction.detectors.rules import SHAPES, Rule
 
@@ -129,6 +130,12 @@ class Re2Gate:
             if condition.keyword.encode() in data and head.search(data)
         )
         return Hits(conditions, sorted(found))
+
+
+def trips(gate: Gate, text: str, key: str = "") -> bool:
+    """Whether a text under an object key needs the detectors at all; most do not. Cheap: some 10 µs/KB."""
+    data = text.encode("utf-8", "surrogatepass")
+    return context.tells(key) or bool(gate.scan(data)) or view.needed(text, data)
 
 
 def gates() -> list[Gate]:

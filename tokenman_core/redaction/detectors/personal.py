@@ -19,7 +19,7 @@ from presidio_analyzer.predefined_recognizers import (
 )
 
 from tokenman_core.redaction.detectors import words
-from tokenman_core.redaction.detectors.phones import is_phone
+from tokenman_core.redaction.detectors.phones import AMERICAN, is_phone
 from tokenman_core.redaction.entities import Finding
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -47,7 +47,7 @@ _FILE_ENDINGS = (
     "yaml",
     "service",
 )
-_CHAIN = re.compile(r"(?<![0-9A-Za-z_])(?:\+|\(\+?)?[0-9](?:[ .()\-/]{0,3}[0-9]){6,40}(?![0-9])")
+_CHAIN = re.compile(r"(?<![0-9A-Za-z_])(?:\+|\(\+?)?[0-9](?:[ .()\-/]{0,3}[0-9]){6,}+")
 _IPV4 = re.compile(r"(?<![0-9A-Za-z_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9]|\.[0-9]|[A-Za-z_])")
 _IPV6 = re.compile(
     r"(?<![0-9A-Za-z_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![0-9A-Za-z_:])"
@@ -55,8 +55,20 @@ _IPV6 = re.compile(
 _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
-_CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:[1-9](?:[ -]?[0-9]){11,18}|[3-6][0-9]{3}(?:\.[0-9]{4}){3})(?!\.?[0-9])")
-_SSN = re.compile(r"(?<![0-9-])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
+_GROUP = re.compile(r"[0-9]+")
+_NEXT_GROUP = re.compile(r"(?<= )\(?[0-9]")
+_SEPARATOR = re.compile(r"[ .-]")
+_CARDS = tuple(
+    re.compile(r"(?<![0-9])(?<![0-9]\.)" + shape + r"(?!\.?[0-9])")
+    for shape in (
+        r"[1-9][0-9]{11,18}",
+        r"[2-6][0-9]{3}([ .-])[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}",
+        r"3[0-9]{3}([ .-])[0-9]{6}\1[0-9]{4,5}",
+        r"[1-9](?:[ -]?[0-9]){11,18}",
+    )
+)
+_LEAST_PHONE = 7
+_SSN = re.compile(r"(?<![0-9])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
 _PUBLIC_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"})
 _ISSUERS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})$|5[1-5]\d{14}$|2[2-7]\d{14}$|3[47]\d{13}$|3(?:0[0-5]|[689]\d)\d{11,13}$|35\d{14}$|6(?:011|5\d\d|4[4-9]\d)\d{12}$|62\d{14,17}$"
@@ -64,6 +76,7 @@ _ISSUERS = re.compile(
 _PORT = re.compile(r":[0-9]{2,5}(?![0-9])|/(?:[89]|[12][0-9]|3[0-2])(?![0-9.])")  # or the length of a network's prefix
 _EXAMPLES = ("123-45-6789", "078-05-1120")  # presidio knows that they are nobody's; who types them means them as one
 _AMONG_NUMBERS = re.compile(r"[0-9]\.[0-9]+[ ,]$")
+_GLUE = ("#", "$", "%", "^", "&", "~", "\\", "@")  # before a number they make it something else
 _WINDOW = 2  # characters on both sides of a candidate, so that a recogniser's own borders hold
 
 
@@ -83,6 +96,23 @@ def luhn(digits: str) -> bool:
         number = int(digit) * (1 + place % 2)
         total += number - 9 if number > 9 else number
     return total % 10 == 0
+
+
+def _begins_in_a_word(plain: str, start: int) -> bool:
+    """Whether a number that begins here is the rest of an id, a path or a decimal."""
+    behind = plain[max(0, start - 2) : start]
+    return behind[-1:] in _GLUE or (behind[-1:] in ("-", "/", ".") and behind[:1].isalnum())
+
+
+def _ends_in_a_word(plain: str, end: int) -> bool:
+    """Whether a number that ends here goes on as an id, a hexadecimal or a date with time."""
+    ahead = plain[end : end + 2]
+    return ahead[:1].isalpha() or ahead[:1] == "_" or (ahead[:1] in ("-", "T", ":") and ahead[1:].isalnum())
+
+
+def _stands_in_a_word(plain: str, start: int, end: int) -> bool:
+    """Nobody's number."""
+    return _begins_in_a_word(plain, start) or _ends_in_a_word(plain, end)
 
 
 class Personal:
@@ -123,6 +153,8 @@ class Personal:
             local = _LOCAL.search(text[max(0, at - 64) : at]) if domain else None
             if domain is not None and local is not None:
                 start, end = at - len(local[0]), domain.end()
+                if text[start - 1 : start] == "\\" and text[start] in "nrt" and at - start > 1:
+                    start += 1  # a line's end as JSON writes it
                 if self._is_email(text, start, at, end):
                     yield Finding(start, end, "EMAIL_ADDRESS")
             at = text.find("@", at + 1)
@@ -140,50 +172,74 @@ class Personal:
         return ending.isalpha() and len(ending) >= 2 and ending not in _FILE_ENDINGS and not domain[0].isdigit()
 
     def _numbers(self, text: str, plain: str) -> Iterator[Finding]:
+        """Numbers stand in chains of digits and separators; what is no card and no SSN of a chain may be a phone."""
         for chain in _CHAIN.finditer(plain):
-            start, end = chain.span()
-            if self._stands_in_a_word(plain, start, end):
-                continue
-            taken = False
-            for finding in self._cards_and_ssns(text, plain, start, end):
-                taken = True
+            at, end = chain.span()
+            for finding in self._checked(text, plain, at, end):
+                yield from self._phones(text, plain, at, finding.start)
                 yield finding
-            if not taken and is_phone(text, start, end):
-                yield Finding(start, end, "PHONE_NUMBER")
+                at = finding.end
+            yield from self._phones(text, plain, at, end)
 
-    @staticmethod
-    def _stands_in_a_word(plain: str, start: int, end: int) -> bool:
-        """Part of an id, a path, a decimal, a hexadecimal or a date with time: nobody's number."""
-        ahead = plain[end : end + 2]
-        if ahead[:1].isalpha() or ahead[:1] == "_" or (ahead[:1] in ("-", "T", ":") and ahead[1:].isalnum()):
-            return True
-        behind = plain[max(0, start - 2) : start]
-        return behind[-1:] in ("#", "$", "%", "^", "&", "~", "\\", "@") or (
-            behind[-1:] in ("-", "/", ".", "=", ":") and behind[:1].isalnum() and behind[-1] in ("-", "/", ".")
-        )
+    def _checked(self, text: str, plain: str, at: int, end: int) -> Iterator[Finding]:
+        """The cards and SSNs of a chain. Each begins where a group of digits does."""
+        while (group := _GROUP.search(plain, at, end)) is not None:
+            finding = self._card_at(text, plain, group.start(), end) or self._ssn_at(text, plain, group.start(), end)
+            at = group.end()
+            if finding is not None:
+                yield finding
+                at = finding.end
 
-    def _cards_and_ssns(self, text: str, plain: str, start: int, end: int) -> Iterator[Finding]:
-        for match in _CARD.finditer(plain, start, end):
-            digits = re.sub(r"[ .-]", "", match[0])
+    def _card_at(self, text: str, plain: str, start: int, end: int) -> Finding | None:
+        for shape in _CARDS:
+            match = shape.match(plain, start, end)
+            if match is None or _stands_in_a_word(plain, *match.span()):
+                continue
+            digits = _SEPARATOR.sub("", match[0])
             if not luhn(digits) or len(set(digits)) < 2:
                 continue
-            explained = words.near(words.CARD, text, *match.span())
-            if (_ISSUERS.match(digits) and not words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, match.start())) or (
-                explained and any(True for _ in self._ask(self._card, plain, *match.span(), 1.0))
+            known = _ISSUERS.match(digits) and not words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, start)
+            if known or (
+                words.near(words.CARD, text, *match.span())
+                and any(True for _ in self._ask(self._card, plain, *match.span(), 1.0))
             ):
-                yield Finding(*match.span(), "CREDIT_CARD")
+                return Finding(*match.span(), "CREDIT_CARD")
+        return None
+
+    def _ssn_at(self, text: str, plain: str, start: int, end: int) -> Finding | None:
+        match = _SSN.match(plain, start, end)
+        if match is None or _stands_in_a_word(plain, *match.span()):
+            return None
+        finding = Finding(*match.span(), "US_SSN")
+        if words.near(words.SSN, text, *match.span()):
+            return finding
+        if match[1] != "-" or words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, start):
+            return None
+        if match[0][:3] in ("000", "666") or match[0][0] == "9":
+            return None  # never given out (Social Security Administration)
+        if match[0] in _EXAMPLES or any(True for _ in self._ask(self._ssn, plain, *match.span(), 0.5)):
+            return finding
+        return None
+
+    def _phones(self, text: str, plain: str, start: int, end: int) -> Iterator[Finding]:
+        """The phone that a chain, or what is left of one, is; else those in it that can be told by their form."""
+        piece = plain[start:end].rstrip(" .()-/")
+        end = start + len(piece)
+        start += len(piece) - len(piece.lstrip(" .)-/"))
+        if _begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
+            group = _GROUP.search(plain, start, end)
+            rest = _NEXT_GROUP.search(plain, group.end(), end) if group else None
+            if rest is None:
                 return
-        for match in _SSN.finditer(plain, start, end):
-            if words.near(words.SSN, text, *match.span()):
-                yield Finding(*match.span(), "US_SSN")
-                continue
-            if match[1] != "-" or words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, match.start()):
-                continue
-            area = match[0][:3]
-            if area in ("000", "666") or area[0] == "9":
-                continue  # never given out (Social Security Administration)
-            if match[0] in _EXAMPLES or any(True for _ in self._ask(self._ssn, plain, *match.span(), 0.5)):
-                yield Finding(*match.span(), "US_SSN")
+            start = rest.start()
+        if end - start < _LEAST_PHONE or _ends_in_a_word(plain, end):
+            return
+        if is_phone(text, start, end):
+            yield Finding(start, end, "PHONE_NUMBER")
+            return
+        for match in AMERICAN.finditer(plain, start, end):
+            if is_phone(text, *match.span()):
+                yield Finding(*match.span(), "PHONE_NUMBER")
 
     def _ibans(self, plain: str) -> Iterator[Finding]:
         for match in _IBAN.finditer(plain):
@@ -218,7 +274,11 @@ class Personal:
                 yield Finding(*match.span(), "IP_ADDRESS")
                 continue
             # Versions and sections have small parts, object identifiers begin with 0 to 2, lists of numbers have neighbours.
-            if max(octets) < 20 or octets[0] < 3 or _AMONG_NUMBERS.search(plain[max(0, match.start() - 12) : match.start()]):
+            if (
+                max(octets) < 20
+                or octets[0] < 3
+                or _AMONG_NUMBERS.search(plain[max(0, match.start() - 12) : match.start()])
+            ):
                 continue
             if words.near(words.VERSION, text, match.start(), match.start()):
                 continue

@@ -14,7 +14,7 @@ _DATE = re.compile(
     r"(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
 )
 # How numbers of North America are written, invented ones (area or exchange 555) included.
-_AMERICAN = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?|[2-9]\d\d[.-])\d{3}[ .-]\d{4}")
+AMERICAN = re.compile(r"(?<![0-9])(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?|[2-9]\d\d[.-])\d{3}[ .-]\d{4}(?![0-9])")
 _GROUPS = re.compile(r"\d+")
 
 
@@ -64,4 +64,4 @@ def is_phone(text: str, start: int, end: int) -> bool:
         return not epoch or words.named(words.PHONE, text, start)
     if not separated or (candidate.count(".") == 1 and not any(char in " -()/" for char in candidate)):
         return False
-    return _AMERICAN.fullmatch(candidate) is not None or _national(candidate)
+    return AMERICAN.fullmatch(candidate) is not None or _national(candidate)

@@ -8,9 +8,9 @@ _SPECIAL = re.compile(
     r"[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u202a-\u202e\u180e]+"  # of no width
     r"|[\uff01-\uff5e\u2010-\u2015\u00a0\u2000-\u200a\u3000\U0001d7ce-\U0001d7ff]"  # full-width forms, dashes, blanks, mathematical digits
     r"|(?:%[0-7][0-9A-Fa-f])"
-    r"|\\+u00[0-7][0-9A-Fa-f]|\\+/|\\u200[b-f]|\\ufeff"
+    r"|\\+u00[0-7][0-9A-Fa-f]|\\+/|\\+[nrt]|\\u200[b-f]|\\ufeff"
 )
-_ASCII_HINT = re.compile(rb"%[2-7][0-9A-Fa-f]|\\u00[0-7]|\\/|\\u200[b-f]|\\ufeff")
+_ASCII_HINT = re.compile(rb"%[2-7][0-9A-Fa-f]|\\u00[0-7]|\\[/nrt]|\\u200[b-f]|\\ufeff")
 
 
 class View(NamedTuple):
@@ -37,6 +37,8 @@ def _decoded(piece: str) -> str:
     if piece[0] == "\\":
         if piece[-1] == "/":
             return "/"
+        if piece[-1] in "nrt":
+            return " "
         code = int(piece[-4:], 16)
         return chr(code) if code >= 0x20 and code < 0x7F else "" if code >= 0x80 else " "
     if piece[0] in "\u2010\u2011\u2012\u2013\u2014\u2015":
