@@ -107,7 +107,7 @@ class Reader:
 
     def _whole(self, value: dict[str, Any], slots: list[Slot]) -> None:
         """The text pieces of a plain answer: each is complete."""
-        slots += walk.find_slots(value, "assistant").slots
+        slots += walk.answer_slots(value)
 
     # Tools for them.
 
@@ -115,16 +115,14 @@ class Reader:
         """Data that is no object: a list or a string has text to restore, anything else has nothing that is known."""
         if type(value) in (list, str):
             event.value = value
-            event.slots = walk.find_slots(value, "assistant").slots
+            event.slots = walk.answer_slots(value)
         if event.kind == "whole":
             self.spoke = True
             self.finished = True
 
     def _complete(self, value: Any, path: Path, kind: SlotKind, slots: list[Slot], tool: str = "") -> None:
         """Every string under `path` that is not left alone, complete in itself."""
-        found = walk.Walk()
-        found.value(value, path, walk.Place(kind, tool))
-        slots += found.slots
+        slots += walk.answer_slots(value, path, kind, tool)
 
     def _running(self, slot: Slot, event: Event, make: Make, slots: list[Slot]) -> None:
         """One piece of the running text `slot.channel`."""

@@ -36,17 +36,28 @@ class Place(NamedTuple):
     free: bool = False
 
 
-def find_slots(value: Any, kind: SlotKind = "other") -> Found:
-    """All text slots of a parsed JSON value, in document order; `kind` is for what has no speaker of its own."""
+def find_slots(value: Any) -> Found:
+    """All text slots of a request's parsed JSON, in document order."""
     walk = Walk()
-    walk.value(value, (), Place(kind))
+    walk.value(value, (), Place())
     return Found(walk.slots, walk.unreadable)
 
 
-class Walk:
-    """One walk through one value. Tool names are remembered by the id of their call, for the results that come later."""
+def answer_slots(value: Any, path: Path = (), kind: SlotKind = "assistant", tool: str = "") -> list[Slot]:
+    """All text slots of an answer, or of the part of one that stands at `path`."""
+    walk = Walk(show_signed=True)
+    walk.value(value, path, Place(kind, tool))
+    return walk.slots
 
-    def __init__(self) -> None:
+
+class Walk:
+    """One walk through one value. Tool names are remembered by the id of their call, for the results that come later.
+
+    `show_signed`: signed thinking is offered for reading (of an answer), not left out (of a request).
+    """
+
+    def __init__(self, *, show_signed: bool = False) -> None:
+        self._show_signed = show_signed
         self.slots: list[Slot] = []
         self.unreadable: Counter[str] = Counter()
         self.tools: dict[str, str] = {}
@@ -77,6 +88,7 @@ class Walk:
     def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
         kind = value.get("type")
         if kind in ("thinking", "redacted_thinking") and _is_signed(value):
+            self._signed_block(value, path, place)
             return
         place = self._placed(value, kind if type(kind) is str else "", place)
         for key, item in value.items():
@@ -87,6 +99,11 @@ class Walk:
                 self._member(value, key, item, here, place)
             elif type(item) in (dict, list):
                 self._nested(key, item, here, place)
+
+    def _signed_block(self, block: dict[str, Any], path: Path, place: Place) -> None:
+        text = block.get("thinking")
+        if self._show_signed and type(text) is str and text:
+            self.slots.append(Slot((*path, "thinking"), "thinking", text, message=place.message, signed=True))
 
     def _placed(self, value: dict[str, Any], kind: str, place: Place) -> Place:
         """Who speaks in this object, told by its role, or by its type where that is a call of a tool or its result."""

@@ -100,13 +100,14 @@ def test_the_pieces_of_an_anthropic_stream() -> None:
     ]
 
 
-def test_the_text_of_a_plain_anthropic_answer_leaves_signed_thinking_out() -> None:
+def test_the_text_of_a_plain_anthropic_answer_says_what_is_signed() -> None:
     body = Event(json.dumps(streams.ANTHROPIC_MESSAGE).encode(), "whole")
     reader(*MESSAGES).read(body)
-    assert [(s.text, s.kind, s.tool, s.channel) for s in body.slots] == [
-        ("Hi [EMAIL]", "assistant", "", ""),
-        ("cited", "assistant", "", ""),
-        ("ls", "tool_input", "Bash", ""),
+    assert [(s.text, s.kind, s.tool, s.signed) for s in body.slots] == [
+        ("hm", "thinking", "", True),
+        ("Hi [EMAIL]", "assistant", "", False),
+        ("cited", "assistant", "", False),
+        ("ls", "tool_input", "Bash", False),
     ]
 
 
