@@ -126,7 +126,11 @@ class Proxy:
             "listen": f"127.0.0.1:{port}",
             "data_dir": str(folder / "data"),
             "admin": {"listen": f"127.0.0.1:{admin_port}"},
-            "providers": {name: {"base_url": base_url} for name in ("anthropic", "openai", "codex")},
+            "providers": {
+                "anthropic": {"base_url": base_url},
+                "openai": {"base_url": base_url},
+                "codex": {"base_url": base_url + "/backend-api/codex"},
+            },
         }
         configuration = folder / "tokenman.yaml"
         configuration.write_text(json.dumps(document | settings))  # JSON is YAML

@@ -85,9 +85,8 @@ def test_what_was_sent_stays_a_prefix_of_what_is_sent_next(
         for number in range(30):
             conversation += turn(number, list(PLANTED))
             path, headers, messages = dialect(name, conversation)
-            # A program's own way to write JSON, with spaces where it likes them.
             body = json.dumps(
-                head | {"messages": [*messages, *user("on")]}, ensure_ascii=ascii_only, indent=number % 1 or None
+                head | {"messages": [*messages, *user("on")]}, ensure_ascii=ascii_only, separators=(", ", ": ")
             )
             bodies.append(body.encode())
             answer = client.post(path, content=body.encode(), headers=headers | {"content-type": "application/json"})

@@ -83,7 +83,7 @@ class Script:
 
 def read(model: str, user_text: str, tool_text: str = "", images: int = 0) -> Script:
     """The script for a request whose last user turn has `user_text`, results of tools (`tool_text`) and images."""
-    last = _DIRECTIVE.sub("", user_text).strip()
+    last = without_directives(user_text)
     values = PLACEHOLDER.findall(last)
 
     def fill(text: str) -> str:
@@ -185,3 +185,8 @@ _RULES: dict[str, Callable[[Script, str, Fill], Script]] = {
     "pieces": lambda script, argument, _: replace(script, piece=int(argument)),
     **{coding: _coded(coding) for coding in CODINGS},
 }
+
+
+def without_directives(text: str) -> str:
+    """The text as a person would show it."""
+    return _DIRECTIVE.sub("", text).strip()

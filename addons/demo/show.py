@@ -1,0 +1,75 @@
+"""The tour on the screen: what the program sent, what the provider received, what came back, side by side."""
+
+import json
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from addons.demo.calls import Result
+from addons.demo.provider.script import PLACEHOLDER
+from addons.demo.scenes import PLANTED, Scene
+
+_NARROWEST = 100  # columns where there is no terminal to ask
+
+
+def console() -> Console:
+    made = Console(highlight=False, markup=False)
+    if not made.is_terminal and made.width < _NARROWEST:
+        made = Console(highlight=False, markup=False, width=_NARROWEST)
+    return made
+
+
+def scene(screen: Console, one: Scene, arrived: str, result: Result) -> None:
+    """`arrived` is the text as the provider received it."""
+    table = Table(expand=True, show_lines=False, pad_edge=False)
+    for title in ("your program sent", "the provider received", "your program got back"):
+        table.add_column(title, ratio=1, overflow="fold")
+    table.add_row(
+        _coloured(one.text, "bold red"), _coloured(arrived, "bold red"), _coloured(_said(result), "bold green")
+    )
+    pieces = f", {result.pieces} pieces" if result.pieces > 1 else ""
+    count = f"{result.masked} value{'s' if result.masked != 1 else ''} masked"
+    foot = Text(f"{count}{pieces}, {result.seconds * 1000:.0f} ms", style="dim")
+    screen.print(Panel(Group(Text(one.remark), Text(), table, foot), title=one.title, title_align="left"))
+
+
+def _said(result: Result) -> str:
+    calls = [f"{name}({json.dumps(arguments, ensure_ascii=False)})" for name, arguments in result.tools]
+    return "\n".join([*([result.text] if result.text else []), *calls])
+
+
+def _coloured(text: str, style: str) -> Text:
+    """The planted values in the given style, placeholders in yellow."""
+    shown = Text(text)
+    shown.highlight_words(PLANTED, style)
+    shown.highlight_regex(PLACEHOLDER, "bold yellow")
+    return shown
+
+
+def verdict(screen: Console, faults: list[str], requests: int) -> None:
+    if faults:
+        for fault in faults:
+            screen.print(Text(f"✗ {fault}", style="bold red"))
+    else:
+        line = f"✓ Nothing of it reached the provider ({requests} requests were looked through), and all came back."
+        screen.print(Text(line, style="bold green"))
+
+
+def invitation(screen: Console, port: int | None) -> None:
+    """How to go on. `port`: where the demo goes on running, None if it ends now."""
+    screen.print()
+    screen.print(Text("Your own programs, with their own keys and logins:", style="bold"))
+    for line in (
+        "tokenman up",
+        "export ANTHROPIC_BASE_URL=http://127.0.0.1:7677",
+        "export OPENAI_BASE_URL=http://127.0.0.1:7677/v1",
+    ):
+        screen.print(Text(f"  {line}"))
+    if port is not None:
+        screen.print()
+        screen.print(
+            Text("Or play with this one, which answers from its built-in provider (Ctrl-C ends it):", style="bold")
+        )
+        screen.print(Text(f"  export ANTHROPIC_BASE_URL=http://127.0.0.1:{port} ANTHROPIC_API_KEY=sk-ant-demo"))

@@ -1,0 +1,99 @@
+"""The tour shows the main job on real calls, cleans up after itself, and does not call a leak a success."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from addons.demo import tour
+from addons.demo.provider import FakeProvider
+from addons.demo.provider.script import PLACEHOLDER
+from addons.demo.scenes import PLANTED, SCENES
+
+COMMAND = [sys.executable, "-m", "addons.cli.main", "demo"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """With a home of its own, and with settings of the user's that must not lead the demo astray."""
+    return os.environ | {
+        "HOME": str(folder), "TMPDIR": str(folder), "TOKENMAN_REDACTION__MODE": "off", "HTTP_PROXY": "http://127.0.0.1:1",
+        "COLUMNS": "200", "TERM": "xterm",
+    }  # fmt: skip
+
+
+def test_the_tour_ends_by_itself_and_shows_masking_and_restoring(tmp_path: Path) -> None:
+    started = time.monotonic()
+    ended = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60, check=False, env=environment(tmp_path))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert time.monotonic() - started < 20
+    assert all(one.title in ended.stdout for one in SCENES)
+    assert all(value in ended.stdout for value in PLANTED if " " not in value)
+    assert len(set(PLACEHOLDER.findall(ended.stdout))) == len(PLANTED)
+    assert "export ANTHROPIC_BASE_URL=http://127.0.0.1:7677" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert not list(tmp_path.glob("tokenman-demo-*"))
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_on_a_terminal_it_goes_on_until_it_is_told_to_end(tmp_path: Path, end: signal.Signals) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(COMMAND, stdout=theirs, stderr=theirs, stdin=theirs, env=environment(tmp_path))
+    os.close(theirs)
+    shown = ""
+    while not (port := re.search(r"BASE_URL=http://127\.0\.0\.1:(\d+) ANTHROPIC_API_KEY", shown)):
+        shown += os.read(ours, 65536).decode(errors="replace")
+    assert port
+    assert "\x1b[" in shown, "in colour"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert process.poll() is None
+    process.send_signal(end)
+    assert process.wait(15) == 0
+    os.close(ours)
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    assert not list(tmp_path.glob("tokenman-demo-*"))
+
+
+def test_once_ends_it_on_a_terminal_too(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*COMMAND, "--once"], stdout=theirs, stderr=theirs, env=environment(tmp_path))
+    os.close(theirs)
+    while True:
+        try:
+            if not os.read(ours, 65536):
+                break
+        except OSError:  # how a terminal says that its other side is closed
+            break
+    os.close(ours)
+    assert process.wait(15) == 0
+
+
+def test_what_reaches_the_provider_in_clear_is_a_failure() -> None:
+    """Without a proxy in between everything arrives as it was sent."""
+    provider = FakeProvider().start_in_thread()
+    try:
+        faults = tour.play(Console(quiet=True), provider.port, provider)
+    finally:
+        provider.stop()
+    assert {f"{value} reached the provider" for value in PLANTED} <= set(faults)
+
+
+def test_nobody_at_the_port_is_a_failure() -> None:
+    provider = FakeProvider().start_in_thread()
+    provider.stop()
+    assert len(tour.play(Console(quiet=True), provider.port, provider)) == len(SCENES)
+
+
+def test_a_proxy_that_does_not_start_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tour.sys, "executable", "/bin/false")
+    assert tour.run(once=True) == 1
+    assert "did not start" in capfd.readouterr().err
