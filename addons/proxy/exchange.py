@@ -142,8 +142,9 @@ class Exchanges:
         target = request.data.path.decode("latin-1")
         extra: Headers = ()
         if place is None:
-            extra = self._admit(request)
             found = by_base_url(self._providers, request.method, target, [k.lower() for k, _ in fields])
+            speaks = DIALECTS["openai"] if isinstance(found, Local) else found.provider.dialect
+            extra = self._admit(request, speaks)
             if isinstance(found, Local):
                 raise _plain_text(found)
             provider, path, query = found.provider, found.path, found.query
@@ -181,16 +182,15 @@ class Exchanges:
             return Refuse(500, "stage", "A script could not be loaded, so nothing is sent. The log says which.")
         return stages.head(exchange)
 
-    def _admit(self, request: http.Request) -> Headers:
+    def _admit(self, request: http.Request, speaks: Dialect) -> Headers:
         """May this origin-form call be here at all? CORS headers for the answer. Raises Refusal."""
         fields = request.headers.fields
         if not h.host_allowed(fields, self._front.host_names):
-            raise _local(403, "forbidden", "This name is not in access.public_names.")
+            raise _local(403, "forbidden", "This name is not in access.public_names.", speaks)
         origin = h.first(fields, b"origin")
         if h.cross_site(fields, self._front.origins):
-            raise _local(
-                403, "forbidden", "Web pages may not call this address unless access.allowed_origins lists them."
-            )
+            message = "Web pages may not call this address unless access.allowed_origins lists them."
+            raise _local(403, "forbidden", message, speaks)
         if origin is None:
             return ()
         cors = (
@@ -341,9 +341,9 @@ def _unconfigured(host: str, port: int) -> Provider:
     return Provider("", DIALECTS["openai"], "https", host, port)
 
 
-def _local(status: int, kind: ErrorKind, message: str) -> Refusal:
-    """A refusal before any dialect is known: the form that OpenAI's and most others' clients read."""
-    speaks: Dialect = DIALECTS["openai"]
+def _local(status: int, kind: ErrorKind, message: str, speaks: Dialect | None = None) -> Refusal:
+    """A refusal before there is an exchange; of no known dialect, in the form that most programs read."""
+    speaks = speaks or DIALECTS["openai"]
     name = request_id()
     body = speaks.error(status, kind, message, name)
     log.info("refused %d %s; request %s", status, kind, name)

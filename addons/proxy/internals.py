@@ -4,6 +4,7 @@ Public API (hooks, options, `http`, `ctx`, `connection`) is imported where it is
 run the whole of tests/e2e/test_door.py.
 """
 
+import asyncio
 import logging
 import types
 from collections.abc import Generator
@@ -14,6 +15,7 @@ import orjson
 from mitmproxy import addonmanager, version
 from mitmproxy.addons import script, tlsconfig
 from mitmproxy.connection import ConnectionState
+from mitmproxy.master import Master
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.net.tls import starts_like_tls_record
@@ -47,12 +49,48 @@ log = logging.getLogger("tokenman.door")
 TRIED = "12.2.3"
 
 __all__ = [
-    "ConnectionHandler", "ConnectionState", "Context", "DropStream", "ErrorCode", "HTTPMode", "Http1Connection", "Http1Server",
-    "Http2Server", "HttpErrorHook", "HttpEvent", "HttpLayer", "HttpRequestHook", "HttpResponseHook", "HttpStream", "ReceiveHttp",
-    "RequestData", "RequestEndOfMessage", "RequestHeaders", "RequestProtocolError", "RequestTrailers", "ResponseData",
-    "ResponseEndOfMessage", "ResponseHeaders", "ResponseProtocolError", "ResponseTrailers", "SendHttp", "addonmanager",
-    "check_version", "commands", "events", "layer", "layers", "mend", "parse_client_hello",
-    "script", "starts_like_tls_record", "status_codes", "tlsconfig", "validate_headers",
+    "ConnectionHandler",
+    "ConnectionState",
+    "Context",
+    "DropStream",
+    "ErrorCode",
+    "HTTPMode",
+    "Http1Connection",
+    "Http1Server",
+    "Http2Server",
+    "HttpErrorHook",
+    "HttpEvent",
+    "HttpLayer",
+    "HttpRequestHook",
+    "HttpResponseHook",
+    "HttpStream",
+    "ReceiveHttp",
+    "RequestData",
+    "RequestEndOfMessage",
+    "RequestHeaders",
+    "RequestProtocolError",
+    "RequestTrailers",
+    "ResponseData",
+    "ResponseEndOfMessage",
+    "ResponseHeaders",
+    "ResponseProtocolError",
+    "ResponseTrailers",
+    "SendHttp",
+    "addonmanager",
+    "check_version",
+    "commands",
+    "events",
+    "hold_listeners",
+    "layer",
+    "layers",
+    "listen",
+    "mend",
+    "parse_client_hello",
+    "script",
+    "starts_like_tls_record",
+    "status_codes",
+    "tlsconfig",
+    "validate_headers",
 ]  # fmt: skip
 
 
@@ -76,6 +114,22 @@ def mend() -> None:
     setattr(_http2, "version", types.SimpleNamespace(MITMPROXY="tokenman"))  # noqa: B010 (a module, to mypy)
     # Trailers raise in its body reader: the message hangs or is cut.
     Http1Connection.read_body = _read_body  # type: ignore[method-assign]
+
+
+def hold_listeners(master: Master) -> None:
+    """Stops a listener that has not bound its socket yet. A `-s` script is loaded when mitmproxy has already begun to listen,
+    with the options as they were before it. `listen` begins anew."""
+    for task in asyncio.all_tasks():
+        if task.get_name() == "setup_servers":
+            task.cancel()
+    master.addons.get("proxyserver").servers._instances.clear()
+
+
+async def listen(master: Master) -> bool:
+    """Whether all listeners are up. Does nothing for those that are up already."""
+    server = master.addons.get("proxyserver")
+    await server.setup_servers()
+    return bool(server.listen_addrs())
 
 
 def _error_body(status: int, name: str) -> bytes:

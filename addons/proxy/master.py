@@ -28,27 +28,10 @@ async def _serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
     master = Master(options)
     master.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer())
     bundle = install(master, loaded)
-    failed = Failed()
-    master.addons.add(Service(bundle, loaded, on_ready), failed)
+    master.addons.add(Service(bundle, loaded, on_ready))
     _on_signals(master, bundle)
     await master.run()
-    return failed.code
-
-
-class Failed:
-    """mitmproxy only logs that it could not listen; we end with 3."""
-
-    name = "failed"
-
-    def __init__(self) -> None:
-        self.code = 0
-
-    async def running(self) -> None:
-        from mitmproxy import ctx
-
-        if not ctx.master.addons.get("proxyserver").listen_addrs():
-            self.code = 3
-            ctx.master.shutdown()
+    return 0
 
 
 def _on_signals(master: Master, bundle: Bundle) -> None:

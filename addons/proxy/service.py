@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from mitmproxy import ctx
 
+from addons.proxy import internals
 from addons.proxy.bundle import Bundle
 from tokenman_core.admin import app, serve
 from tokenman_core.config.load import Loaded
@@ -20,6 +21,9 @@ class Service:
         self._server: serve.Server | None = None
 
     async def running(self) -> None:
+        if not await internals.listen(ctx.master):
+            print("tokenman: cannot listen; the log says where", file=sys.stderr)
+            sys.exit(3)
         admin = self._loaded.settings.admin.listen
         try:
             self._server = await serve.serve(app.make(self._loaded.settings), admin.host, admin.port)

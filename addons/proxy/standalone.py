@@ -9,8 +9,8 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.master import Master
 from mitmproxy.proxy import mode_specs
 
+from addons.proxy import internals
 from addons.proxy.bundle import install
-from addons.proxy.internals import WrongVersion
 from addons.proxy.options import OptionRefused
 from addons.proxy.service import Service
 from tokenman_core.config import available
@@ -30,27 +30,23 @@ def load(master: Master, loader: Loader) -> None:
         return
     loader.add_option(OPTION, str, "", 'TokenMan\'s configuration file; "": ~/.config/tokenman/tokenman.yaml')
     try:
+        master.options.process_deferred()  # `--set` of an option that did not exist yet waits there
         _no_unknown(master)
-        given = str(getattr(master.options, OPTION) or "") or _deferred(master)
+        given = str(getattr(master.options, OPTION))
         loaded = load_config(Path(given).expanduser() if given else None, os.environ)
         log.protect(log.secrets_of(loaded.settings))
         _listen(master, loaded.settings.listen)
         _say(loaded)
         bundle = install(master, loaded)
-    except (ConfigError, OptionRefused, WrongVersion) as e:
+    except (ConfigError, OptionRefused, internals.WrongVersion) as e:
         _end(str(e))
+    internals.hold_listeners(master)
     master.addons.add(Service(bundle, loaded, None))
 
 
-def _deferred(master: Master) -> str:
-    """`--set` of an option that did not exist yet waits in mitmproxy's deferred options."""
-    values = getattr(master.options, "deferred", {}).get(OPTION)
-    return str(values[-1] if isinstance(values, list) else values or "")
-
-
 def _no_unknown(master: Master) -> None:
-    for name in getattr(master.options, "deferred", {}):
-        if name.startswith(PREFIX) and name != OPTION:
+    for name in master.options.deferred:
+        if name.startswith(PREFIX):
             raise ConfigError(f"--set {name}: there is no such option; did you mean {OPTION}?")
 
 
