@@ -6,17 +6,19 @@ from typing import Final
 # Names of tools are compared in lower case without separators; of `mcp__server__tool` the last part counts.
 WRITE_TOOLS: Final = frozenset(
     {
-        "write", "writefile", "createfile", "edit", "editfile", "multiedit", "notebookedit", "editnotebook", "strreplace", "searchreplace",
-        "strreplaceeditor", "strreplacebasededittool", "strreplacebasededit", "applypatch", "applydiff", "insert", "insertcontent", "replace",
-        "replaceinfile", "writetofile", "savefile", "appendfile", "updatefile", "patch", "create", "memory", "todowrite", "inserteditintofile",
+        "write", "writefile", "createfile", "edit", "editfile", "multiedit", "notebookedit", "editnotebook",
+        "strreplace", "searchreplace", "strreplaceeditor", "strreplacebasededittool", "strreplacebasededit",
+        "applypatch", "applydiff", "insert", "insertcontent", "replace", "replaceinfile", "writetofile", "savefile",
+        "appendfile", "updatefile", "patch", "create", "memory", "todowrite", "inserteditintofile",
     }
 )  # fmt: skip
 SHELL_TOOLS: Final = frozenset(
     {
-        "bash", "shell", "localshell", "sh", "zsh", "exec", "execcommand", "execute", "executecommand", "runcommand", "runshellcommand",
-        "runinterminal", "runterminalcmd", "terminal", "command", "powershell", "pwsh", "cmd", "console", "python", "runpython", "executepython",
-        "codeinterpreter", "codeexecution", "executecode", "runcode", "ipython", "node", "runjavascript", "repl", "writestdin", "bashcodeexecution",
-        "killshell", "container.exec", "containerexec", "ssh", "runscript", "process", "eval", "javascripttool", "unifiedexec",
+        "bash", "shell", "localshell", "sh", "zsh", "exec", "execcommand", "execute", "executecommand", "runcommand",
+        "runshellcommand", "runinterminal", "runterminalcmd", "terminal", "command", "powershell", "pwsh", "cmd",
+        "console", "python", "runpython", "executepython", "codeinterpreter", "codeexecution", "executecode",
+        "runcode", "ipython", "node", "runjavascript", "repl", "writestdin", "bashcodeexecution", "killshell",
+        "container.exec", "containerexec", "ssh", "runscript", "process", "eval", "javascripttool", "unifiedexec",
     }
 )  # fmt: skip
 # Parts of the names of tools that fetch, search or send, whatever server they come from.

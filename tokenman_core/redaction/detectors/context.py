@@ -1,9 +1,16 @@
 """Secrets that only their surroundings give away: assignments, headers, URLs' user info, command lines, "the password is …"."""
 
-import math
 import re
-from collections import Counter
 
+from tokenman_core.redaction.detectors.likely import (
+    COMMON,
+    TAILS,
+    entropy,
+    is_code,
+    is_placeholder,
+    is_random,
+    is_strong,
+)
 from tokenman_core.redaction.detectors.rules import Rule
 
 _PASS = r"pass(?:word|wd|phrase|code|wort|(?![A-Za-z]))|pwd|pw(?![A-Za-z])|contrase[nñ]a|mot de passe|kennwort|senha"
@@ -91,7 +98,8 @@ COMMAND_LINE = Rule(
     ("-u", "--pass", "--token", "--api-key", "--secret", "sshpass"),
     r"(?:-u|--user|--password|--pass|--passwd|--token|--api-key|--secret|sshpass -p)[ =][\"']?[^\s\"']{4}",
     re.compile(
-        r"(?:(?P<user>-u|--user)[ =][\"']?[^\s\"':=]{1,64}:|(?:--password|--passwd|--pass|--token|--api-key|--secret|sshpass -p)[ =][\"']?)"
+        r"(?:(?P<user>-u|--user)[ =][\"']?[^\s\"':=]{1,64}:"
+        r"|(?:--password|--passwd|--pass|--token|--api-key|--secret|sshpass -p)[ =][\"']?)"
         r"(?P<bare>[^\s\"'`;|&()<>\\]{4,256})"
     ),
 )
@@ -107,211 +115,9 @@ _TELLING_KEY = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-# What stands where a secret would, in documentation and in code, and is none.
-_NO_VALUE = re.compile(
-    r"(?i)^(?:[x*.•#_?-]{3,}|<.*>|\$.*|%[a-z_]+%|\{.*\}|\[.*\]|\*+.*\*+|.*\.\.\.|…|"
-    r"(?:your|my|the|some|an?|insert|enter|add|put|replace|change|use|set)[-_ ].*|"
-    r"(?:none|null|nil|undefined|true|false|yes|no|str|string|text|bytes|int|integer|number|bool|boolean|any|object|optional|required|default|"
-    r"unknown|empty|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|example|placeholder|"
-    r"redacted|hidden|masked|changeme|change[_-]me|hash(?:ed)?|encrypted|self|this|input|value|auto|off|on|disabled|enabled|"
-    r"bearer|basic|digest|oauth2?|sha256|md5|bcrypt|argon2(?:id)?|scrypt)[.,;:!?]*|"
-    r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|ctx\.|"
-    r"params\.|options\.|props\.|var\.|local\.|data\.|import|await|new |function|lambda|def |return|typeof).*)$"
-)
 _METHOD = re.compile(
     r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl)-?\d|.*\d(?:st|nd|rd|th|x|px|ms|s)$|.*-(?:bit|char)"
 )
-_CODE = re.compile(r"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*[!?]?$")
-_TAILS = (
-    "ed", "ing", "ly", "able", "ible", "ent", "ory", "ary", "ful", "ous",
-)  # fmt: skip
-_COMMON = frozenset(
-    [
-        "about",
-        "above",
-        "across",
-        "after",
-        "again",
-        "against",
-        "almost",
-        "alone",
-        "along",
-        "already",
-        "also",
-        "although",
-        "always",
-        "among",
-        "another",
-        "anything",
-        "because",
-        "been",
-        "before",
-        "behind",
-        "being",
-        "below",
-        "better",
-        "between",
-        "both",
-        "broken",
-        "cached",
-        "case",
-        "correct",
-        "could",
-        "different",
-        "down",
-        "each",
-        "either",
-        "else",
-        "enough",
-        "even",
-        "every",
-        "exactly",
-        "fine",
-        "first",
-        "found",
-        "from",
-        "going",
-        "gone",
-        "good",
-        "hard",
-        "have",
-        "here",
-        "incorrect",
-        "inside",
-        "invalid",
-        "just",
-        "kept",
-        "known",
-        "later",
-        "less",
-        "like",
-        "long",
-        "longer",
-        "made",
-        "more",
-        "most",
-        "much",
-        "must",
-        "never",
-        "next",
-        "none",
-        "not",
-        "nothing",
-        "now",
-        "often",
-        "okay",
-        "old",
-        "only",
-        "open",
-        "other",
-        "over",
-        "part",
-        "plain",
-        "plaintext",
-        "possible",
-        "private",
-        "public",
-        "quite",
-        "rather",
-        "read",
-        "ready",
-        "really",
-        "right",
-        "safe",
-        "same",
-        "secret",
-        "secure",
-        "sent",
-        "short",
-        "shown",
-        "simple",
-        "simply",
-        "since",
-        "some",
-        "something",
-        "still",
-        "stale",
-        "strong",
-        "such",
-        "sure",
-        "taken",
-        "than",
-        "that",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "through",
-        "too",
-        "true",
-        "under",
-        "unique",
-        "unknown",
-        "until",
-        "unsafe",
-        "up",
-        "used",
-        "valid",
-        "very",
-        "weak",
-        "well",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "with",
-        "within",
-        "without",
-        "wrong",
-        "yet",
-        "your",
-        "yours",
-        "case-sensitive",
-        "base64",
-        "utf-8",
-        "optional",
-        "required",
-        "missing",
-        "null",
-        "undefined",
-        "text",
-        "string",
-        "bytes",
-    ]
-)
-
-
-def entropy(value: str) -> float:
-    """Shannon's bits a character of the value's own letters."""
-    total = len(value)
-    return -sum(count / total * math.log2(count / total) for count in Counter(value).values()) if total else 0.0
-
-
-def is_placeholder(value: str) -> bool:
-    """Whether this stands for a value (`${VAR}`, `<token>`, `your-key`, `xxxx`, a type's name, a look-up) and is none."""
-    return _NO_VALUE.match(value) is not None or len(set(value)) <= 2
-
-
-def _strong(value: str) -> bool:
-    """Whether a bare word cannot be read as a word of prose or as a name in a program."""
-    letters = sum(map(str.isalpha, value))
-    digits = sum(map(str.isdigit, value))
-    return (digits > 0 and (letters > 0 or digits >= 6)) or (
-        letters > 0 and any(char in "!@#$%^&*+~?=" for char in value[:-1])
-    )
-
-
-def _random(value: str) -> bool:
-    """Whether this looks drawn, as keys and tokens are: long, mixed and without the rhythm of words."""
-    if len(value) < 8:
-        return False
-    digits = any(map(str.isdigit, value))
-    return (digits and entropy(value) >= 2.8) or (len(value) >= 20 and entropy(value) >= 3.8 and "_" not in value[1:-1])
 
 
 def _judge_assignment(match: re.Match[str]) -> tuple[int, int, str] | None:
@@ -325,19 +131,19 @@ def _judge_assignment(match: re.Match[str]) -> tuple[int, int, str] | None:
         # `{"token": "abc"}` is a value; the text of a form or of a message ("password": "Enter it here") has blanks in it
         if password and len(value) >= 4 and " " not in value and not value.lower().endswith(("password", "passwd")):
             return *match.span("quoted"), entity
-        if password and 8 <= len(value) <= 64 and _strong(value.replace(" ", "")):
+        if password and 8 <= len(value) <= 64 and is_strong(value.replace(" ", "")):
             return *match.span("quoted"), entity
-        return (*match.span("quoted"), entity) if " " not in value and _random(value) else None
+        return (*match.span("quoted"), entity) if " " not in value and is_random(value) else None
     value = match["bare"].rstrip(".,:")
     start = match.start("bare")
     if is_placeholder(value) or match["op"] == "==":
         return None
     if match["op"] == ">":  # <password>…</password>
         closed = match.string[match.end("bare") : match.end("bare") + 2] == "</"
-        return (start, start + len(value), entity) if closed and (_strong(value) or _random(value)) else None
-    if password and not _CODE.match(value) and _strong(value):
+        return (start, start + len(value), entity) if closed and (is_strong(value) or is_random(value)) else None
+    if password and not is_code(value) and is_strong(value):
         return start, start + len(value), entity
-    if password and match["op"] in "=:" and _CODE.match(value) and any(map(str.isdigit, value)):
+    if password and match["op"] in "=:" and is_code(value) and any(map(str.isdigit, value)):
         return start, start + len(value), entity
     if (
         password
@@ -347,7 +153,7 @@ def _judge_assignment(match: re.Match[str]) -> tuple[int, int, str] | None:
         and "=" + value in match[0]
     ):
         return start, start + len(value), entity  # PASSWORD=swordfish, as files of variables have it
-    if not password and _random(value) and not _CODE.match(value.replace("-", "_")):
+    if not password and is_random(value) and not is_code(value.replace("-", "_")):
         return start, start + len(value), entity
     if (
         not password
@@ -365,10 +171,10 @@ def _judge_spoken(match: re.Match[str]) -> tuple[int, int, str] | None:
     entity = "PASSWORD" if password else "API_KEY"
     for group in ("quoted", "typeset"):
         if (value := match[group]) is not None:
-            doubtful = match["verb"].lower() == "to" and not _strong(value)
+            doubtful = match["verb"].lower() == "to" and not is_strong(value)
             return (
                 None
-                if doubtful or is_placeholder(value) or not (password or _random(value))
+                if doubtful or is_placeholder(value) or not (password or is_random(value))
                 else (*match.span(group), entity)
             )
     value = match["bare"].rstrip(".,:")
@@ -376,14 +182,14 @@ def _judge_spoken(match: re.Match[str]) -> tuple[int, int, str] | None:
     if len(value) < 4 or is_placeholder(value):
         return None
     word = value.lower()
-    if match["verb"].lower() == "to" and not _strong(value):
+    if match["verb"].lower() == "to" and not is_strong(value):
         return None
     plain = value.isalpha() and (word == value or value.istitle())
-    if plain and (word in _COMMON or word.endswith(_TAILS) or len(word) < 5):
+    if plain and (word in COMMON or word.endswith(TAILS) or len(word) < 5):
         return None
-    if password and (plain or _strong(value) or not value.isalpha()):
+    if password and (plain or is_strong(value) or not value.isalpha()):
         return start, start + len(value), entity
-    return (start, start + len(value), entity) if _random(value) else None
+    return (start, start + len(value), entity) if is_random(value) else None
 
 
 def _judge_user_info(match: re.Match[str]) -> tuple[int, int, str] | None:
@@ -396,7 +202,7 @@ def _judge_user_info(match: re.Match[str]) -> tuple[int, int, str] | None:
 
 def _judge_bare(match: re.Match[str], entity: str) -> tuple[int, int, str] | None:
     value = match["bare"].rstrip(".,:")
-    if is_placeholder(value) or not (_strong(value) or _random(value)):
+    if is_placeholder(value) or not (is_strong(value) or is_random(value)):
         return None
     return match.start("bare"), match.start("bare") + len(value), entity
 
@@ -422,8 +228,8 @@ def judge_key(key: str, text: str) -> str | None:
     if len(value) < 4 or is_placeholder(value):
         return None
     if match["pass"] is not None:
-        return "PASSWORD" if " " not in value or (len(value) <= 64 and _strong(value)) else None
-    return "API_KEY" if " " not in value and _random(value) else None
+        return "PASSWORD" if " " not in value or (len(value) <= 64 and is_strong(value)) else None
+    return "API_KEY" if " " not in value and is_random(value) else None
 
 
 def tells(key: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tokenman_core.redaction.detectors import context, view
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
+from tokenman_core.redaction.detectors.likely import entropy
 from tokenman_core.redaction.detectors.merge import merge, spare_placeholders
 from tokenman_core.redaction.detectors.personal import Personal
 from tokenman_core.redaction.detectors.rules import SHAPES, private_key_end
@@ -77,6 +78,6 @@ class Detector:
                 judged = context.judge(rule, match)
                 if judged is not None:
                     yield Finding(*judged)
-            elif context.entropy(match[0]) >= rule.min_entropy:
+            elif entropy(match[0]) >= rule.min_entropy:
                 value = match[0].rstrip(".-") if rule.entity == "API_KEY" else match[0].rstrip()
                 yield Finding(start, start + len(value), rule.entity)

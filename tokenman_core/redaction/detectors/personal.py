@@ -75,7 +75,7 @@ _ISSUERS = re.compile(
 )
 _PORT = re.compile(r":[0-9]{2,5}(?![0-9])|/(?:[89]|[12][0-9]|3[0-2])(?![0-9.])")  # or the length of a network's prefix
 _EXAMPLES = ("123-45-6789", "078-05-1120")  # presidio knows that they are nobody's; who types them means them as one
-_AMONG_NUMBERS = re.compile(r"[0-9]\.[0-9]+[ ,]$")
+_AMONG_NUMBERS = re.compile(r"[^0-9.][0-9]*\.[0-9]+[ ,]$")  # a decimal before it
 _GLUE = ("#", "$", "%", "^", "&", "~", "\\", "@")  # before a number they make it something else
 _WINDOW = 2  # characters on both sides of a candidate, so that a recogniser's own borders hold
 
@@ -198,7 +198,7 @@ class Personal:
             digits = _SEPARATOR.sub("", match[0])
             if not luhn(digits) or len(set(digits)) < 2:
                 continue
-            known = _ISSUERS.match(digits) and not words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, start)
+            known = _ISSUERS.match(digits) and not words.nobodys(text, start)
             if known or (
                 words.near(words.CARD, text, *match.span())
                 and any(True for _ in self._ask(self._card, plain, *match.span(), 1.0))
@@ -213,7 +213,7 @@ class Personal:
         finding = Finding(*match.span(), "US_SSN")
         if words.near(words.SSN, text, *match.span()):
             return finding
-        if match[1] != "-" or words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, start):
+        if match[1] != "-" or words.nobodys(text, start):
             return None
         if match[0][:3] in ("000", "666") or match[0][0] == "9":
             return None  # never given out (Social Security Administration)
@@ -277,7 +277,7 @@ class Personal:
             if (
                 max(octets) < 20
                 or octets[0] < 3
-                or _AMONG_NUMBERS.search(plain[max(0, match.start() - 12) : match.start()])
+                or _AMONG_NUMBERS.search(plain[max(0, match.start() - 16) : match.start()])
             ):
                 continue
             if words.near(words.VERSION, text, match.start(), match.start()):

@@ -51,7 +51,7 @@ def is_phone(text: str, start: int, end: int) -> bool:
     digits = sum(map(str.isdigit, candidate))
     if not 7 <= digits <= 15 or _DATE.search(candidate):
         return False
-    if words.named(words.NOT_A_NUMBER_OF_SOMEONE, text, start):
+    if words.nobodys(text, start):
         return False
     if candidate[0] == "+":
         return digits >= 8 and _international(candidate)

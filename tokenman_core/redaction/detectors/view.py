@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 _SPECIAL = re.compile(
     r"[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u202a-\u202e\u180e]+"  # of no width
-    r"|[\uff01-\uff5e\u2010-\u2015\u00a0\u2000-\u200a\u3000\U0001d7ce-\U0001d7ff]"  # full-width forms, dashes, blanks, mathematical digits
+    r"|[\uff01-\uff5e\u2010-\u2015\u00a0\u2000-\u200a\u3000\U0001d7ce-\U0001d7ff]"  # full-width forms, dashes, blanks, digits
     r"|(?:%[0-7][0-9A-Fa-f])"
     r"|\\+u00[0-7][0-9A-Fa-f]|\\+/|\\+[nrt]|\\u200[b-f]|\\ufeff"
 )

@@ -1,0 +1,75 @@
+"""Whether a string can be a secret: not what stands for one, not a name in a program, not a word of prose."""
+
+import math
+import re
+from collections import Counter
+from typing import Final
+
+# What stands where a secret would, in documentation and in code, and is none.
+_NO_VALUE = re.compile(
+    r"(?i)^(?:"
+    r"[x*.•#_?-]{3,}|<.*>|\$(?:[a-z_]\w*|[{(].*)|%[a-z_]+%|\{.*\}|\[.*\]|\*+.*\*+|.*\.\.\.|…|"
+    r"(?:your|insert|enter|add|put|replace|change)[-_ ].*|(?:my|the|some|an?|use|set)[-_ ][a-z _-]*|"
+    # types, constants, the very words that announce a secret
+    r"(?:none|null|nil|undefined|true|false|yes|no|str|string|text|bytes|int|integer|number|bool|boolean|any|object|optional|"
+    r"required|default|unknown|empty|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|"
+    r"example|placeholder|redacted|hidden|masked|changeme|change[_-]me|hash(?:ed)?|encrypted|self|this|input|value|auto|off|on|"
+    r"disabled|enabled|bearer|basic|digest|oauth2?|sha256|md5|bcrypt|argon2(?:id)?|scrypt)[.,;:!?]*|"
+    # look-ups
+    r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|"
+    r"ctx\.|params\.|options\.|props\.|var\.|local\.|data\.|import[ (]|await |new |function\b|lambda\b|def |return\b|typeof\b).*)$"
+)
+_CODE = re.compile(r"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*[!?]?$")
+# How words end that follow "the password is", and common words that do.
+TAILS: Final = ("ed", "ing", "ly", "able", "ible", "ent", "ory", "ary", "ful", "ous")
+COMMON: Final = frozenset(
+    {
+        "about", "above", "across", "after", "again", "against", "almost", "alone", "along", "already", "also",
+        "although", "always", "among", "another", "anything", "because", "been", "before", "behind", "being", "below",
+        "better", "between", "both", "broken", "cached", "case", "correct", "could", "different", "down", "each",
+        "either", "else", "enough", "even", "every", "exactly", "fine", "first", "found", "from", "going", "gone",
+        "good", "hard", "have", "here", "incorrect", "inside", "invalid", "just", "kept", "known", "later", "less",
+        "like", "long", "longer", "made", "more", "most", "much", "must", "never", "next", "none", "not", "nothing",
+        "now", "often", "okay", "old", "only", "open", "other", "over", "part", "plain", "plaintext", "possible",
+        "private", "public", "quite", "rather", "read", "ready", "really", "right", "safe", "same", "secret",
+        "secure", "sent", "short", "shown", "simple", "simply", "since", "some", "something", "still", "stale",
+        "strong", "such", "sure", "taken", "than", "that", "their", "them", "then", "there", "these", "they", "this",
+        "those", "through", "too", "true", "under", "unique", "unknown", "until", "unsafe", "up", "used", "valid",
+        "very", "weak", "well", "what", "when", "where", "which", "while", "with", "within", "without", "wrong",
+        "yet", "your", "yours", "case-sensitive", "base64", "utf-8", "optional", "required", "missing", "null",
+        "undefined", "text", "string", "bytes",
+    }
+)  # fmt: skip
+
+
+def entropy(value: str) -> float:
+    """Shannon's bits a character of the value's own letters."""
+    total = len(value)
+    return -sum(count / total * math.log2(count / total) for count in Counter(value).values()) if total else 0.0
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether this stands for a value (`${VAR}`, `<token>`, `your-key`, `xxxx`, a type's name, a look-up) and is none."""
+    return _NO_VALUE.match(value) is not None or len(set(value)) <= 2
+
+
+def is_strong(value: str) -> bool:
+    """Whether a bare word cannot be read as a word of prose or as a name in a program."""
+    letters = sum(map(str.isalpha, value))
+    digits = sum(map(str.isdigit, value))
+    return (digits > 0 and (letters > 0 or digits >= 6)) or (
+        letters > 0 and any(char in "!@#$%^&*+~?=" for char in value[:-1])
+    )
+
+
+def is_random(value: str) -> bool:
+    """Whether this looks drawn, as keys and tokens are: long, mixed and without the rhythm of words."""
+    if len(value) < 8:
+        return False
+    digits = any(map(str.isdigit, value))
+    return (digits and entropy(value) >= 2.8) or (len(value) >= 20 and entropy(value) >= 3.8 and "_" not in value[1:-1])
+
+
+def is_code(value: str) -> bool:
+    """Whether this is a name in a program, a dotted one too."""
+    return _CODE.match(value) is not None
