@@ -82,10 +82,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def command(tool: Tool, configuration: Path) -> list[str]:
+def command(tool: Tool, configuration: Path, *scripts: Path) -> list[str]:
     if tool == "up":
         return [sys.executable, "-m", "addons.cli.main", "up", "--config", str(configuration)]
     script = ["-s", str(ROOT / "addons" / "tokenman.py"), "--set", f"tokenman_config={configuration}"]
+    script += [word for path in scripts for word in ("-s", str(path))]
     binary = str(Path(sys.executable).parent / tool)
     if tool == "mitmdump":
         return [binary, *script]
@@ -117,6 +118,7 @@ class Proxy:
         *,
         tool: Tool = "up",
         environment: dict[str, str] | None = None,
+        arguments: Iterable[str] = (),
         **settings: Any,
     ) -> "Proxy":
         port, admin_port = free_ports(2)
@@ -138,7 +140,7 @@ class Proxy:
         passed = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR") if key in os.environ}
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                command(tool, configuration),
+                command(tool, configuration, *scripts),
                 cwd=home,
                 env=passed | {"HOME": str(home), "PYTHONPATH": str(ROOT)} | (environment or {}),
                 stdin=subprocess.DEVNULL,
@@ -192,8 +194,11 @@ class Proxy:
                 raise AssertionError(f"the proxy was not healthy in {READY_S} s:\n{self.log}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Ends it as a service manager would, and holds it to its promises: exit 0, no traceback, nothing planted left."""
+    def stop(self, *, tracebacks: bool = False) -> None:
+        """Ends it as a service manager would, and holds it to its promises: exit 0, no traceback, nothing planted left.
+
+        With `tracebacks` those of a user's script are allowed.
+        """
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(END_S)
@@ -202,7 +207,7 @@ class Proxy:
             self.process.wait()
             raise AssertionError(f"the proxy did not end within {END_S} s of SIGTERM:\n{self.log}") from None
         assert code == 0, f"the proxy ended with {code}:\n{self.log}"
-        assert "Traceback" not in self.log, self.log
+        assert tracebacks or "Traceback" not in self.log, self.log
         assert not (found := self.found_on_disk()), f"planted values on disk: {found}"
 
     def found_on_disk(self, values: Iterable[str] = tuple(PLANTED.values())) -> list[tuple[str, str]]:
