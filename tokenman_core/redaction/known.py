@@ -45,20 +45,23 @@ def looked_for(value: str) -> bool:
 def forms(value: str) -> tuple[str, ...]:
     """The value and the other ways to write it, each once: in JSON, twice in JSON, percent-encoded, decoded."""
     written = [value]
+    shorter: list[str] = []
     if not _SAME_IN_JSON.fullmatch(value):
         escaped = json.dumps(value, ensure_ascii=False)[1:-1]
         written += escaped, json.dumps(value)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1]
         if "\\" in value:
-            written.append(_unescaped(value))
+            shorter.append(_unescaped(value))
     if not _SAME_IN_URL.fullmatch(value):
-        written += quote(value, safe="", errors="surrogatepass"), quote(value, errors="surrogatepass")
+        written.append(quote(value, safe="", errors="surrogatepass"))
+        if "/" in value:
+            written.append(quote(value, errors="surrogatepass"))
         if "%" in value:
-            written.append(unquote(value, errors="surrogatepass"))
+            shorter.append(unquote(value, errors="surrogatepass"))
     if value[-1] in _MARKS:
-        written.append(
+        shorter.append(
             value.rstrip(_MARKS)
         )  # whether a mark at the end is the value's or the sentence's cannot be told
-    return tuple(dict.fromkeys(form for form in written if form == value or looked_for(form)))
+    return tuple(dict.fromkeys([*written, *(form for form in shorter if looked_for(form))]))
 
 
 def _unescaped(value: str) -> str:

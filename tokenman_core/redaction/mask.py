@@ -24,6 +24,9 @@ _MODELS_OWN = frozenset(
     {"assistant", "thinking", "tool_input"}
 )  # what a model wrote is no evidence of where a value may go
 
+# Found by their own form wherever they stand: a text in which one was found needs no second search for it.
+_PLAIN_EVERYWHERE = frozenset({"EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "JWT", "PRIVATE_KEY", "CONNECTION_STRING"})
+
 
 class Finder(Protocol):
     async def find(self, texts: Sequence[Text]) -> list[Findings]: ...
@@ -178,8 +181,9 @@ class Redactor:
             return remembered
         own = Known()
         for start, end, entity in found:
-            value = text[start:end]
-            if self.policy.action(entity) in ("redact", "hash") and not self.policy.allows(value):
+            if entity in _PLAIN_EVERYWHERE or self.policy.action(entity) not in ("redact", "hash"):
+                continue
+            if not self.policy.allows(value := text[start:end]):
                 own.add(entity, value)
         places: list[Finding] = []
         for place in itertools.chain(known.find(text), own.find(text)):
