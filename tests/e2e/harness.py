@@ -118,6 +118,7 @@ class Proxy:
         *,
         tool: Tool = "up",
         environment: dict[str, str] | None = None,
+        scripts: Iterable[Path] = (),
         arguments: Iterable[str] = (),
         **settings: Any,
     ) -> "Proxy":
@@ -140,7 +141,7 @@ class Proxy:
         passed = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR") if key in os.environ}
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                command(tool, configuration, *scripts),
+                [*command(tool, configuration, *scripts), *arguments],
                 cwd=home,
                 env=passed | {"HOME": str(home), "PYTHONPATH": str(ROOT)} | (environment or {}),
                 stdin=subprocess.DEVNULL,
