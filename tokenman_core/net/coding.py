@@ -1,7 +1,7 @@
 """Content codings (RFC 9110 §8.4.1), decoded as the bytes come and within a bound."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol
 
 import brotli
@@ -9,13 +9,20 @@ import zstandard
 
 CodingErrorKind = Literal["unknown", "corrupt", "cap"]
 
-STEP = 64 << 10  # bytes that a decoder may make at once, so that a bomb is stopped before it has grown
-
-BITE = 256  # bytes that zstd is given at once, see `_Zstd`
+STEP = 64 << 10  # bytes that are expanded at once, so that a bomb is stopped before it has grown
+BITE = (
+    4 << 10
+)  # bytes that are taken in at once: zlib copies what it leaves, which many small members would make quadratic
+ZSTD_WINDOW = 8 << 20  # RFC 9659: what a receiver of the content coding need support
+ZSTD_SENTINEL_TEXT = b"tokenman: end of frames"
 
 
 class CodingError(Exception):
-    """A body that cannot be decoded: a coding that nobody knows (or two), one that lies, or a result over the bound."""
+    """A body that cannot be decoded.
+
+    `kind`: "unknown" for a coding that nobody knows and for several at once, "corrupt" for one that lies, breaks off or has
+    bytes behind its end, "cap" for a result over the bound.
+    """
 
     def __init__(self, kind: CodingErrorKind) -> None:
         super().__init__(kind)
@@ -23,127 +30,123 @@ class CodingError(Exception):
 
 
 class _Machine(Protocol):
-    """Takes bytes and gives pieces of at most about `STEP`, perhaps empty ones; None when it needs more."""
+    def expand(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes make, in pieces of about `STEP`."""
 
-    ended: bool
-
-    def put(self, data: bytes) -> None: ...
-
-    def take(self) -> bytes | None: ...
+    def finish(self) -> bool:
+        """Whether all that was taken in is complete."""
 
 
 class _Zlib:
-    """gzip (several members, RFC 1952 §2.2) and deflate (zlib's wrapper by RFC 9110, bare as many send it)."""
+    """gzip: members one behind the other (RFC 1952 §2.2). deflate: zlib's wrapper (RFC 1950), or bare as some send it."""
 
-    def __init__(self, wbits: int) -> None:
-        self._wbits = wbits
-        self._inner: Any = None if wbits == zlib.MAX_WBITS else zlib.decompressobj(wbits)
-        self._held = b""
-        self.ended = False
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._inner: Any = None
+        self._head = b""
 
-    def put(self, data: bytes) -> None:
-        self._held += data
+    def expand(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._inner is None:
+                data = self._head + data
+                if len(data) < 2 and not self._gzip:
+                    self._head = data
+                    return
+                self._inner, self._head = zlib.decompressobj(self._format(data)), b""
+            elif self._inner.eof:
+                if not self._gzip:
+                    raise zlib.error("bytes behind the end")
+                self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            while True:
+                piece = self._inner.decompress(data, STEP)
+                data = self._inner.unconsumed_tail
+                yield piece
+                if self._inner.eof or (not data and len(piece) < STEP):
+                    break
+            data = self._inner.unused_data
 
-    def take(self) -> bytes | None:
-        if self._inner is None:
-            if len(self._held) < 2:
-                return None
-            # RFC 1950 §2.2: the first two bytes, as one number, are a multiple of 31; a bare stream's hardly ever are.
-            wrapped = self._held[0] & 0x0F == 8 and int.from_bytes(self._held[:2]) % 31 == 0
-            self._inner = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
-        if self.ended and self._held:
-            if self._wbits != 16 + zlib.MAX_WBITS:
-                raise zlib.error("bytes behind the end")
-            self._inner, self.ended = zlib.decompressobj(self._wbits), False
-        if not self._held:
-            return None
-        piece: bytes = self._inner.decompress(self._held, STEP)
-        self._held = self._inner.unconsumed_tail
-        if self._inner.eof:
-            self.ended = True
-            self._held = self._inner.unused_data
-        return piece
+    def finish(self) -> bool:
+        return self._inner is not None and bool(self._inner.eof)
+
+    def _format(self, data: bytes) -> int:
+        if self._gzip:
+            return 16 + zlib.MAX_WBITS
+        # RFC 1950 §2.2: the first two bytes, as one number, are a multiple of 31; a bare stream's hardly ever are.
+        wrapped = data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0
+        return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
 
 
 class _Brotli:
     def __init__(self) -> None:
         self._inner = brotli.Decompressor()
-        self._fed = b""
-        self.ended = False
 
-    def put(self, data: bytes) -> None:
-        if self._inner.is_finished() and data:
-            raise brotli.error("bytes behind the end")
-        self._fed = data
+    def expand(self, data: bytes) -> Iterator[bytes]:
+        yield self._inner.process(data, output_buffer_limit=STEP)
+        while not self._inner.is_finished():
+            piece = self._inner.process(b"", output_buffer_limit=STEP)
+            if not piece:
+                return
+            yield piece
 
-    def take(self) -> bytes | None:
-        fed, self._fed = self._fed, b""
-        piece: bytes = self._inner.process(fed, output_buffer_limit=STEP)
-        self.ended = self._inner.is_finished()
-        # It can hold output back though it says that it takes more input.
-        return piece if piece or fed else None
+    def finish(self) -> bool:
+        return bool(self._inner.is_finished())
 
 
 class _Zstd:
-    """Frames one behind the other (RFC 8878 §3). The window is bounded as RFC 8878 §3.1.1.1.2 advises."""
+    """Frames one behind the other (RFC 8878 §3)."""
 
     def __init__(self) -> None:
-        self._inner = self._make()
-        self._held, self._at = b"", 0
-        self.ended = False
+        self._out: list[bytes] = []
+        self._size = 0
+        self.room = 0  # bytes that may still be made; the binding bounds a piece, not what one input makes
+        decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        self._inner = decompressor.stream_writer(self, write_size=STEP, closefd=False)  # type: ignore[arg-type]
 
-    @staticmethod
-    def _make() -> Any:
-        return zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj()
+    def write(self, piece: bytes) -> int:
+        self._size += len(piece)
+        if self._size > self.room:
+            raise CodingError("cap")
+        self._out.append(bytes(piece))
+        return len(piece)
 
-    def put(self, data: bytes) -> None:
-        self._held, self._at = self._held[self._at :] + data, 0
+    def expand(self, data: bytes) -> Iterator[bytes]:
+        self._size = 0
+        self._inner.write(data)
+        out, self._out = self._out, []
+        yield from out
 
-    def take(self) -> bytes | None:
-        # The binding has no bound for its output. A block makes at most 128 KiB (RFC 8878 §3.1.1.2.4) of at least 4 bytes, so
-        # a small bite makes a few MiB at the worst.
-        if self._at >= len(self._held):
-            return None
-        if self.ended:
-            self._inner, self.ended = self._make(), False
-        bite = self._held[self._at : self._at + BITE]
-        self._at += len(bite)
-        piece: bytes = self._inner.decompress(bite)
-        if self._inner.eof:
-            self.ended = True
-            self._at -= len(self._inner.unused_data)
-        return piece
+    def finish(self) -> bool:
+        # The binding does not say whether a frame has ended. If it has, one more frame comes out just as it was.
+        self._size, self.room, self._out = 0, STEP, []
+        self._inner.write(zstandard.compress(ZSTD_SENTINEL_TEXT))
+        return b"".join(self._out) == ZSTD_SENTINEL_TEXT
 
 
 class _Identity:
-    def __init__(self) -> None:
-        self._held, self.ended = b"", True
+    def expand(self, data: bytes) -> Iterator[bytes]:
+        yield data
 
-    def put(self, data: bytes) -> None:
-        self._held += data
-
-    def take(self) -> bytes | None:
-        piece, self._held = self._held, b""
-        return piece or None
+    def finish(self) -> bool:
+        return True
 
 
 MACHINES: dict[str, Callable[[], _Machine]] = {
-    "identity": _Identity,
     "": _Identity,
-    "gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
-    "x-gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
-    "deflate": lambda: _Zlib(zlib.MAX_WBITS),
+    "identity": _Identity,
+    "gzip": lambda: _Zlib(gzip=True),
+    "x-gzip": lambda: _Zlib(gzip=True),  # RFC 9110 §8.4.1.3
+    "deflate": lambda: _Zlib(gzip=False),
     "br": _Brotli,
     "zstd": _Zstd,
 }
-_ERRORS = (zlib.error, brotli.error, zstandard.ZstdError, EOFError, MemoryError)
+_ERRORS = (zlib.error, brotli.error, zstandard.ZstdError, MemoryError)
 
 
 class Decoder:
-    """One body. `max_bytes` bounds all that it gives; 0 is no bound."""
+    """One body. `max_bytes` bounds all that it gives, 0 is no bound; beyond it no more than `STEP` is expanded."""
 
     def __init__(self, encoding: str, max_bytes: int) -> None:
-        """Raises CodingError for a coding that is unknown, or is several."""
+        """`encoding`: the value of Content-Encoding. Raises CodingError for a coding that is unknown, or is several."""
         make = MACHINES.get(encoding.strip().lower())
         if make is None:
             raise CodingError("unknown")
@@ -152,25 +155,30 @@ class Decoder:
         self._fed = False
 
     def feed(self, data: bytes) -> bytes:
-        """What these bytes make, and all that was held back. Raises CodingError."""
-        if not data:
-            return b""
-        self._fed = True
+        """What these bytes make, at once if the sender flushed. Raises CodingError."""
         out: list[bytes] = []
         try:
-            self._machine.put(data)
-            while (piece := self._machine.take()) is not None:
-                self._given += len(piece)
-                if self._max and self._given > self._max:
-                    raise CodingError("cap")
-                out.append(piece)
+            for at in range(0, len(data), BITE):
+                self._fed = True
+                if isinstance(self._machine, _Zstd):
+                    self._machine.room = self._max - self._given if self._max else 1 << 62
+                for piece in self._machine.expand(data[at : at + BITE]):
+                    self._given += len(piece)
+                    if self._max and self._given > self._max:
+                        raise CodingError("cap")
+                    if piece:
+                        out.append(piece)
         except _ERRORS as e:
             raise CodingError("corrupt") from e
-        return b"".join(out)
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def finish(self) -> bytes:
-        """Raises CodingError where the body broke off."""
-        if self._fed and not self._machine.ended:
+        """The end. An empty body is one in any coding. Raises CodingError where the body broke off."""
+        try:
+            whole = not self._fed or self._machine.finish()
+        except (*_ERRORS, CodingError) as e:
+            raise CodingError("corrupt") from e
+        if not whole:
             raise CodingError("corrupt")
         return b""
 

@@ -1,12 +1,11 @@
 """HTTP/2 to a provider, parsed by h2: many calls at once on one connection.
 
-A stream's window is refilled when its consumer takes bytes, and the connection's window is far larger: a slow consumer stops
-its own stream and no other.
+A stream's window is refilled when its consumer takes bytes, the connection's window covers all streams that we open: a slow
+consumer stops its own stream and no other.
 """
 
-from asyncio import Transport
+import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,13 +16,14 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from tokenman_core.net.wire import HOP_BY_HOP, MAX_HEAD, READ_AHEAD, Connection, Request, UpstreamError, Waiter
+from tokenman_core.net.framing import h2_fields
+from tokenman_core.net.wire import MAX_HEAD, PIECE, READ_AHEAD, Connection, Keeper, Request, UpstreamError, Waiter
 from tokenman_core.verdicts import Head, Headers
 
 CONNECTION_WINDOW = 64 << 20
+MOST_STREAMS = CONNECTION_WINDOW // READ_AHEAD
 BEFORE_SETTINGS = 10  # streams that we dare to open before the peer has said how many it takes
-MOST_STREAMS = 1000
-LAST_ID = (1 << 31) - MOST_STREAMS  # RFC 9113 §5.1.1: ids are not used again, so a connection has an end
+LAST_ID = (1 << 31) - 2 * MOST_STREAMS  # RFC 9113 §5.1.1: ids are not used again, so a connection has an end
 
 
 class _PatientH2(h2.connection.H2Connection):
@@ -36,8 +36,9 @@ class _PatientH2(h2.connection.H2Connection):
 
 
 class H2(Connection):
-    def __init__(self, transport: Transport, lost: "Callable[[H2], None]") -> None:
-        super().__init__(transport, lost)
+    def __init__(self, transport: asyncio.Transport, keeper: Keeper, keep_s: float) -> None:
+        super().__init__(transport, keeper)
+        self._keep_s = keep_s
         config = h2.config.H2Configuration(
             client_side=True, header_encoding=None, normalize_inbound_headers=False,
             validate_outbound_headers=False, normalize_outbound_headers=False,
@@ -47,22 +48,21 @@ class H2(Connection):
         values = {codes.ENABLE_PUSH: 0, codes.INITIAL_WINDOW_SIZE: READ_AHEAD, codes.MAX_HEADER_LIST_SIZE: MAX_HEAD}
         self.conn.local_settings = h2.settings.Settings(client=True, initial_values=values)
         self.streams: dict[int, H2Stream] = {}
-        self.retired = False
-        self._settled = False
+        self.retired = False  # it takes no new stream, those that run may finish
+        self.settled = False  # the peer has said how many streams it takes
+        self.malformed = False
         self._reserved = 0
         self.conn.initiate_connection()
-        self.conn.increment_flow_control_window(CONNECTION_WINDOW)
+        self.conn.increment_flow_control_window(CONNECTION_WINDOW - (1 << 16) + 1)
         self.flush()
 
     @property
     def has_room(self) -> bool:
-        limit = (
-            min(self.conn.remote_settings.max_concurrent_streams, MOST_STREAMS) if self._settled else BEFORE_SETTINGS
-        )
-        usable = not self.retired and not self.closed and self.conn.highest_outbound_stream_id < LAST_ID
-        return usable and len(self.streams) + self._reserved < limit
+        limit = min(self.conn.remote_settings.max_concurrent_streams, MOST_STREAMS) if self.settled else BEFORE_SETTINGS
+        return not self.retired and not self.closed and len(self.streams) + self._reserved < limit
 
     def open_stream(self) -> "H2Stream":
+        self.keep_until(0)
         self._reserved += 1  # its id is taken when the request is sent; until then it holds a place
         return H2Stream(self, reused=self.served > 0)
 
@@ -71,6 +71,8 @@ class H2(Connection):
         self.served += 1
         stream_id = self.conn.get_next_available_stream_id()
         self.streams[stream_id] = stream
+        if stream_id >= LAST_ID:
+            self.retire()
         return stream_id
 
     def end(self, stream: "H2Stream") -> None:
@@ -78,34 +80,44 @@ class H2(Connection):
             self._reserved -= 1
         else:
             self.streams.pop(stream.id, None)
-        if self.retired and not self.streams:
-            self.close()
-        else:
-            self.on_room()
-
-    on_room: Callable[[], None] = staticmethod(lambda: None)  # the pool's: somebody may wait for a free stream
+        if self.closed:
+            return
+        if not self.streams and not self._reserved:
+            if self.retired:
+                self.close()
+                return
+            self.keep_until(self._keep_s)
+        if self.has_room:
+            self.keeper.ready(self)
 
     def retire(self) -> None:
-        self.retired = True
-        self._lost(self)
+        if not self.retired:
+            self.retired = True
+            self.keeper.gone(self)
         if not self.streams and not self._reserved:
             self.close()
 
+    def close(self) -> None:
+        self.retired = True
+        super().close()
+
     def flush(self) -> None:
-        if data := self.conn.data_to_send():
+        if (data := self.conn.data_to_send()) and not self.closed:
             self.transport.write(data)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         try:
             events = self.conn.receive_data(data)
         except (
             h2.exceptions.ProtocolError,
             ValueError,
             IndexError,
-        ) as e:  # the latter two were seen from h2 on fuzzed frames
-            self.why = f"HTTP/2 protocol error: {type(e).__name__}"
+            KeyError,
+        ) as e:  # the last three: h2 on wild frames
+            self.why, self.malformed = f"the answer is not HTTP/2 ({type(e).__name__})", True
             self.flush()
             self.close()
+            self.woken()
             return
         for event in events:
             self._handle(event)
@@ -114,98 +126,107 @@ class H2(Connection):
     def _handle(self, event: h2.events.Event) -> None:
         stream = self.streams.get(getattr(event, "stream_id", None) or 0)
         match event:
-            case h2.events.DataReceived():
-                if stream:
-                    stream.received(event.data or b"", event.flow_controlled_length or 0)
-                else:  # given up: only the connection's window is to be refilled
-                    self.conn.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
+            case h2.events.DataReceived() if stream:
+                stream.received(event.data or b"", event.flow_controlled_length or 0)
+            case h2.events.DataReceived():  # given up: only the connection's window is to be refilled
+                self.conn.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
             case h2.events.ResponseReceived() if stream:
-                headers = tuple((bytes(k), bytes(v)) for k, v in event.headers or ())
+                headers = _plain(event.headers)
                 status = int(next(v for k, v in headers if k == b":status"))
                 stream.response = Head(status, tuple(pair for pair in headers if not pair[0].startswith(b":")))
                 stream.waiter.wake()
             case h2.events.TrailersReceived() if stream:
-                stream.trailers = tuple((bytes(k), bytes(v)) for k, v in event.headers or ())
+                stream.trailers = _plain(event.headers)
             case h2.events.StreamEnded() if stream:
                 stream.ended = True
                 stream.waiter.wake()
             case h2.events.StreamReset() if stream:
-                # RFC 9113 §8.1: NO_ERROR after a whole answer only means that the rest of the request is not wanted.
-                if not (stream.ended and event.error_code == h2.errors.ErrorCodes.NO_ERROR):
-                    stream.fail("the provider reset the stream")
+                stream.reset(h2.errors.ErrorCodes(event.error_code) if event.error_code in _CODES else None)
             case h2.events.ConnectionTerminated():
                 for stream_id, other in list(self.streams.items()):
-                    if stream_id > (event.last_stream_id or 0) or event.error_code:
-                        other.fail("the provider is closing the connection")
+                    if stream_id > (event.last_stream_id or 0):
+                        other.fail("the provider is closing the connection", untouched=True)
+                self.why = "the provider closed the connection"
                 self.retire()
-            case h2.events.RemoteSettingsChanged() | h2.events.WindowUpdated():
-                self._settled = self._settled or isinstance(event, h2.events.RemoteSettingsChanged)
-                for other in self.streams.values():
-                    other.waiter.wake()
-                self.on_room()
-            case _:
-                pass
+            case h2.events.RemoteSettingsChanged():
+                self.settled = True
+                self.woken()
+                self.keeper.ready(self)
+            case h2.events.WindowUpdated():
+                self.woken()
 
     def eof_received(self) -> bool:
+        self.retire()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.retired = True
         super().connection_lost(exc)
-        for stream in list(self.streams.values()):
-            stream.fail(self.why)
+
+    def woken(self) -> None:
+        for stream in self.streams.values():
+            stream.waiter.wake()
+
+
+_CODES = frozenset(int(code) for code in h2.errors.ErrorCodes)
+
+
+def _plain(headers: Any) -> Headers:
+    return tuple((bytes(name), bytes(value)) for name, value in headers or ())
 
 
 class H2Stream:
     def __init__(self, connection: H2, reused: bool) -> None:
-        self._connection, self.reused = connection, reused
+        self._connection, self._reused = connection, reused
         self.id: int | None = None
         self.response: Head | None = None
         self.trailers: Headers = ()
         self.ended = False
         self.waiter = Waiter()
-        self._error = ""
+        self._error: UpstreamError | None = None
         self._pieces: deque[bytes] = deque()
         self._unacknowledged = 0
         self._released = False
 
+    @property
+    def usable(self) -> bool:
+        return not self._connection.retired and not self._connection.closed
+
     async def head(self, request: Request) -> Head:
-        connection = self._connection
-        if connection.retired or connection.closed:
-            raise UpstreamError("reset", connection.why, reused=self.reused)
-        authority = next((v for k, v in request.headers if k.lower() == b"host"), request.host.encode())
-        fields = [(b":method", request.method), (b":scheme", request.scheme.encode()), (b":authority", authority)]
-        fields.append((b":path", request.path))
-        dropped = HOP_BY_HOP | {b"host", b"content-length"}
-        fields += [(name, v) for k, v in request.headers if (name := k.lower()) not in dropped]
-        if request.framed:
-            fields.append((b"content-length", b"%d" % len(request.body)))
-        self.id = connection.begin(self)
+        if not self.usable:
+            raise UpstreamError("reset", self._connection.why, reused=True)
+        self.id = self._connection.begin(self)
         try:
-            connection.conn.send_headers(self.id, fields, end_stream=not request.body)
+            self._connection.conn.send_headers(self.id, h2_fields(request), end_stream=not request.body)
             await self._send(request.body)
+        except h2.exceptions.TooManyStreamsError as e:  # it takes fewer than it took a moment ago
+            raise UpstreamError("reset", "the provider takes no more streams", reused=True) from e
         except h2.exceptions.ProtocolError as e:
-            raise UpstreamError("protocol", type(e).__name__, reused=self.reused) from e
+            raise UpstreamError("protocol", f"the request cannot be sent ({type(e).__name__})") from e
         while not self.response:
             self._check()
             await self.waiter.wait()
         return self.response
 
     async def _send(self, body: bytes) -> None:
-        """Uploads as the windows allow; a provider that answers early need not read the rest."""
-        conn, at = self._connection.conn, 0
+        """Uploads as windows and socket allow. A provider that answers early need not read the rest."""
+        connection, at, flushed = self._connection, 0, 0
         assert self.id is not None
         while at < len(body) and not self.response:
             self._check()
-            room = min(conn.local_flow_control_window(self.id), conn.max_outbound_frame_size)
-            if room > 0:
+            room = min(connection.conn.local_flow_control_window(self.id), connection.conn.max_outbound_frame_size)
+            if room > 0 and not connection.blocked:
                 piece = body[at : at + room]
                 at += len(piece)
-                conn.send_data(self.id, piece, end_stream=at == len(body))
+                connection.conn.send_data(self.id, piece, end_stream=at == len(body))
+                if at - flushed >= PIECE:
+                    flushed = at
+                    connection.flush()
+                    await asyncio.sleep(0)  # a large body must not hold the event loop
             else:
-                self._connection.flush()
+                connection.flush()
                 await self.waiter.wait()
-        self._connection.flush()
+        connection.flush()
 
     async def chunk(self) -> bytes:
         while not self._pieces and not self.ended:
@@ -215,22 +236,23 @@ class H2Stream:
             return b""
         taken = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
-        self._acknowledge()
+        # Only now: the stream's window is what keeps a provider from running ahead of a slow consumer.
+        count, self._unacknowledged = self._unacknowledged, 0
+        self._acknowledge(count)
+        self._connection.flush()
         return taken
 
     def received(self, data: bytes, length: int) -> None:
-        self._unacknowledged += length
+        self._acknowledge(length - len(data))  # padding is nobody's to take
         if data:
+            self._unacknowledged += len(data)
             self._pieces.append(data)
             self.waiter.wake()
 
-    def _acknowledge(self) -> None:
-        # Only now: the stream's window is what keeps a provider from running ahead of a slow consumer.
-        count, self._unacknowledged = self._unacknowledged, 0
+    def _acknowledge(self, count: int) -> None:
         if count and self.id is not None and not self._connection.closed:
-            with suppress(h2.exceptions.ProtocolError):  # it was reset in the same moment
+            with suppress(h2.exceptions.ProtocolError):  # the stream was reset in the same moment
                 self._connection.conn.acknowledge_received_data(count, self.id)
-            self._connection.flush()
 
     def release(self, complete: bool) -> None:
         if self._released:
@@ -238,20 +260,32 @@ class H2Stream:
         self._released = True
         connection = self._connection
         if self.id is not None and not connection.closed:
-            self._acknowledge()
-            if not (complete and self.ended) and not self._error:
-                with suppress(h2.exceptions.ProtocolError):  # it ended in the same moment
-                    connection.conn.reset_stream(self.id, h2.errors.ErrorCodes.CANCEL)
-                connection.flush()
+            self._acknowledge(self._unacknowledged)
+            with suppress(h2.exceptions.ProtocolError):  # both sides have ended it
+                connection.conn.reset_stream(self.id, h2.errors.ErrorCodes.CANCEL)
+            connection.flush()
         connection.end(self)
 
     def distrust(self) -> None:
+        # A connection whose other end has vanished looks just like a provider that thinks. New calls go elsewhere.
         self._connection.retire()
 
-    def fail(self, why: str) -> None:
-        self._error = why
+    def reset(self, code: h2.errors.ErrorCodes | None) -> None:
+        if self.ended:  # RFC 9113 §8.1: after a whole answer it only means that the rest of the request is not wanted
+            return
+        name = code.name if code is not None else "unknown code"
+        # RFC 9113 §8.7: refused means that nothing was done.
+        self.fail(f"the provider reset the stream ({name})", untouched=code is h2.errors.ErrorCodes.REFUSED_STREAM)
+
+    def fail(self, why: str, untouched: bool) -> None:
+        self._error = UpstreamError("reset", why, reused=untouched or (self._reused and self.response is None))
         self.waiter.wake()
 
     def _check(self) -> None:
         if self._error:
-            raise UpstreamError("reset", self._error, reused=self.reused)
+            raise self._error
+        connection = self._connection
+        if connection.malformed:
+            raise UpstreamError("protocol", connection.why)
+        if connection.closed:
+            raise UpstreamError("reset", connection.why, reused=self._reused and self.response is None)

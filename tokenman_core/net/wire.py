@@ -1,8 +1,6 @@
 """What both HTTP versions share: the shape of a call to a provider, how it fails, and a connection that no client owns."""
 
 import asyncio
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -11,15 +9,10 @@ from tokenman_core.verdicts import Head, Headers
 Origin = tuple[str, str, int]  # scheme, host, port
 FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused"]
 
-READ_AHEAD = 256 << 10  # what a provider may send that nobody has taken yet, for each call
-MAX_HEAD = 64 << 10  # of an answer
-# RFC 9113 §8.2.2: these speak about one connection.
-HOP_BY_HOP = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"})
-FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
-_BAD_VALUE = re.compile(rb"[\x00\r\n]")  # RFC 9110 §5.5
-_BAD_TARGET = re.compile(rb"[\x00-\x20\x7f]")
+READ_AHEAD = 256 << 10  # bytes that a provider may send and nobody has taken yet, for each call
+READ_SIZE = 64 << 10  # bytes taken from a socket at once
+PIECE = 64 << 10  # bytes of an upload between two turns of the event loop
+MAX_HEAD = 64 << 10  # bytes of an answer's head, of its trailers too
 
 
 @dataclass(frozen=True)
@@ -28,32 +21,36 @@ class Request:
 
     method: bytes
     scheme: str
-    host: str
+    host: str  # a name or an address, without brackets
     port: int
     path: bytes
-    headers: Headers
+    headers: Headers = ()
     body: bytes = b""
 
     @property
     def origin(self) -> Origin:
-        return self.scheme, self.host, self.port
+        return self.scheme, self.host.lower(), self.port
 
-    @property
-    def framed(self) -> bool:
-        """Whether it says how long its body is: all do that have one, or might (RFC 9110 §8.6)."""
-        return bool(self.body) or self.method not in (b"GET", b"HEAD", b"DELETE", b"OPTIONS")
 
-    def check(self) -> None:
-        """Raises UpstreamError where a byte would end a line early, and so begin another header or request."""
-        bad_header = any(not _TOKEN.fullmatch(k) or _BAD_VALUE.search(v) for k, v in self.headers)
-        if bad_header or not _TOKEN.fullmatch(self.method) or not self.path or _BAD_TARGET.search(self.path):
-            raise UpstreamError("protocol", "the request holds bytes that no header or target may hold")
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds, 0 for none. They run only while we wait for the provider: a slow client is never taken for a slow provider."""
+
+    connect: float = 10  # until there is a connection: name, TCP, TLS, or a free one
+    first_byte: float = 600  # from then on until the head of the answer, the upload included
+    idle: float = 120  # between two pieces of the body
+    total: float = 0  # the whole call; looked at whenever we wait
 
 
 class UpstreamError(Exception):
-    """A call failed. `deadline` names the one that passed; `reused` says that the connection had served before."""
+    """A call failed. The message may name hosts and addresses: it is for logs, not for clients.
 
-    def __init__(self, kind: FailureKind, message: str, *, deadline: str = "", reused: bool = False) -> None:
+    `deadline` names the one that passed. `reused` says that the same call may be made again at once: not a byte of an
+    answer had come, and the connection had served before (so it may have been closed in the meantime) or the provider
+    said that it did not begin with the call.
+    """
+
+    def __init__(self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
         self.deadline, self.reused = deadline, reused
@@ -62,44 +59,91 @@ class UpstreamError(Exception):
 class Channel(Protocol):
     """One request and its answer on some connection."""
 
-    reused: bool
     trailers: Headers
 
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent on it still."""
+
     async def head(self, request: Request) -> Head:
-        """Sends the request; the final head of the answer, no 1xx."""
+        """Sends the request; the head of its answer, no 1xx. Raises UpstreamError."""
 
     async def chunk(self) -> bytes:
-        """The next piece of the body; empty at its end."""
+        """The next piece of the body; empty at its end. Raises UpstreamError."""
 
     def release(self, complete: bool) -> None:
-        """Keeps the connection if the answer is complete, else drops the call."""
+        """Keeps the connection if the answer is complete or nothing was sent, else drops the call."""
 
     def distrust(self) -> None:
         """A deadline passed in silence: no new call may get this connection."""
 
 
-class Connection(asyncio.Protocol):
-    """`lost` is called as soon as the connection takes no new call, and again when its socket is closed."""
+class Keeper(Protocol):
+    """Who holds the connections to an origin."""
 
-    def __init__(self, transport: asyncio.Transport, lost: Callable[[Any], None]) -> None:
-        self.transport, self._lost = transport, lost
-        self.closed = False
+    def ready(self, connection: Any) -> None:
+        """It can take a call, or one more."""
+
+    def gone(self, connection: Any) -> None:
+        """It takes no new call; said again once its socket is closed."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A socket to a provider and one coroutine's wait on it. Reads are small, so that they can be stopped in time."""
+
+    def __init__(self, transport: asyncio.Transport, keeper: Keeper) -> None:
+        self.transport, self.keeper = transport, keeper
+        self.closed = False  # the socket is
+        self.blocked = False  # it takes no more bytes for now
         self.served = 0
         self.why = "the provider closed the connection"
+        self._expiry: asyncio.TimerHandle | None = None
+        self._buffer = memoryview(bytearray(READ_SIZE))  # a view, since asyncio's TLS writes into slices of it
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.received(bytes(self._buffer[:nbytes]))
+
+    def received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def woken(self) -> None:
+        """Something changed: data, room to write, or the end."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.woken()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.keep_until(0)
         if exc:
-            self.why = type(exc).__name__
+            self.why = f"the connection broke ({type(exc).__name__})"
         self.closed = True
-        self._lost(self)
+        self.blocked = False
+        self.keeper.gone(self)
+        self.woken()
+
+    def keep_until(self, seconds: float) -> None:
+        """Close it then, unless it is asked otherwise before; 0: keep it."""
+        if self._expiry:
+            self._expiry.cancel()
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self.close) if seconds else None
 
     def close(self) -> None:
-        self._lost(self)  # now: `connection_lost` comes a turn later, and in between a caller could be given this one
+        self.keeper.gone(
+            self
+        )  # now: `connection_lost` comes a turn later, and a caller could be given this one meanwhile
         self.transport.abort()
 
 
 class Waiter:
-    """One coroutine that waits for something to come in."""
+    """One coroutine that waits for something to happen."""
 
     def __init__(self) -> None:
         self._future: asyncio.Future[None] | None = None

@@ -1,0 +1,353 @@
+"""HTTP/2: one connection for many calls, and what becomes of the others when one ends badly."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import h2.errors
+import pytest
+
+from tests.core.net.conftest import QUICK, Open, body_of, request_to, take, until
+from tests.core.net.fakes import Authority, Fake2, Script2, Stream
+from tokenman_core.net import Deadlines, Upstream, UpstreamError
+
+Codes = h2.errors.ErrorCodes
+Make = Callable[..., Fake2]
+
+
+@pytest.fixture
+def make(authority: Authority) -> Make:
+    tls = authority.server("h2", "http/1.1")
+
+    def fake(script: Script2, **more: object) -> Fake2:
+        return Fake2(script, tls, **more)  # type: ignore[arg-type]
+
+    return fake
+
+
+async def plain(stream: Stream) -> None:
+    await stream.answer()
+
+
+async def for_ever(stream: Stream) -> None:
+    stream.head()
+    await stream.data(b"begun")
+    await asyncio.Event().wait()
+
+
+async def silent(stream: Stream) -> None:
+    await asyncio.Event().wait()
+
+
+async def failure(upstream: Upstream, fake: Fake2, **more: object) -> UpstreamError:
+    with pytest.raises(UpstreamError) as caught:
+        await body_of(upstream, request_to(fake), **more)  # type: ignore[arg-type]
+    return caught.value
+
+
+async def test_a_request_goes_out_in_the_words_of_http2(upstream: Upstream, make: Make) -> None:
+    given = (
+        (b"X-Beta", b"a"), (b"HOST", b"api.example"), (b"Connection", b"X-Mine"), (b"x-mine", b"1"), (b"TE", b"gzip"),
+        (b"Content-Length", b"7"), (b"Upgrade", b"h2c"),
+    )  # fmt: skip
+    async with make(plain) as fake:
+        assert await body_of(upstream, request_to(fake, headers=given, body=b"12345")) == b"ok"
+        assert fake.streams[0].headers == [
+            (b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"api.example"), (b":path", b"/v1/messages"),
+            (b"x-beta", b"a"), (b"content-length", b"5"),
+        ]  # fmt: skip
+        assert fake.streams[0].body == b"12345"
+
+
+async def test_a_get_has_no_length(upstream: Upstream, make: Make) -> None:
+    async with make(plain) as fake:
+        await body_of(upstream, request_to(fake, b"GET"))
+        assert fake.streams[0].header(b"content-length") is None
+
+
+async def test_a_hundred_calls_at_once_share_one_connection(upstream: Upstream, make: Make) -> None:
+    async with make(plain) as fake:
+        answers = await asyncio.gather(*[body_of(upstream, request_to(fake)) for _ in range(100)])
+        assert set(answers) == {b"ok"}
+        assert len(fake.links) == 1 == upstream.connections
+
+
+async def test_no_more_streams_are_opened_than_the_provider_takes(upstream: Upstream, make: Make) -> None:
+    running = most = 0
+
+    async def script(stream: Stream) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        await stream.answer()
+
+    async with make(script, most_streams=12) as fake:
+        await body_of(upstream, request_to(fake))
+        await asyncio.gather(*[body_of(upstream, request_to(fake)) for _ in range(30)])
+        assert all(sum(s.link is link for s in fake.streams) for link in fake.links)
+        assert most <= 12 * len(fake.links)
+        assert len(fake.links) <= 3
+
+
+async def test_hints_and_trailers(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head(103, ("link", "</x>"))
+        stream.head(200)
+        await stream.data(b"abc")
+        stream.end(("x-sum", "7"))
+
+    async with make(script) as fake, upstream.call(request_to(fake), QUICK) as answer:
+        assert answer.status == 200
+        assert b"".join([chunk async for chunk in answer]) == b"abc"
+        assert answer.trailers == ((b"x-sum", b"7"),)
+
+
+async def test_an_answer_without_a_body(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head(204, end=True)
+
+    async with make(script) as fake:
+        assert await body_of(upstream, request_to(fake)) == b""
+
+
+async def test_a_large_upload_obeys_the_windows(upstream: Upstream, make: Make) -> None:
+    body = b"0123456789abcdef" * (128 << 10)
+    async with make(plain) as fake:
+        assert await body_of(upstream, request_to(fake, body=body)) == b"ok"
+        assert fake.streams[0].body == body
+
+
+async def test_an_answer_before_the_end_of_the_upload_ends_the_upload(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.answer(b"long")
+        stream.reset(Codes.NO_ERROR)  # RFC 9113 §8.1: the rest is not wanted
+
+    async with make(script, early=True, window=False) as fake:
+        assert await body_of(upstream, request_to(fake, body=b"x" * (1 << 20))) == b"long"
+        assert len(fake.streams[0].body) < 1 << 17
+        assert await body_of(upstream, request_to(fake, b"GET")) == b"long"
+        assert len(fake.links) == 1
+
+
+# -- slow readers and leaving --
+
+
+async def test_a_slow_reader_stops_its_own_stream_and_no_other(upstream: Upstream, make: Make) -> None:
+    size = 4 << 20
+
+    async def script(stream: Stream) -> None:
+        if stream.header(b":path") == b"/slow":
+            stream.head()
+            await stream.data(b"x" * size, end=True)
+        else:
+            await stream.answer()
+
+    async with make(script) as fake:
+        async with upstream.call(request_to(fake, path=b"/slow"), QUICK) as slow:
+            await until(lambda: fake.streams[0].sent == 256 << 10)
+            for _ in range(3):
+                assert await body_of(upstream, request_to(fake)) == b"ok"
+            assert fake.streams[0].sent == 256 << 10
+            assert sum([len(chunk) async for chunk in slow]) == size
+        assert len(fake.links) == 1
+
+
+async def test_leaving_early_resets_the_stream_and_its_neighbour_goes_on(upstream: Upstream, make: Make) -> None:
+    async with make(for_ever) as fake:
+        async with upstream.call(request_to(fake), QUICK) as stays:
+            async with upstream.call(request_to(fake), QUICK) as leaves:
+                await anext(leaves)
+            await until(lambda: fake.streams[1].reset_with == Codes.CANCEL)
+            assert await anext(stays) == b"begun"
+            fake.streams[0].end()
+            assert [chunk async for chunk in stays] == []
+        assert fake.streams[0].reset_with is None
+        assert len(fake.links) == 1 == upstream.connections
+
+
+async def test_two_hundred_aborts_leave_nothing_behind(upstream: Upstream, make: Make) -> None:
+    async with make(for_ever) as fake:
+        for _ in range(4):
+            calls = [asyncio.create_task(body_of(upstream, request_to(fake))) for _ in range(50)]
+            seen = len(fake.streams)
+            await until(lambda seen=seen: len(fake.streams) == seen + 50)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        await until(lambda: all(s.reset_with == Codes.CANCEL for s in fake.streams))
+        (connection,) = next(iter(upstream._sites.values())).open
+        assert not connection.streams  # type: ignore[union-attr]
+        assert connection._reserved == 0  # type: ignore[union-attr]
+        assert len(fake.links) == 1
+
+
+async def test_bytes_that_nobody_took_give_the_connection_its_window_back(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head()
+        await stream.data(b"x" * (200 << 10))
+        await asyncio.Event().wait()
+
+    async with make(script) as fake:
+        for n in range(10):
+            async with upstream.call(request_to(fake), QUICK):
+                await until(lambda n=n: fake.streams[n].sent == 200 << 10)
+        (connection,) = next(iter(upstream._sites.values())).open
+        manager = connection.conn._inbound_flow_control_window_manager  # type: ignore[union-attr]
+        await until(lambda: manager._bytes_processed + manager.current_window_size == manager.max_window_size)
+
+
+# -- ends --
+
+
+async def test_a_graceful_goaway_lets_streams_finish_and_takes_no_new_one(upstream: Upstream, make: Make) -> None:
+    async with make(for_ever) as fake:
+        async with upstream.call(request_to(fake), QUICK) as old:
+            assert await anext(old) == b"begun"
+            fake.streams[0].goaway(last=fake.streams[0].id)
+            (connection,) = next(iter(upstream._sites.values())).open
+            await until(lambda: connection.retired)  # type: ignore[union-attr]
+            async with upstream.call(request_to(fake), QUICK) as new:
+                assert await anext(new) == b"begun"
+                assert len(fake.links) == 2
+            await fake.streams[0].data(b" and ended", end=True)
+            assert [chunk async for chunk in old] == [b" and ended"]
+        await until(lambda: upstream.connections == 1)
+
+
+async def test_calls_that_a_goaway_leaves_out_may_be_made_again(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.goaway(last=0)
+
+    async with make(script) as fake:
+        error = await failure(upstream, fake)
+        assert (error.kind, error.reused) == ("reset", True)
+
+
+@pytest.mark.parametrize(("code", "again"), [(Codes.REFUSED_STREAM, True), (Codes.INTERNAL_ERROR, False)])
+async def test_only_a_refused_stream_may_be_made_again(
+    upstream: Upstream, make: Make, code: h2.errors.ErrorCodes, again: bool
+) -> None:
+    async def script(stream: Stream) -> None:
+        stream.reset(code)
+
+    async with make(script) as fake:
+        error = await failure(upstream, fake)
+        assert (error.kind, error.reused) == ("reset", again)
+
+
+async def test_a_reset_in_the_body_is_a_failure_after_what_came(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head()
+        await stream.data(b"half")
+        stream.reset(Codes.INTERNAL_ERROR)
+
+    got: list[bytes] = []
+    async with make(script) as fake:
+        with pytest.raises(UpstreamError) as caught:
+            await take(upstream, request_to(fake), got)
+    assert (caught.value.kind, caught.value.reused) == ("reset", False)
+    assert got == [b"half"]
+
+
+async def test_a_closed_connection_fails_all_its_calls_and_is_forgotten(upstream: Upstream, make: Make) -> None:
+    async with make(silent) as fake:
+        calls = [asyncio.create_task(failure(upstream, fake)) for _ in range(3)]
+        await until(lambda: len(fake.streams) == 3)
+        fake.links[0].reset()
+        assert {error.kind for error in await asyncio.gather(*calls)} == {"reset"}
+        assert upstream.connections == 0
+
+
+async def test_a_connection_that_went_stale_may_be_tried_again(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        if len(fake.streams) == 1:
+            await stream.answer()
+        else:
+            stream.link.reset()
+
+    fake = make(script)
+    async with fake:
+        await body_of(upstream, request_to(fake))
+        error = await failure(upstream, fake)
+        assert (error.kind, error.reused) == ("reset", True)
+
+
+async def test_frames_that_make_no_sense_are_a_protocol_failure(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.link.writer.write(b"\x00\x00\x01\x01\x04\x00\x00\x00\x01\xff")  # HEADERS that HPACK cannot read
+
+    async with make(script) as fake:
+        assert (await failure(upstream, fake)).kind == "protocol"
+        await until(lambda: upstream.connections == 0)
+
+
+async def test_a_body_that_belies_its_length_is_a_failure(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head(200, ("content-length", "10"))
+        await stream.data(b"half", end=True)
+
+    async with make(script) as fake:
+        assert (await failure(upstream, fake)).kind == "protocol"
+
+
+async def test_a_head_over_64_kib_is_a_failure(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head(200, *((f"x-{n}", "v" * 4000) for n in range(18)))
+
+    async with make(script) as fake:
+        assert (await failure(upstream, fake)).kind == "protocol"
+
+
+async def test_a_connection_that_was_silent_past_a_deadline_gets_no_new_call(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        if stream.header(b":path") != b"/silent":
+            await stream.answer()
+
+    async with make(script) as fake:
+        await body_of(upstream, request_to(fake))
+        with pytest.raises(UpstreamError) as caught:
+            await body_of(upstream, request_to(fake, path=b"/silent"), Deadlines(first_byte=0.05))
+        assert (caught.value.kind, caught.value.deadline) == ("timeout", "first_byte")
+        await until(lambda: upstream.connections == 0)
+        assert await body_of(upstream, request_to(fake)) == b"ok"
+        assert len(fake.links) == 2
+
+
+async def test_a_connection_without_ids_left_takes_no_new_call(upstream: Upstream, make: Make) -> None:
+    async with make(plain) as fake:
+        await body_of(upstream, request_to(fake))
+        (connection,) = next(iter(upstream._sites.values())).open
+        connection.conn.highest_outbound_stream_id = (1 << 31) - 513  # type: ignore[union-attr]
+        assert await body_of(upstream, request_to(fake)) == b"ok"
+        assert len(fake.links) == 1
+        assert await body_of(upstream, request_to(fake)) == b"ok"
+        assert len(fake.links) == 2
+
+
+@pytest.fixture
+async def impatient(authority: Authority) -> AsyncIterator[Upstream]:
+    pool = Upstream(authority.client(), guard=Open(), keep_s=0.05)
+    yield pool
+    await pool.aclose()
+
+
+async def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(impatient: Upstream, make: Make) -> None:
+    async with make(for_ever) as fake:
+        async with impatient.call(request_to(fake), QUICK) as answer:
+            await anext(answer)
+            await asyncio.sleep(0.1)
+            assert impatient.connections == 1
+        await until(lambda: impatient.connections == 0)
+
+
+async def test_a_body_over_the_cap_resets_the_stream_alone(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        stream.head()
+        await stream.data(b"x" * 100_000)
+        await asyncio.Event().wait()
+
+    async with make(script) as fake:
+        assert (await failure(upstream, fake, max_body=50_000)).kind == "cap"
+        await until(lambda: fake.streams[0].reset_with == Codes.CANCEL)
+        assert upstream.connections == 1
