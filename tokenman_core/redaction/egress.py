@@ -20,7 +20,6 @@ _CLOSERS = {'"': re.compile(r'"'), "'": re.compile(r"'"), "<": re.compile(r"[>\n
 _URL_END = re.compile(r"[\s\"'<>`]")
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
 _LABEL = re.compile(r"\0[a-z0-9-]*\.[a-z]", re.IGNORECASE)
-_WORD = 2048  # characters looked back for the beginning of a URL without a scheme
 _PORT = re.compile(r":[0-9]*$")
 
 
@@ -62,11 +61,12 @@ def _urls(text: str) -> Iterator[tuple[int, int]]:
 def open_urls(text: str) -> list[Authority]:
     """The URLs that reach to the end of `text`: one that holds another, or several ways to read it, are all given."""
     found: list[Authority] = []
-    places = list(_urls(text))
-    word = max(
-        (match.end() for match in _URL_END.finditer(text, max(0, len(text) - _WORD))), default=max(0, len(text) - _WORD)
-    )
-    places += [(match.start(), match.start()) for match in tables.BARE_URL.finditer(text, word)]
+    # Only what stands in the last word, or began behind a quote or an angle bracket, can still be open.
+    ending = _URL_END.search(text[::-1])
+    word = len(text) - ending.start() if ending else 0
+    places = [(word + start, word + host) for start, host in _urls(text[word:])]
+    places += [(word + match.start(), word + match.start()) for match in tables.BARE_URL.finditer(text[word:])]
+    places += [(match.start() + 1, match.end()) for match in tables.QUOTED_URL.finditer(text, 0, word)]
     for start, host in places:
         end = _CLOSERS.get(text[start - 1], _URL_END) if start else _URL_END
         if end.search(text, host):

@@ -50,6 +50,7 @@ EXPANSION: Final = re.compile(r"\$[A-Za-z_({0-9@*]|`|<\(|\beval\b|\bbase64\b|\bx
 
 # Where the host of a URL begins: behind two slashes, or at `www.`; what stands before them is looked at backwards.
 URL_START: Final = re.compile(r"[/\\]{2,}|(?<![\w.])www\.", re.IGNORECASE)
+QUOTED_URL: Final = re.compile(r"[\"'<`](?:(?:[a-z][a-z0-9+.-]{0,31}:)?[/\\]{2,}|(?=www\.))", re.IGNORECASE)
 SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}:$", re.IGNORECASE)
 BARE_URL: Final = re.compile(
     r"(?<![\w@./\\-])(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}[a-z]{2,24}(?::[0-9]{1,5})?(?=[/?#])", re.IGNORECASE

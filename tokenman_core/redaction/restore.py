@@ -24,43 +24,52 @@ class _Channel:
         self._restorer = restorer
         self._class: ToolClass = tool_class(tool)
         self._source = JsonSource() if source else None
-        self._held = ""
-        self._sent = (
-            ""  # the model's own text that has gone out: its tail, or all of it for a call that is judged whole
-        )
-        self._whole = False  # held back until the end
-        self._judged = source and self._class in ("shell", "network")
+        self._held = ""  # what may be the beginning of a placeholder, or waits for the host of its URL
+        self._tail = ""  # the end of the model's own text that has gone out
+        # The input of a shell or a network tool goes out until its first placeholder, and then waits to be judged whole.
+        self._judged = self._class in ("shell", "network") and restorer.egress != "always"
+        self._sent: list[str] = []
+        self._kept: list[str] = []
+        self._size = 0
 
     def feed(self, piece: str) -> str:
+        if self._kept:
+            self._kept.append(piece)
+            self._size += len(piece)
+            return self._let_go() if self._size > CALL else ""
         text = self._held + piece
-        if self._whole:
-            self._held = text
-            return self._let_go() if len(text) + len(self._sent) > CALL else ""
         if "[" not in text:
             self._held = ""
             return self._send(text)
         return self._restore(text, final=False)
 
     def close(self) -> str:
+        if self._kept:
+            return self._restore_call()
         text, self._held = self._held, ""
-        if self._whole:
-            return self._restore_call(text)
         return self._restore(text, final=True) if text else ""
 
     def _send(self, text: str) -> str:
         if self._source is not None:
             self._source.feed(text)
-        self._sent = self._sent + text if self._judged else (self._sent + text)[-TAIL:]
-        if self._judged and len(self._sent) > CALL:
-            self._judged, self._class = False, "network"
-            self._sent = self._sent[-TAIL:]
+        self._tail = (self._tail + text)[-TAIL:]
+        if self._judged:
+            self._sent.append(text)
+            self._size += len(text)
+            if self._size > CALL:
+                self._give_up()
         return text
 
+    def _give_up(self) -> None:
+        """A call too long to be judged: what comes stays masked."""
+        self._judged = False
+        self._sent.clear()
+        self._kept.clear()
+
     def _let_go(self) -> str:
-        """Too much to hold: it goes out masked."""
-        text, self._held = self._held, ""
-        self._restorer.leave(len(PLACEHOLDER.findall(text)))
-        self._whole = self._judged = False
+        text = "".join(self._kept)
+        self._give_up()
+        self._restorer.leave(sum(1 for each in PLACEHOLDER.findall(text) if self._restorer.mapping.value(each)))
         return self._send(text)
 
     def _restore(self, text: str, final: bool) -> str:
@@ -75,12 +84,14 @@ class _Channel:
             out.append(self._send(text[at : match.start()]))
             at = match.start()
             if self._judged:
-                self._held = text[at:]
-                self._whole = True
+                self._held = ""
+                self._kept = [text[at:]]
+                self._size += len(text) - at
                 return "".join(out) + (self.close() if final else "")
-            allowed = self._allowed(placeholder, text[match.end() :], final)
+            after = text[match.end() : match.end() + HOLD]
+            allowed = self._allowed(placeholder, after + " " if final and len(after) < HOLD else after)
             if allowed is None:
-                if len(text) - at <= HOLD:
+                if not final and len(text) - at <= HOLD:
                     self._held = text[at:]
                     return "".join(out)
                 allowed = False
@@ -98,25 +109,26 @@ class _Channel:
     def _depth(self) -> int:
         return 0 if self._source is None else max(1, self._source.depth)
 
-    def _allowed(self, placeholder: str, after: str, final: bool) -> bool | None:
-        if self._class == "write":
-            return True
-        if self._class in ("shell", "network") and self._source is not None:
-            return self._restorer.egress == "always"
+    def _allowed(self, placeholder: str, after: str) -> bool | None:
         value = self._restorer.mapping.value(placeholder)
-        assert value is not None
-        before = self._sent
+        egress = self._restorer.egress
+        if value is None or egress == "always" or self._class == "write":
+            return value is not None
+        if self._class in ("shell", "network"):
+            return False  # too long to be judged
+        before = self._tail
         if len(before) >= TAIL and not _BLANK.search(before):
-            return self._restorer.egress == "always"  # one word as long as that: no telling where it began
+            return False  # one word as long as that: no telling where it began
         if self._source is not None:
             before, after = unescaped(before, self._depth()), unescaped(after, self._depth())
-        return in_url(before, placeholder, after + " " if final else after, value, self._restorer.egress)
+        return in_url(before, placeholder, after, value, egress)
 
-    def _restore_call(self, text: str) -> str:
+    def _restore_call(self) -> str:
         """The end of a call's input, judged together with what has gone out before."""
-        self._judged = self._whole = False
-        seen = unescaped(self._sent + text, 2)
-        allowed = call_allows(self._class, seen, self._restorer.mapping, self._restorer.egress)
+        text = "".join(self._kept)
+        whole = "".join(self._sent) + text
+        allowed = self._judge(whole)
+        self._give_up()
         out: list[str] = []
         at = 0
         for match in PLACEHOLDER.finditer(text):
@@ -131,6 +143,14 @@ class _Channel:
             at = match.end()
         out.append(text[at:])
         return "".join(out)
+
+    def _judge(self, text: str) -> set[str]:
+        """As the tool will read the text, and as it would if there were JSON in its JSON: both must be harmless."""
+        allowed: set[str] | None = None
+        for depth in (1, 2) if self._source is not None else (0,):
+            seen = call_allows(self._class, unescaped(text, depth), self._restorer.mapping, self._restorer.egress)
+            allowed = seen if allowed is None else allowed & seen
+        return allowed or set()
 
 
 class Restorer:
@@ -158,7 +178,9 @@ class Restorer:
             return self._signed(slot.text)
         channel = self._channels.get(slot.channel)
         if channel is None:
-            channel = self._channels[slot.channel] = _Channel(self, slot.tool, slot.partial_json)
+            channel = self._channels[slot.channel] = _Channel(
+                self, slot.tool if slot.kind == "tool_input" else "", slot.partial_json
+            )
         return channel.feed(slot.text)
 
     def close(self, channel: str) -> str:
