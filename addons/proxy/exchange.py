@@ -67,7 +67,9 @@ class Call:
 
     @property
     def record(self) -> http.Request:
-        """What other add-ons see: no credentials, and no body before it has been judged."""
+        """What other add-ons see: no credentials, and no body before it has been judged. Where nobody looks it costs nothing."""
+        if not _observed():
+            return self._request
         record, provider = self._request.copy(), self._provider
         record.data.scheme, record.data.host, record.data.port = provider.scheme.encode(), provider.host, provider.port
         record.data.authority = b""
@@ -236,6 +238,8 @@ class Exchanges:
         try:
             outlet.begin()
             await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
+            if flow.error is not None:
+                return  # killed there, or by a script: no answer is a refusal
             exchange.sent = replace(exchange.sent, body=call.body)
             async with aclosing(self._conductor.answer(exchange)) as parts:
                 await self._deliver(outlet, call, parts)
@@ -302,7 +306,9 @@ class Exchanges:
 
     async def _record(self, flow: http.HTTPFlow, exchange: Exchange, head: Head) -> None:
         """For savers and mitmweb: the governed request and what the provider said, both masked."""
-        if exchange.attempts and exchange.body is not None and _has_recorders():
+        if not _observed():
+            return
+        if exchange.attempts and exchange.body is not None:
             flow.request.raw_content = exchange.body.render()
         flow.response = http.Response(
             b"HTTP/1.1", head.status, b"", http.Headers(h.without_secrets(head.headers)), exchange.said, None, 0.0, 0.0
@@ -313,9 +319,9 @@ class Exchanges:
 _running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
 
 
-def _has_recorders() -> bool:
-    savers = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
-    return savers or ctx.master.addons.get("view") is not None
+def _observed() -> bool:
+    """Whether any add-on besides ours may look at flows: under mitmproxy's own tools; `tokenman up` has none."""
+    return ctx.master.addons.get("scriptloader") is not None
 
 
 def _forget_old_flows() -> None:

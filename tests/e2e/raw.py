@@ -1,0 +1,163 @@
+"""Bytes as they are: an upstream that keeps what it received, and a client that sends what it is told."""
+
+import re
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from tests.e2e.harness import Proxy
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding:\s*chunked", re.IGNORECASE)
+
+
+class Recorder:
+    """A plain HTTP/1.1 server on loopback. `connections` holds, for each, all bytes that came; `answer` is always the same.
+
+    It reads requests by their framing alone, as a simple server does: what a smuggler hides is a request of its own here.
+    """
+
+    def __init__(self, answer: bytes = OK, tls: ssl.SSLContext | None = None) -> None:
+        self.connections: list[bytearray] = []
+        self.requests: list[bytes] = []
+        self._changed = threading.Condition()
+        recorder = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                connection = tls.wrap_socket(self.request, server_side=True) if tls else self.request
+                kept = bytearray()
+                recorder.connections.append(kept)
+                rest = b""
+                while data := connection.recv(65536):
+                    kept += data
+                    rest += data
+                    while size := whole(rest):
+                        recorder.note(rest[:size])
+                        rest = rest[size:]
+                        connection.sendall(answer)
+
+            def finish(self) -> None:
+                recorder.note(None)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, *_: object) -> None:
+                """A client that breaks off is no news here."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def seen(self) -> bytes:
+        return b"\n".join(bytes(one) for one in self.connections)
+
+    def note(self, request: bytes | None) -> None:
+        with self._changed:
+            if request is not None:
+                self.requests.append(request)
+            self._changed.notify_all()
+
+    def wait(self, count: int, seconds: float = 5.0) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
+
+    def clear(self) -> None:
+        self.connections.clear()
+        self.requests.clear()
+
+
+def whole(data: bytes) -> int:
+    """How long the first message in `data` is, 0 while it is not whole."""
+    head, blank, rest = data.partition(b"\r\n\r\n")
+    if not blank:
+        return 0
+    start = len(head) + 4
+    if CHUNKED.search(head):
+        end = re.search(rb"(?:^|\r\n)0\r\n(?:[^\r\n]+\r\n)*\r\n", rest)
+        return start + end.end() if end else 0
+    length = LENGTH.search(head)
+    size = int(length[1]) if length else 0
+    return start + size if len(rest) >= size else 0
+
+
+def dial(proxy: Proxy, seconds: float = 10.0) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=seconds)
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes; a reset is a close. Raises TimeoutError."""
+    got = b""
+    try:
+        while data := connection.recv(65536):
+            got += data
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return got
+
+
+def answer(connection: socket.socket) -> bytes:
+    """One message, whole."""
+    got = b""
+    while not (size := whole(got)):
+        data = connection.recv(65536)
+        if not data:
+            return got
+        got += data
+    return got[:size]
+
+
+def send(proxy: Proxy, data: bytes, seconds: float = 10.0) -> bytes:
+    """What comes back for these bytes until the proxy closes; nothing more is sent, but nothing is closed either."""
+    with dial(proxy, seconds) as connection:
+        try:
+            connection.sendall(data)
+        except ConnectionError:  # it has answered and closed before it read all
+            pass
+        return until_closed(connection)
+
+
+def head(data: bytes) -> tuple[int, dict[str, str]]:
+    """Status and headers of an answer."""
+    lines = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    fields = (line.partition(":") for line in lines[1:])
+    return int(lines[0].split()[1]), {name.lower(): value.strip() for name, _, value in fields}
+
+
+def connect(connection: socket.socket, place: str) -> bytes:
+    """Asks for a tunnel; the answer's head."""
+    connection.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+    return answer(connection)
+
+
+@contextmanager
+def tunnel(proxy: Proxy, place: str = "api.anthropic.com:443") -> Iterator[socket.socket]:
+    with dial(proxy) as connection:
+        got = connect(connection, place)
+        assert got.startswith(b"HTTP/1.1 200"), got
+        yield connection
+
+
+@contextmanager
+def opened(
+    proxy: Proxy, place: str = "api.anthropic.com:443", name: str = "api.anthropic.com"
+) -> Iterator[ssl.SSLSocket]:
+    """A tunnel whose TLS the proxy opens: verified by its authority alone."""
+    with tunnel(proxy, place) as connection, proxy.trust().wrap_socket(connection, server_hostname=name) as inner:
+        yield inner
