@@ -43,10 +43,13 @@ def test_the_tour_ends_by_itself_and_shows_masking_and_restoring(tmp_path: Path)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_on_a_terminal_it_goes_on_until_it_is_told_to_end(tmp_path: Path, end: signal.Signals) -> None:
+def test_on_a_terminal_it_goes_on_until_it_is_told_to_end(
+    tmp_path: Path, end: signal.Signals, request: pytest.FixtureRequest
+) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(COMMAND, stdout=theirs, stderr=theirs, stdin=theirs, env=environment(tmp_path))
     os.close(theirs)
+    request.addfinalizer(process.kill)
     shown = ""
     while not (port := re.search(r"BASE_URL=http://127\.0\.0\.1:(\d+) ANTHROPIC_API_KEY", shown)):
         shown += os.read(ours, 65536).decode(errors="replace")
