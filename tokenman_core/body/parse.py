@@ -77,8 +77,9 @@ def _colons(data: bytes) -> int:
 
 
 def _parse_slowly(data: bytes) -> Any:
+    """What orjson has read already, so it is JSON with finite numbers; but an integer may have more digits than Python takes."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_float=_finite)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError):
         raise BodyError("parse", "the body is not valid JSON") from None
 
@@ -88,13 +89,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise BodyError("parse", "a key stands twice in one object of the JSON body: send each key once")
     return made
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError
-    return number
 
 
 def _reason(data: bytes, error: orjson.JSONDecodeError) -> str:

@@ -169,6 +169,45 @@ def test_a_key_of_a_free_form_object_is_renamed_in_place() -> None:
     assert change(body, "a@b", "M") == b'{"metadata":{"x":"M","M" : {"M":"y"},"z":1}}'
 
 
+def test_a_key_that_is_written_with_escapes_is_found_and_renamed() -> None:
+    source = b'{"metadata" : {"\\u0061@b" : 1.0, "n" : {"\\u0061@b":2 }}}'
+    body = JsonBody(source, find_slots)
+    assert change(body, "a@b", "M") == b'{"metadata" : {"M" : 1.0, "n" : {"M":2 }}}'
+
+
+@pytest.mark.parametrize(
+    ("data", "url_safe", "padded", "text", "made"),
+    [
+        (b"a@b ~~~?", False, True, "a@b ~~~?", b"M ~~~?"),
+        (b"a@b ~~~?", True, True, "a@b ~~~?", b"M ~~~?"),
+        (b"a@b ??>", True, False, "a@b ??>", b"M ??>"),
+        ("a@b é".encode("latin-1"), False, True, "a@b é", "M é".encode("latin-1")),
+        ("a@b é".encode("utf-16"), False, True, "\ufeffa@b é", "M é".encode("utf-16")),
+        ("\ufeffa@b é".encode("utf-16-be"), False, True, "\ufeffa@b é", "\ufeffM é".encode("utf-16-be")),
+    ],
+)
+def test_base64_keeps_its_alphabet_its_padding_and_its_texts_encoding(
+    data: bytes, url_safe: bool, padded: bool, text: str, made: bytes
+) -> None:
+    def coded(data: bytes) -> str:
+        encode = base64.urlsafe_b64encode if url_safe else base64.b64encode
+        return encode(data).decode() if padded else encode(data).decode().rstrip("=")
+
+    def document(data: bytes) -> bytes:
+        return json.dumps({"source": {"type": "base64", "media_type": "text/plain", "data": coded(data)}}).encode()
+
+    body = JsonBody(document(data), find_slots)
+    assert [slot.text for slot in body.slots] == [text]
+    assert change(body, "a@b", "M") == document(made)
+
+
+def test_a_new_text_that_the_old_encoding_lacks_is_utf_8() -> None:
+    source = {"url": "data:text/plain;base64," + base64.b64encode(b"\xe9").decode()}
+    body = JsonBody(json.dumps(source).encode(), find_slots)
+    body.slots[0].text = "é€"
+    assert json.loads(body.render())["url"] == "data:text/plain;base64," + base64.b64encode("é€".encode()).decode()
+
+
 def test_keys_and_base64_in_arguments_are_reached() -> None:
     coded = "data:text/plain;base64," + base64.b64encode(b"a@b").decode()
     source = json.dumps({"arguments": json.dumps({"a@b": {"f": coded}}), "name": "t"}).encode()

@@ -179,6 +179,7 @@ def test_a_file_name_cannot_break_out_of_its_head() -> None:
         part("Content-Type : text/plain", b"x") + b"--XyZ--",
         part("no colon", b"x") + b"--XyZ--",
         part("Content-Type: text/plain", b"\xff") + b"--XyZ--",
+        part('Content-Disposition: form-data; name="f"; filename="f"\nContent-Type: text/plain', b"\xff") + b"--XyZ--",
         part("Content-Type: application/json", b"{") + b"--XyZ--",
         part('Content-Disposition: form-data; name="x"', b"\0\xff") + b"--XyZ--",  # no file, no text
         part("A: b", b"") * (MAX_PARTS + 1) + b"--XyZ--",

@@ -368,6 +368,16 @@ def again_slots(event: Event) -> list[Any]:
     return [slot for slot in event.slots if slot.channel]
 
 
+def test_a_piece_repeats_no_log_probabilities() -> None:
+    one = reader(*RESPONSES)
+    delta = {"type": "response.output_text.delta", **streams.OUTPUT_TEXT, "delta": "x", "obfuscation": "xx"}
+    one.read(Event(event({**delta, "logprobs": [{"token": "x", "logprob": 0}]})))
+    piece = one.piece("response.output_text@1.0", "y")
+    assert piece is not None
+    said = json.loads(piece.data or b"")
+    assert (said["logprobs"], said["delta"], "obfuscation" in said) == ([], "y", False)
+
+
 def test_a_closing_channel_takes_a_last_piece_and_is_then_forgotten() -> None:
     one = reader(*MESSAGES)
     one.read(Event(event({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}})))
