@@ -250,6 +250,17 @@ async def test_a_stream_that_breaks_off_loses_no_text() -> None:
     assert "".join(each["delta"]["text"] for each in out if each["type"] == "content_block_delta") == "see " + mail[:8]
 
 
+async def test_the_end_flushes_whatever_is_held_even_if_no_channel_was_named() -> None:
+    redaction, call, (mail,) = await masked_call("alice@example.com")
+    events = anthropic_events(({"type": "text", "text": ""}, [{"type": "text_delta", "text": "see " + mail[:8]}]))
+    play(redaction, call, events[:3])
+    end = Event(b"", "end")
+    out = redaction.llm_event(call, end)
+    assert isinstance(out, list)
+    assert mail[:8].encode() in out[0].raw
+    assert out[-1] is end
+
+
 @pytest.mark.parametrize("size", [1, 5, 1000])
 async def test_an_openai_stream_is_restored_in_text_and_in_arguments(size: int) -> None:
     redaction, call, (mail,) = await masked_call("alice@example.com", dialect="openai")

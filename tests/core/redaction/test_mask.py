@@ -146,6 +146,10 @@ async def test_a_placeholder_of_no_one_is_left_alone_and_never_restored() -> Non
 async def test_a_value_beside_a_placeholder_is_still_masked() -> None:
     texts, _, _ = await mask(["password=Sup3rSecret9[EMAIL_ADDRESS_0123456789ab]"])
     assert "Sup3rSecret9" not in texts[0]
+    texts, mapping, _ = await mask(["postgres://u:pw9x[EMAIL_ADDRESS_0123456789ab]@host/x"])
+    assert "[EMAIL_ADDRESS_0123456789ab]" in texts[0]
+    assert "pw9x" not in texts[0]
+    assert restored(texts, mapping) == ["postgres://u:pw9x[EMAIL_ADDRESS_0123456789ab]@host/x"]
 
 
 async def test_two_values_never_share_a_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +263,13 @@ async def test_the_memory_knows_under_which_key_a_text_stood() -> None:
     await redactor.mask([password], redactor.mapping())
     assert text.text == "hunter2"
     assert password.text.startswith("[PASSWORD_")
+
+
+async def test_the_memory_knows_which_values_were_found_before_a_text() -> None:
+    memo = Memo()
+    assert (await mask(["mail a@example.com", "Zebra-77"], memo))[0][1] == "Zebra-77"
+    assert (await mask(["the password is Zebra-77", "Zebra-77"], memo))[0][1].startswith("[PASSWORD_")
+    assert (await mask(["mail a@example.com", "Zebra-77"], memo))[0][1] == "Zebra-77"
 
 
 async def test_the_memory_knows_the_policy_under_which_values_were_found() -> None:
