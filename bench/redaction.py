@@ -92,7 +92,9 @@ async def conversation(detection: Detection) -> None:
 
     await asyncio.sleep(0)
     pause = await longest_pause(asyncio.create_task(mask_big()))
-    print(f"longest step on the loop  {sum(len(slot.original) for slot in big) / 1024:.0f} KB fresh: {pause * 1e3:.2f} ms")
+    print(
+        f"longest step on the loop  {sum(len(slot.original) for slot in big) / 1024:.0f} KB fresh: {pause * 1e3:.2f} ms"
+    )
 
 
 async def main() -> None:
