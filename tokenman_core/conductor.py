@@ -184,7 +184,11 @@ class Conductor:
 
     async def _attempt(self, exchange: Exchange, attempt: Attempt) -> Pieces:
         provider = self.providers.by_name[attempt.candidate.provider]
-        request = self._request(exchange, provider)
+        try:
+            request = self._request(exchange, provider)
+        except BodyError as e:  # two keys of an object that masking would make one
+            yield Refuse(400, "parse", str(e))
+            return
         started = again = False
         redirects = 0
         while True:

@@ -9,7 +9,7 @@ no exchange is loaded, a script's reload failed) *is* the refusal: there is no s
 import asyncio
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol, assert_never
 from weakref import WeakKeyDictionary
 
@@ -44,13 +44,17 @@ from addons.proxy.internals import (
     status_codes,
 )
 from addons.proxy.outlet import End, Outlet, Piece, Pieces
-from addons.proxy.servers import Http1Front, Http2Front
+from addons.proxy.servers import Ending, Http1Front, Http2Front, RawAnswer
+from tokenman_core.errors import trace
 from tokenman_core.headers import ungoverned
 from tokenman_core.verdicts import Head, Headers, Trailers
 
 log = logging.getLogger("tokenman.door")
 
 Commands = Generator[commands.Command, Any]
+
+CHUNKED: Headers = ((b"transfer-encoding", b"chunked"),)
+CLOSED: Headers = ((b"connection", b"close"),)
 
 DRAIN_S = (
     5.0  # how long the rest of a request that was refused early is read and thrown away, so that the answer arrives
@@ -141,6 +145,7 @@ class GovernedStream(HttpStream):
         self._call: Call | None = None
         self._whole = False  # nothing of the request is still to come
         self._started = self._finished = False
+        self._chunked = self._closes = False  # of an HTTP/1 answer
         self._timer: asyncio.TimerHandle | None = None
         self.outlet: Outlet | None = None
 
@@ -154,8 +159,7 @@ class GovernedStream(HttpStream):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, Pieces):
-            for piece in event.reply:
-                yield from self._send(piece)
+            yield from self._send(*event.reply)
         elif isinstance(event, events.HookCompleted) and self.outlet and event.command is self.outlet.hook:
             assert self._call
             if not self._started:
@@ -327,20 +331,67 @@ class GovernedStream(HttpStream):
 
     # -- the answer --
 
-    def _send(self, piece: Piece) -> Commands:
+    def _send(self, *pieces: Piece) -> Commands:
         if self._finished:
             return
+        if self.context.client.alpn == b"h2":
+            for piece in pieces:
+                yield from self._send_h2(piece)
+        else:
+            yield from self._send_h1(pieces)
+
+    def _send_h1(self, pieces: Sequence[Piece]) -> Commands:
+        """All that is there in one write. The head's bytes are as they came; only the framing is this connection's own."""
+        out = bytearray()
+        end: End | None = None
+        for piece in pieces:
+            match piece:
+                case Head():
+                    self._started = True
+                    framing = self._framing(piece)
+                    self._chunked = framing == CHUNKED
+                    reason = status_codes.RESPONSES.get(piece.status, "").encode()
+                    out += b"HTTP/1.1 %d %s\r\n" % (piece.status, reason)
+                    out += b"".join(b"%s: %s\r\n" % field for field in (*piece.headers, *framing)) + b"\r\n"
+                    self._closes = any(k == b"connection" and v == b"close" for k, v in (*piece.headers, *framing))
+                case bytes():
+                    if piece:  # an empty chunk would end the body
+                        out += b"%x\r\n%s\r\n" % (len(piece), piece) if self._chunked else piece
+                case Trailers():
+                    pass  # RFC 9110 §6.5.1 lets us drop them where the client did not say that it wants them
+                case End():
+                    end = piece
+                    if self._chunked and not end.broken:
+                        out += b"0\r\n\r\n"
+                case _:
+                    assert_never(piece)
+        if end:
+            yield from self._finish()
+        ending: Ending = "none" if end is None else "cut" if end.broken else "close" if self._closes else "keep"
+        yield SendHttp(RawAnswer(self.stream_id, bytes(out), ending), self.context.client)
+
+    def _framing(self, head: Head) -> Headers:
+        request = self.flow.request
+        bodiless = head.status in (204, 304) or request.method == "HEAD"
+        if bodiless or any(k.lower() == b"content-length" for k, _ in head.headers):
+            return ()
+        return CLOSED if request.http_version == "HTTP/1.0" else CHUNKED
+
+    def _send_h2(self, piece: Piece) -> Commands:
         client = self.context.client
         match piece:
             case Head():
                 self._started = True
-                yield SendHttp(ResponseHeaders(self.stream_id, self._response(piece), end_stream=False), client)
+                fields = tuple((k.lower(), v) for k, v in piece.headers)
+                response = http.Response(
+                    b"HTTP/2.0", piece.status, b"", http.Headers(fields), None, None, time.time(), None
+                )
+                yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), client)
             case bytes():
-                if piece:  # an empty HTTP/1 chunk would end the body
+                if piece:
                     yield SendHttp(ResponseData(self.stream_id, piece), client)
             case Trailers():
-                if client.alpn == b"h2":  # RFC 9110 §6.5.1 lets us drop them where the client did not say it wants them
-                    yield SendHttp(ResponseTrailers(self.stream_id, http.Headers(piece.fields)), client)
+                yield SendHttp(ResponseTrailers(self.stream_id, http.Headers(piece.fields)), client)
             case End(broken=False):
                 yield from self._finish()
                 yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
@@ -350,20 +401,6 @@ class GovernedStream(HttpStream):
                 yield SendHttp(error, client)
             case _:
                 assert_never(piece)
-
-    def _response(self, head: Head) -> http.Response:
-        """Only the framing is this connection's own; all other header bytes are as they came."""
-        fields: Headers = head.headers
-        has_length = any(k.lower() == b"content-length" for k, _ in fields)
-        if not has_length and head.status not in (204, 304) and self.context.client.alpn != b"h2":
-            if self.flow.request.http_version == "HTTP/1.0":
-                fields = (*fields, (b"connection", b"close"))
-            else:
-                fields = (*fields, (b"transfer-encoding", b"chunked"))
-        if self.context.client.alpn == b"h2":
-            fields = tuple((k.lower(), v) for k, v in fields)
-        reason = status_codes.RESPONSES.get(head.status, "").encode()
-        return http.Response(b"HTTP/1.1", head.status, reason, http.Headers(fields), None, None, time.time(), None)
 
     def _finish(self) -> Commands:
         self._finished = True
@@ -378,8 +415,7 @@ class GovernedStream(HttpStream):
         if not self._whole and self.context.client.alpn != b"h2":
             head = Head(head.status, (*head.headers, (b"connection", b"close")))
             self._ring(DRAIN_S, self._drop_client)
-        for piece in (head, refusal.body, End()):
-            yield from self._send(piece)
+        yield from self._send(head, refusal.body, End())
 
     def queued_bytes(self) -> int:
         connection = self.parent.connections.get(self.context.client)
@@ -407,6 +443,13 @@ class GovernedHttpLayer(HttpLayer):
         yield from self.event_to_child(stream, events.Start())
 
     def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            yield from self._routed(event)
+        except Exception as e:  # mitmproxy would log it and leave the client hanging
+            log.error("a client was dropped: %s", trace(e))
+            deadlines.drop(self.context.client)
+
+    def _routed(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             front = Http2Front if self.context.client.alpn == b"h2" else Http1Front
             self.connections[self.context.client] = front(self.context.fork(), self._door)

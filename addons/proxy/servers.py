@@ -1,7 +1,10 @@
 """The side that faces the client: mitmproxy's HTTP/1 and HTTP/2 servers, with bounds on what a stranger can make grow."""
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mitmproxy import http
 
 from addons.proxy import deadlines
 from addons.proxy.internals import (
@@ -21,6 +24,23 @@ if TYPE_CHECKING:
 Commands = Generator[commands.Command, Any]
 
 MAX_PIPELINED = 1 << 20  # bytes that a client may send while its call is answered
+
+
+Ending = Literal["none", "keep", "close", "cut"]
+
+
+@dataclass
+class RawAnswer(HttpEvent):
+    """Bytes of an answer, framed already. `ending`: more is to come, or what becomes of the connection behind it."""
+
+    data: bytes
+    ending: Ending
+
+
+# What the stock server must know of an answer at its end: whether the connection is kept. Not 200, which after a CONNECT
+# would make it a tunnel.
+_KEPT = http.Response.make(400, b"")
+_CLOSED = http.Response.make(400, b"", {"connection": "close"})
 
 
 class Http1Front(Http1Server):
@@ -47,9 +67,21 @@ class Http1Front(Http1Server):
             self.state = self.done
 
     def send(self, event: HttpEvent) -> Commands:
+        if isinstance(event, RawAnswer):
+            yield from self._send_raw(event)
+            return
         if isinstance(event, ResponseTrailers):
             return  # stock code raises; RFC 9110 §6.5.1 lets us drop what the client did not ask for
         yield from super().send(event)
+
+    def _send_raw(self, event: RawAnswer) -> Commands:
+        if event.data:
+            yield commands.SendData(self.conn, event.data)
+        if event.ending == "cut":
+            yield commands.CloseConnection(self.conn)
+        elif event.ending != "none":
+            self.response = _CLOSED if event.ending == "close" else _KEPT
+            yield from self.mark_done(response=True)
 
     def wait(self, event: events.Event) -> Commands:
         if len(self.buf) > MAX_PIPELINED:
