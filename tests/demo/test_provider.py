@@ -16,6 +16,9 @@ from typing import Any
 
 import anthropic
 import brotli
+import h2.config
+import h2.connection
+import h2.events
 import httpx
 import openai
 import pytest
@@ -293,6 +296,42 @@ def test_http2_over_tls_answers_streams_side_by_side(tmp_path: Path) -> None:
         assert fake.received[-1].http_version == "2"
     finally:
         fake.stop()
+
+
+async def test_http2_sends_no_more_than_the_client_has_room_for(tmp_path: Path) -> None:
+    """RFC 9113, 5.2: a window starts with 65,535 bytes, and grows only when the client says so."""
+    authority = Authority(tmp_path)
+    async with FakeProvider(tls=authority.server()) as fake:
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        context.set_alpn_protocols(["h2"])
+        reader, writer = await asyncio.open_connection("localhost", fake.port, ssl=context)
+        client = h2.connection.H2Connection(h2.config.H2Configuration())
+        client.initiate_connection()
+        headers = [(":method", "POST"), (":path", "/v1/messages"), (":scheme", "https"), (":authority", "localhost"),
+                   ("x-api-key", "sk-ant-x")]  # fmt: skip
+        client.send_headers(1, headers)
+        value = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "[[big 200000]]"}]}
+        client.send_data(1, json.dumps(value).encode(), end_stream=True)
+        writer.write(client.data_to_send())
+        got, owed, granted = b"", 0, False
+        while b'"service_tier"' not in got:
+            try:
+                data = await asyncio.wait_for(reader.read(65536), 0.3)
+            except TimeoutError:
+                assert not granted
+                assert len(got) == 65_535
+                granted = True
+                client.acknowledge_received_data(owed, 1)
+                data = b""
+            for event in client.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    got += event.data or b""
+                    owed += event.flow_controlled_length or 0
+                    if granted:
+                        client.acknowledge_received_data(event.flow_controlled_length or 0, 1)
+            writer.write(client.data_to_send())
+        assert granted
+        writer.close()
 
 
 async def test_it_runs_in_an_event_loop_too(tmp_path: Path) -> None:
