@@ -21,6 +21,7 @@ CREDENTIALS = frozenset(
         b"x-goog-api-key",
         b"api-key",
         b"cookie",
+        b"set-cookie",
         b"proxy-authorization",
         b"x-tokenman-key",
     }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from mitmproxy import ctx, http
 
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook, validate_headers
-from addons.proxy.layer import Refusal, outlet_of
+from addons.proxy.layer import Refusal, hide_secrets, outlet_of
 from addons.proxy.outlet import End, Outlet
 from tokenman_core import headers as h
 from tokenman_core.clock import Clock, request_id
@@ -73,10 +73,7 @@ class Call:
         record, provider = self._request.copy(), self._provider
         record.data.scheme, record.data.host, record.data.port = provider.scheme.encode(), provider.host, provider.port
         record.data.authority = b""
-        record.headers = http.Headers(h.without_secrets(record.headers.fields))
-        path, query = split(record.path)
-        if query:
-            record.path = f"{path}?{h.query_without_secrets(query)}"
+        hide_secrets(record)
         record.data.content = None
         return record
 
@@ -230,7 +227,7 @@ class Exchanges:
                 flow.request.host, flow.request.port
             ):  # a replay, or a script that turned a call towards a provider
                 refusal = self.blocked("a call to a provider goes through the exchange")
-                flow.response = http.Response.make(403, refusal.body, {"content-type": "application/json"})
+                flow.response = http.Response.make(refusal.head.status, refusal.body, refusal.head.headers)
             return
         call: Call = outlet.call
         exchange = call.exchange

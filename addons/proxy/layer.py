@@ -46,7 +46,7 @@ from addons.proxy.internals import (
 from addons.proxy.outlet import End, Outlet, Piece, Pieces
 from addons.proxy.servers import Ending, Http1Front, Http2Front, RawAnswer
 from tokenman_core.errors import trace
-from tokenman_core.headers import ungoverned
+from tokenman_core.headers import query_without_secrets, ungoverned, without_secrets
 from tokenman_core.verdicts import Head, Headers, Trailers
 
 log = logging.getLogger("tokenman.door")
@@ -120,6 +120,13 @@ _outlets: WeakKeyDictionary[http.HTTPFlow, Outlet] = WeakKeyDictionary()
 def outlet_of(flow: http.HTTPFlow) -> Outlet | None:
     """None: not a governed call, or one that came past our layer (a replay)."""
     return _outlets.get(flow)
+
+
+def hide_secrets(request: http.Request) -> None:
+    """Takes the credentials out of a request that is only looked at from here on."""
+    request.headers.fields = without_secrets(request.headers.fields)
+    path, mark, query = request.path.partition("?")
+    request.path = path + mark + query_without_secrets(query)
 
 
 def frame(request: http.Request, upstream: Connection) -> None:
@@ -299,8 +306,18 @@ class GovernedStream(HttpStream):
         yield from ()
         return False
 
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        hide_secrets(self.flow.request)  # it has been sent: savers and other add-ons need nobody's credentials
+        yield from super().state_wait_for_response_headers(event)
+
+    def state_stream_response_body(self, event: ResponseData | ResponseTrailers | ResponseEndOfMessage) -> Commands:
+        if isinstance(event, ResponseEndOfMessage) and self.flow.response:
+            self.flow.response.headers.fields = without_secrets(self.flow.response.headers.fields)
+        yield from super().state_stream_response_body(event)
+
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         if self._call is None:
+            hide_secrets(self.flow.request)
             yield from super().handle_protocol_error(event)
             return
         self._quiet()
