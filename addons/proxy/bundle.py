@@ -44,6 +44,7 @@ class Keeper:
     """Starts and ends what the stages share. Its hooks are mitmproxy's `running` and `done`."""
 
     name = "keeper"
+    sealed = True
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle

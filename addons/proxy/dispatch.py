@@ -2,7 +2,8 @@
 
 Stock dispatch walks all add-ons, about 36, twice for each hook of a flow; that is 39% of its time for a small call (measured
 with py-spy, see bench/README.md). The meaning stays: order, `AddonHalt`, one failing add-on ends the hook for its own children
-alone, async hooks are awaited. One thing changes: a hook that an add-on grows after it was registered is not seen.
+alone, async hooks are awaited. Two things change: a hook that an add-on grows after it was registered is not seen, and an add-on
+that is `sealed` (a part of the door) cannot be kept from its hooks by another's `AddonHalt`, nor be removed.
 """
 
 import inspect
@@ -26,18 +27,22 @@ def remember(master: Master, changed: Callable[[], None] = lambda: None) -> None
     manager = master.addons
     if "trigger_event" in vars(manager):
         return
-    known: dict[str, tuple[tuple[Hook, ...], ...]] = {}
+    known: dict[str, tuple[tuple[bool, tuple[Hook, ...]], ...]] = {}
 
-    def functions(name: str) -> tuple[tuple[Hook, ...], ...]:
-        """One group for each add-on of the chain: itself and its children."""
+    def functions(name: str) -> tuple[tuple[bool, tuple[Hook, ...]], ...]:
+        """One group for each add-on of the chain, itself and its children, and whether it is sealed."""
         groups = known.get(name)
         if groups is None:
-            groups = known[name] = tuple(group for top in manager.chain if (group := _functions(top, name)))
+            found = ((_sealed(top), _functions(top, name)) for top in manager.chain)
+            groups = known[name] = tuple(group for group in found if group[1])
         return groups
 
     async def trigger_event(event: hooks.Hook) -> None:
         args = event.args()
-        for group in functions(event.name):
+        halted = False
+        for sealed, group in functions(event.name):
+            if halted and not sealed:
+                continue
             try:
                 with addonmanager.safecall():
                     for function in group:
@@ -45,7 +50,7 @@ def remember(master: Master, changed: Callable[[], None] = lambda: None) -> None
                         if result is not None and inspect.isawaitable(result):
                             await result
             except exceptions.AddonHalt:
-                return
+                halted = True
 
     async def handle_lifecycle(event: hooks.Hook) -> None:
         if functions(event.name):
@@ -63,11 +68,25 @@ def remember(master: Master, changed: Callable[[], None] = lambda: None) -> None
 
         return wrapped
 
+    def keeping(method: Hook) -> Hook:
+        def wrapped(*addons: Any) -> Any:
+            if any(_sealed(addon) for addon in addons or manager.chain):
+                raise ValueError("TokenMan's own add-ons are not removed")
+            return method(*addons)
+
+        return wrapped
+
     # mypy forbids assigning to a method; this replaces it on one instance only.
     setattr(manager, "trigger_event", trigger_event)  # noqa: B010
     setattr(manager, "handle_lifecycle", handle_lifecycle)  # noqa: B010
-    for name in ("register", "add", "remove", "clear"):
+    for name in ("register", "add"):
         setattr(manager, name, forgetting(getattr(manager, name)))
+    for name in ("remove", "clear"):
+        setattr(manager, name, keeping(forgetting(getattr(manager, name))))
+
+
+def _sealed(addon: object) -> bool:
+    return getattr(addon, "sealed", False) is True
 
 
 def _functions(top: object, name: str) -> tuple[Hook, ...]:

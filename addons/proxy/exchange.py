@@ -82,6 +82,7 @@ class Exchanges:
     """Must stay the last add-on. Also what the door asks (`addons.proxy.layer.Door`)."""
 
     name = "exchange"
+    sealed = True
 
     def __init__(
         self, conductor: Conductor, stages: Callable[[], Stages | None], front: Front, limits: Limits, clock: Clock

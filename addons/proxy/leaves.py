@@ -27,6 +27,7 @@ class Leaves(tlsconfig.TlsConfig):
     """mitmproxy's TLS add-on with other certificates; takes the place of the stock one in the chain when it is loaded."""
 
     name = "leaves"
+    sealed = True
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority

@@ -100,6 +100,7 @@ class OptionTable:
     """Holds the table at the start and whenever mitmweb or a script changes an option."""
 
     name = "optiontable"
+    sealed = True
 
     def __init__(self, options: Options) -> None:
         self._options = options

@@ -33,7 +33,8 @@ HOW: tuple[How, ...] = ("base_url", "absolute", "h1", "h2")
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Recorder]:
     """A plain server that is no provider; it may be reached as `localhost`."""
-    with Recorder() as recorder:
+    answer = b"HTTP/1.1 200 OK\r\nset-cookie: b=cookie-of-the-provider\r\ncontent-length: 2\r\n\r\nok"
+    with Recorder(answer) as recorder:
         yield recorder
         held_nothing(recorder)
 
@@ -49,7 +50,7 @@ def hostile(
         "--set", "stream_large_bodies=1",
         "--modify-body", "/a-word/put-in-by-an-option",
         "--map-remote", f"|https://api.anthropic.com/|{here}/",
-        "--map-remote", f"|{shared_provider.url}/|{here}/",
+        "--map-remote", f"|{shared_provider.url}/v1/messages|{here}/",
         "--map-remote", f"|{here}/to-provider|{shared_provider.url}/v1/messages",
         "--map-remote", f"|{here}/to-known-host|https://api.anthropic.com/v1/messages",
         "--ignore-hosts", ".*anthropic.*", "--ignore-hosts", ".*127.0.0.1.*", "--tcp-hosts", ".*anthropic.*",
@@ -150,7 +151,7 @@ def test_modify_body_puts_nothing_into_a_governed_call(hostile: Proxy, provider:
     "wish",
     [
         "stream", "stream-at-head", "callable-stream", "away", "away-at-head", "towards", "towards-at-head", "other-request",
-        "server", "answer", "answer-at-head", "raise", "raise-at-head", "response",
+        "server", "answer", "answer-at-head", "raise", "raise-at-head", "halt", "halt-at-head", "response",
     ],
 )  # fmt: skip
 def test_what_a_script_does_to_the_flow_does_not_reach_the_call(
@@ -161,11 +162,10 @@ def test_what_a_script_does_to_the_flow_does_not_reach_the_call(
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("wish", ["exchange-raises", "halt"])
-def test_where_the_exchange_gives_no_answer_the_call_is_refused(
-    hostile: Proxy, provider: FakeProvider, elsewhere: Recorder, how: How, wish: str
+def test_where_the_exchange_raises_the_call_is_refused(
+    hostile: Proxy, provider: FakeProvider, elsewhere: Recorder, how: How
 ) -> None:
-    refused(call(hostile, how, wish), provider)
+    refused(call(hostile, how, "exchange-raises"), provider)
     served(call(hostile, how), provider)
     assert not elsewhere.requests
 
@@ -183,6 +183,7 @@ def test_the_replay_command_brings_nothing_to_a_provider(hostile: Proxy, provide
     while "[replay]" not in hostile.log and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "[replay]" in hostile.log
+    assert [one.body for one in provider.received if b"replayed" in one.body] == []
     assert len(provider.received) == 2
 
 
@@ -204,7 +205,6 @@ def test_a_plain_request_is_passed_on_but_never_turned_to_a_provider(
     elsewhere.clear()
     status, fields, body = plain(hostile, elsewhere.port, path, wish)
     assert not provider.received
-    assert provider.connections == provider.connections
     if path == "/x" and not wish:
         assert (status, body) == (200, b"ok")
         assert len(elsewhere.requests) == 1
@@ -223,7 +223,8 @@ def test_what_is_meant_for_us_does_not_leave_and_the_rest_does(
         "Proxy-Authorization": "Basic basic-of-the-caller", "x-tokenman-key": "tkm_1", "Cookie": "a=cookie-of-the-caller",
         "X-Odd": "kept",
     }  # fmt: skip
-    assert plain(hostile, elsewhere.port, "/x?token=query-of-the-caller", **more)[0] == 200
+    status, fields, body = plain(hostile, elsewhere.port, "/x?token=query-of-the-caller", **more)
+    assert (status, fields["set-cookie"], body) == (200, "b=cookie-of-the-provider", b"ok")
     seen = elsewhere.requests[0].decode()
     assert "basic-of" not in seen
     assert "tkm_1" not in seen
@@ -231,3 +232,45 @@ def test_what_is_meant_for_us_does_not_leave_and_the_rest_does(
     assert "cookie-of-the-caller" in seen
     assert "query-of-the-caller" in seen
     assert "transfer-encoding" not in seen.lower(), "a request without a body must not get one"
+
+
+# -- tunnels --
+
+
+@pytest.fixture
+def switch(hostile: Proxy) -> Iterator[Path]:
+    """Files in this folder tell the script what to do before there is a request."""
+    before = set(hostile.home.iterdir())
+    yield hostile.home
+    for path in set(hostile.home.iterdir()) - before:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("hook", ["halt-next-layer", "halt-server-connect"])
+def test_an_add_on_that_ends_a_hook_for_all_others_does_not_end_it_for_the_door(
+    hostile: Proxy, provider: FakeProvider, elsewhere: Recorder, switch: Path, how: How, hook: str
+) -> None:
+    elsewhere.clear()
+    (switch / hook).touch()
+    served(call(hostile, how), provider)
+    assert not elsewhere.requests
+
+
+def test_an_add_on_that_ends_the_dials_hook_opens_no_address_inside(
+    hostile: Proxy, provider: FakeProvider, elsewhere: Recorder, switch: Path
+) -> None:
+    elsewhere.clear()
+    (switch / "halt-server-connect").touch()
+    with raw.dial(hostile) as connection:
+        assert raw.connect(connection, f"127.0.0.1:{elsewhere.port}").startswith(b"HTTP/1.1 403")
+    assert not elsewhere.connections
+
+
+def test_what_a_script_removes_of_ours_stays(hostile: Proxy, provider: FakeProvider, switch: Path) -> None:
+    for name in ("gate", "exchange", "redaction", "leaves", "optiontable"):
+        call(hostile, wish=f"remove-{name}")
+        provider.clear()
+    for how in HOW:
+        provider.clear()
+        served(call(hostile, how), provider)

@@ -95,3 +95,26 @@ async def test_what_listens_to_changes_is_told(master: Master) -> None:
     remember(other, lambda: told.append(2))
     await other.addons.trigger_event(hooks.RunningHook())
     assert len(told) == before
+
+
+async def test_halt_does_not_keep_a_sealed_addon_from_its_hooks(master: Master) -> None:
+    log: list[str] = []
+
+    def halt(_: object, flow: HTTPFlow) -> None:
+        raise exceptions.AddonHalt
+
+    master.addons.add(addon("halting", log, request=halt), addon("other", log), addon("door", log, sealed=True))
+    await fire(master)
+    assert log == ["door"]
+
+
+async def test_a_sealed_addon_is_not_removed(master: Master) -> None:
+    log: list[str] = []
+    door, other = addon("door", log, sealed=True), addon("other", log)
+    master.addons.add(door, other)
+    master.addons.remove(other)
+    for removal in (lambda: master.addons.remove(door), master.addons.clear):
+        with pytest.raises(ValueError, match="not removed"):
+            removal()
+    await fire(master)
+    assert log == ["door"]

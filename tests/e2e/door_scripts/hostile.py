@@ -63,10 +63,12 @@ class Hostile:
                 raise RuntimeError("at the request")
             case "halt":
                 raise exceptions.AddonHalt
+            case name if name.startswith("remove-"):
+                ctx.master.addons.remove(ctx.master.addons.get(name.removeprefix("remove-")))
             case "replay":
                 copy = flow.copy()
                 copy.request.headers.pop("x-door", None)
-                copy.request.content = b'{"planted": "jane.doe@corp-mail.com"}'
+                copy.request.content = b'{"a": "replayed"}'
                 copy.request.scheme, copy.request.host, copy.request.port = "http", "127.0.0.1", PROVIDER
                 copy.response = copy.error = None
                 ctx.master.commands.call("replay.client", [copy])
