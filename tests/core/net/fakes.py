@@ -187,24 +187,35 @@ Script2 = Callable[[Stream], Awaitable[None]]
 
 
 class Fake2(Fake):
-    """An HTTP/2 provider: `script` runs once a request is complete, or at its head with `early`."""
+    """An HTTP/2 provider: `script` runs once a request is complete, or at its head with `early`.
+
+    `window` False: it never lets go on with an upload; `wide`: it takes 16 MiB at once. `leaving`: its first connection
+    begins with a GOAWAY.
+    """
 
     def __init__(
-        self, script: Script2, tls: ssl.SSLContext, *, most_streams: int = 100, early: bool = False, window: bool = True
-    ) -> None:
+        self, script: Script2, tls: ssl.SSLContext, *, most_streams: int = 100, early: bool = False, window: bool = True,
+        wide: bool = False, leaving: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(greet=self._serve2, tls=tls)
         self._script2, self._most, self._early, self._window = script, most_streams, early, window
+        self._wide, self._leaving = wide, leaving
         self.streams: list[Stream] = []
         self.moved = asyncio.Event()
 
     async def _serve2(self, link: Link) -> None:
         conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
         codes = h2.settings.SettingCodes
-        conn.local_settings = h2.settings.Settings(
-            client=False, initial_values={codes.MAX_CONCURRENT_STREAMS: self._most}
+        values = {codes.MAX_CONCURRENT_STREAMS: self._most} | (
+            {codes.INITIAL_WINDOW_SIZE: 1 << 24} if self._wide else {}
         )
+        conn.local_settings = h2.settings.Settings(client=False, initial_values=values)
         conn.initiate_connection()
+        if self._wide:
+            conn.increment_flow_control_window(1 << 24)
         link.writer.write(conn.data_to_send())
+        if self._leaving and not link.number:
+            link.writer.write(GoAwayFrame(0, last_stream_id=0).serialize())
         open_streams: dict[int, Stream] = {}
         answers: dict[int, asyncio.Task[None]] = {}
         try:

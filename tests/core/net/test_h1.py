@@ -184,6 +184,14 @@ async def test_a_body_that_breaks_off_is_a_failure_after_what_came(
         assert b"".join(got) == b"half"
 
 
+async def test_what_came_before_a_broken_chunk_is_given_first(upstream: Upstream) -> None:
+    got: list[bytes] = []
+    async with saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n") as fake:
+        with pytest.raises(UpstreamError) as caught:
+            await take(upstream, request_to(fake), got)
+    assert (caught.value.kind, got) == ("protocol", [b"half"])
+
+
 async def test_a_body_of_open_length_ends_with_the_connection(upstream: Upstream) -> None:
     async with saying(b"HTTP/1.1 200 OK\r\n\r\nall of it", then="close") as fake:
         assert await body_of(upstream, request_to(fake)) == b"all of it"
@@ -228,6 +236,12 @@ async def test_a_body_over_the_cap_is_refused_and_one_at_the_cap_passes(upstream
         assert await body_of(upstream, request_to(fake), max_body=11) == b"x" * 11
         assert (await failure(upstream, request_to(fake), max_body=10)).kind == "cap"
         await until(lambda: upstream.connections == 0)
+
+
+async def test_a_declared_length_over_the_cap_is_not_waited_for(upstream: Upstream) -> None:
+    async with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n") as fake:
+        error = await asyncio.wait_for(failure(upstream, request_to(fake), max_body=10), 2)
+        assert error.kind == "cap"
 
 
 async def test_a_head_request_declares_no_body(upstream: Upstream) -> None:

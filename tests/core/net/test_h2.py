@@ -118,6 +118,36 @@ async def test_a_large_upload_obeys_the_windows(upstream: Upstream, make: Make) 
         assert fake.streams[0].body == body
 
 
+async def test_a_large_upload_leaves_the_event_loop_free(upstream: Upstream, make: Make) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with make(plain, wide=True) as fake:
+        await body_of(upstream, request_to(fake))
+        (connection,) = next(iter(upstream._sites.values())).open
+        await until(lambda: connection.conn.outbound_flow_control_window > 1 << 23)  # type: ignore[union-attr]
+        connection.transport.set_write_buffer_limits(1 << 25)
+        counting = asyncio.create_task(count())
+        await body_of(upstream, request_to(fake, body=b"x" * (8 << 20)))
+        counting.cancel()
+    assert turns > 100
+
+
+async def test_a_connection_that_begins_with_its_farewell_is_passed_over(upstream: Upstream, make: Make) -> None:
+    async with make(plain, leaving=True) as fake:
+        for _ in range(3):
+            try:
+                assert await body_of(upstream, request_to(fake)) == b"ok"
+            except UpstreamError as e:  # it was sent before the farewell was read
+                assert (e.kind, e.reused) == ("reset", True)  # noqa: PT017
+        assert len(fake.links) == 2
+
+
 async def test_an_answer_before_the_end_of_the_upload_ends_the_upload(upstream: Upstream, make: Make) -> None:
     async def script(stream: Stream) -> None:
         await stream.answer(b"long")

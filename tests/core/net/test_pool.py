@@ -101,6 +101,25 @@ async def test_an_address_that_is_refused_costs_no_time_and_one_that_is_silent_l
         await dialling.race(["127.0.0.1", "127.0.0.1"], fake.port)
 
 
+async def test_of_two_addresses_that_answer_at_once_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialling, "STAGGER_S", 0.001)
+    both, made = asyncio.Event(), [socket.socket(), socket.socket()]
+    left = list(made)
+
+    async def connect(address: str, port: int) -> socket.socket:
+        sock = left.pop()
+        if not left:
+            both.set()
+        await both.wait()
+        return sock
+
+    monkeypatch.setattr(dialling, "_connect", connect)
+    won = await dialling.race(["1.1.1.1", "1.0.0.1"], 443)
+    await until(lambda: sum(sock.fileno() == -1 for sock in made) == 1)
+    assert won.fileno() != -1
+    won.close()
+
+
 @pytest.mark.parametrize("leaver", [0, 1])
 async def test_a_caller_that_leaves_does_not_break_a_dial_that_others_wait_for(
     upstream: Upstream, authority: Authority, leaver: int
@@ -173,6 +192,17 @@ async def test_a_provider_that_turns_out_to_speak_http1_gets_its_calls_side_by_s
     async with Fake(script, tls=authority.server("http/1.1")) as fake:
         assert set(await asyncio.gather(*[body_of(upstream, request_to(fake)) for _ in range(5)])) == {b"ok"}
         assert len(set(map(id, here))) == 5
+
+
+async def test_once_a_provider_is_known_to_speak_http1_its_connections_are_made_at_once(
+    upstream: Upstream, authority: Authority
+) -> None:
+    async with Fake(reply, tls=authority.server("http/1.1")) as fake:
+        await body_of(upstream, request_to(fake))
+        calls = [asyncio.create_task(body_of(upstream, request_to(fake))) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert len(next(iter(upstream._sites.values()))._dials) == 2
+        assert set(await asyncio.gather(*calls)) == {b"ok"}
 
 
 async def test_beyond_the_limit_callers_wait_for_a_connection_in_their_order(narrow: Upstream) -> None:

@@ -135,11 +135,13 @@ async def test_a_tunnel_that_is_not_opened_is_a_connect_failure(authority: Autho
     async def greet(link: Link) -> None:
         await link.reader.readuntil(b"\r\n\r\n")
         await link.send(answer)
+        if answer:
+            await link.reader.read()
 
     async with Fake(greet=greet) as proxy:
         pool = Upstream(authority.client(), guard=Named(), proxies=Proxies(https=Proxy("127.0.0.1", proxy.port, BASIC)))
         with pytest.raises(UpstreamError) as caught:
-            await body_of(pool, Request(b"GET", "https", "api.example", 443, b"/"))
+            await asyncio.wait_for(body_of(pool, Request(b"GET", "https", "api.example", 443, b"/")), 2)
         assert caught.value.kind == "connect"
         assert "Basic" not in str(caught.value)
         assert pool.connections == 0

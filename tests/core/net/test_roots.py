@@ -15,6 +15,7 @@ def test_names_and_chains_are_checked_from_tls_1_2_on() -> None:
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT  # a company's own root may lack an extension
 
 
 def test_the_named_file_is_trusted(authority: Authority) -> None:
