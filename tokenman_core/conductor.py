@@ -109,7 +109,7 @@ class Conductor:
     async def _read(self, exchange: Exchange) -> None:
         """The body as slots. Raises BodyError: what cannot be read cannot be judged."""
         sent = exchange.sent
-        raw = sent.body or b""
+        raw = exchange.raw
         content_type = (sent.header(b"content-type") or b"").decode("latin-1")
         coding = (sent.header(b"content-encoding") or b"identity").strip().lower()
         plain = raw
@@ -142,8 +142,8 @@ class Conductor:
             dropped.add(b"content-encoding")
             dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
         else:
-            body = sent.body or b""
-        headers = h.to_provider(sent.headers, dropped)
+            body = exchange.raw
+        headers = h.to_provider(sent.headers, sent.header(b"connection"), dropped)
         if provider.key is not None:
             headers = _with_key(headers, provider)
         if target is None:

@@ -1,7 +1,9 @@
 """One LLM call as the policy sees it: what the program sent, the governed request, and the attempts to have it answered."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from tokenman_core.body.base import Body
@@ -17,18 +19,22 @@ Outcome = Literal["answered", "refused", "broken", "aborted", "crashed"]
 
 @dataclass(frozen=True)
 class Sent:
-    """The request as the program sent it. `body` is None until it is here, then the bytes as they came (still encoded)."""
+    """The head of the request as the program sent it."""
 
     method: str
     path: str  # without query, without /p/NAME
     query: str
     headers: Headers
     host: str  # where the program thought it was going, "" for a call by base URL
-    body: bytes | None = None
+
+    @cached_property
+    def names(self) -> Mapping[bytes, bytes]:
+        """The first value of each header, by its name in lower case."""
+        return {key.lower(): value for key, value in reversed(self.headers)}
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; `name` in lower case."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return self.names.get(name)
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Exchange:
     session: str = ""
     model: str = ""
     stream: bool = False
+    raw: bytes = b""  # the body as it came, still encoded; empty while only the head is here
     body: Body | None = None  # the governed request; None while only its head is here
     attempts: list[Attempt] = field(default_factory=list)
     reader: AnswerReader | None = None  # of the answer that is being given

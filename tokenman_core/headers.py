@@ -35,21 +35,23 @@ def first(headers: Headers, name: bytes) -> bytes | None:
     return next((value for key, value in headers if key.lower() == name), None)
 
 
-def _listed(headers: Headers) -> frozenset[bytes]:
+def _listed(connection: bytes | None) -> frozenset[bytes]:
     """What `Connection` names is hop-by-hop too (RFC 9110 §7.6.1)."""
-    names = b",".join(value for key, value in headers if key.lower() == b"connection")
-    return frozenset(name.strip().lower() for name in names.split(b",")) if names else frozenset()
+    return frozenset(name.strip().lower() for name in connection.split(b",")) if connection else frozenset()
 
 
-def to_provider(headers: Headers, dropped: Collection[bytes] = ()) -> Headers:
-    """The client's headers in their order and case, less what is ours and what is one connection's own."""
-    gone = HOP_BY_HOP | FRAMING | _listed(headers) | frozenset(dropped)
+def to_provider(headers: Headers, connection: bytes | None = None, dropped: Collection[bytes] = ()) -> Headers:
+    """The client's headers in their order and case, less what is ours and what is one connection's own.
+
+    `connection` is the value of its `Connection` header, where there is one.
+    """
+    gone = HOP_BY_HOP | FRAMING | _listed(connection) | frozenset(dropped)
     return tuple((k, v) for k, v in headers if (low := k.lower()) not in gone and not low.startswith(OURS))
 
 
 def to_client(headers: Headers, length: int | None, dropped: Collection[bytes] = ()) -> Headers:
     """The provider's headers in their order and case. `length` is the body's that goes out; None: not known beforehand."""
-    gone = HOP_BY_HOP | NEVER_BACK | _listed(headers) | frozenset(dropped)
+    gone = HOP_BY_HOP | NEVER_BACK | _listed(first(headers, b"connection")) | frozenset(dropped)
     same = length is not None and [v for k, v in headers if k.lower() == b"content-length"] == [b"%d" % length]
     if not same:
         gone |= {b"content-length"}

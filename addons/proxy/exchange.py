@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mitmproxy import ctx, http
 
@@ -238,7 +238,7 @@ class Exchanges:
             await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
             if flow.error is not None:
                 return  # killed there, or by a script: no answer is a refusal
-            exchange.sent = replace(exchange.sent, body=call.body)
+            exchange.raw, call.body = call.body or b"", None
             async with aclosing(self._conductor.answer(exchange)) as parts:
                 await self._deliver(outlet, call, parts)
         except asyncio.CancelledError:
@@ -252,7 +252,6 @@ class Exchanges:
             self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)
-            call.body = None
             _forget_old_flows()
 
     def _leave(self, exchange: Exchange) -> None:

@@ -58,6 +58,8 @@ class Gate:
         if context.client.transport_protocol != "tcp":
             return
         stock_is_http = _take_back(next_layer)
+        if _could_become_tls(next_layer.data_client()):
+            return  # its first bytes came alone: asked again when there are more
         if len(context.layers) == 1 and isinstance(context.layers[0], layers.modes.HttpProxy):
             next_layer.layer = self._front(next_layer)
         elif any(isinstance(one, layers.ClientTLSLayer) for one in context.layers):
@@ -150,6 +152,11 @@ def _take_back(next_layer: layer.NextLayer) -> bool:
         chosen = getattr(chosen, "child_layer", None)
     next_layer.layer = None
     return is_http
+
+
+def _could_become_tls(data: bytes) -> bool:
+    """Too little to tell. mitmproxy takes less than three bytes for anything but TLS, and would let them through."""
+    return 0 < len(data) < 3 and b"\x16\x03".startswith(data[:2])
 
 
 def _in_tunnel(context: Context) -> bool:

@@ -257,6 +257,8 @@ class GovernedStream(HttpStream):
             log.info("no tunnel to %s:%d: %s", *place, error)
             yield from self._refuse(self._door.blocked("the destination cannot be reached from here"))
             return
+        if self._is_governed(place):  # for TLS and a head, as for a connection that is new
+            deadlines.arm(self.context.client, self._door.header_timeout)
         self.child_layer = layer.NextLayer(self.context)
         yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
 

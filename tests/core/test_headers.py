@@ -21,7 +21,7 @@ SENT = (
 
 
 def test_a_provider_gets_the_programs_headers_in_order_and_case_and_none_that_is_ours() -> None:
-    assert h.to_provider(SENT) == (
+    assert h.to_provider(SENT, h.first(SENT, b"connection")) == (
         (b"User-Agent", b"program/1"),
         (b"X-Unknown", b"kept"),
         (b"x-unknown", b"kept twice"),
