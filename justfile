@@ -13,6 +13,7 @@ demo *ARGS:
 
 # all tests; arguments go to pytest
 test *ARGS:
+    sh tests/system_packages.sh
     uv run pytest -n 2 {{ARGS}}
 
 lint:

@@ -145,7 +145,7 @@ def _error_body(status: int, name: str) -> bytes:
 def _error_answer(status_code: int, message: str = "") -> bytes:
     name = request_id()
     body = _error_body(status_code, name)
-    log.info("answered %d to a request that is not HTTP; request %s", status_code, name)
+    log.info("answered %d: %s; request %s", status_code, status_codes.RESPONSES.get(status_code, ""), name)
     kind = "parse" if status_code < 500 else "upstream"
     head = (
         f"HTTP/1.1 {status_code} {status_codes.RESPONSES.get(status_code, '')}\r\n"

@@ -7,9 +7,9 @@ from typing import Any
 from mitmproxy import certs, connection, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.addons import tlsconfig
-from mitmproxy.proxy.context import Context
 from OpenSSL import SSL
 
+from addons.proxy.internals import Context
 from tokenman_core.ca import Authority
 
 log = logging.getLogger("tokenman.tls")

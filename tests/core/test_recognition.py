@@ -25,8 +25,14 @@ def known() -> Providers:
         ("POST", "/v1/responses", [b"authorization"], "openai", "/v1/responses"),
         ("POST", "/v1/responses", [b"authorization", b"chatgpt-account-id"], "codex", "/v1/responses"),
         ("POST", "/backend-api/codex/responses", [], "codex", "/backend-api/codex/responses"),
-        ("POST", "/v1beta/models/gemini-pro:generateContent", [], "gemini", "/v1beta/models/gemini-pro:generateContent"),
-        ("POST", "/v1/models/gemini-pro:streamGenerateContent?alt=sse", [], "gemini", "/v1/models/gemini-pro:streamGenerateContent"),
+        (
+            "POST",
+            "/v1beta/models/gemini-pro:generateContent",
+            [],
+            "gemini",
+            "/v1beta/models/gemini-pro:generateContent",
+        ),
+        ("POST", "/v1/models/g:streamGenerateContent?alt=sse", [], "gemini", "/v1/models/g:streamGenerateContent"),
         ("POST", "/p/openai/v1/messages", [], "openai", "/v1/messages"),
         ("POST", "/p/anthropic/v1/messages", [b"authorization"], "anthropic", "/v1/messages"),
         ("GET", "/p/openai", [], "openai", "/"),
@@ -78,10 +84,9 @@ def test_a_base_urls_path_is_never_doubled(base: str, native: str, path: str, ta
 
 
 def test_well_known_hosts_are_governed_whatever_the_base_url_is() -> None:
-    settings = Settings.model_validate(
-        {"providers": {"anthropic": {"base_url": "http://127.0.0.1:9999"}, "mine": {"base_url": "https://llm.corp.example/v1", "dialect": "openai"}}}
-    )
-    known = of_settings(settings)
+    ours = {"base_url": "https://llm.corp.example/v1", "dialect": "openai"}
+    given = {"providers": {"anthropic": {"base_url": "http://127.0.0.1:9999"}, "mine": ours}}
+    known = of_settings(Settings.model_validate(given))
     assert known.governs("api.anthropic.com", 443)
     assert known.governs("API.Anthropic.com.", 8443)
     assert known.governs("llm.corp.example", 443)
