@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import Any
 
+from mitmproxy import tls
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -113,6 +114,10 @@ class Gate:
             return layers.ClientTLSLayer(context)
         deadlines.disarm(context.client)
         return layers.TCPLayer(context, ignore=True)
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        """TLS that we open stays opened: scripts that let hosts through unseen ask for the contrary here."""
+        data.ignore_connection = data.establish_server_tls_first = False
 
     # -- upstream connections of mitmproxy's own: blind tunnels and plain requests --
 

@@ -14,7 +14,7 @@ import h11
 import orjson
 from mitmproxy import addonmanager, version
 from mitmproxy.addons import script, tlsconfig
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.master import Master
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
@@ -107,13 +107,15 @@ def check_version() -> None:
 
 
 def mend() -> None:
-    """Three faults of the stock HTTP layers, for governed and other connections alike. Doing it twice changes nothing."""
+    """Four faults of the stock layers, for governed and other connections alike. Doing it twice changes nothing."""
     # Its error answers are HTML and name it. Ours have an id that the log knows too.
     _http1.make_error_response = _error_answer
     setattr(_http2, "format_error", lambda status_code, message: _error_body(status_code, request_id()))  # noqa: B010
     setattr(_http2, "version", types.SimpleNamespace(MITMPROXY="tokenman"))  # noqa: B010 (a module, to mypy)
     # Trailers raise in its body reader: the message hangs or is cut.
     Http1Connection.read_body = _read_body  # type: ignore[method-assign]
+    # Told to close a connection twice it cancels its own clean-up: the socket stays open, counted by nobody.
+    ConnectionHandler.close_connection = _close_once  # type: ignore[method-assign]
 
 
 def hold_listeners(master: Master) -> None:
@@ -130,6 +132,14 @@ async def listen(master: Master) -> bool:
     server = master.addons.get("proxyserver")
     await server.setup_servers()
     return bool(server.listen_addrs())
+
+
+_close = ConnectionHandler.close_connection
+
+
+def _close_once(self: ConnectionHandler, connection: Connection, half_close: bool = False) -> None:
+    if connection.state is not ConnectionState.CLOSED:
+        _close(self, connection, half_close)
 
 
 def _error_body(status: int, name: str) -> bytes:

@@ -257,10 +257,10 @@ class GovernedStream(HttpStream):
             log.info("no tunnel to %s:%d: %s", *place, error)
             yield from self._refuse(self._door.blocked("the destination cannot be reached from here"))
             return
-        if self._is_governed(place):  # for TLS and a head, as for a connection that is new
-            deadlines.arm(self.context.client, self._door.header_timeout)
         self.child_layer = layer.NextLayer(self.context)
         yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
+        if self._is_governed(place):  # for TLS and a head, as for a connection that is new
+            deadlines.arm(self.context.client, self._door.header_timeout)
 
     def _plain(self, event: RequestHeaders, place: tuple[str, int]) -> RequestHeaders:
         """A request for a host that is no provider: passed on as it comes, less what was meant for us."""

@@ -5,8 +5,6 @@ shall do to a call.
 """
 
 import json
-import socket
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ import pytest
 from addons.demo.provider import FakeProvider
 from addons.demo.provider.tls import Authority
 from tests.e2e import raw
-from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy, forms, free_ports, user
+from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy, forms, user
 from tests.e2e.raw import Recorder
 
 MAIL, TOKEN = PLANTED["e-mail"], PLANTED["github"]
@@ -237,6 +235,11 @@ def test_what_is_meant_for_us_does_not_leave_and_the_rest_does(
 # -- tunnels --
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest.fixture
 def switch(hostile: Proxy) -> Iterator[Path]:
     """Files in this folder tell the script what to do before there is a request."""
@@ -265,6 +268,33 @@ def test_an_add_on_that_ends_the_dials_hook_opens_no_address_inside(
     with raw.dial(hostile) as connection:
         assert raw.connect(connection, f"127.0.0.1:{elsewhere.port}").startswith(b"HTTP/1.1 403")
     assert not elsewhere.connections
+
+
+@pytest.mark.parametrize("wish", ["ignore-connection", "server-first"])
+def test_tls_of_a_provider_is_opened_whatever_a_script_wants(
+    hostile: Proxy, provider: FakeProvider, switch: Path, authority: Authority, wish: str
+) -> None:
+    """As in mitmproxy's own example `tls_passthrough.py`: through a tunnel to elsewhere, the name is a provider's."""
+    (switch / wish).touch()
+    with Recorder(tls=authority.server("api.anthropic.com", protocols=("http/1.1",))) as far:
+        with raw.tunnel(hostile, f"localhost:{far.port}") as connection:
+            context = hostile.trust()
+            context.load_verify_locations(authority.certificate)  # it would be content with either
+            with context.wrap_socket(connection, server_hostname="api.anthropic.com") as inner:
+                head = [f"{name}: {value}" for name, value in HEADERS.items()]
+                lines = [
+                    "POST /v1/messages HTTP/1.1",
+                    "Host: x",
+                    "Connection: close",
+                    f"Content-Length: {len(BODY)}",
+                    *head,
+                ]
+                inner.sendall("\r\n".join([*lines, "", ""]).encode() + BODY)
+                answer = raw.until_closed(inner)
+        assert not far.seen
+    assert raw.head(answer)[1]["x-tokenman-redacted"] == "2"
+    provider.clear()
+    served(call(hostile, "h1"), provider)
 
 
 def test_what_a_script_removes_of_ours_stays(hostile: Proxy, provider: FakeProvider, switch: Path) -> None:

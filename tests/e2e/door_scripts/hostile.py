@@ -6,7 +6,7 @@ What happens before there is a request (a connection's next layer, a dial) is as
 import os
 from pathlib import Path
 
-from mitmproxy import ctx, exceptions, http
+from mitmproxy import ctx, exceptions, http, tls
 
 PROVIDER, ELSEWHERE = int(os.environ["DOOR_PROVIDER"]), int(os.environ["DOOR_ELSEWHERE"])
 
@@ -82,6 +82,10 @@ class Hostile:
     def next_layer(self, _: object) -> None:
         if asked("halt-next-layer"):
             raise exceptions.AddonHalt
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        data.ignore_connection = asked("ignore-connection")
+        data.establish_server_tls_first = asked("server-first")
 
     def server_connect(self, _: object) -> None:
         if asked("halt-server-connect"):
