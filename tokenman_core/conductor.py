@@ -54,6 +54,7 @@ class Conductor:
             for part in self.refusal(exchange, FAILED):
                 yield part
             return
+        tries: _Tries | None = None
         match verdict := await self._judge(exchange, stages):
             case Refuse():
                 for part in self.refusal(exchange, verdict):
@@ -62,15 +63,20 @@ class Conductor:
             case Answer():
                 source: Pieces = _given(verdict.parts)
             case None:
-                source = self._attempts(exchange, stages)
+                tries = _Tries(self._attempt, exchange, stages, self._clock)
+                source = tries.parts()
         exchange.outcome = "answered"
-        async with aclosing(source), aclosing(_Outward(exchange, stages, self._caps).parts(source)) as parts:
-            async for piece in parts:
-                if isinstance(piece, Refuse):
-                    for part in self.refusal(exchange, piece):
-                        yield part
-                    return
-                yield piece
+        try:
+            async with aclosing(source), aclosing(_Outward(exchange, stages, self._caps).parts(source)) as parts:
+                async for piece in parts:
+                    if isinstance(piece, Refuse):
+                        for part in self.refusal(exchange, piece):
+                            yield part
+                        return
+                    yield piece
+        finally:
+            if tries is not None:  # only now all of the answer has been read, so its usage is known
+                await tries.settle()
         await stages.response(exchange)
 
     def refusal(self, exchange: Exchange, refuse: Refuse) -> tuple[Head, bytes]:
@@ -110,10 +116,13 @@ class Conductor:
         """The body as slots. Raises BodyError: what cannot be read cannot be judged."""
         sent = exchange.sent
         raw = exchange.raw
-        content_type = (sent.header(b"content-type") or b"").decode("latin-1")
-        coding = (sent.header(b"content-encoding") or b"identity").strip().lower()
+        types = h.every(sent.headers, b"content-type")
+        if len(types) > 1:
+            raise BodyError("parse", "The request has more than one content-type header.")
+        content_type = types[0].decode("latin-1") if types else ""
+        coding = b",".join(h.every(sent.headers, b"content-encoding")).strip().lower() or b"identity"
         plain = raw
-        if coding not in (b"identity", b"") and raw:
+        if coding != b"identity" and raw:
             try:
                 if len(raw) > OFF_LOOP // 8:
                     plain = await asyncio.to_thread(decode, coding.decode("latin-1"), raw, self._caps.request_body)
@@ -155,33 +164,6 @@ class Conductor:
 
     # -- attempts --
 
-    async def _attempts(self, exchange: Exchange, stages: Stages) -> Pieces:
-        """The provider's answer: one attempt at the first candidate that no stage skips. The loop comes with resilience."""
-        for candidate in exchange.plan:
-            attempt = Attempt(len(exchange.attempts) + 1, candidate)
-            exchange.attempts.append(attempt)
-            entered: list[Link] = []
-            start = self._clock.monotonic()
-            try:
-                match verdict := await stages.attempt(exchange, attempt, entered):
-                    case Skip():
-                        continue
-                    case Refuse():
-                        yield verdict
-                        return
-                    case None:
-                        pass
-                async with aclosing(self._attempt(exchange, attempt)) as parts:
-                    async for part in parts:
-                        yield part
-                return
-            finally:
-                attempt.seconds = self._clock.monotonic() - start
-                if exchange.reader is not None:
-                    attempt.usage = exchange.reader.usage
-                await stages.attempt_done(exchange, attempt, entered)
-        yield Refuse(503, "upstream", "No configured provider may serve this call.")
-
     async def _attempt(self, exchange: Exchange, attempt: Attempt) -> Pieces:
         provider = self.providers.by_name[attempt.candidate.provider]
         try:
@@ -222,6 +204,49 @@ class Conductor:
                 log.warning("provider %s: %s; request %s", provider.name, e.kind, exchange.id)
                 yield _upstream_refusal(e)
                 return
+
+
+class _Tries:
+    """The attempts of one call: one, at the first candidate that no stage skips. The loop around it comes with resilience."""
+
+    def __init__(
+        self, make: Callable[[Exchange, Attempt], Pieces], exchange: Exchange, stages: Stages, clock: Clock
+    ) -> None:
+        self._make, self._exchange, self._stages, self._clock = make, exchange, stages, clock
+        self._attempt: Attempt | None = None  # made, and not settled yet
+        self._entered: list[Link] = []
+        self._start = 0.0
+
+    async def parts(self) -> Pieces:
+        exchange = self._exchange
+        for candidate in exchange.plan:
+            attempt = self._attempt = Attempt(len(exchange.attempts) + 1, candidate)
+            exchange.attempts.append(attempt)
+            self._entered, self._start = [], self._clock.monotonic()
+            match verdict := await self._stages.attempt(exchange, attempt, self._entered):
+                case Skip():
+                    await self.settle()
+                    continue
+                case Refuse():
+                    yield verdict
+                    return
+                case None:
+                    pass
+            async with aclosing(self._make(exchange, attempt)) as parts:
+                async for part in parts:
+                    yield part
+            return
+        yield Refuse(503, "upstream", "No configured provider may serve this call.")
+
+    async def settle(self) -> None:
+        """Tells the stages how the attempt went, once."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        attempt.seconds = self._clock.monotonic() - self._start
+        if self._exchange.reader is not None:
+            attempt.usage = self._exchange.reader.usage
+        await self._stages.attempt_done(self._exchange, attempt, self._entered)
 
 
 async def _given(parts: Parts) -> Pieces:
@@ -343,8 +368,9 @@ class _Outward:
                     502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
                 )
                 return
+        packed = decoder is not None and not changing  # it passes in its coding, and only a copy is read
         parser = SseParser()
-        yield self._head(head, None, (b"content-encoding",) if decoder and changing else ())
+        yield self._head(head, None, () if packed else (b"content-encoding",))
         broken: ErrorKind | None = None
         try:
             async for part in source:
@@ -353,23 +379,19 @@ class _Outward:
                     continue
                 assert isinstance(part, bytes)
                 plain = decoder.feed(part) if decoder else part
-                if changing:
-                    if out := self._through(parser.feed(plain)):
-                        yield out
-                else:
-                    yield part
-                    for event in parser.feed(plain):
-                        reader.note(event)
+                # Whole events only: behind a half one no error event could be told from it.
+                out = self._through(parser.feed(plain))
+                if out or packed:
+                    yield part if packed else out
             rest = parser.feed(decoder.finish()) if decoder else []
             rest += parser.finish()
-            if changing:
-                if out := self._through([*rest, Event(b"", "end")]):
-                    yield out
-            else:
-                for event in rest:
-                    reader.note(event)
+            for event in rest:
+                reader.note(event)
             if exchange.operation.generates and not reader.finished and not reader.failed:
-                broken = "upstream"
+                broken, rest = "upstream", []  # truncated
+            out = self._through([*rest, Event(b"", "end")])
+            if out and not packed:
+                yield out
         except (UpstreamError, CodingError, SseError) as e:
             log.warning("stream broke off: %s; request %s", trace(e), exchange.id)
             broken = "timeout" if isinstance(e, UpstreamError) and e.kind == "timeout" else "upstream"
@@ -377,16 +399,19 @@ class _Outward:
             broken = "stage"
         if broken:
             exchange.outcome = "broken"
-            if changing and broken != "stage":
-                yield self._flushed()
-            if decoder is None or changing:
-                yield exchange.dialect.error_event(broken, "The stream broke off before its end.", exchange.id)
-            else:  # our event would not be in the coding that the client decodes: the cut must be seen as one
+            if changing and broken != "stage" and (out := self._flushed()):
+                yield out
+            if packed:  # our event would not be in the coding that the client decodes: the cut must be seen as one
                 raise UpstreamError("reset", "the stream broke off")
+            yield exchange.dialect.error_event(broken, "The stream broke off before its end.", exchange.id)
 
     def _through(self, events: list[Event]) -> bytes:
         exchange, reader = self._exchange, self._exchange.reader
         assert reader
+        if not self._listeners:
+            for event in events:
+                reader.note(event)
+            return b"".join(event.raw for event in events)
         out: list[bytes] = []
         for event in events:
             if event.kind != "end":

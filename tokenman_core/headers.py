@@ -35,6 +35,11 @@ def first(headers: Headers, name: bytes) -> bytes | None:
     return next((value for key, value in headers if key.lower() == name), None)
 
 
+def every(headers: Headers, name: bytes) -> list[bytes]:
+    """All values, in order; `name` in lower case."""
+    return [value for key, value in headers if key.lower() == name]
+
+
 def _listed(connection: bytes | None) -> frozenset[bytes]:
     """What `Connection` names is hop-by-hop too (RFC 9110 §7.6.1)."""
     return frozenset(name.strip().lower() for name in connection.split(b",")) if connection else frozenset()
@@ -52,7 +57,7 @@ def to_provider(headers: Headers, connection: bytes | None = None, dropped: Coll
 def to_client(headers: Headers, length: int | None, dropped: Collection[bytes] = ()) -> Headers:
     """The provider's headers in their order and case. `length` is the body's that goes out; None: not known beforehand."""
     gone = HOP_BY_HOP | NEVER_BACK | _listed(first(headers, b"connection")) | frozenset(dropped)
-    same = length is not None and [v for k, v in headers if k.lower() == b"content-length"] == [b"%d" % length]
+    same = length is not None and every(headers, b"content-length") == [b"%d" % length]
     if not same:
         gone |= {b"content-length"}
     kept = tuple((k, v) for k, v in headers if (low := k.lower()) not in gone and not low.startswith(OURS))
@@ -98,7 +103,7 @@ def cross_site(headers: Headers, allowed: Collection[str]) -> bool:
 
 def host_allowed(headers: Headers, names: Collection[str]) -> bool:
     """Whether `Host` is one that this listener answers to: stops DNS rebinding (a page's own name that points here)."""
-    hosts = [value for key, value in headers if key.lower() == b"host"]
+    hosts = every(headers, b"host")
     if len(hosts) != 1:
         return False
     try:

@@ -1,0 +1,395 @@
+"""One call from its request to its end, over a scripted upstream: no sockets, no proxy."""
+
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tokenman_core.clock import ManualClock
+from tokenman_core.conductor import Caps, Conductor
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.exchange import Attempt, Exchange, Sent
+from tokenman_core.net import Deadlines, Request, UpstreamError
+from tokenman_core.providers import Provider, Providers
+from tokenman_core.sse import Event
+from tokenman_core.stages import Link, Stages
+from tokenman_core.verdicts import Answer, Candidate, Head, Headers, Parts, Refuse, Skip, Trailers
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+SSE: Headers = ((b"content-type", b"text/event-stream"),)
+SAID = b'{"type":"message","content":[{"type":"text","text":"You said [A_1]"}],"usage":{"input_tokens":3,"output_tokens":5}}'
+BODY = b'{ "model":"m", "messages":[{"role":"user","content":"hello secret"}] }'
+STREAM = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"m","usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"[A_1]"}}\n\n'
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+
+
+class Upstream:
+    """Answers with what it was given, one after the other, and keeps the requests."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.requests: list[Request] = []
+
+    def call(self, request: Request, deadlines: Deadlines) -> "Call":
+        self.requests.append(request)
+        return Call(self.answers.pop(0))
+
+
+class Call:
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def __aenter__(self) -> Any:
+        if isinstance(self.answer, UpstreamError):
+            raise self.answer
+        status, headers, pieces, *trailers = self.answer
+        return Answering(status, headers, pieces, trailers[0] if trailers else ())
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class Answering:
+    def __init__(self, status: int, headers: Headers, pieces: Iterable[Any], trailers: Headers) -> None:
+        self.status, self.headers, self.trailers, self.pieces = status, headers, trailers, pieces
+
+    def header(self, name: bytes) -> bytes | None:
+        return next((v for k, v in self.headers if k.lower() == name), None)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+class Masks:
+    """Masks one word on the way in and restores it on the way back."""
+
+    fails = "closed"
+
+    async def llm_request(self, exchange: Exchange) -> None:
+        assert exchange.body
+        for slot in exchange.body.slots:
+            slot.text = slot.text.replace("secret", "[A_1]")
+
+    def llm_event(self, exchange: Exchange, event: Event) -> None:
+        for slot in event.slots:
+            slot.text = slot.text.replace("[A_1]", "secret")
+
+
+PROVIDER = Provider("anthropic", DIALECTS["anthropic"], "https", "api.example", 443)
+OTHER = Provider("other", DIALECTS["anthropic"], "https", "other.example", 443, key="sk-configured")
+
+
+def exchange(
+    body: bytes = BODY, *headers: tuple[bytes, bytes], method: str = "POST", plan: tuple[str, ...] = ("anthropic",)
+) -> Exchange:
+    dialect = DIALECTS["anthropic"]
+    sent = Sent(
+        method,
+        "/v1/messages",
+        "beta=true",
+        headers or ((b"content-type", b"application/json"), (b"X-Api-Key", b"mine")),
+        "",
+    )
+    made = Exchange(
+        "req_1", sent, dialect, dialect.operation(method, sent.path), tuple(Candidate(name, "") for name in plan)
+    )
+    made.raw = body
+    return made
+
+
+async def carry(
+    upstream: Upstream, call: Exchange, *stages: object, cap: int = 0, request_cap: int = 0
+) -> tuple[Head, bytes, list[Any]]:
+    chain = Stages([Link.of(stage, type(stage).__name__) for stage in stages], ManualClock())
+    conductor = Conductor(lambda: chain, Providers([PROVIDER, OTHER]), upstream, Caps(request_cap, cap), ManualClock())  # type: ignore[arg-type]
+    parts: list[Any] = [part async for part in conductor.answer(call)]
+    assert isinstance(parts[0], Head)
+    return parts[0], b"".join(part for part in parts if isinstance(part, bytes)), parts
+
+
+async def test_an_untouched_call_passes_bit_for_bit_in_both_directions() -> None:
+    upstream = Upstream(
+        (200, (*JSON, (b"content-length", b"%d" % len(SAID)), (b"Request-Id", b"r1")), [SAID[:9], SAID[9:]])
+    )
+    head, body, _ = await carry(upstream, exchange())
+    sent = upstream.requests[0]
+    assert (sent.body, body) == (BODY, SAID)
+    assert sent.headers == ((b"Host", b"api.example"), (b"content-type", b"application/json"), (b"X-Api-Key", b"mine"))
+    assert sent.path == b"/v1/messages?beta=true"
+    assert (b"Request-Id", b"r1") in head.headers
+    assert dict(head.headers)[b"x-tokenman-request-id"] == b"req_1"
+    assert dict(head.headers)[b"x-tokenman-provider"] == b"anthropic"
+
+
+async def test_a_masked_call_is_spliced_and_its_answer_restored() -> None:
+    upstream = Upstream((200, (*JSON, (b"etag", b"x"), (b"content-length", b"%d" % len(SAID))), [SAID]))
+    head, body, _ = await carry(upstream, exchange(), Masks())
+    assert upstream.requests[0].body == BODY.replace(b"secret", b"[A_1]")
+    assert body == SAID.replace(b"[A_1]", b"secret")
+    assert dict(head.headers)[b"content-length"] == b"%d" % len(body)
+    assert b"etag" not in dict(head.headers)
+
+
+async def test_a_compressed_body_goes_on_as_it_came_or_decoded_where_it_changed() -> None:
+    packed = gzip.compress(BODY)
+    headers = ((b"content-type", b"application/json"), (b"content-encoding", b"gzip"))
+    upstream = Upstream((200, JSON, [SAID]), (200, JSON, [SAID]))
+    await carry(upstream, exchange(packed, *headers))
+    await carry(upstream, exchange(packed, *headers), Masks())
+    as_it_was, decoded = upstream.requests
+    assert (as_it_was.body, dict(as_it_was.headers)[b"content-encoding"]) == (packed, b"gzip")
+    assert decoded.body == BODY.replace(b"secret", b"[A_1]")
+    assert b"content-encoding" not in dict(decoded.headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "kind"),
+    [
+        (b"{", [(b"content-type", b"application/json")], 400, "parse"),
+        (b'{"a":1,"a":2}', [(b"content-type", b"application/json")], 400, "parse"),
+        (BODY, [(b"content-encoding", b"snappy")], 415, "coding"),
+        (BODY, [(b"content-encoding", b"gzip")], 415, "coding"),
+        (gzip.compress(gzip.compress(BODY)), [(b"content-encoding", b"gzip, gzip")], 415, "coding"),
+        (gzip.compress(BODY), [(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")], 415, "coding"),
+        (gzip.compress(BODY)[:-3], [(b"content-encoding", b"gzip")], 415, "coding"),
+        (gzip.compress(b"0" * 9000), [(b"content-encoding", b"gzip")], 413, "body_cap"),
+        (BODY, [(b"content-type", b"application/json"), (b"content-type", b"image/png")], 400, "parse"),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_refused_and_goes_nowhere(
+    body: bytes, headers: list[tuple[bytes, bytes]], status: int, kind: str
+) -> None:
+    upstream = Upstream()
+    head, said, _ = await carry(upstream, exchange(body, *headers), Masks(), request_cap=4000)
+    assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (status, kind.encode())
+    assert json.loads(said)["type"] == "error"
+    assert dict(head.headers)[b"x-should-retry"] == b"false"
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (UpstreamError("connect", "secret host"), 502, b"upstream"),
+        (UpstreamError("timeout", "first_byte", deadline="first_byte"), 504, b"timeout"),
+        (UpstreamError("protocol", "nonsense"), 502, b"upstream"),
+        (UpstreamError("refused", "inside"), 502, b"upstream"),
+        (UpstreamError("cap", "oversize"), 502, b"response_cap"),
+    ],
+)
+async def test_a_failed_attempt_is_an_error_of_the_dialect_without_internals(
+    error: UpstreamError, status: int, kind: bytes
+) -> None:
+    call = exchange()
+    head, body, _ = await carry(Upstream(error), call)
+    assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (status, kind)
+    assert str(error).encode() not in body
+    assert call.attempts[0].failure is not None
+
+
+async def test_a_stale_connection_is_tried_again_once_and_a_fresh_one_is_not() -> None:
+    stale = UpstreamError("reset", "gone", reused=True)
+    upstream = Upstream(stale, (200, JSON, [SAID]))
+    assert (await carry(upstream, exchange()))[0].status == 200
+    assert upstream.requests[0] == upstream.requests[1]
+    assert (await carry(Upstream(stale, stale), exchange()))[0].status == 502
+    assert (await carry(Upstream(UpstreamError("reset", "gone")), exchange()))[0].status == 502
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 500, 503, 529])
+async def test_a_providers_status_and_headers_pass(status: int) -> None:
+    said = (*JSON, (b"Retry-After", b"7"), (b"anthropic-ratelimit-requests-remaining", b"0"))
+    head, body, _ = await carry(Upstream((status, said, [b'{"error":1}'])), exchange())
+    assert (head.status, body) == (status, b'{"error":1}')
+    assert {b"Retry-After", b"anthropic-ratelimit-requests-remaining"} <= set(dict(head.headers))
+    assert b"x-tokenman-error" not in dict(head.headers)
+
+
+@pytest.mark.parametrize(
+    "to", [b"https://evil.example/", b"//evil.example/x", b"http://api.example/", b"https://api.example:8443/"]
+)
+async def test_a_redirect_that_leaves_the_provider_is_not_passed_on(to: bytes) -> None:
+    head, _, _ = await carry(Upstream((307, ((b"location", to),), [])), exchange())
+    assert head.status == 502
+    assert b"location" not in dict(head.headers)
+
+
+async def test_a_redirect_inside_is_followed_masked_and_not_for_ever() -> None:
+    inside = (307, ((b"location", b"/v2/messages?x=1"),), [])
+    upstream = Upstream(inside, (200, JSON, [SAID]))
+    assert (await carry(upstream, exchange(), Masks()))[0].status == 200
+    assert upstream.requests[1].path == b"/v2/messages?x=1"
+    assert b"secret" not in upstream.requests[1].body
+    assert (await carry(Upstream(*[inside] * 9), exchange()))[0].status == 502
+    assert (await carry(Upstream((302, ((b"location", b"/x"),), [])), exchange()))[0].status == 502
+
+
+@pytest.mark.parametrize(
+    ("headers", "pieces"),
+    [
+        ((*JSON, (b"content-length", b"2000")), [b"x" * 2000]),
+        (JSON, [b"x" * 600, b"x" * 600]),
+        ((*JSON, (b"content-encoding", b"gzip")), [gzip.compress(b"x" * 2000)]),
+        (((b"content-type", b"audio/mpeg"), (b"content-length", b"2000")), [b"x" * 2000]),
+    ],
+)
+async def test_an_answer_over_the_cap_is_502(headers: Headers, pieces: list[bytes]) -> None:
+    head, body, _ = await carry(Upstream((200, headers, pieces)), exchange(), cap=1000)
+    assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (502, b"response_cap")
+    assert len(body) < 1000
+
+
+async def test_media_passes_as_it_comes_and_is_cut_at_the_cap() -> None:
+    audio = ((b"content-type", b"audio/mpeg"),)
+    _, body, parts = await carry(Upstream((200, audio, [b"a" * 400, b"b" * 400])), exchange(), Masks(), cap=1000)
+    assert body == b"a" * 400 + b"b" * 400
+    assert len(parts) == 3
+    with pytest.raises(UpstreamError):
+        await carry(Upstream((200, audio, [b"a" * 800, b"b" * 800])), exchange(), cap=1000)
+
+
+async def test_an_answer_without_a_body_keeps_its_headers() -> None:
+    head, body, _ = await carry(Upstream((200, (*JSON, (b"content-length", b"99")), [])), exchange(b"", method="HEAD"))
+    assert (dict(head.headers)[b"content-length"], body) == (b"99", b"")
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_a_stream_is_restored_event_by_event_however_it_is_cut(size: int) -> None:
+    pieces = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
+    call = exchange()
+    _, body, _ = await carry(Upstream((200, SSE, pieces)), call, Masks())
+    assert body == STREAM.replace(b"[A_1]", b"secret")
+    assert call.attempts[0].usage is not None
+    assert (call.attempts[0].usage.input, call.attempts[0].usage.output) == (3, 5)
+
+
+async def test_a_stream_that_nobody_changes_passes_event_by_event_and_is_still_counted() -> None:
+    call = exchange()
+    first = STREAM.index(b"\n\n") + 2
+    _, _, parts = await carry(Upstream((200, SSE, [STREAM[: first + 9], STREAM[first + 9 :]])), call)
+    assert parts[1:] == [STREAM[:first], STREAM[first:]]
+    assert call.attempts[0].usage is not None
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(STREAM), zlib.compress(STREAM)])
+async def test_a_compressed_stream_is_decoded_where_it_is_restored_and_else_left_alone(packed: bytes) -> None:
+    coding = b"gzip" if packed[:2] == b"\x1f\x8b" else b"deflate"
+    headers = (*SSE, (b"content-encoding", coding))
+    pieces = [packed[at : at + 20] for at in range(0, len(packed), 20)]
+    head, body, _ = await carry(Upstream((200, headers, pieces)), exchange(), Masks())
+    assert body == STREAM.replace(b"[A_1]", b"secret")
+    assert b"content-encoding" not in dict(head.headers)
+    head, body, _ = await carry(Upstream((200, headers, pieces)), exchange())
+    assert (body, dict(head.headers)[b"content-encoding"]) == (packed, coding)
+
+
+@pytest.mark.parametrize("stages", [[], [Masks()]])
+@pytest.mark.parametrize(
+    "ending", [[], [UpstreamError("reset", "cut")], [UpstreamError("timeout", "idle", deadline="idle")]]
+)
+async def test_a_stream_that_breaks_off_ends_with_an_error_event(stages: list[object], ending: list[Any]) -> None:
+    call = exchange()
+    _, body, _ = await carry(Upstream((200, SSE, [STREAM[: len(STREAM) // 2], *ending])), call, *stages)
+    last = body.rstrip(b"\n").rpartition(b"\n\n")[2]
+    assert last.startswith(b"event: error")
+    assert call.outcome == "broken"
+
+
+async def test_a_stage_that_fails_in_a_stream_ends_it_with_an_error_event() -> None:
+    class Breaks:
+        def llm_event(self, exchange: Exchange, event: Event) -> None:
+            if event.name == "content_block_delta":
+                raise RuntimeError
+
+    _, body, _ = await carry(Upstream((200, SSE, [STREAM])), exchange(), Breaks())
+    assert b"message_stop" not in body
+    assert b"event: error" in body
+
+
+async def test_a_stage_that_fails_on_a_whole_answer_gives_a_refusal() -> None:
+    class Breaks:
+        def llm_event(self, exchange: Exchange, event: Event) -> None:
+            raise RuntimeError
+
+    head, body, _ = await carry(Upstream((200, JSON, [SAID])), exchange(), Breaks())
+    assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (500, b"stage")
+    assert b"You said" not in body
+
+
+async def test_a_body_that_breaks_off_is_an_error_and_no_half_answer() -> None:
+    head, body, _ = await carry(Upstream((200, JSON, [SAID[:20], UpstreamError("reset", "cut")])), exchange())
+    assert head.status == 502
+    assert b"You said" not in body
+
+
+async def test_trailers_pass() -> None:
+    _, _, parts = await carry(Upstream((200, JSON, [SAID], ((b"x-t", b"1"),))), exchange())
+    assert parts[-1] == Trailers(((b"x-t", b"1"),))
+
+
+async def test_an_answer_of_a_stage_goes_back_through_the_stages_before_it() -> None:
+    class Cached:
+        async def llm_request(self, exchange: Exchange) -> Answer:
+            async def parts() -> Parts:
+                yield Head(200, JSON)
+                yield SAID
+
+            return Answer(parts())
+
+    upstream = Upstream()
+    _, body, _ = await carry(upstream, exchange(), Masks(), Cached())
+    assert body == SAID.replace(b"[A_1]", b"secret")
+    assert not upstream.requests
+
+
+def deciding(decide: Callable[[Attempt], Any], done: list[Attempt]) -> object:
+    async def llm_attempt(exchange: Exchange, attempt: Attempt) -> Any:
+        return decide(attempt)
+
+    async def llm_attempt_done(exchange: Exchange, attempt: Attempt) -> None:
+        done.append(attempt)
+
+    return SimpleNamespace(llm_attempt=llm_attempt, llm_attempt_done=llm_attempt_done)
+
+
+async def test_a_skipped_candidate_gives_way_to_the_next_with_its_own_key() -> None:
+    done: list[Attempt] = []
+    skips = deciding(lambda attempt: Skip("breaker") if attempt.candidate.provider == "anthropic" else None, done)
+    upstream = Upstream((200, JSON, [SAID]))
+    await carry(upstream, exchange(plan=("anthropic", "other")), skips)
+    assert upstream.requests[0].host == "other.example"
+    assert dict(upstream.requests[0].headers)[b"x-api-key"] == b"sk-configured"
+    assert b"X-Api-Key" not in dict(upstream.requests[0].headers)
+    assert [attempt.candidate.provider for attempt in done] == ["anthropic", "other"]
+    assert done[-1].usage is not None
+
+
+async def test_a_refused_attempt_and_a_plan_without_candidates_send_nothing() -> None:
+    upstream = Upstream()
+    refuses = deciding(lambda attempt: Refuse(429, "budget", "spent", retry_after=60), [])
+    head, _, _ = await carry(upstream, exchange(), refuses)
+    assert (head.status, dict(head.headers)[b"retry-after"]) == (429, b"60")
+    assert b"x-should-retry" not in dict(head.headers)
+    skips = deciding(lambda attempt: Skip("closed"), [])
+    assert (await carry(upstream, exchange(), skips))[0].status == 503
+    assert not upstream.requests
+
+
+async def test_the_plan_knows_the_model_once_the_body_is_read() -> None:
+    call = exchange()
+    await carry(Upstream((200, JSON, [SAID])), call)
+    assert call.plan == (Candidate("anthropic", "m"),)
+    assert call.model == "m"
