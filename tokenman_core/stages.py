@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -19,7 +18,7 @@ HOOKS = (
     "llm_head", "llm_request", "llm_attempt", "llm_attempt_done", "llm_event", "llm_response", "llm_done",
 )  # fmt: skip
 DEADLINE_S = 30.0  # a stage that has not judged by then has failed; `deadline_s` on the stage says otherwise
-SLOW_EVENT_S = 0.05  # a synchronous hook that held the loop for so long is named in the log
+SLOW_S = 0.05  # a stage that held the event loop for so long is named in the log
 
 Fails = Literal["closed", "open"]
 
@@ -73,13 +72,15 @@ class Stages:
             if "llm_head" not in link.hooks:
                 continue
             _enter(exchange, link)
+            start = self._clock.monotonic()
             try:
-                with self._timed(exchange, link, "head"):
-                    verdict = link.hook("llm_head")(exchange)
-                    if verdict is not None and not isinstance(verdict, Refuse):
-                        raise TypeError(f"llm_head returned {type(verdict).__name__}")
+                verdict = link.hook("llm_head")(exchange)
+                if verdict is not None and not isinstance(verdict, Refuse):
+                    raise TypeError(f"llm_head returned {type(verdict).__name__}")
             except Exception as e:  # whatever a stage raises is judged by its fail mode
                 verdict = self._failed(exchange, link, "head", e)
+            finally:
+                self._took(exchange, link, "head", start)
             if verdict is not None:
                 return verdict
         return None
@@ -171,13 +172,15 @@ class Stages:
         return events
 
     def _listen(self, exchange: Exchange, link: Link, event: Event) -> list[Event]:
+        start = self._clock.monotonic()
         try:
-            with self._timed(exchange, link, "event"):
-                result = link.hook("llm_event")(exchange, event)
+            result = link.hook("llm_event")(exchange, event)
         except Exception as e:  # whatever a stage raises is judged by its fail mode
             if self._failed(exchange, link, "event", e):
                 raise StageFailed(link.name) from e
             return [event]
+        finally:
+            self._took(exchange, link, "event", start)
         if result is None:
             return [event]
         if isinstance(result, Event):
@@ -212,9 +215,15 @@ class Stages:
     async def _call(self, exchange: Exchange, link: Link, phase: str, step: Awaitable[Any]) -> Any:
         if not hasattr(step, "__await__"):
             raise TypeError(f"llm_{phase} must be `async def`")
-        with self._timed(exchange, link, phase):
+        others: list[int] = []  # filled as soon as anything else had its turn on the loop
+        turn = asyncio.get_running_loop().call_later(SLOW_S, others.append, 1)
+        start = self._clock.monotonic()
+        try:
             async with asyncio.timeout(link.deadline_s):
                 return await step
+        finally:
+            turn.cancel()
+            self._took(exchange, link, phase, start, held=not others)
 
     async def _recheck(self, exchange: Exchange, link: Link, before: list[str]) -> Refuse | None:
         """A stage behind a guard may put a masked value back: the guard judges all slots anew."""
@@ -238,23 +247,15 @@ class Stages:
         log.error("stage %s failed in %s, it fails %s: %s; request %s", link.name, phase, link.fails, why, exchange.id)
         return None if link.fails == "open" else FAILED
 
-    @contextmanager
-    def _timed(self, exchange: Exchange, link: Link, phase: str) -> Any:
-        start = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            took = self._clock.monotonic() - start
-            seconds = exchange.stage_seconds
-            seconds[link.name, phase] = seconds.get((link.name, phase), 0.0) + took
-            if took > SLOW_EVENT_S and phase in ("event", "head"):
-                log.warning(
-                    "stage %s held the event loop for %.0f ms in %s; request %s",
-                    link.name,
-                    took * 1000,
-                    phase,
-                    exchange.id,
-                )
+    def _took(self, exchange: Exchange, link: Link, phase: str, start: float, held: bool = True) -> None:
+        took = self._clock.monotonic() - start
+        seconds = exchange.stage_seconds
+        seconds[link.name, phase] = seconds.get((link.name, phase), 0.0) + took
+        if held and took > SLOW_S:
+            log.warning(
+                "stage %s held the event loop for %.0f ms in %s: move slow work to a thread; request %s",
+                link.name, took * 1000, phase, exchange.id,
+            )  # fmt: skip
 
 
 def _enter(exchange: Exchange, link: Link) -> None:

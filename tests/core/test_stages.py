@@ -234,13 +234,29 @@ async def test_a_value_that_is_put_back_at_an_attempt_is_masked_again() -> None:
     assert call.body.slots[0].text == "a [PASSWORD_1]"
 
 
-def test_a_stage_that_holds_the_loop_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    class Blocks:
-        def llm_event(self, exchange: Exchange, event: Event) -> None:
-            time.sleep(0.06)
+class Blocks:
+    async def llm_request(self, exchange: Exchange) -> None:
+        time.sleep(0.06)  # noqa: ASYNC251 (the fault that is to be seen)
 
+    def llm_event(self, exchange: Exchange, event: Event) -> None:
+        time.sleep(0.06)
+
+
+async def test_a_stage_that_holds_the_loop_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     stages().event(exchange("x"), [Link.of(Blocks(), "Blocks")], Event(b"e"))
     assert "stage Blocks held the event loop" in caplog.text
+    caplog.clear()
+    await stages(Blocks()).request(exchange("x"))
+    assert "stage Blocks held the event loop" in caplog.text
+
+
+async def test_a_stage_that_only_waits_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    class Waits:
+        async def llm_request(self, exchange: Exchange) -> None:
+            await asyncio.sleep(0.06)
+
+    await stages(Waits()).request(exchange("x"))
+    assert not caplog.text
 
 
 async def test_each_phase_of_each_stage_is_timed() -> None:
