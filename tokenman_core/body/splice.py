@@ -13,6 +13,7 @@ from tokenman_core.slots import BASE64, INNER, Key, Path, Slot
 Edit = tuple[Path, str, str]
 """Where a string stands, what it was, and what it shall be (the same object if it stays)."""
 
+_HEAD = 64  # bytes of a literal that are looked for; few strings share so many with another
 _MOST_MISSES = 8  # so many strings not found in their likely style, and the exact search is cheaper
 
 
@@ -140,13 +141,13 @@ def _by_search(data: bytes, edits: list[Edit], _wanted: literals.Wanted | int) -
     styles = [literals.raw, literals.ascii_only]
     for _path, old, new in edits:
         literal = styles[0](old)
-        start = data.find(literal, at)
+        start = _find(data, literal, at)
         if start < 0:
             misses += 1
             if old.isascii() or misses > _MOST_MISSES:
                 return None
             literal = styles[1](old)
-            start = data.find(literal, at)
+            start = _find(data, literal, at)
             if start < 0:
                 return None
             styles.reverse()
@@ -156,6 +157,17 @@ def _by_search(data: bytes, edits: list[Edit], _wanted: literals.Wanted | int) -
             copied = at
     pieces.append(data[copied:])
     return b"".join(pieces)
+
+
+def _find(data: bytes, literal: bytes, at: int) -> int:
+    """As `data.find`, which prepares for a long needle longer than it then looks for it."""
+    head = literal[:_HEAD]
+    for _ in range(_MOST_MISSES):
+        start = data.find(head, at)
+        if start < 0 or data.startswith(literal, start):
+            return start
+        at = start + 1
+    return data.find(literal, at)  # linear, whatever the text is
 
 
 def _by_scan(data: bytes, edits: list[Edit], wanted: literals.Wanted | int) -> bytes | None:
