@@ -40,6 +40,11 @@ def every(headers: Headers, name: bytes) -> list[bytes]:
     return [value for key, value in headers if key.lower() == name]
 
 
+def is_value(value: bytes) -> bool:
+    """RFC 9110 §5.5: these end a line for some readers and not for others."""
+    return b"\r" not in value and b"\n" not in value and b"\0" not in value
+
+
 def _listed(connection: bytes | None) -> frozenset[bytes]:
     """What `Connection` names is hop-by-hop too (RFC 9110 §7.6.1)."""
     return frozenset(name.strip().lower() for name in connection.split(b",")) if connection else frozenset()

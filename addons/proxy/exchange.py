@@ -129,9 +129,10 @@ class Exchanges:
         call.exchange.outcome = "aborted"
         self._end(call.exchange)
 
-    def open(self, request: http.Request, place: tuple[str, int] | None) -> Call:
+    def examine(self, request: http.Request) -> None:
         fields = request.headers.fields
-        if len(fields) > self.header_count or sum(len(k) + len(v) + 4 for k, v in fields) > self.head_cap:
+        size = len(request.data.path) + sum(len(k) + len(v) + 4 for k, v in fields)
+        if len(fields) > self.header_count or size > self.head_cap:
             raise self.head_too_large()
         try:
             validate_headers(request)
@@ -139,6 +140,11 @@ class Exchanges:
             raise _local(
                 400, "parse", "The request's headers are ambiguous: they could be read as two requests."
             ) from None
+        if any(not h.is_value(value) for _, value in fields):
+            raise _local(400, "parse", "A header of the request holds a character that no header may hold.")
+
+    def open(self, request: http.Request, place: tuple[str, int] | None) -> Call:
+        fields = request.headers.fields
         target = request.data.path.decode("latin-1")
         extra: Headers = ()
         if place is None:

@@ -89,6 +89,9 @@ class Door[C: Call](Protocol):
 
     def is_listener(self, host: str, port: int) -> bool: ...
 
+    def examine(self, request: http.Request) -> None:
+        """Holds any head, a tunnel's and a plain request's too, to its limits and to what can be read in one way. Raises Refusal."""
+
     def open(self, request: http.Request, place: tuple[str, int] | None) -> C:
         """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
 
@@ -187,6 +190,7 @@ class GovernedStream(HttpStream):
             yield from self._refuse(self._door.blocked("replays are not carried out"))
             return
         try:
+            self._door.examine(request)
             place = self._place(request)
             if request.method == "CONNECT":
                 yield from self._tunnel(event, place)

@@ -5,9 +5,12 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
+
+import h2.connection
+import h2.events
 
 from tests.e2e.harness import Proxy
 
@@ -161,3 +164,76 @@ def opened(
     """A tunnel whose TLS the proxy opens: verified by its authority alone."""
     with tunnel(proxy, place) as connection, proxy.trust().wrap_socket(connection, server_hostname=name) as inner:
         yield inner
+
+
+class H2Client:
+    """Several calls on one HTTP/2 connection through a tunnel; each can be reset alone."""
+
+    def __init__(self, proxy: Proxy, host: str = "api.anthropic.com") -> None:
+        self._socket = dial(proxy)
+        assert connect(self._socket, f"{host}:443").startswith(b"HTTP/1.1 200")
+        context = proxy.trust(only_h2=True)
+        context.set_alpn_protocols(["h2"])
+        self._tls = context.wrap_socket(self._socket, server_hostname=host)
+        self._h2 = h2.connection.H2Connection()
+        self._h2.initiate_connection()
+        self._host = host
+        self.heads: dict[int, dict[str, str]] = {}
+        self.bodies: dict[int, bytes] = {}
+        self.ended: dict[int, str] = {}  # stream -> "end" or "reset"
+        self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tls.close()
+
+    def _flush(self) -> None:
+        self._tls.sendall(self._h2.data_to_send())
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+        trailers: dict[str, str] | None = None,
+        length: bool = False,
+    ) -> int:
+        """Begins a call; its stream's number. Without `length` it has no content-length, as HTTP/2 allows."""
+        stream: int = self._h2.get_next_available_stream_id()
+        fields = {":method": "POST", ":path": path, ":scheme": "https", ":authority": self._host} | headers
+        if length:
+            fields["content-length"] = str(len(body))
+        self._h2.send_headers(stream, list(fields.items()))
+        self._h2.send_data(stream, body, end_stream=not trailers)
+        if trailers:
+            self._h2.send_headers(stream, list(trailers.items()), end_stream=True)
+        self.bodies[stream] = b""
+        self._flush()
+        return stream
+
+    def reset(self, stream: int) -> None:
+        self._h2.reset_stream(stream)
+        self._flush()
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Reads until the condition holds. Raises TimeoutError, ConnectionError."""
+        while not done():
+            data = self._tls.recv(65536)
+            if not data:
+                raise ConnectionError("the connection ended")
+            for event in self._h2.receive_data(data):
+                match event:
+                    case h2.events.ResponseReceived(stream_id=int(stream), headers=list(fields)):
+                        self.heads[stream] = {str(k, "latin-1"): str(v, "latin-1") for k, v in fields}
+                    case h2.events.DataReceived(
+                        stream_id=int(stream), data=bytes(piece), flow_controlled_length=int(size)
+                    ):
+                        self.bodies[stream] += piece
+                        self._h2.acknowledge_received_data(size, stream)
+                    case h2.events.StreamEnded(stream_id=int(stream)):
+                        self.ended[stream] = "end"
+                    case h2.events.StreamReset(stream_id=int(stream)):
+                        self.ended[stream] = "reset"
+            self._flush()

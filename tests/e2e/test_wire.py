@@ -1,0 +1,463 @@
+"""Requests that could be read as two, clients that stall, leave or read slowly, and the limits that hold for all of them."""
+
+import json
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from addons.demo.provider import FakeProvider
+from tests.e2e import raw
+from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy, user
+from tests.e2e.raw import H2Client, Recorder
+
+MAIL = PLANTED["e-mail"]
+CONNECTIONS = 260
+HEADERS = {"x-api-key": ANTHROPIC_KEY, "content-type": "application/json", "anthropic-version": "2023-06-01"}
+
+
+def body(text: str = f"I am {MAIL}", **more: object) -> bytes:
+    return json.dumps({"model": "m", "max_tokens": 9, "messages": user(text)} | more).encode()
+
+
+BODY = body()
+SMUGGLED = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+
+
+class Flood:
+    """A provider whose streams never end. `sent` bytes were taken off it; `open` connections are served."""
+
+    def __init__(self) -> None:
+        self.sent = self.open = 0
+        flood = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                got = b""
+                while not raw.whole(got):
+                    got += self.request.recv(65536)
+                flood.open += 1
+                piece = {
+                    "id": "c",
+                    "object": "chat.completion.chunk",
+                    "choices": [{"index": 0, "delta": {"content": "word " * 3000}}],
+                }
+                event = b"data: " + json.dumps(piece).encode() + b"\n\n"
+                try:
+                    self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+                    while flood.sent < 200 << 20:
+                        self.request.sendall(event)
+                        flood.sent += len(event)
+                except OSError:
+                    pass
+                finally:
+                    flood.open -= 1
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture(scope="module")
+def flood() -> Iterator[Flood]:
+    made = Flood()
+    threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def tight(shared_provider: FakeProvider, flood: Flood, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Short deadlines, few connections; `localhost` stands for the hosts that are no providers."""
+    limits = {
+        "client_header_timeout": "2s", "client_body_timeout": "1s", "keepalive_timeout": "1s", "connections": CONNECTIONS,
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("tight")
+    here = f"http://127.0.0.1:{flood.server.server_address[1]}"
+    providers = {
+        "anthropic": {"base_url": shared_provider.url},
+        "flood": {"base_url": here, "dialect": "openai", "hosts": ["flood.example"]},
+    }
+    running = Proxy.start(
+        folder, shared_provider.url, intercept={"private": ["localhost"]}, limits=limits, providers=providers
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def plain() -> Iterator[Recorder]:
+    with Recorder() as recorder:
+        yield recorder
+
+
+def request(target: str, *lines: str, data: bytes = b"", host: str = "127.0.0.1") -> bytes:
+    head = [f"POST {target} HTTP/1.1", f"Host: {host}", *(f"{k}: {v}" for k, v in HEADERS.items()), *lines]
+    return "\r\n".join([*head, "", ""]).encode() + data
+
+
+def chunk(data: bytes, size: bytes | None = None) -> bytes:
+    return (size or b"%x" % len(data)) + b"\r\n" + data + b"\r\n"
+
+
+def is_refusal(answer: bytes) -> bool:
+    """Nothing, or an error of ours that says nothing of the inside."""
+    assert b"mitmproxy" not in answer.lower()
+    if not answer:
+        return True
+    status, fields = raw.head(answer)
+    return 400 <= status < 600 and fields["x-tokenman-request-id"].startswith("req_")
+
+
+# -- smuggling --
+
+CHUNKED = "Transfer-Encoding: chunked"
+LENGTH = f"Content-Length: {len(BODY)}"
+AMBIGUOUS = {
+    "length-and-chunked": ([LENGTH, CHUNKED], chunk(BODY) + b"0\r\n\r\n" + SMUGGLED),
+    "two-lengths": ([LENGTH, "Content-Length: 3"], BODY + SMUGGLED),
+    "two-equal-lengths": ([LENGTH, LENGTH], BODY + SMUGGLED),
+    "list-of-lengths": ([f"{LENGTH}, 3"], BODY + SMUGGLED),
+    "signed-length": ([f"Content-Length: +{len(BODY)}"], BODY + SMUGGLED),
+    "hex-length": (["Content-Length: 0x10"], BODY + SMUGGLED),
+    "two-codings": ([CHUNKED, CHUNKED], chunk(BODY) + b"0\r\n\r\n" + SMUGGLED),
+    "chunked-twice": (["Transfer-Encoding: chunked, chunked"], chunk(BODY) + b"0\r\n\r\n" + SMUGGLED),
+    "chunked-not-last": (["Transfer-Encoding: chunked, identity"], chunk(BODY) + b"0\r\n\r\n" + SMUGGLED),
+    "odd-coding": (["Transfer-Encoding: xchunked"], chunk(BODY) + b"0\r\n\r\n" + SMUGGLED),
+    "space-before-colon": (["Transfer-Encoding : chunked", LENGTH], BODY + SMUGGLED),
+    "folded": (["X-Odd: a", " Transfer-Encoding: chunked", LENGTH, "Content-Length: 0"], BODY + SMUGGLED),
+    "folded-coding": (["Transfer-Encoding:", " chunked", LENGTH], chunk(BODY) + b"0\r\n\r\n" + SMUGGLED),
+    "bare-cr": (["X-Odd: a\rTransfer-Encoding: chunked", LENGTH], BODY),
+    "bare-lf-name": (["X-Odd: a\nContent-Length: 0", LENGTH], BODY + SMUGGLED),
+    "nul": (["X-Odd: a\0b", LENGTH], BODY),
+    "name-with-space": (["X Odd: a", LENGTH], BODY),
+    "no-colon": (["garbage", LENGTH], BODY),
+    "chunk-size-hex": ([CHUNKED], chunk(BODY, b"0x%x" % len(BODY)) + b"0\r\n\r\n" + SMUGGLED),
+    "chunk-size-sign": ([CHUNKED], chunk(BODY, b"+%x" % len(BODY)) + b"0\r\n\r\n" + SMUGGLED),
+    "chunk-size-minus": ([CHUNKED], chunk(BODY, b"-1") + b"0\r\n\r\n" + SMUGGLED),
+    "chunk-size-huge": ([CHUNKED], chunk(BODY, b"f" * 21) + b"0\r\n\r\n" + SMUGGLED),
+    "chunk-size-lies": ([CHUNKED], chunk(BODY, b"3") + b"0\r\n\r\n" + SMUGGLED),
+    "chunk-size-underscore": ([CHUNKED], chunk(BODY, b"1_0") + b"0\r\n\r\n" + SMUGGLED),
+    "chunk-without-end": ([CHUNKED], b"%x\r\n" % len(BODY) + BODY + b"0\r\n\r\n" + SMUGGLED),
+    "old-version-chunked": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("to", ["provider", "plain"])
+@pytest.mark.parametrize("trick", AMBIGUOUS)
+def test_a_request_that_could_be_two_is_refused(
+    tight: Proxy, provider: FakeProvider, plain: Recorder, trick: str, to: str
+) -> None:
+    target = "/v1/messages" if to == "provider" else f"http://localhost:{plain.port}/v1/messages"
+    if case := AMBIGUOUS[trick]:
+        data = request(target, *case[0], data=case[1])
+    else:
+        data = request(target, CHUNKED, data=chunk(BODY) + b"0\r\n\r\n" + SMUGGLED).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    answer = raw.send(tight, data)
+    assert is_refusal(answer), answer
+    assert not provider.received
+    # What was streamed to a plain host before the fault showed must not be taken for whole, nor hold a second request.
+    assert not plain.requests
+    assert b"bare" not in plain.seen
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["GET", "GET /", "GET / HTTP/1.1 x", "G\x01T / HTTP/1.1", "GET /a b HTTP/1.1", "GET http:// HTTP/1.1",
+     "GET http://a b/ HTTP/1.1", "GET ftp://collector.example/ HTTP/1.1", "GET https://collector.example/ HTTP/1.1",
+     "GET http://api.anthropic.com@collector.example/ HTTP/1.1", "GET http://x@api.anthropic.com/ HTTP/1.1",
+     "GET http://\u0430pi.anthropic.com/ HTTP/1.1", "GET http://\uff41pi.anthropic.com/ HTTP/1.1", "CONNECT \uff41pi.anthropic.com:443 HTTP/1.1",
+     "GET http://api%2eanthropic.com/ HTTP/1.1", "CONNECT api.anthropic.com HTTP/1.1", "CONNECT api.anthropic.com:0 HTTP/1.1",
+     "CONNECT api.anthropic.com:99999 HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT http://api.anthropic.com/ HTTP/1.1", "CONNECT :443 HTTP/1.1",
+     "PRI * HTTP/2.0", "OPTIONS * HTTP/1.1", "\x16"],
+)  # fmt: skip
+def test_a_request_line_that_means_nothing_is_refused_without_naming_the_engine(
+    tight: Proxy, provider: FakeProvider, line: str
+) -> None:
+    answer = raw.send(tight, f"{line}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    assert is_refusal(answer), answer
+    assert not provider.received
+
+
+def test_pipelined_requests_are_answered_in_order_and_each_is_judged(tight: Proxy, provider: FakeProvider) -> None:
+    texts = [f"{number} {MAIL} [[say number {number}]]" for number in range(5)]
+    with raw.dial(tight) as connection:
+        data = [body(text) for text in texts]
+        connection.sendall(b"".join(request("/v1/messages", f"Content-Length: {len(one)}", data=one) for one in data))
+        got = b""
+        while got.count(b"HTTP/1.1 200") < 5 or b"number 4" not in got:
+            got += connection.recv(65536)
+    assert [got.index(b'"number %d"' % number) for number in range(5)] == sorted(
+        got.index(b'"number %d"' % number) for number in range(5)
+    )
+    assert len(provider.received) == 5
+
+
+@pytest.mark.parametrize(
+    "trailers", [b"", b"X-Checksum: 1\r\n", b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"]
+)
+def test_trailers_of_a_request_neither_hang_nor_cut_it(
+    tight: Proxy, provider: FakeProvider, plain: Recorder, trailers: bytes
+) -> None:
+    data = chunk(BODY[:7]) + chunk(BODY[7:], b"%X;ext=1" % len(BODY[7:])) + b"0\r\n" + trailers + b"\r\n"
+    with raw.dial(tight) as connection:
+        for _ in range(2):  # the connection is good for another one
+            connection.sendall(request("/v1/messages", CHUNKED, data=data))
+            assert raw.head(raw.answer(connection))[0] == 200
+    assert len(provider.received) == 2
+    with raw.dial(tight) as connection:
+        for _ in range(2):
+            connection.sendall(request(f"http://localhost:{plain.port}/", CHUNKED, data=data))
+            assert raw.answer(connection) == raw.OK
+    assert len(plain.requests) == 2
+    assert all(one.endswith(b"\r\n0\r\n\r\n") for one in plain.requests)
+
+
+def test_an_http2_request_without_length_is_framed(tight: Proxy, provider: FakeProvider) -> None:
+    with H2Client(tight) as client:
+        streams = [client.post("/v1/messages", BODY, HEADERS, trailers) for trailers in (None, {"x-checksum": "1"})]
+        streams.append(client.post("/v1/messages", BODY, HEADERS, length=True))
+        client.until(lambda: len(client.ended) == 3)
+    assert {client.heads[stream][":status"] for stream in streams} == {"200"}
+    assert len(provider.received) == 3
+    assert {one.header("content-length") for one in provider.received} == {str(len(provider.received[0].body))}
+    assert not provider.strays
+
+
+@pytest.mark.parametrize("how", ["length", "chunks", "none"])
+def test_a_plain_request_arrives_as_one(tight: Proxy, plain: Recorder, how: str) -> None:
+    target = f"http://localhost:{plain.port}/x"
+    lines, data = {
+        "length": ([LENGTH], BODY), "chunks": ([CHUNKED], chunk(BODY) + b"0\r\n\r\n"), "none": (["Content-Length: 0"], b"")
+    }[how]  # fmt: skip
+    with raw.dial(tight) as connection:
+        connection.sendall(request(target, *lines, data=data) * 2)
+        assert raw.answer(connection) + raw.answer(connection) == raw.OK * 2
+    assert len(plain.requests) == 2
+    assert all(one.endswith(data) for one in plain.requests)
+
+
+# -- limits and deadlines --
+
+
+@pytest.mark.parametrize("what", ["size", "count", "one-endless-line", "endless-request-line"])
+@pytest.mark.parametrize("to", ["/v1/messages", "http://api.anthropic.com/v1/messages", "plain"])
+def test_a_head_over_the_limit_is_431(
+    tight: Proxy, provider: FakeProvider, plain: Recorder, what: str, to: str
+) -> None:
+    target = f"http://localhost:{plain.port}/" if to == "plain" else to
+    data = {
+        "size": request(target, *(f"X-{n}: {'y' * 1000}" for n in range(70)), LENGTH, data=BODY),
+        "count": request(target, *(f"X-{n}: y" for n in range(250)), LENGTH, data=BODY),
+        "one-endless-line": request(target)[:-2] + b"X-1: " + b"y" * 100_000,
+        "endless-request-line": b"POST " + target.encode() + b"y" * 100_000,
+    }[what]
+    answer = raw.send(tight, data)
+    assert raw.head(answer)[0] == 431
+    assert is_refusal(answer)
+    assert not provider.received
+    assert not plain.requests
+
+
+def half_tunnel(proxy: Proxy, rest: bytes) -> socket.socket:
+    connection = raw.dial(proxy)
+    raw.connect(connection, "api.anthropic.com:443")
+    connection.sendall(rest)
+    return connection
+
+
+def half(data: bytes) -> Callable[[Proxy], socket.socket]:
+    def begin(proxy: Proxy) -> socket.socket:
+        connection = raw.dial(proxy)
+        connection.sendall(data)
+        return connection
+
+    return begin
+
+
+def after_a_call(proxy: Proxy) -> socket.socket:
+    connection = half(request("/v1/messages", LENGTH, data=BODY))(proxy)
+    raw.answer(connection)
+    return connection
+
+
+def inside_tls(proxy: Proxy, data: bytes) -> socket.socket:
+    connection = proxy.trust().wrap_socket(half_tunnel(proxy, b""), server_hostname="api.anthropic.com")
+    connection.sendall(data)
+    return connection
+
+
+STALLS: dict[str, Callable[[Proxy], socket.socket]] = {
+    "nothing": half(b""),
+    "half-head": half(request("/v1/messages")[:60]),
+    "half-body": half(request("/v1/messages", LENGTH, data=BODY[:20])),
+    "half-chunk": half(request("/v1/messages", CHUNKED, data=b"ff\r\n{")),
+    "half-hello": half(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    "kept-alive": after_a_call,
+    "half-head-later": lambda proxy: (c := after_a_call(proxy), c.sendall(b"POST /v1"))[0],  # type: ignore[func-returns-value]
+    "tunnel": lambda proxy: half_tunnel(proxy, b""),
+    "tunnel-one-byte": lambda proxy: half_tunnel(proxy, b"\x16"),
+    "tunnel-half-hello": lambda proxy: half_tunnel(proxy, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    "tunnel-half-head": lambda proxy: half_tunnel(proxy, b"POST /v1/messages HT"),
+    "tls-nothing": lambda proxy: inside_tls(proxy, b""),
+    "tls-half-head": lambda proxy: inside_tls(proxy, b"POST /v1/messages HT"),
+    "tls-half-body": lambda proxy: inside_tls(proxy, request("/v1/messages", LENGTH, data=BODY[:20])),
+}
+
+
+def test_clients_that_stall_are_cut_at_the_deadline(tight: Proxy, provider: FakeProvider) -> None:
+    """All at once, a deadline of one or two seconds each; whoever drips bytes gains nothing."""
+    with ExitStack() as stack:
+        stalled = {name: stack.enter_context(begin(tight)) for name, begin in STALLS.items()}
+        start = time.monotonic()
+        late = []
+        for name, connection in stalled.items():
+            connection.settimeout(max(0.05, start + 4 - time.monotonic()))
+            try:
+                assert is_refusal(raw.until_closed(connection)), name
+            except TimeoutError:
+                late.append(name)
+    assert not late
+    assert time.monotonic() - start > 0.5, "cut before the deadline"
+
+
+def test_a_client_that_drips_its_head_is_cut_too(tight: Proxy, provider: FakeProvider) -> None:
+    with raw.dial(tight) as connection:
+        start = time.monotonic()
+        connection.sendall(b"POST /v1/messages HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - start < 6:
+                connection.sendall(b"x")
+                time.sleep(0.1)
+        assert time.monotonic() - start < 4
+
+
+def ordinary(proxy: Proxy) -> float:
+    """Seconds that a call takes."""
+    start = time.monotonic()
+    answer = raw.send(proxy, request("/v1/messages", LENGTH, "Connection: close", data=BODY))
+    assert raw.head(answer)[0] == 200, answer
+    return time.monotonic() - start
+
+
+def test_two_hundred_stalled_sockets_do_not_slow_a_call(tight: Proxy, provider: FakeProvider) -> None:
+    with ExitStack() as stack:
+        for number in range(200):
+            stack.enter_context(half([b"", request("/v1/messages")[:60], b"\x16\x03\x01\x02"][number % 3])(tight))
+        assert ordinary(tight) < 1
+
+
+def test_connections_over_the_limit_are_turned_away_and_room_is_given_back(
+    tight: Proxy, provider: FakeProvider
+) -> None:
+    with ExitStack() as stack:
+        opened: list[socket.socket] = []
+        for _ in range(CONNECTIONS + 10):
+            opened.append(stack.enter_context(raw.dial(tight)))
+            if len(opened) % 50 == 0:
+                time.sleep(0.02)  # the system queues a hundred that wait to be accepted
+        for connection in opened[-10:]:
+            connection.settimeout(0.9)
+            assert raw.until_closed(connection) == b""
+    until(lambda: descriptors(tight) < 100)
+    assert ordinary(tight) < 2
+
+
+# -- clients that leave, and slow ones --
+
+
+def descriptors(proxy: Proxy) -> int:
+    return len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
+
+
+def memory(proxy: Proxy) -> int:
+    """MiB that the process holds."""
+    status = Path(f"/proc/{proxy.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) // 1024
+
+
+def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about"
+        time.sleep(0.02)
+
+
+def test_a_stream_that_is_reset_ends_alone(tight: Proxy, provider: FakeProvider) -> None:
+    """Its upstream is closed at once; its neighbour on the same connection goes on to its end."""
+    with H2Client(tight) as client:
+        text = f"{MAIL} [[slow 30ms]] [[say {'word ' * 20}$VALUE]]"
+        stalled = client.post("/v1/messages", body("[[stall]]", stream=True), HEADERS)
+        neighbour = client.post("/v1/messages", body(text, stream=True), HEADERS)
+        client.until(lambda: client.bodies[stalled] != b"" and client.bodies[neighbour] != b"")
+        assert neighbour not in client.ended
+        client.reset(stalled)
+        left = time.monotonic()
+        assert provider.wait(lambda fake: any(one.client_left for one in fake.received), 1.0)
+        assert time.monotonic() - left < 1
+        client.until(lambda: neighbour in client.ended)
+    assert client.ended[neighbour] == "end"
+    assert b"message_stop" in client.bodies[neighbour]
+    events = [
+        json.loads(line[6:]) for line in client.bodies[neighbour].decode().splitlines() if line.startswith("data: ")
+    ]
+    said = "".join(one["delta"].get("text", "") for one in events if one["type"] == "content_block_delta")
+    assert said.endswith(MAIL)
+
+
+@pytest.mark.parametrize("when", ["head", "body", "stream"])
+def test_two_hundred_aborts_leave_nothing_open(tight: Proxy, provider: FakeProvider, when: str) -> None:
+    ordinary(tight)
+    until(lambda: provider.open <= 5)
+    before = descriptors(tight)
+    stall = body("[[stall]]", stream=True)
+    for _ in range(8):
+        with ExitStack() as stack:
+            batch = [stack.enter_context(raw.dial(tight)) for _ in range(25)]
+            for connection in batch:
+                match when:
+                    case "head":
+                        connection.sendall(request("/v1/messages")[:50])
+                    case "body":
+                        connection.sendall(request("/v1/messages", LENGTH, data=BODY[:30]))
+                    case "stream":
+                        connection.sendall(request("/v1/messages", f"Content-Length: {len(stall)}", data=stall))
+            if when == "stream":
+                for connection in batch:
+                    assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    until(lambda: descriptors(tight) <= before + 3)
+    if when == "stream":
+        assert provider.wait(lambda fake: sum(one.client_left for one in fake.received) == 200)
+
+
+@pytest.mark.parametrize("way", ["h1", "h2"])
+def test_a_slow_reader_does_not_make_memory_grow(tight: Proxy, provider: FakeProvider, flood: Flood, way: str) -> None:
+    """Its provider is not read either: what was sent is what lies in the sockets' buffers."""
+    ordinary(tight)
+    before, flood.sent = memory(tight), 0
+    asked = body(f"I am {MAIL}", stream=True)
+    path, fields = "/p/flood/v1/chat/completions", f"Content-Length: {len(asked)}"
+    with ExitStack() as stack:
+        for _ in range(3):
+            if way == "h1":
+                connection = stack.enter_context(raw.dial(tight))
+                connection.sendall(request(path, fields, data=asked))
+            else:
+                client = stack.enter_context(H2Client(tight, "flood.example"))
+                client.post("/v1/chat/completions", asked, HEADERS)
+        until(lambda: flood.sent > 500_000)
+        sent = -1
+        while sent != flood.sent:  # as long as anything moves
+            sent = flood.sent
+            time.sleep(0.3)
+            assert memory(tight) - before < 50
+    assert sent < 60 << 20
+    until(lambda: flood.open == 0)
