@@ -53,11 +53,15 @@ class Redaction:
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
         exchange.notes[self.name] = State(self._redactor.mapping())
-        if exchange.body is not None and exchange.body.unreadable and self._settings.unreadable == "block":
-            kinds = ", ".join(sorted(exchange.body.unreadable))
-            return Refuse(
-                400, "redaction", f"The call holds what cannot be read ({kinds}), and redaction.unreadable is block."
-            )
+        if exchange.body is not None and exchange.body.unreadable:
+            if self._settings.unreadable == "block":
+                kinds = ", ".join(sorted(exchange.body.unreadable))
+                return Refuse(
+                    400,
+                    "redaction",
+                    f"The call holds what cannot be read ({kinds}), and redaction.unreadable is block.",
+                )
+            _say(exchange, b"x-tokenman-unreadable", sum(exchange.body.unreadable.values()))
         return await self._mask(exchange)
 
     async def llm_recheck(self, exchange: Exchange) -> Verdict | None:
@@ -68,6 +72,7 @@ class Redaction:
         restorer = state.of(exchange.reader, self._settings.restore_egress)
         if event.kind == "whole":
             restorer.whole(event.slots)
+            _say(exchange, b"x-tokenman-unrestored", restorer.unrestored)
             return None
         restorer.whole([slot for slot in event.slots if not slot.channel])
         last = {slot.channel: slot for slot in event.slots if slot.channel}
@@ -105,7 +110,12 @@ class Redaction:
             return Refuse(400, "redaction", f"The call holds a value of type {masked.blocked}, and {setting} is block.")
         exchange.masked.update(masked.masked)
         state.logged.update(masked.logged)
-        if count := sum(exchange.masked.values()):
-            headers = [each for each in exchange.answer_headers if each[0] != b"x-tokenman-redacted"]
-            exchange.answer_headers[:] = [*headers, (b"x-tokenman-redacted", b"%d" % count)]
+        _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         return None
+
+
+def _say(exchange: Exchange, header: bytes, count: int) -> None:
+    """Put a count into the answer's head, in place of the last one; none is not said."""
+    if count:
+        others = [each for each in exchange.answer_headers if each[0] != header]
+        exchange.answer_headers[:] = [*others, (header, b"%d" % count)]
