@@ -135,6 +135,7 @@ class Conductor:
         else:
             body = read_body(plain, content_type, exchange.dialect, exchange.operation)
         exchange.body = body
+        exchange.seal()
         exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
         exchange.plan = tuple(
             replace(candidate, model=candidate.model or exchange.model) for candidate in exchange.plan
@@ -144,7 +145,8 @@ class Conductor:
     def _request(self, exchange: Exchange, provider: Provider, target: str | None = None) -> Request:
         """The bytes of one attempt, made anew from the governed call each time."""
         sent = exchange.sent
-        assert exchange.body is not None
+        if exchange.body is None or not exchange.intact:
+            raise StageFailed("a stage changed more of the request than its texts")
         dropped: set[bytes] = set()
         if exchange.body.changed:
             body = exchange.body.render()
@@ -250,8 +252,11 @@ class _Tries:
 
 
 async def _given(parts: Parts) -> Pieces:
+    """An answer of a stage's own. Raises TypeError for a head that would be more than its headers."""
     async with aclosing(parts):
         async for part in parts:
+            if isinstance(part, Head) and not all(h.is_name(name) and h.is_value(value) for name, value in part.headers):
+                raise TypeError("a header of the answer holds a character that no header may hold")
             yield part
 
 
@@ -441,7 +446,11 @@ class _Outward:
                 seen += len(part)
                 if cap and seen > cap:
                     raise UpstreamError("cap", "the answer is over limits.response_body")
+                if length is not None and seen > length:
+                    break
             yield part
+        if length is not None and seen != length:  # of a stage's own: a provider's has been held to it already
+            raise UpstreamError("reset", "the answer is not as long as it says")
 
 
 _OVER_CAP = Refuse(502, "response_cap", "The provider's answer is larger than limits.response_body allows.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tokenman_core.body.base import Body
 from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
+from tokenman_core.slots import Slot
 from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
 
@@ -74,6 +75,7 @@ class Exchange:
     stream: bool = False
     raw: bytes = b""  # the body as it came, still encoded; empty while only the head is here
     body: Body | None = None  # the governed request; None while only its head is here
+    sealed: tuple[Sent, Body, tuple[Slot, ...]] | None = None  # what was read: stages change texts, nothing else of it
     attempts: list[Attempt] = field(default_factory=list)
     reader: AnswerReader | None = None  # of the answer that is being given
     said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
@@ -87,3 +89,17 @@ class Exchange:
     notes: dict[str, Any] = field(default_factory=dict)  # a stage's own state for this call, under the stage's name
     entered: list["Link"] = field(default_factory=list)  # stages whose `llm_done` is owed
     returning: list["Link"] = field(default_factory=list)  # stages that see the answer, in the order of the chain
+
+    def seal(self) -> None:
+        """Remembers what was read of the request."""
+        assert self.body is not None
+        self.sealed = self.sent, self.body, tuple(self.body.slots)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the request is still what was read. A slot that went missing would be judged by nobody and still be sent."""
+        if self.sealed is None or self.body is None:
+            return False
+        sent, body, slots = self.sealed
+        same = len(slots) == len(body.slots) and all(a is b for a, b in zip(slots, body.slots, strict=True))
+        return same and self.sent is sent and self.body is body

@@ -1,5 +1,6 @@
 """Which headers pass, in both directions, and which belong to one connection or to TokenMan alone."""
 
+import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ CREDENTIALS = frozenset(
     }
 )
 VIRTUAL_KEY = b"tkm_"
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 SECRET_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token"})
 
 
@@ -38,6 +40,11 @@ def first(headers: Headers, name: bytes) -> bytes | None:
 def every(headers: Headers, name: bytes) -> list[bytes]:
     """All values, in order; `name` in lower case."""
     return [value for key, value in headers if key.lower() == name]
+
+
+def is_name(name: bytes) -> bool:
+    """RFC 9110 §5.1: a token."""
+    return _TOKEN.fullmatch(name) is not None
 
 
 def is_value(value: bytes) -> bool:

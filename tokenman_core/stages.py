@@ -10,7 +10,7 @@ from tokenman_core.clock import Clock
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.sse import Event
-from tokenman_core.verdicts import Answer, AttemptVerdict, Refuse, Reroute, Skip, Verdict
+from tokenman_core.verdicts import Answer, AttemptVerdict, Candidate, Refuse, Reroute, Skip, Verdict
 
 log = logging.getLogger("tokenman.stages")
 
@@ -21,6 +21,7 @@ DEADLINE_S = 30.0  # a stage that has not judged by then has failed; `deadline_s
 SLOW_S = 0.05  # a stage that held the event loop for so long is named in the log
 
 Fails = Literal["closed", "open"]
+RAISED = (Exception, SystemExit)  # a stage may end its call, not the program with everybody else's
 
 
 class StageFailed(Exception):
@@ -77,7 +78,7 @@ class Stages:
                 verdict = link.hook("llm_head")(exchange)
                 if verdict is not None and not isinstance(verdict, Refuse):
                     raise TypeError(f"llm_head returned {type(verdict).__name__}")
-            except Exception as e:  # whatever a stage raises is judged by its fail mode
+            except RAISED as e:  # whatever a stage raises is judged by its fail mode
                 verdict = self._failed(exchange, link, "head", e)
             finally:
                 self._took(exchange, link, "head", start)
@@ -95,9 +96,9 @@ class Stages:
             verdict: Verdict | None
             try:
                 verdict = await self._call(exchange, link, "request", link.hook("llm_request")(exchange))
-                if verdict is not None and not isinstance(verdict, Refuse | Answer | Reroute):
+                if verdict is not None and not _is_verdict(verdict):
                     raise TypeError(f"llm_request returned {type(verdict).__name__}")
-            except Exception as e:  # whatever a stage raises is judged by its fail mode
+            except RAISED as e:  # whatever a stage raises is judged by its fail mode
                 verdict = self._failed(exchange, link, "request", e)
             if refusal := await self._recheck(exchange, link, before):
                 return refusal
@@ -127,7 +128,7 @@ class Stages:
                 verdict = await self._call(exchange, link, "attempt", link.hook("llm_attempt")(exchange, attempt))
                 if verdict is not None and not isinstance(verdict, Refuse | Skip):
                     raise TypeError(f"llm_attempt returned {type(verdict).__name__}")
-            except Exception as e:  # whatever a stage raises is judged by its fail mode
+            except RAISED as e:  # whatever a stage raises is judged by its fail mode
                 verdict = self._failed(exchange, link, "attempt", e)
             if refusal := await self._recheck(exchange, link, before):
                 return refusal
@@ -141,7 +142,7 @@ class Stages:
                 continue
             try:
                 await self._call(exchange, link, "attempt_done", link.hook("llm_attempt_done")(exchange, attempt))
-            except Exception as e:  # the attempt is over: there is nothing left to refuse
+            except RAISED as e:  # the attempt is over: there is nothing left to refuse
                 self._failed(exchange, link, "attempt_done", e)
 
     # -- the way back --
@@ -156,7 +157,7 @@ class Stages:
             try:
                 if wants(exchange) if callable(wants) else wants:
                     found.append(link)
-            except Exception as e:  # whatever a stage raises is judged by its fail mode
+            except RAISED as e:  # whatever a stage raises is judged by its fail mode
                 if self._failed(exchange, link, "event", e):
                     raise StageFailed(link.name) from e
         return found
@@ -175,7 +176,7 @@ class Stages:
         start = self._clock.monotonic()
         try:
             result = link.hook("llm_event")(exchange, event)
-        except Exception as e:  # whatever a stage raises is judged by its fail mode
+        except RAISED as e:  # whatever a stage raises is judged by its fail mode
             if self._failed(exchange, link, "event", e):
                 raise StageFailed(link.name) from e
             return [event]
@@ -197,7 +198,7 @@ class Stages:
             if "llm_response" in link.hooks:
                 try:
                     await self._call(exchange, link, "response", link.hook("llm_response")(exchange))
-                except Exception as e:  # the client has its answer: there is nothing left to refuse
+                except RAISED as e:  # the client has its answer: there is nothing left to refuse
                     self._failed(exchange, link, "response", e)
 
     async def done(self, exchange: Exchange) -> None:
@@ -207,7 +208,7 @@ class Stages:
             if "llm_done" in link.hooks:
                 try:
                     await self._call(exchange, link, "done", link.hook("llm_done")(exchange))
-                except Exception as e:  # the call is over: there is nothing left to refuse
+                except RAISED as e:  # the call is over: there is nothing left to refuse
                     self._failed(exchange, link, "done", e)
 
     # -- one call of one stage --
@@ -219,8 +220,11 @@ class Stages:
         turn = asyncio.get_running_loop().call_later(SLOW_S, others.append, 1)
         start = self._clock.monotonic()
         try:
-            async with asyncio.timeout(link.deadline_s):
-                return await step
+            async with asyncio.timeout(link.deadline_s) as limit:
+                result = await step
+            if limit.expired():  # it was told, and went on
+                raise TimeoutError
+            return result
         finally:
             turn.cancel()
             self._took(exchange, link, phase, start, held=not others)
@@ -236,13 +240,13 @@ class Stages:
                 verdict = await self._call(exchange, guard, "recheck", guard.hook("llm_recheck")(exchange))
                 if verdict is not None and not isinstance(verdict, Refuse):
                     raise TypeError(f"llm_recheck returned {type(verdict).__name__}")
-            except Exception as e:  # whatever a stage raises is judged by its fail mode
+            except RAISED as e:  # whatever a stage raises is judged by its fail mode
                 verdict = self._failed(exchange, guard, "recheck", e)
             if verdict is not None:
                 return verdict
         return None
 
-    def _failed(self, exchange: Exchange, link: Link, phase: str, error: Exception) -> Refuse | None:
+    def _failed(self, exchange: Exchange, link: Link, phase: str, error: BaseException) -> Refuse | None:
         why = f"not done within {link.deadline_s:g} s" if isinstance(error, TimeoutError) else trace(error)
         log.error("stage %s failed in %s, it fails %s: %s; request %s", link.name, phase, link.fails, why, exchange.id)
         return None if link.fails == "open" else FAILED
@@ -256,6 +260,12 @@ class Stages:
                 "stage %s held the event loop for %.0f ms in %s: move slow work to a thread; request %s",
                 link.name, took * 1000, phase, exchange.id,
             )  # fmt: skip
+
+
+def _is_verdict(verdict: object) -> bool:
+    if isinstance(verdict, Reroute):
+        return isinstance(verdict.plan, tuple) and all(isinstance(one, Candidate) for one in verdict.plan)
+    return isinstance(verdict, Refuse | Answer)
 
 
 def _enter(exchange: Exchange, link: Link) -> None:
