@@ -12,7 +12,13 @@ from mitmproxy.addonmanager import Loader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mitmproxy takes a script's folder off the path again
 
-from addons.proxy import standalone
+try:
+    from addons.proxy import standalone
+except Exception as error:  # mitmproxy would begin to listen all the same, as a proxy that protects nothing
+    if ctx.master.addons.get("exchange") is None:
+        print(f"tokenman: it could not be loaded: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+    raise
 
 
 def load(loader: Loader) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mitmproxy.addonmanager import Loader
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.proxy import mode_specs
 
@@ -17,7 +18,7 @@ from tokenman_core.config import available
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.load import load as load_config
 from tokenman_core.config.values import Address
-from tokenman_core.errors import ConfigError
+from tokenman_core.errors import ConfigError, trace
 from tokenman_core.telemetry import log
 
 OPTION = "tokenman_config"
@@ -28,8 +29,8 @@ def load(master: Master, loader: Loader) -> None:
     """Called by the stub's `load`; a second time, when mitmproxy reloads the script, it changes nothing."""
     if master.addons.get("exchange") is not None:
         return
-    loader.add_option(OPTION, str, "", 'TokenMan\'s configuration file; "": ~/.config/tokenman/tokenman.yaml')
     try:
+        loader.add_option(OPTION, str, "", 'TokenMan\'s configuration file; "": ~/.config/tokenman/tokenman.yaml')
         master.options.process_deferred()  # `--set` of an option that did not exist yet waits there
         _no_unknown(master)
         given = str(getattr(master.options, OPTION))
@@ -38,8 +39,10 @@ def load(master: Master, loader: Loader) -> None:
         _listen(master, loaded.settings.listen)
         _say(loaded)
         bundle = install(master, loaded)
-    except (ConfigError, OptionRefused, internals.WrongVersion) as e:
+    except (ConfigError, OptionRefused, OptionsError, internals.WrongVersion) as e:
         _end(str(e))
+    except Exception as e:  # mitmproxy would log it, or not even that, and go on as a proxy that protects nothing
+        _end(f"could not be started: {trace(e)}")
     internals.hold_listeners(master)
     master.addons.add(Service(bundle, loaded, None))
 

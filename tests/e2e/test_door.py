@@ -97,9 +97,9 @@ def call(
             ]
             lines += [f"{name}: {value}" for name, value in headers.items()]
             connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-            answer = raw.answer(connection)
-        status, fields = raw.head(answer)
-        return httpx.Response(status, headers=fields, content=answer.partition(b"\r\n\r\n")[2])
+            got = raw.answer(connection)
+        status, fields = raw.head(got)
+        return httpx.Response(status, headers=fields, content=got.partition(b"\r\n\r\n")[2])
     with httpx.Client(
         proxy=proxy.url, verify=proxy.trust(only_h2=how == "h2"), http2=how == "h2", http1=how == "h1", trust_env=False
     ) as client:

@@ -1,4 +1,4 @@
-"""Where a tunnel or a proxied request may lead: providers are governed however they are spelled, others are blind, nothing is inside."""
+"""Where a tunnel or a request may lead: providers are governed however spelled, others are blind, nothing is inside."""
 
 import json
 import socket
@@ -82,11 +82,13 @@ def clean(answer: bytes) -> None:
 def test_another_host_is_a_blind_tunnel(front: Proxy, far: Recorder, authority: Authority) -> None:
     """Its own certificate arrives, and its bytes as they were sent."""
     trusts_far = ssl.create_default_context(cafile=str(authority.certificate))
-    with raw.tunnel(front, f"localhost:{far.port}") as connection:
-        with trusts_far.wrap_socket(connection, server_hostname="localhost") as inner:
-            request = post(host="localhost")
-            inner.sendall(request)
-            assert raw.answer(inner) == raw.OK
+    request = post(host="localhost")
+    with (
+        raw.tunnel(front, f"localhost:{far.port}") as connection,
+        trusts_far.wrap_socket(connection, server_hostname="localhost") as inner,
+    ):
+        inner.sendall(request)
+        assert raw.answer(inner) == raw.OK
     assert far.requests == [request]
 
 
@@ -190,7 +192,8 @@ def test_a_hello_in_pieces_is_no_way_around(
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"SSH-2.0-x\r\n\r\n", b"\x00\x01\x02\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\x00\x00", b"{}\r\n\r\n"],
+    "garbage", [b"SSH-2.0-x\r\n\r\n", b"\x00\x01\x02\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\x00\x00",
+                b"{}\r\n\r\n"],
     ids=["ssh", "zeros", "no-hello", "empty-record", "json"],
 )  # fmt: skip
 def test_what_is_neither_http_nor_tls_goes_nowhere(front: Proxy, provider: FakeProvider, garbage: bytes) -> None:
@@ -295,13 +298,18 @@ def test_a_listed_page_may_ask_and_call_and_others_may_not(front: Proxy, provide
     "host", ["evil.example", "127.0.0.1.evil.example", "x@127.0.0.1", "127.0.0.1#@x", "10.0.0.1", ""]
 )
 def test_a_host_that_is_not_ours_is_403(front: Proxy, provider: FakeProvider, host: str) -> None:
-    request = post(host=host).replace(b"/v1/messages", b"/v1/messages")
-    assert raw.head(raw.send(front, request))[0] in (400, 403)
+    assert raw.head(raw.send(front, post(host=host)))[0] in (400, 403)
     assert not provider.received
 
 
 def test_a_provider_that_is_not_configured_is_told(front: Proxy, provider: FakeProvider) -> None:
-    request = f"GET /p/nobody/v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nauthorization: Bearer {OPENAI_KEY}\r\nConnection: close\r\n\r\n"
+    lines = [
+        "GET /p/nobody/v1/models HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"authorization: Bearer {OPENAI_KEY}",
+        "Connection: close",
+    ]
+    request = "\r\n".join([*lines, "", ""])
     answer = raw.send(front, request.encode())
     assert raw.head(answer)[0] == 404
     clean(answer)

@@ -174,9 +174,11 @@ def test_a_request_that_could_be_two_is_refused(
     ["GET", "GET /", "GET / HTTP/1.1 x", "G\x01T / HTTP/1.1", "GET /a b HTTP/1.1", "GET http:// HTTP/1.1",
      "GET http://a b/ HTTP/1.1", "GET ftp://collector.example/ HTTP/1.1", "GET https://collector.example/ HTTP/1.1",
      "GET http://api.anthropic.com@collector.example/ HTTP/1.1", "GET http://x@api.anthropic.com/ HTTP/1.1",
-     "GET http://\u0430pi.anthropic.com/ HTTP/1.1", "GET http://\uff41pi.anthropic.com/ HTTP/1.1", "CONNECT \uff41pi.anthropic.com:443 HTTP/1.1",
+     "GET http://\u0430pi.anthropic.com/ HTTP/1.1", "GET http://\uff41pi.anthropic.com/ HTTP/1.1", 
+     "CONNECT \uff41pi.anthropic.com:443 HTTP/1.1",
      "GET http://api%2eanthropic.com/ HTTP/1.1", "CONNECT api.anthropic.com HTTP/1.1", "CONNECT api.anthropic.com:0 HTTP/1.1",
-     "CONNECT api.anthropic.com:99999 HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT http://api.anthropic.com/ HTTP/1.1", "CONNECT :443 HTTP/1.1",
+     "CONNECT api.anthropic.com:99999 HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT http://api.anthropic.com/ HTTP/1.1", 
+     "CONNECT :443 HTTP/1.1",
      "PRI * HTTP/2.0", "OPTIONS * HTTP/1.1", "\x16"],
 )  # fmt: skip
 def test_a_request_line_that_means_nothing_is_refused_without_naming_the_engine(
@@ -333,11 +335,13 @@ def test_a_client_that_drips_its_head_is_cut_too(tight: Proxy, provider: FakePro
     with raw.dial(tight) as connection:
         start = time.monotonic()
         connection.sendall(b"POST /v1/messages HTTP/1.1\r\n")
-        with pytest.raises(ConnectionError):
+        try:
             while time.monotonic() - start < 6:
                 connection.sendall(b"x")
                 time.sleep(0.1)
-        assert time.monotonic() - start < 4
+        except ConnectionError:
+            pass
+        assert 1 < time.monotonic() - start < 4
 
 
 def ordinary(proxy: Proxy) -> float:
