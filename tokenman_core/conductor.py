@@ -21,6 +21,7 @@ from tokenman_core.net.coding import CodingError, Decoder, decode
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.stages import FAILED, Link, StageFailed, Stages
+from tokenman_core.target import Addressed, Target
 from tokenman_core.verdicts import Answer, Failure, Head, Headers, Part, Parts, Refuse, Skip, Trailers
 
 log = logging.getLogger("tokenman.call")
@@ -135,6 +136,9 @@ class Conductor:
         else:
             body = read_body(plain, content_type, exchange.dialect, exchange.operation)
         exchange.body = body
+        exchange.target = Target(sent.path, sent.query)
+        if exchange.target.slots:
+            exchange.body = Addressed(exchange.target, body)
         exchange.seal()
         exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
         exchange.plan = tuple(
@@ -158,7 +162,8 @@ class Conductor:
         if provider.key is not None:
             headers = _with_key(headers, provider)
         if target is None:
-            target = provider.target(sent.path) + (f"?{sent.query}" if sent.query else "")
+            path, query = exchange.target.render() if exchange.target else (sent.path, sent.query)
+            target = provider.target(path) + (f"?{query}" if query else "")
         headers = ((b"Host", provider.authority.encode()), *headers)
         return Request(
             sent.method.encode(), provider.scheme, provider.host, provider.port, target.encode("latin-1"), headers, body
@@ -172,6 +177,10 @@ class Conductor:
             request = self._request(exchange, provider)
         except BodyError as e:  # two keys of an object that masking would make one
             yield Refuse(400, "parse", str(e))
+            return
+        except StageFailed as e:
+            log.error("%s; request %s", e, exchange.id)
+            yield FAILED
             return
         started = again = False
         redirects = 0
@@ -255,7 +264,9 @@ async def _given(parts: Parts) -> Pieces:
     """An answer of a stage's own. Raises TypeError for a head that would be more than its headers."""
     async with aclosing(parts):
         async for part in parts:
-            if isinstance(part, Head) and not all(h.is_name(name) and h.is_value(value) for name, value in part.headers):
+            if isinstance(part, Head) and not all(
+                h.is_name(name) and h.is_value(value) for name, value in part.headers
+            ):
                 raise TypeError("a header of the answer holds a character that no header may hold")
             yield part
 

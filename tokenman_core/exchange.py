@@ -14,6 +14,7 @@ from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
 
 if TYPE_CHECKING:
     from tokenman_core.stages import Link
+    from tokenman_core.target import Target
 
 Outcome = Literal["answered", "refused", "broken", "aborted", "crashed"]
 
@@ -59,6 +60,16 @@ class Attempt:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Sealed:
+    """What was read of a request, to tell whether it is still that."""
+
+    sent: Sent
+    body: Body
+    slots: tuple[Slot, ...]
+    originals: tuple[str, ...]
+
+
 @dataclass(eq=False)
 class Exchange:
     """The one thing that changes in the life of a call; everything it points to is a value or has one owner."""
@@ -75,7 +86,8 @@ class Exchange:
     stream: bool = False
     raw: bytes = b""  # the body as it came, still encoded; empty while only the head is here
     body: Body | None = None  # the governed request; None while only its head is here
-    sealed: tuple[Sent, Body, tuple[Slot, ...]] | None = None  # what was read: stages change texts, nothing else of it
+    target: "Target | None" = None  # path and query, whose slots are the body's first
+    sealed: "Sealed | None" = None  # what was read: stages change texts, nothing else of it
     attempts: list[Attempt] = field(default_factory=list)
     reader: AnswerReader | None = None  # of the answer that is being given
     said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
@@ -93,13 +105,15 @@ class Exchange:
     def seal(self) -> None:
         """Remembers what was read of the request."""
         assert self.body is not None
-        self.sealed = self.sent, self.body, tuple(self.body.slots)
+        slots = self.body.slots
+        self.sealed = Sealed(self.sent, self.body, tuple(slots), tuple(slot.original for slot in slots))
 
     @property
     def intact(self) -> bool:
         """Whether the request is still what was read. A slot that went missing would be judged by nobody and still be sent."""
         if self.sealed is None or self.body is None:
             return False
-        sent, body, slots = self.sealed
-        same = len(slots) == len(body.slots) and all(a is b for a, b in zip(slots, body.slots, strict=True))
-        return same and self.sent is sent and self.body is body
+        sealed, slots = self.sealed, self.body.slots
+        same = len(sealed.slots) == len(slots) and all(a is b for a, b in zip(sealed.slots, slots, strict=True))
+        texts = all(slot.original is text for slot, text in zip(sealed.slots, sealed.originals, strict=True))
+        return same and texts and self.sent is sealed.sent and self.body is sealed.body

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tokenman_core.body.read import read_body
 from tokenman_core.clock import ManualClock
 from tokenman_core.conductor import Caps, Conductor
 from tokenman_core.dialects.registry import DIALECTS
@@ -393,3 +394,32 @@ async def test_the_plan_knows_the_model_once_the_body_is_read() -> None:
     await carry(Upstream((200, JSON, [SAID])), call)
     assert call.plan == (Candidate("anthropic", "m"),)
     assert call.model == "m"
+
+
+async def test_a_value_in_the_address_is_masked_too() -> None:
+    upstream = Upstream((200, JSON, [SAID]))
+    call = exchange()
+    call.sent = Sent("POST", "/v1/messages", "user=secret12345", call.sent.headers, "")
+    await carry(upstream, call, Masks())
+    assert upstream.requests[0].path == b"/v1/messages?user=%5BA_1%5D12345"
+
+
+@pytest.mark.parametrize("trick", ["originals", "slots", "body", "sent"])
+async def test_a_stage_that_hides_a_text_from_the_splice_sends_nothing(trick: str) -> None:
+    class Tricks:
+        async def llm_request(self, exchange: Exchange) -> None:
+            assert exchange.body
+            if trick == "originals":
+                for slot in exchange.body.slots:
+                    slot.original = slot.text
+            elif trick == "slots":
+                exchange.body.slots.clear()
+            elif trick == "body":
+                exchange.body = read_body(BODY, "application/json", exchange.dialect, exchange.operation)
+            else:
+                exchange.sent = Sent("POST", "/v1/other", "", exchange.sent.headers, "")
+
+    upstream = Upstream((200, JSON, [SAID]))
+    head, _, _ = await carry(upstream, exchange(), Masks(), Tricks())
+    assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (500, b"stage")
+    assert not upstream.requests

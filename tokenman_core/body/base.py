@@ -9,8 +9,13 @@ from tokenman_core.slots import Slot
 class Body(Protocol):
     """Slots are edited by setting `slot.text`. Everything else stays as the program sent it."""
 
-    slots: list[Slot]
-    unreadable: Counter[str]  # media that nobody reads, by type ("image", "audio", "document", "file"), counted
+    @property
+    def slots(self) -> list[Slot]:
+        """In document order. The list is not to be changed."""
+
+    @property
+    def unreadable(self) -> Counter[str]:
+        """Media that nobody reads, by type ("image", "audio", "document", "file"), counted."""
 
     @property
     def value(self) -> Any:
