@@ -238,7 +238,7 @@ class Exchanges:
             return
         call: Call = outlet.call
         exchange = call.exchange
-        stages = self._stages()
+        stages, start = self._stages(), self._clock.monotonic()
         try:
             outlet.begin()
             await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
@@ -258,7 +258,26 @@ class Exchanges:
             self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)
+            self._tell(exchange, self._clock.monotonic() - start)
             _forget_old_flows()
+
+    @staticmethod
+    def _tell(exchange: Exchange, seconds: float) -> None:
+        """One line a call: what became of it, what was masked, and how long each stage took."""
+        if not log.isEnabledFor(logging.INFO):
+            return
+        attempt = exchange.attempts[-1] if exchange.attempts else None
+        refused = f" {exchange.refusal.status} {exchange.refusal.kind}" if exchange.refusal else ""
+        masked = ", ".join(f"{count} {entity}" for entity, count in sorted(exchange.masked.items())) or "nothing"
+        stages = ", ".join(
+            f"{name} {phase} {took * 1000:.1f}" for (name, phase), took in exchange.stage_seconds.items()
+        )
+        log.info(
+            "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s); request %s",
+            exchange.outcome, refused, exchange.operation.name, exchange.model or "-",
+            attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
+            len(exchange.attempts), masked, seconds * 1000, stages, exchange.id,
+        )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:
         self.active.discard(exchange)
