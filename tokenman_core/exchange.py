@@ -65,6 +65,7 @@ class Sealed:
     """What was read of a request, to tell whether it is still that."""
 
     sent: Sent
+    raw: bytes
     body: Body
     slots: tuple[Slot, ...]
     originals: tuple[str, ...]
@@ -106,7 +107,7 @@ class Exchange:
         """Remembers what was read of the request."""
         assert self.body is not None
         slots = self.body.slots
-        self.sealed = Sealed(self.sent, self.body, tuple(slots), tuple(slot.original for slot in slots))
+        self.sealed = Sealed(self.sent, self.raw, self.body, tuple(slots), tuple(slot.original for slot in slots))
 
     @property
     def intact(self) -> bool:
@@ -116,4 +117,5 @@ class Exchange:
         sealed, slots = self.sealed, self.body.slots
         same = len(sealed.slots) == len(slots) and all(a is b for a, b in zip(sealed.slots, slots, strict=True))
         texts = all(slot.original is text for slot, text in zip(sealed.slots, sealed.originals, strict=True))
-        return same and texts and self.sent is sealed.sent and self.body is sealed.body
+        unread = self.sent is sealed.sent and self.raw is sealed.raw and self.body is sealed.body
+        return same and texts and unread

@@ -90,7 +90,7 @@ class Door[C: Call](Protocol):
     def is_listener(self, host: str, port: int) -> bool: ...
 
     def examine(self, request: http.Request) -> None:
-        """Holds any head, a tunnel's and a plain request's too, to its limits and to what can be read in one way. Raises Refusal."""
+        """Holds any head, a tunnel's and a plain request's too, to its limits and to one reading. Raises Refusal."""
 
     def open(self, request: http.Request, place: tuple[str, int] | None) -> C:
         """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""

@@ -124,6 +124,16 @@ def test_what_a_stage_puts_into_a_call_is_masked_or_the_call_refused(
     goes_on(staged, provider)
 
 
+@pytest.mark.parametrize("wish", ["puts-back", "attempt-puts-back", "value", "raw-body", "header", "no-slots"])
+@pytest.mark.parametrize("who", ["before", "behind", "open"])
+def test_a_call_that_held_nothing_gets_nothing_in_the_clear_either(
+    staged: Proxy, provider: FakeProvider, who: str, wish: str
+) -> None:
+    """Such a call goes out as the bytes that came: nothing else may stand in for them."""
+    call(staged, f"{who}:{wish}", body("nothing to hide"))
+    assert not leaked(provider)
+
+
 @pytest.mark.parametrize(
     "wish", ["raises", "hangs", "nonsense", "puts-back-and-raises", "attempt-raises", "event-raises", "head-raises"]
 )

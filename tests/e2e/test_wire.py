@@ -174,10 +174,10 @@ def test_a_request_that_could_be_two_is_refused(
     ["GET", "GET /", "GET / HTTP/1.1 x", "G\x01T / HTTP/1.1", "GET /a b HTTP/1.1", "GET http:// HTTP/1.1",
      "GET http://a b/ HTTP/1.1", "GET ftp://collector.example/ HTTP/1.1", "GET https://collector.example/ HTTP/1.1",
      "GET http://api.anthropic.com@collector.example/ HTTP/1.1", "GET http://x@api.anthropic.com/ HTTP/1.1",
-     "GET http://\u0430pi.anthropic.com/ HTTP/1.1", "GET http://\uff41pi.anthropic.com/ HTTP/1.1", 
+     "GET http://\u0430pi.anthropic.com/ HTTP/1.1", "GET http://\uff41pi.anthropic.com/ HTTP/1.1",
      "CONNECT \uff41pi.anthropic.com:443 HTTP/1.1",
      "GET http://api%2eanthropic.com/ HTTP/1.1", "CONNECT api.anthropic.com HTTP/1.1", "CONNECT api.anthropic.com:0 HTTP/1.1",
-     "CONNECT api.anthropic.com:99999 HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT http://api.anthropic.com/ HTTP/1.1", 
+     "CONNECT api.anthropic.com:99999 HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT http://api.anthropic.com/ HTTP/1.1",
      "CONNECT :443 HTTP/1.1",
      "PRI * HTTP/2.0", "OPTIONS * HTTP/1.1", "\x16"],
 )  # fmt: skip

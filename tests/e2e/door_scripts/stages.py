@@ -82,7 +82,7 @@ class Stage:
                 (Path.home() / "waiting").touch()
                 await asyncio.sleep(0.8)
             case "blocks":
-                time.sleep(0.6)
+                time.sleep(0.6)  # noqa: ASYNC251 (that is the fault)
             case "nonsense":
                 return {"status": 200}
             case "string":
@@ -111,12 +111,12 @@ class Stage:
             case "no-slots":
                 exchange.body.slots.clear()
             case "value":
-                exchange.body.value["messages"][-1]["content"] = VALUE  # type: ignore[index, call-overload]
+                exchange.body.value["messages"][-1]["content"] = VALUE
             case "no-body":
                 exchange.body = None
             case "raw-body":
                 document = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": VALUE}]}
-                exchange.sent = replace(exchange.sent, body=json.dumps(document).encode())
+                exchange.raw = json.dumps(document).encode()
             case "header":
                 exchange.sent = replace(exchange.sent, headers=(*exchange.sent.headers, (b"x-note", VALUE.encode())))
             case "plan":
