@@ -6,23 +6,23 @@ body, perhaps trailers). Whoever iterates over them decides the pace; leaving ea
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from tokenman_core import headers as h
 from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
-from tokenman_core.errors import BodyError, ErrorKind, trace
+from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.net import Request, Upstream, UpstreamError
-from tokenman_core.net.coding import CodingError, Decoder, decode
+from tokenman_core.net.coding import CodingError, decode
+from tokenman_core.outward import Caps, Outward, Pieces, marks, upstream_refusal
 from tokenman_core.providers import Provider, Providers
-from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.stages import FAILED, Link, StageFailed, Stages
 from tokenman_core.target import Addressed, Target
-from tokenman_core.verdicts import Answer, Failure, Head, Headers, Part, Parts, Refuse, Skip, Trailers
+from tokenman_core.verdicts import Answer, Failure, Head, Headers, Parts, Refuse, Skip, Trailers
 
 log = logging.getLogger("tokenman.call")
 
@@ -30,16 +30,6 @@ OFF_LOOP = (
     128 << 10
 )  # bodies above this are parsed in a thread, so that the loop is not held for more than a millisecond
 MAX_REDIRECTS = 3
-Pieces = AsyncGenerator[Part | Refuse]  # a Refuse only in place of everything else
-TEXTUAL = (b"json", b"text/", b"event-stream", b"xml", b"x-ndjson", b"javascript")
-
-
-@dataclass(frozen=True)
-class Caps:
-    """Bytes; 0 is no cap."""
-
-    request_body: int
-    response_body: int
 
 
 class Conductor:
@@ -68,7 +58,7 @@ class Conductor:
                 source = tries.parts()
         exchange.outcome = "answered"
         try:
-            async with aclosing(source), aclosing(_Outward(exchange, stages, self._caps).parts(source)) as parts:
+            async with aclosing(source), aclosing(Outward(exchange, stages, self._caps).parts(source)) as parts:
                 async for piece in parts:
                     if isinstance(piece, Refuse):
                         for part in self.refusal(exchange, piece):
@@ -94,15 +84,7 @@ class Conductor:
             headers.append((b"retry-after", b"%d" % max(1, round(refuse.retry_after))))
         elif not refuse.retryable:
             headers.append((b"x-should-retry", b"false"))
-        return Head(refuse.status, (*headers, *refuse.headers, *self.marks(exchange))), body
-
-    @staticmethod
-    def marks(exchange: Exchange) -> Headers:
-        marks = [(b"x-tokenman-request-id", exchange.id.encode())]
-        if exchange.attempts:
-            marks.append((b"x-tokenman-provider", exchange.attempts[-1].candidate.provider.encode()))
-            marks.append((b"x-tokenman-attempts", b"%d" % len(exchange.attempts)))
-        return (*marks, *exchange.answer_headers)
+        return Head(refuse.status, (*headers, *refuse.headers, *marks(exchange))), body
 
     # -- the request --
 
@@ -146,14 +128,15 @@ class Conductor:
         )
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
 
-    def _request(self, exchange: Exchange, provider: Provider, target: str | None = None) -> Request:
+    async def _request(self, exchange: Exchange, provider: Provider, target: str | None = None) -> Request:
         """The bytes of one attempt, made anew from the governed call each time."""
         sent = exchange.sent
         if exchange.body is None or not exchange.intact:
             raise StageFailed("a stage changed more of the request than its texts")
         dropped: set[bytes] = set()
         if exchange.body.changed:
-            body = exchange.body.render()
+            large = len(exchange.raw) > OFF_LOOP
+            body = await asyncio.to_thread(exchange.body.render) if large else exchange.body.render()
             dropped.add(b"content-encoding")
             dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
         else:
@@ -174,7 +157,7 @@ class Conductor:
     async def _attempt(self, exchange: Exchange, attempt: Attempt) -> Pieces:
         provider = self.providers.by_name[attempt.candidate.provider]
         try:
-            request = self._request(exchange, provider)
+            request = await self._request(exchange, provider)
         except BodyError as e:  # two keys of an object that masking would make one
             yield Refuse(400, "parse", str(e))
             return
@@ -194,7 +177,7 @@ class Conductor:
                             target := _inside(request, location.decode("latin-1"), answer.status)
                         ) and redirects < MAX_REDIRECTS:
                             redirects += 1
-                            request = self._request(exchange, provider, target)
+                            request = await self._request(exchange, provider, target)
                             continue
                         yield Refuse(502, "upstream", "The provider answered with a redirect that leaves it.")
                         return
@@ -213,7 +196,7 @@ class Conductor:
                     again = True  # says nothing of the provider: a kept connection went stale
                     continue
                 log.warning("provider %s: %s; request %s", provider.name, e.kind, exchange.id)
-                yield _upstream_refusal(e)
+                yield upstream_refusal(e)
                 return
 
 
@@ -271,202 +254,6 @@ async def _given(parts: Parts) -> Pieces:
             yield part
 
 
-class _Outward:
-    """The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
-
-    def __init__(self, exchange: Exchange, stages: Stages, caps: Caps) -> None:
-        self._exchange, self._stages, self._caps = exchange, stages, caps
-        self._listeners: list[Link] = []
-
-    async def parts(self, source: Pieces) -> Pieces:
-        exchange = self._exchange
-        head = await anext(source)
-        if isinstance(head, Refuse):
-            yield head
-            return
-        assert isinstance(head, Head)
-        exchange.reader = exchange.dialect.reader(exchange.operation)
-        try:
-            self._listeners = self._stages.listeners(exchange)
-        except StageFailed:
-            yield FAILED
-            return
-        kind = (h.first(head.headers, b"content-type") or b"").lower()
-        bodiless = exchange.sent.method == "HEAD" or head.status in (204, 304)
-        if bodiless:
-            declared = h.first(head.headers, b"content-length") or b""
-            yield self._head(head, int(declared) if declared.isdigit() else None)
-        elif kind.startswith(b"text/event-stream"):
-            async for part in self._stream(head, source):
-                yield part
-        elif any(word in kind for word in TEXTUAL) or not kind:
-            async for part in self._whole(head, source):
-                yield part
-        else:
-            async for part in self._media(head, source):
-                yield part
-
-    def _head(self, head: Head, length: int | None, dropped: tuple[bytes, ...] = ()) -> Head:
-        return Head(head.status, (*h.to_client(head.headers, length, dropped), *Conductor.marks(self._exchange)))
-
-    # -- a whole body --
-
-    async def _whole(self, head: Head, source: Pieces) -> Pieces:
-        exchange, cap = self._exchange, self._caps.response_body
-        raw, trailers = bytearray(), None
-        declared = h.first(head.headers, b"content-length") or b""
-        if cap and declared.isdigit() and int(declared) > cap:
-            yield _OVER_CAP
-            return
-        try:
-            async for part in source:
-                if isinstance(part, bytes):
-                    raw += part
-                    if cap and len(raw) > cap:
-                        yield _OVER_CAP
-                        return
-                elif isinstance(part, Trailers):
-                    trailers = part
-        except UpstreamError as e:  # nothing has gone out: the client gets an error it understands, not half a body
-            yield _upstream_refusal(e)
-            return
-        data = bytes(raw)
-        coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
-        try:
-            plain = decode(coding.decode("latin-1"), data, cap) if coding != b"identity" and data else data
-        except CodingError as e:
-            yield (
-                _OVER_CAP
-                if e.kind == "cap"
-                else Refuse(
-                    502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
-                )
-            )
-            return
-        assert exchange.reader
-        exchange.said = plain
-        event = Event(plain, "whole")
-        try:
-            exchange.reader.read(event)
-            if self._listeners:
-                events = self._stages.event(exchange, self._listeners, event)
-                events += self._stages.event(exchange, self._listeners, Event(b"", "end"))
-                out = b"".join(one.render() for one in events)
-            else:
-                out = plain
-        except StageFailed:
-            yield FAILED
-            return
-        if out == plain:
-            yield self._head(head, len(data))
-            yield data
-        else:
-            yield self._head(
-                head, len(out), (b"content-encoding", b"content-md5", b"digest", b"content-digest", b"etag")
-            )
-            yield out
-        if trailers:
-            yield trailers
-
-    # -- an event stream --
-
-    async def _stream(self, head: Head, source: Pieces) -> Pieces:
-        exchange = self._exchange
-        reader, changing = exchange.reader, bool(self._listeners)
-        assert reader
-        coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
-        decoder: Decoder | None = None
-        if coding != b"identity":
-            try:
-                decoder = Decoder(coding.decode("latin-1"), 0)
-            except CodingError:
-                yield Refuse(
-                    502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
-                )
-                return
-        packed = decoder is not None and not changing  # it passes in its coding, and only a copy is read
-        parser = SseParser()
-        yield self._head(head, None, () if packed else (b"content-encoding",))
-        broken: ErrorKind | None = None
-        try:
-            async for part in source:
-                if isinstance(part, Trailers):
-                    yield part
-                    continue
-                assert isinstance(part, bytes)
-                plain = decoder.feed(part) if decoder else part
-                # Whole events only: behind a half one no error event could be told from it.
-                out = self._through(parser.feed(plain))
-                if out or packed:
-                    yield part if packed else out
-            rest = parser.feed(decoder.finish()) if decoder else []
-            rest += parser.finish()
-            for event in rest:
-                reader.note(event)
-            if exchange.operation.generates and not reader.finished and not reader.failed:
-                broken, rest = "upstream", []  # truncated
-            out = self._through([*rest, Event(b"", "end")])
-            if out and not packed:
-                yield out
-        except (UpstreamError, CodingError, SseError) as e:
-            log.warning("stream broke off: %s; request %s", trace(e), exchange.id)
-            broken = "timeout" if isinstance(e, UpstreamError) and e.kind == "timeout" else "upstream"
-        except StageFailed:
-            broken = "stage"
-        if broken:
-            exchange.outcome = "broken"
-            if changing and broken != "stage" and (out := self._flushed()):
-                yield out
-            if packed:  # our event would not be in the coding that the client decodes: the cut must be seen as one
-                raise UpstreamError("reset", "the stream broke off")
-            yield exchange.dialect.error_event(broken, "The stream broke off before its end.", exchange.id)
-
-    def _through(self, events: list[Event]) -> bytes:
-        exchange, reader = self._exchange, self._exchange.reader
-        assert reader
-        if not self._listeners:
-            for event in events:
-                reader.note(event)
-            return b"".join(event.raw for event in events)
-        out: list[bytes] = []
-        for event in events:
-            if event.kind != "end":
-                reader.read(event)
-            out.extend(one.render() for one in self._stages.event(exchange, self._listeners, event))
-        return b"".join(out)
-
-    def _flushed(self) -> bytes:
-        """Text that was held back goes out before the error: what the provider said must not be lost."""
-        try:
-            return self._through([Event(b"", "end")])
-        except StageFailed:
-            return b""
-
-    # -- anything else: audio, images, files --
-
-    async def _media(self, head: Head, source: Pieces) -> Pieces:
-        cap, seen = self._caps.response_body, 0
-        declared = h.first(head.headers, b"content-length") or b""
-        length = int(declared) if declared.isdigit() else None
-        if cap and length is not None and length > cap:
-            yield _OVER_CAP
-            return
-        yield self._head(head, length)
-        async for part in source:
-            if isinstance(part, bytes):
-                seen += len(part)
-                if cap and seen > cap:
-                    raise UpstreamError("cap", "the answer is over limits.response_body")
-                if length is not None and seen > length:
-                    break
-            yield part
-        if length is not None and seen != length:  # of a stage's own: a provider's has been held to it already
-            raise UpstreamError("reset", "the answer is not as long as it says")
-
-
-_OVER_CAP = Refuse(502, "response_cap", "The provider's answer is larger than limits.response_body allows.")
-
-
 def _coding_error(error: CodingError) -> BodyError:
     match error.kind:
         case "cap":
@@ -477,16 +264,6 @@ def _coding_error(error: CodingError) -> BodyError:
             return BodyError(
                 "coding", "The request body cannot be decoded: use one of gzip, deflate, br, zstd, and only once."
             )
-
-
-def _upstream_refusal(error: UpstreamError) -> Refuse:
-    if error.kind == "timeout":
-        return Refuse(504, "timeout", "The provider did not answer in time.", retryable=True)
-    if error.kind == "cap":
-        return _OVER_CAP
-    return Refuse(
-        502, "upstream", "The provider could not be reached, or broke off before it answered.", retryable=True
-    )
 
 
 def _inside(request: Request, location: str, status: int) -> str | None:

@@ -16,11 +16,12 @@ from addons.proxy.options import OptionTable
 from addons.redaction import Redaction
 from tokenman_core import ca, secret
 from tokenman_core.clock import SystemClock
-from tokenman_core.conductor import Caps, Conductor
+from tokenman_core.conductor import Conductor
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 from tokenman_core.net import Guard, Proxies, Upstream
+from tokenman_core.outward import Caps
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
 from tokenman_core.stages import Stages

@@ -7,14 +7,16 @@ The last add-on of the master. Its `request` hook is the whole life of a governe
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Collection
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from mitmproxy import ctx, http
 
+from addons.proxy.door import Refusal
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook, validate_headers
-from addons.proxy.layer import Refusal, hide_secrets, outlet_of
+from addons.proxy.layer import hide_secrets, outlet_of
 from addons.proxy.outlet import End, Outlet
 from tokenman_core import headers as h
 from tokenman_core.clock import Clock, request_id
@@ -34,6 +36,9 @@ log = logging.getLogger("tokenman.call")
 WHOLE = 1 << 20  # an answer of known length up to this leaves in one piece
 KEPT_FLOWS = 500  # of mitmweb and mitmproxy: their view keeps every flow for ever otherwise
 TUNNEL_PORTS_NEVER = frozenset({25, 465, 587})  # mail: the one protocol that open tunnels are abused for
+
+
+_MODEL = re.compile(r"[\w.:/-]{1,80}")  # as models are named; anything else may be a value, or a second line of the log
 
 
 @dataclass(frozen=True)
@@ -274,7 +279,7 @@ class Exchanges:
         )
         log.info(
             "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s); request %s",
-            exchange.outcome, refused, exchange.operation.name, exchange.model or "-",
+            exchange.outcome, refused, exchange.operation.name, exchange.model if _MODEL.fullmatch(exchange.model) else "-",
             attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
             len(exchange.attempts), masked, seconds * 1000, stages, exchange.id,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.proxy import deadlines
+from addons.proxy.door import Door
 from addons.proxy.internals import (
     Context,
     HttpLayer,
@@ -21,7 +22,7 @@ from addons.proxy.internals import (
     parse_client_hello,
     starts_like_tls_record,
 )
-from addons.proxy.layer import Door, GovernedHttpLayer
+from addons.proxy.layer import GovernedHttpLayer
 from tokenman_core.net import Guard, UpstreamError
 from tokenman_core.providers import is_address
 

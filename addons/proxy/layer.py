@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 from weakref import WeakKeyDictionary
 
 from mitmproxy import flow as mflow
@@ -18,6 +18,7 @@ from mitmproxy import http
 from mitmproxy.connection import Connection
 
 from addons.proxy import deadlines
+from addons.proxy.door import Call, Door, Refusal
 from addons.proxy.internals import (
     ConnectionHandler,
     Context,
@@ -59,62 +60,6 @@ CLOSED: Headers = ((b"connection", b"close"),)
 DRAIN_S = (
     5.0  # how long the rest of a request that was refused early is read and thrown away, so that the answer arrives
 )
-
-
-class Refusal(Exception):
-    """A request that ends at its head. `parts` are the head and the body of the answer."""
-
-    def __init__(self, head: Head, body: bytes) -> None:
-        super().__init__(head.status)
-        self.head, self.body = head, body
-
-
-class Call(Protocol):
-    """A governed call between its head and its end."""
-
-    body: bytes | None
-
-    @property
-    def record(self) -> http.Request:
-        """What other add-ons see of the request."""
-
-
-class Door[C: Call](Protocol):
-    """What the layer asks of the exchange add-on. None of these may run a hook or wait."""
-
-    def governs(self, host: str | None, port: int | None) -> bool: ...
-
-    def may_tunnel(self, host: str, port: int) -> bool:
-        """False: our own listener, or a port that no tunnel may have."""
-
-    def is_listener(self, host: str, port: int) -> bool: ...
-
-    def examine(self, request: http.Request) -> None:
-        """Holds any head, a tunnel's and a plain request's too, to its limits and to one reading. Raises Refusal."""
-
-    def open(self, request: http.Request, place: tuple[str, int] | None) -> C:
-        """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
-
-    def head_too_large(self) -> Refusal: ...
-
-    def over(self, call: C) -> None:
-        """The client left before its request was whole."""
-
-    def body_cap(self, call: C) -> int:
-        """Bytes of a request body; 0 is no cap."""
-
-    def too_large(self, call: C) -> Refusal: ...
-
-    def broken(self, call: C) -> Refusal:
-        """The hook ended without an answer."""
-
-    def blocked(self, why: str) -> Refusal: ...
-
-    head_cap: int
-    header_count: int
-    header_timeout: float
-    body_timeout: float
-    keepalive_timeout: float
 
 
 _outlets: WeakKeyDictionary[http.HTTPFlow, Outlet] = WeakKeyDictionary()

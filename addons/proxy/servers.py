@@ -19,7 +19,7 @@ from addons.proxy.internals import (
 )
 
 if TYPE_CHECKING:
-    from addons.proxy.layer import Door
+    from addons.proxy.door import Door
 
 Commands = Generator[commands.Command, Any]
 

@@ -11,10 +11,11 @@ import pytest
 
 from tokenman_core.body.read import read_body
 from tokenman_core.clock import ManualClock
-from tokenman_core.conductor import Caps, Conductor
+from tokenman_core.conductor import Conductor
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Sent
 from tokenman_core.net import Deadlines, Request, UpstreamError
+from tokenman_core.outward import Caps
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event
 from tokenman_core.stages import Link, Stages

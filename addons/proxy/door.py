@@ -1,0 +1,63 @@
+"""What the HTTP layer asks of the exchange add-on, and how a request ends that is refused at its head."""
+
+from typing import Protocol
+
+from mitmproxy import http
+
+from tokenman_core.verdicts import Head
+
+
+class Refusal(Exception):
+    """A request that ends at its head. `parts` are the head and the body of the answer."""
+
+    def __init__(self, head: Head, body: bytes) -> None:
+        super().__init__(head.status)
+        self.head, self.body = head, body
+
+
+class Call(Protocol):
+    """A governed call between its head and its end."""
+
+    body: bytes | None
+
+    @property
+    def record(self) -> http.Request:
+        """What other add-ons see of the request."""
+
+
+class Door[C: Call](Protocol):
+    """What the layer asks of the exchange add-on. None of these may run a hook or wait."""
+
+    def governs(self, host: str | None, port: int | None) -> bool: ...
+
+    def may_tunnel(self, host: str, port: int) -> bool:
+        """False: our own listener, or a port that no tunnel may have."""
+
+    def is_listener(self, host: str, port: int) -> bool: ...
+
+    def examine(self, request: http.Request) -> None:
+        """Holds any head, a tunnel's and a plain request's too, to its limits and to one reading. Raises Refusal."""
+
+    def open(self, request: http.Request, place: tuple[str, int] | None) -> C:
+        """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
+
+    def head_too_large(self) -> Refusal: ...
+
+    def over(self, call: C) -> None:
+        """The client left before its request was whole."""
+
+    def body_cap(self, call: C) -> int:
+        """Bytes of a request body; 0 is no cap."""
+
+    def too_large(self, call: C) -> Refusal: ...
+
+    def broken(self, call: C) -> Refusal:
+        """The hook ended without an answer."""
+
+    def blocked(self, why: str) -> Refusal: ...
+
+    head_cap: int
+    header_count: int
+    header_timeout: float
+    body_timeout: float
+    keepalive_timeout: float

@@ -1,0 +1,243 @@
+"""The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
+
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from tokenman_core import headers as h
+from tokenman_core.errors import ErrorKind, trace
+from tokenman_core.exchange import Exchange
+from tokenman_core.net import UpstreamError
+from tokenman_core.net.coding import CodingError, Decoder, decode
+from tokenman_core.sse import Event, SseError, SseParser
+from tokenman_core.stages import FAILED, Link, StageFailed, Stages
+from tokenman_core.verdicts import Head, Headers, Part, Refuse, Trailers
+
+log = logging.getLogger("tokenman.call")
+
+Pieces = AsyncGenerator[Part | Refuse]  # a Refuse only in place of everything else
+TEXTUAL = (b"json", b"text/", b"event-stream", b"xml", b"x-ndjson", b"javascript")
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Bytes; 0 is no cap."""
+
+    request_body: int
+    response_body: int
+
+
+_OVER_CAP = Refuse(502, "response_cap", "The provider's answer is larger than limits.response_body allows.")
+
+
+def upstream_refusal(error: UpstreamError) -> Refuse:
+    """What the client is told of an attempt that brought no answer: nothing of the inside."""
+    if error.kind == "timeout":
+        return Refuse(504, "timeout", "The provider did not answer in time.", retryable=True)
+    if error.kind == "cap":
+        return _OVER_CAP
+    return Refuse(
+        502, "upstream", "The provider could not be reached, or broke off before it answered.", retryable=True
+    )
+
+
+def marks(exchange: Exchange) -> Headers:
+    """Our own headers on an answer."""
+    said = [(b"x-tokenman-request-id", exchange.id.encode())]
+    if exchange.attempts:
+        said.append((b"x-tokenman-provider", exchange.attempts[-1].candidate.provider.encode()))
+        said.append((b"x-tokenman-attempts", b"%d" % len(exchange.attempts)))
+    return (*said, *exchange.answer_headers)
+
+
+class Outward:
+    """The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
+
+    def __init__(self, exchange: Exchange, stages: Stages, caps: Caps) -> None:
+        self._exchange, self._stages, self._caps = exchange, stages, caps
+        self._listeners: list[Link] = []
+
+    async def parts(self, source: Pieces) -> Pieces:
+        exchange = self._exchange
+        head = await anext(source)
+        if isinstance(head, Refuse):
+            yield head
+            return
+        assert isinstance(head, Head)
+        exchange.reader = exchange.dialect.reader(exchange.operation)
+        try:
+            self._listeners = self._stages.listeners(exchange)
+        except StageFailed:
+            yield FAILED
+            return
+        kind = (h.first(head.headers, b"content-type") or b"").lower()
+        bodiless = exchange.sent.method == "HEAD" or head.status in (204, 304)
+        if bodiless:
+            declared = h.first(head.headers, b"content-length") or b""
+            yield self._head(head, int(declared) if declared.isdigit() else None)
+        elif kind.startswith(b"text/event-stream"):
+            async for part in self._stream(head, source):
+                yield part
+        elif any(word in kind for word in TEXTUAL) or not kind:
+            async for part in self._whole(head, source):
+                yield part
+        else:
+            async for part in self._media(head, source):
+                yield part
+
+    def _head(self, head: Head, length: int | None, dropped: tuple[bytes, ...] = ()) -> Head:
+        return Head(head.status, (*h.to_client(head.headers, length, dropped), *marks(self._exchange)))
+
+    # -- a whole body --
+
+    async def _whole(self, head: Head, source: Pieces) -> Pieces:
+        exchange, cap = self._exchange, self._caps.response_body
+        raw, trailers = bytearray(), None
+        declared = h.first(head.headers, b"content-length") or b""
+        if cap and declared.isdigit() and int(declared) > cap:
+            yield _OVER_CAP
+            return
+        try:
+            async for part in source:
+                if isinstance(part, bytes):
+                    raw += part
+                    if cap and len(raw) > cap:
+                        yield _OVER_CAP
+                        return
+                elif isinstance(part, Trailers):
+                    trailers = part
+        except UpstreamError as e:  # nothing has gone out: the client gets an error it understands, not half a body
+            yield upstream_refusal(e)
+            return
+        data = bytes(raw)
+        coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
+        try:
+            plain = decode(coding.decode("latin-1"), data, cap) if coding != b"identity" and data else data
+        except CodingError as e:
+            yield (
+                _OVER_CAP
+                if e.kind == "cap"
+                else Refuse(
+                    502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
+                )
+            )
+            return
+        assert exchange.reader
+        exchange.said = plain
+        event = Event(plain, "whole")
+        try:
+            exchange.reader.read(event)
+            if self._listeners:
+                events = self._stages.event(exchange, self._listeners, event)
+                events += self._stages.event(exchange, self._listeners, Event(b"", "end"))
+                out = b"".join(one.render() for one in events)
+            else:
+                out = plain
+        except StageFailed:
+            yield FAILED
+            return
+        if out == plain:
+            yield self._head(head, len(data))
+            yield data
+        else:
+            yield self._head(
+                head, len(out), (b"content-encoding", b"content-md5", b"digest", b"content-digest", b"etag")
+            )
+            yield out
+        if trailers:
+            yield trailers
+
+    # -- an event stream --
+
+    async def _stream(self, head: Head, source: Pieces) -> Pieces:
+        exchange = self._exchange
+        reader, changing = exchange.reader, bool(self._listeners)
+        assert reader
+        coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
+        decoder: Decoder | None = None
+        if coding != b"identity":
+            try:
+                decoder = Decoder(coding.decode("latin-1"), 0)
+            except CodingError:
+                yield Refuse(
+                    502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
+                )
+                return
+        packed = decoder is not None and not changing  # it passes in its coding, and only a copy is read
+        parser = SseParser()
+        yield self._head(head, None, () if packed else (b"content-encoding",))
+        broken: ErrorKind | None = None
+        try:
+            async for part in source:
+                if isinstance(part, Trailers):
+                    yield part
+                    continue
+                assert isinstance(part, bytes)
+                plain = decoder.feed(part) if decoder else part
+                # Whole events only: behind a half one no error event could be told from it.
+                out = self._through(parser.feed(plain))
+                if out or packed:
+                    yield part if packed else out
+            rest = parser.feed(decoder.finish()) if decoder else []
+            rest += parser.finish()
+            for event in rest:
+                reader.note(event)
+            if exchange.operation.generates and not reader.finished and not reader.failed:
+                broken, rest = "upstream", []  # truncated
+            out = self._through([*rest, Event(b"", "end")])
+            if out and not packed:
+                yield out
+        except (UpstreamError, CodingError, SseError) as e:
+            log.warning("stream broke off: %s; request %s", trace(e), exchange.id)
+            broken = "timeout" if isinstance(e, UpstreamError) and e.kind == "timeout" else "upstream"
+        except StageFailed:
+            broken = "stage"
+        if broken:
+            exchange.outcome = "broken"
+            if changing and broken != "stage" and (out := self._flushed()):
+                yield out
+            if packed:  # our event would not be in the coding that the client decodes: the cut must be seen as one
+                raise UpstreamError("reset", "the stream broke off")
+            yield exchange.dialect.error_event(broken, "The stream broke off before its end.", exchange.id)
+
+    def _through(self, events: list[Event]) -> bytes:
+        exchange, reader = self._exchange, self._exchange.reader
+        assert reader
+        if not self._listeners:
+            for event in events:
+                reader.note(event)
+            return b"".join(event.raw for event in events)
+        out: list[bytes] = []
+        for event in events:
+            if event.kind != "end":
+                reader.read(event)
+            out.extend(one.render() for one in self._stages.event(exchange, self._listeners, event))
+        return b"".join(out)
+
+    def _flushed(self) -> bytes:
+        """Text that was held back goes out before the error: what the provider said must not be lost."""
+        try:
+            return self._through([Event(b"", "end")])
+        except StageFailed:
+            return b""
+
+    # -- anything else: audio, images, files --
+
+    async def _media(self, head: Head, source: Pieces) -> Pieces:
+        cap, seen = self._caps.response_body, 0
+        declared = h.first(head.headers, b"content-length") or b""
+        length = int(declared) if declared.isdigit() else None
+        if cap and length is not None and length > cap:
+            yield _OVER_CAP
+            return
+        yield self._head(head, length)
+        async for part in source:
+            if isinstance(part, bytes):
+                seen += len(part)
+                if cap and seen > cap:
+                    raise UpstreamError("cap", "the answer is over limits.response_body")
+                if length is not None and seen > length:
+                    break
+            yield part
+        if length is not None and seen != length:  # of a stage's own: a provider's has been held to it already
+            raise UpstreamError("reset", "the answer is not as long as it says")
