@@ -118,7 +118,8 @@ def mitmdump(folder: Path, upstream: int) -> Contender:
         "    if flow.response.headers.get('content-type', '').startswith('text/event-stream'):\n"
         "        flow.response.stream = True\n"
     )
-    found = shutil.which("mitmdump") or "mitmdump"
+    beside = Path(sys.executable).parent / "mitmdump"
+    found = str(beside) if beside.exists() else shutil.which("mitmdump") or "mitmdump"
     command = [
         found,
         "-q",
