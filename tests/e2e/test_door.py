@@ -16,7 +16,7 @@ import pytest
 from addons.demo.provider import FakeProvider
 from addons.demo.provider.tls import Authority
 from tests.e2e import raw
-from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy, forms, user
+from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy, forms, free_ports, user
 from tests.e2e.raw import Recorder
 
 MAIL, TOKEN = PLANTED["e-mail"], PLANTED["github"]
@@ -223,6 +223,8 @@ def test_what_is_meant_for_us_does_not_leave_and_the_rest_does(
     }  # fmt: skip
     status, fields, body = plain(hostile, elsewhere.port, "/x?token=query-of-the-caller", **more)
     assert (status, fields["set-cookie"], body) == (200, "b=cookie-of-the-provider", b"ok")
+    (dead,) = free_ports(1)  # a request that fails is saved too
+    assert plain(hostile, dead, "/x?token=query-of-the-caller", **more)[0] == 502
     seen = elsewhere.requests[0].decode()
     assert "basic-of" not in seen
     assert "tkm_1" not in seen
