@@ -26,6 +26,13 @@ class Base64:
         return "BASE64"
 
 
+class Number:
+    """In a slot's path, last: the slot is the JSON integer here, as its digits; a changed one is written as a string."""
+
+    def __repr__(self) -> str:
+        return "NUMBER"
+
+
 class Key:
     """In a slot's path, last: the slot is the object's key itself (`name`), not its value. Only free-form objects have such."""
 
@@ -44,7 +51,8 @@ class Key:
 
 INNER = Inner()
 BASE64 = Base64()
-PathStep = str | int | Inner | Base64 | Key
+NUMBER = Number()
+PathStep = str | int | Inner | Base64 | Number | Key
 Path = tuple[PathStep, ...]
 
 

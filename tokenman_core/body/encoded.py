@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*?);base64,", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
-_ALPHABET = re.compile(r"[A-Za-z0-9+/_\-\s]++={0,2}\s*+")
+# Of one alphabet, whole or in lines of the lengths that writers have (MIME: 76, PEM: 64): anything else is text as well.
+_ALPHABET = re.compile(
+    r"[A-Za-z0-9+/]++={0,2}\s?|[A-Za-z0-9_-]++={0,2}\s?"
+    r"|(?:[A-Za-z0-9+/]{76}\r?\n)++[A-Za-z0-9+/]{0,76}={0,2}\s*+"
+    r"|(?:[A-Za-z0-9+/]{64}\r?\n)++[A-Za-z0-9+/]{0,64}={0,2}\s*+"
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Encoded:
 
 
 def is_base64(source: str) -> bool:
-    """Whether the string has nothing but base64 in it (either alphabet, lines allowed)."""
+    """Whether the string is nothing but base64 (in either alphabet; in lines of equal length)."""
     return _ALPHABET.fullmatch(source) is not None
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from tokenman_core.slots import NUMBER
+
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TOKEN = re.compile(rb'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*+")
@@ -50,7 +52,7 @@ Wanted = dict[Any, Any]
 
 
 def locate(data: bytes, wanted: Wanted | int, key_of: dict[str, Any]) -> dict[int, tuple[int, int]]:
-    """Where the wanted string literals stand in a valid JSON text: number -> (start, end), quotes included.
+    """Where the wanted literals stand in a valid JSON text: number of the place -> (start, end), a string's quotes included.
 
     `key_of` gives for an object's key the step that means the key itself.
     """
@@ -73,6 +75,8 @@ class _Scan:
             end = self.skip(at)
             self.found[wanted] = (at, end)
             return end
+        if NUMBER in wanted:
+            return self.value(at, wanted[NUMBER])
         opening = self.data[at]
         if opening == 0x7B:  # {
             return self.object(at, wanted)

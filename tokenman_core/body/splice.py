@@ -8,10 +8,10 @@ import orjson
 
 from tokenman_core.body import encoded, literals
 from tokenman_core.errors import BodyError
-from tokenman_core.slots import BASE64, INNER, Key, Path, Slot
+from tokenman_core.slots import BASE64, INNER, NUMBER, Key, Path, Slot
 
 Edit = tuple[Path, str, str]
-"""Where a string stands, what it was, and what it shall be (the same object if it stays)."""
+"""Where a string (or a number, NUMBER) stands, what it was, and what it shall be (the same object if it stays)."""
 
 _HEAD = 64  # bytes of a literal that are looked for; few strings share so many with another
 _MOST_MISSES = 8  # so many strings not found in their likely style, and the exact search is cheaper
@@ -114,6 +114,8 @@ def _edited(value: Any, wanted: literals.Wanted | int, edits: list[Edit]) -> Any
     """A copy of `value` with the edits made; what no edit touches is shared."""
     if isinstance(wanted, int):
         return edits[wanted][2]
+    if NUMBER in wanted:
+        return edits[wanted[NUMBER]][2]
     copy = value.copy()
     names: dict[str, str] = {}
     for step, below in wanted.items():
@@ -139,8 +141,8 @@ def _by_search(data: bytes, edits: list[Edit], _wanted: literals.Wanted | int) -
     pieces: list[bytes] = []
     at = copied = misses = 0
     styles = [literals.raw, literals.ascii_only]
-    for _path, old, new in edits:
-        literal = styles[0](old)
+    for path, old, new in edits:
+        literal = old.encode("ascii") if path and path[-1] is NUMBER else styles[0](old)
         start = _find(data, literal, at)
         if start < 0:
             misses += 1

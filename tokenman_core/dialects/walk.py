@@ -14,14 +14,16 @@ from tokenman_core.body import encoded
 from tokenman_core.body.parse import parse
 from tokenman_core.dialects import words
 from tokenman_core.errors import BodyError
-from tokenman_core.slots import BASE64, INNER, Found, Key, Path, Slot, SlotKind
+from tokenman_core.slots import BASE64, INNER, NUMBER, Found, Key, Path, Slot, SlotKind
 
-_IDENTIFIER = re.compile(words.IDENTIFIER)
+_WORD = re.compile(words.WORD)
+_OWN_ID = re.compile(words.OWN_ID)
 _ID_KEYS = ("_id", "_ids", "Id")
 # Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
 _DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])(?=[\w./+=-]*[A-Z])[\w./+=-]{16}")
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]*+[0-9]{0,2}")  # most keys: told at once
 _URL = ("data:", "Data:", "DATA:")
+_LEAST, _BEYOND = words.LEAST_NUMBER, 10**19  # integers in between have 9 to 19 digits
 _BASE64_KEYS = frozenset({"data", "file_data", "b64_json"})
 _MAGIC = tuple(words.MEDIA_MAGIC)
 _LEAST_MEDIA = 64  # characters; shorter strings are not taken for media
@@ -45,7 +47,7 @@ def find_slots(value: Any) -> Found:
 
 def answer_slots(value: Any, path: Path = (), kind: SlotKind = "assistant", tool: str = "") -> list[Slot]:
     """All text slots of an answer, or of the part of one that stands at `path`."""
-    walk = Walk(show_signed=True)
+    walk = Walk(answer=True)
     walk.value(value, path, Place(kind, tool))
     return walk.slots
 
@@ -53,11 +55,12 @@ def answer_slots(value: Any, path: Path = (), kind: SlotKind = "assistant", tool
 class Walk:
     """One walk through one value. Tool names are remembered by the id of their call, for the results that come later.
 
-    `show_signed`: signed thinking is offered for reading (of an answer), not left out (of a request).
+    `answer`: of an answer, signed thinking is offered for reading; numbers and words of the protocol are not, because no
+    placeholder can stand in them.
     """
 
-    def __init__(self, *, show_signed: bool = False) -> None:
-        self._show_signed = show_signed
+    def __init__(self, *, answer: bool = False) -> None:
+        self._answer = answer
         self.slots: list[Slot] = []
         self.unreadable: Counter[str] = Counter()
         self.tools: dict[str, str] = {}
@@ -74,6 +77,13 @@ class Walk:
         elif kind is list:
             for index, item in enumerate(value):
                 self.value(item, (*path, index), place)
+        elif kind is int and (value >= _LEAST or value <= -_LEAST):
+            self._number(value, path, place)
+
+    def _number(self, number: int, path: Path, place: Place) -> None:
+        """A card's number, say, which programs put into JSON without quotes."""
+        if -_BEYOND < number < _BEYOND and not self._answer:
+            self.slots.append(Slot((*path, NUMBER), place.kind, str(number), place.tool, message=place.message))
 
     def text(self, text: str, path: Path, place: Place) -> None:
         if not text:
@@ -87,23 +97,26 @@ class Walk:
 
     def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
         kind = value.get("type")
-        if kind in ("thinking", "redacted_thinking") and _is_signed(value):
-            self._signed_block(value, path, place)
-            return
         place = self._placed(value, kind if type(kind) is str else "", place)
+        sealed = _sealed(value) if kind in ("thinking", "redacted_thinking") else None
         for key, item in value.items():
             here = (*path, key)
             if key not in words.IDENTIFIERS and _PLAIN_KEY.fullmatch(key) is None and _DATA_KEY.search(key):
                 self._key(key, path, place)
             if type(item) is str:
-                self._member(value, key, item, here, place)
+                if key == sealed:
+                    self._sealed_text(key, item, here, place)
+                else:
+                    self._member(value, key, item, here, place)
             elif type(item) in (dict, list):
                 self._nested(key, item, here, place)
+            elif type(item) is int and (item >= _LEAST or item <= -_LEAST) and not _is_protocols_number(key):
+                self._number(item, here, place)
 
-    def _signed_block(self, block: dict[str, Any], path: Path, place: Place) -> None:
-        text = block.get("thinking")
-        if self._show_signed and type(text) is str and text:
-            self.slots.append(Slot((*path, "thinking"), "thinking", text, message=place.message, signed=True))
+    def _sealed_text(self, key: str, text: str, path: Path, place: Place) -> None:
+        """What a signature covers, or only the provider can read: never changed; its words are shown of an answer."""
+        if key == "thinking" and self._answer and text:
+            self.slots.append(Slot(path, "thinking", text, message=place.message, signed=True))
 
     def _placed(self, value: dict[str, Any], kind: str, place: Place) -> Place:
         """Who speaks in this object, told by its role, or by its type where that is a call of a tool or its result."""
@@ -133,7 +146,10 @@ class Walk:
     def _member(self, owner: dict[str, Any], key: str, text: str, path: Path, place: Place) -> None:
         """A string of an object."""
         if key in words.IDENTIFIERS or key.endswith(_ID_KEYS) or (key == "name" and _names_tool(owner, path, place)):
-            if _IDENTIFIER.fullmatch(text) is None:
+            if text not in words.COMMON and not (self._plain(text) or _is_protocols_word(key, text)):
+                self.text(text, path, place)
+        elif key in words.OPAQUE_KEYS:
+            if not self._plain(text) and (len(text) < words.LEAST_OPAQUE or not encoded.is_base64(text)):
                 self.text(text, path, place)
         elif key == "arguments":
             name = _name(owner)
@@ -145,9 +161,13 @@ class Walk:
         else:
             self.text(text, path, place)
 
+    def _plain(self, text: str) -> bool:
+        """Whether this is a string of an answer in which no placeholder stands."""
+        return self._answer and "[" not in text
+
     def _nested(self, key: str, item: Any, path: Path, place: Place) -> None:
         """An object or a list of an object."""
-        if key in ("input", "prompt") and _is_tokens(item):
+        if key in ("input", "prompt") and type(item) is list and _is_tokens(item):
             self.unreadable["tokens"] += 1
         elif key in words.CONVERSATIONS and type(item) is list and place.kind in ("other", "user"):
             for index, message in enumerate(item):
@@ -255,15 +275,33 @@ def load(data: bytes) -> Any:
         return None
 
 
-def _is_tokens(value: Any) -> bool:
-    """Whether a text is sent as the numbers of its tokens (embeddings and completions take that)."""
-    while type(value) is list and value:
-        value = value[0]
-    return type(value) is int
+def _is_tokens(value: list[Any]) -> bool:
+    """Whether a text, or each of a list of texts, is sent as the numbers of its tokens (embeddings and completions take that)."""
+    if value and type(value[0]) is list:
+        return all(type(text) is list and _are_tokens(text) for text in value)
+    return _are_tokens(value)
 
 
-def _is_signed(block: dict[str, Any]) -> bool:
-    return bool(block.get("signature")) if block.get("type") == "thinking" else True
+def _are_tokens(value: list[Any]) -> bool:
+    return bool(value) and all(type(item) is int and 0 <= item < _LEAST for item in value)
+
+
+def _is_protocols_word(key: str, text: str) -> bool:
+    if key in words.OWN_IDS and _OWN_ID.fullmatch(text) is not None:
+        return True
+    return _WORD.fullmatch(text) is not None
+
+
+def _is_protocols_number(key: str) -> bool:
+    return key in words.NUMBERS or key.endswith(words.NUMBER_KEYS)
+
+
+def _sealed(block: dict[str, Any]) -> str | None:
+    """The key of a thinking block under which stands what must go back to the provider as it came, None if nothing does."""
+    if block.get("type") == "thinking":
+        return "thinking" if block.get("signature") else None
+    data = block.get("data")
+    return "data" if type(data) is str and encoded.is_base64(data) else None
 
 
 def _name(value: Any) -> str:

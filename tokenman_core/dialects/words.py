@@ -26,8 +26,8 @@ SPEAKERS: dict[str, SlotKind] = {
 # Keys of lists that are a conversation: the index is the number of the message.
 CONVERSATIONS = frozenset({"messages", "input", "contents"})
 
-# Keys whose value is left alone if it looks like an identifier (IDENTIFIER): a word of the protocol, an id, a signature.
-# A value with anything else in it is text, whatever its key. Keys that end with `_id`, `_ids` or `Id` are such too.
+# Keys whose value is a word of the protocol (WORD) or names something of the provider's own (`_id`, `_ids`, `Id` too). A value
+# of another form is text, whatever its key.
 IDENTIFIERS = frozenset(
     {
         "caller",
@@ -35,9 +35,6 @@ IDENTIFIERS = frozenset(
         "detail",
         "effort",
         "encoding_format",
-        "encrypted_content",
-        "encrypted_index",
-        "encrypted_stdout",
         "finishReason",
         "finish_reason",
         "format",
@@ -55,18 +52,97 @@ IDENTIFIERS = frozenset(
         "server_label",
         "server_name",
         "service_tier",
-        "signature",
         "status",
         "stop_reason",
         "system_fingerprint",
-        "thoughtSignature",
-        "thought_signature",
         "ttl",
         "type",
         "verbosity",
     }
 )
-IDENTIFIER = r"[A-Za-z0-9_.:/+=~|-]*+"
+
+# A word of the protocol, or a model's name: short runs of letters and few digits, so that it is no number of a person's and no
+# credential. Dates do not count (`claude-sonnet-4-5-20250929`, `gpt-4o-2024-08-06`).
+WORD = (
+    r"(?!(?:(?:20\d\d-\d\d-\d\d(?!\d)|20\d{6}(?!\d)|\D)*+\d){8})"  # fewer than eight digits
+    r"(?!.*\d\.\d+\.\d)"  # no address of a machine
+    r"(?:(?:[A-Za-z]{1,24}(?![A-Za-z0-9])|[A-Za-z0-9]{1,12})(?:[_.:/+~|@-]{1,2}|\Z))++"
+)
+
+# The most frequent of them, told at once.
+COMMON = frozenset(
+    {
+        "assistant",
+        "ephemeral",
+        "function",
+        "function_call",
+        "function_call_output",
+        "input_text",
+        "message",
+        "output_text",
+        "system",
+        "text",
+        "thinking",
+        "tool",
+        "tool_result",
+        "tool_use",
+        "user",
+    }
+)
+
+# Keys that hold ids which providers (or the programs that speak to them) make up for their own objects.
+OWN_IDS = frozenset(
+    {
+        "batch_id",
+        "call_id",
+        "container",
+        "container_id",
+        "conversation_id",
+        "file_id",
+        "file_ids",
+        "id",
+        "input_file_id",
+        "item_id",
+        "message_id",
+        "previous_response_id",
+        "request_id",
+        "response_id",
+        "run_id",
+        "skill_id",
+        "thread_id",
+        "tool_call_id",
+        "tool_use_id",
+        "vector_store_ids",
+    }
+)
+# Such an id: a known prefix and what follows it (with gateways' own words between: `toolu_bdrk_01…`), a UUID, or hex digits.
+OWN_ID = (
+    r"(?:toolu|srvtoolu|mcptoolu|call|msg|msgbatch|resp|rs|fc|fco|ctc|cts|ctco|ws|fs|ci|ig|cu|lsh|lsho|sh|mcp|mcpl|mcpr|cmp|item|req"
+    r"|file|batch|chatcmpl|cmpl|gen|asst|thread|run|step|vs|conv|container|cntr|skill|pmpt|tool)"
+    r"[_-](?:(?:bdrk|vrtx|tool|[0-9]{1,2})[_-])?(?![0-9]{9,}\Z)(?:[A-Za-z0-9]{1,80}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+    r"|(?=[0-9]*[a-f])[0-9a-f]{16,64}"
+)
+
+# Keys of what only the provider can read, and must get back as it was: left alone where it is base64, and long.
+OPAQUE_KEYS = frozenset(
+    {
+        "encrypted_content",
+        "encrypted_index",
+        "encrypted_stdout",
+        "signature",
+        "thoughtSignature",
+        "thought_signature",
+    }
+)
+LEAST_OPAQUE = 120
+"""Characters: longer than all common credentials that have no other characters than base64 has."""
+
+# Keys of numbers that are the protocol's own, whatever their size; so are those that end with `_at`, `_tokens`, `_ms`, `Tokens`.
+NUMBERS = frozenset({"created", "seed", "timestamp", "ttl", "usage"})
+NUMBER_KEYS = ("_at", "_tokens", "Tokens", "_ms")
+LEAST_NUMBER = 10**8
+"""Nine digits: shorter numbers identify nobody, and tokens' numbers are all shorter."""
 
 # Keys that stand beside `name` where that is the name of a tool.
 BESIDE_TOOL_NAMES = frozenset(

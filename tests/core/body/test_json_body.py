@@ -16,7 +16,7 @@ from tokenman_core.body.json_body import JsonBody
 from tokenman_core.body.parse import parse
 from tokenman_core.dialects.walk import find_slots
 from tokenman_core.errors import BodyError
-from tokenman_core.slots import BASE64, INNER, Found, Key, Path, Slot
+from tokenman_core.slots import BASE64, INNER, NUMBER, Found, Key, Path, Slot
 
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -37,7 +37,7 @@ def every_string(value: Any) -> Found:
 
 def put(value: Any, path: Path, text: str) -> Any:
     """What re-serialising would mean."""
-    if not path:
+    if path in ((), (NUMBER,)):
         return text
     copy = value.copy()
     copy[path[0]] = put(value[path[0]], path[1:], text)
@@ -160,6 +160,29 @@ def test_base64_of_a_text_is_a_slot_and_written_back_in_its_form() -> None:
     source["source"]["data"] = coded("mail [EMAIL] é")
     source["file"]["file_data"] = "data:text/csv;charset=utf-8;base64," + coded("1,[EMAIL]")
     assert change(body, "a@b", "[EMAIL]") == json.dumps(source).encode()
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ('{"t":"4539148803436467", "n": 4539148803436467 , "m":7}', '{"t":"4539148803436467", "n": "[C]" , "m":7}'),
+        ('{"t":"n: 4539148803436467","n":[1,4539148803436467]}', '{"t":"n: 4539148803436467","n":[1,"[C]"]}'),
+        ('{"f":4539148803436467.5,"n":4539148803436467}', '{"f":4539148803436467.5,"n":"[C]"}'),
+        ('{"m":1234567890123,"n":4539148803436467}', '{"m":1234567890123,"n":"[C]"}'),
+        (
+            '{"arguments":"{\\"card\\": 4539148803436467, \\"a\\":1.0}"}',
+            '{"arguments":"{\\"card\\": \\"[C]\\", \\"a\\":1.0}"}',
+        ),
+    ],
+)
+def test_a_number_that_is_changed_becomes_a_string_in_its_place(source: str, made: str) -> None:
+    body = JsonBody(source.encode(), find_slots)
+    assert body.render() == source.encode()
+    for slot in body.slots:
+        if slot.path[-1] is NUMBER and slot.text.startswith("4539"):
+            slot.text = "[C]"
+    assert body.render() == made.encode()
+    assert body.value == json.loads(made)
 
 
 def test_a_key_of_a_free_form_object_is_renamed_in_place() -> None:

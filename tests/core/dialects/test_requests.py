@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.core.body.written import VALUES
 from tokenman_core.dialects.registry import DIALECTS
-from tokenman_core.dialects.walk import find_slots
-from tokenman_core.slots import BASE64, INNER, Key, Path
+from tokenman_core.dialects.walk import answer_slots, find_slots
+from tokenman_core.slots import BASE64, INNER, NUMBER, Key, Path
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
+SEALED = base64.b64encode(bytes(range(120))).decode()
 TEXT = base64.b64encode("words of a text é".encode()).decode()
 
 ANTHROPIC: dict[str, Any] = {
@@ -39,7 +40,7 @@ ANTHROPIC: dict[str, Any] = {
         {
             "role": "assistant",
             "content": [
-                {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"},
+                {"type": "thinking", "thinking": "hm", "signature": SEALED},
                 {"type": "thinking", "thinking": "unsigned", "signature": ""},
                 {"type": "redacted_thinking", "data": "ZW5j"},
                 {"type": "text", "text": "let me", "citations": [{"type": "char_location", "cited_text": "cited"}]},
@@ -53,7 +54,7 @@ ANTHROPIC: dict[str, Any] = {
                             "type": "web_search_result",
                             "url": "https://u.test",
                             "title": "t",
-                            "encrypted_content": "RW5j",
+                            "encrypted_content": SEALED,
                         }
                     ],
                 },
@@ -171,7 +172,7 @@ RESPONSES: dict[str, Any] = {
             "type": "reasoning",
             "id": "rs_1",
             "summary": [{"type": "summary_text", "text": "thought"}],
-            "encrypted_content": "Zm9v+/==",
+            "encrypted_content": SEALED,
         },
         {
             "type": "function_call",
@@ -321,10 +322,9 @@ def left_alone(value: Any, path: Path) -> bool:
         return True
     for step in path[:-1]:
         value = value[step]
-    return isinstance(value, dict) and (
-        (value.get("type") == "thinking" and (bool(value["signature"]) or path[-1] == "signature"))
-        or value.get("type") == "redacted_thinking"
-    )
+    if not isinstance(value, dict) or value.get("type") not in ("thinking", "redacted_thinking"):
+        return False
+    return path[-1] == "type" or (path[-1] == "thinking" and bool(value["signature"]))
 
 
 CASES = [(body, path) for body in (ANTHROPIC, OPENAI, RESPONSES) for path in leaves(body) if not left_alone(body, path)]
@@ -339,7 +339,7 @@ def test_a_value_planted_in_any_string_of_a_request_is_in_a_slot() -> None:
 
 @pytest.mark.parametrize("body", [ANTHROPIC, OPENAI, RESPONSES])
 def test_what_is_left_alone_is_never_offered(body: dict[str, Any]) -> None:
-    alone = [path for path in leaves(body) if left_alone(body, path) and path[-1] not in ("type", "signature")]
+    alone = [path for path in leaves(body) if left_alone(body, path) and path[-1] not in ("type", "signature", "data")]
     assert alone
     for path in alone:
         assert not any(MARK in slot.text for slot in find_slots(planted(body, path))), path
@@ -379,11 +379,151 @@ def test_a_batch_holds_whole_requests() -> None:
     assert rows(batch) == rows(ANTHROPIC) * 2
 
 
+GITHUB = "ghp_" + "0aB1cD2eF3" * 3 + "gH4iJ5"
+ID_KEYS = [
+    "id",
+    "custom_id",
+    "customer_id",
+    "api_key_id",
+    "userId",
+    "status",
+    "format",
+    "model",
+    "role",
+    "signature",
+    "type",
+]
+
+
+@pytest.mark.parametrize("key", ID_KEYS)
+@pytest.mark.parametrize(
+    "value",
+    [GITHUB, "536-22-8765", "4539148803436467", "+14155550123", "192.168.1.10", "AKIAIOSFODNN7EXAMPLE", "x@y.z a"],
+)
+def test_a_value_under_a_protocols_key_is_offered(key: str, value: str) -> None:
+    assert [slot.text for slot in find_slots({"note": {key: value}})] == [value]
+    assert [slot.text for slot in find_slots({"messages": [{"content": [{key: value}]}]})] == [value]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("id", "toolu_01A09q90qw90lq917835lq9"),
+        ("tool_use_id", "toolu_bdrk_01A09q90qw90lq917835lq9"),
+        ("call_id", "call_aB3dE5fG7hI9kL1mN3pQ5rS7"),
+        ("tool_call_id", "chatcmpl-tool-0123456789abcdef0123456789abcdef"),
+        ("id", "call_3f2b8c1e-1111-2222-3333-444455556666"),
+        ("item_id", "rs_68af0123456789abcdef0123456789abcdef0123456789"),
+        ("file_id", "file-abcDEF123456ghiJKL789"),
+        ("id", "3f2b8c1e-1111-2222-3333-444455556666"),
+        ("previous_response_id", "resp_0123456789abcdef"),
+        ("model", "claude-sonnet-4-5-20250929"),
+        ("model", "anthropic.claude-3-5-sonnet-20241022-v2:0"),
+        ("model", "meta-llama/Llama-3.1-70B-Instruct-Turbo"),
+        ("model", "gpt-4o-2024-08-06"),
+        ("type", "web_search_20250305"),
+        ("media_type", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("custom_id", "request-17"),
+        ("signature", SEALED),
+        ("thoughtSignature", SEALED),
+    ],
+)
+def test_words_and_ids_of_the_protocol_are_not_offered(key: str, value: str) -> None:
+    assert find_slots({"note": {key: value}}).slots == []
+
+
+def test_a_credential_in_place_of_a_tools_name_is_offered() -> None:
+    body = {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": GITHUB, "input": {}}]}]}
+    assert [slot.text for slot in find_slots(body)] == [GITHUB]
+
+
+def test_only_the_sealed_data_of_hidden_thinking_is_left_alone() -> None:
+    def body(**extra: str) -> Any:
+        return {
+            "messages": [{"role": "assistant", "content": [{"type": "redacted_thinking", "data": "ZW5j", **extra}]}]
+        }
+
+    assert find_slots(body()).slots == []
+    assert [slot.text for slot in find_slots(body(note="a@b c"))] == ["a@b c"]
+    assert [slot.text for slot in find_slots(body(data="a@b c"))] == ["a@b c"]
+    signed = {"type": "thinking", "thinking": "hm", "signature": SEALED, "note": "a@b c"}
+    assert [slot.text for slot in find_slots({"messages": [{"role": "assistant", "content": [signed]}]})] == ["a@b c"]
+
+
+CARD = 4539148803436467
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"messages": [{"role": "user", "content": CARD}]}, ("messages", 0, "content", NUMBER)),
+        ({"whatever": {"deep": [1, CARD]}}, ("whatever", "deep", 1, NUMBER)),
+        ({"type": "tool_use", "name": "t", "input": {"n": CARD}}, ("input", "n", NUMBER)),
+        ({"type": "tool_use", "name": "t", "input": {"created": CARD}}, ("input", "created", NUMBER)),
+        ({"metadata": {"seed": CARD}}, ("metadata", "seed", NUMBER)),
+        (
+            {"tool_calls": [{"function": {"name": "p", "arguments": '{"n": 4539148803436467}'}}]},
+            ("tool_calls", 0, "function", "arguments", INNER, "n", NUMBER),
+        ),
+        ({"input": [CARD]}, ("input", 0, NUMBER)),
+    ],
+)
+def test_a_number_of_nine_to_nineteen_digits_is_a_slot(body: Any, path: Path) -> None:
+    assert [(slot.path, slot.text) for slot in find_slots(body)] == [(path, str(CARD))]
+
+
+@pytest.mark.parametrize("number", [10**8, -(10**8), 10**19 - 1])
+def test_the_bounds_of_numbers_that_are_slots(number: int) -> None:
+    assert [slot.text for slot in find_slots({"x": number})] == [str(number)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"x": 10**8 - 1},
+        {"x": 10**19},
+        {"x": 4539148803436467.0},
+        {"x": True},
+        {"seed": CARD},
+        {"created": CARD, "created_at": CARD},
+        {"max_tokens": CARD, "thinking": {"budget_tokens": CARD}, "maxOutputTokens": CARD},
+    ],
+)
+def test_other_numbers_and_those_of_the_protocol_are_no_slots(body: Any) -> None:
+    assert find_slots(body).slots == []
+
+
+def test_the_numbers_of_an_answer_are_no_slots() -> None:
+    assert answer_slots({"created": CARD, "x": CARD, "id": GITHUB}) == []
+    assert [slot.text for slot in answer_slots({"id": "[EMAIL_ADDRESS_0123456789ab]"})] == [
+        "[EMAIL_ADDRESS_0123456789ab]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ({"input": [1, "jane@x.test"]}, ["jane@x.test"]),
+        ({"input": [[1], "jane@x.test"]}, ["jane@x.test"]),
+        ({"input": [[1], [2, "jane@x.test"]]}, ["jane@x.test"]),
+        ({"input": [[[1, "jane@x.test"]]]}, ["jane@x.test"]),
+        ({"prompt": [1, {"text": "jane@x.test"}]}, ["jane@x.test"]),
+    ],
+)
+def test_text_among_token_numbers_is_text(body: dict[str, Any], texts: list[str]) -> None:
+    found = find_slots(body)
+    assert [slot.text for slot in found] == texts
+    assert not found.unreadable
+
+
 @pytest.mark.parametrize(
     "body", [{"prompt": [1, 2]}, {"prompt": [[1, 2], [3]]}, {"input": [1, 2], "model": "m"}, {"input": [[1], [2]]}]
 )
 def test_text_that_is_sent_as_token_numbers_is_counted(body: dict[str, Any]) -> None:
     assert find_slots(body).unreadable == {"tokens": 1}
+
+
+LINES = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(112)).decode()
 
 
 @pytest.mark.parametrize(
@@ -396,6 +536,12 @@ def test_text_that_is_sent_as_token_numbers_is_counted(body: dict[str, Any]) -> 
         (PNG, "image"),
         ("data:image/png;base64,mail a@b", None),  # no base64, so it is text
         ("data:text/plain,mail a@b", None),
+        ("\r\n".join([LINES[:76], LINES[76:152], LINES[152:]]), "image"),
+        ("\n".join([LINES[:64], LINES[64:128], LINES[128:140]]) + "\n", "image"),
+        ("/9j/" + "A" * 100 + "\n" + GITHUB, None),
+        ("/9j/" + "A" * 60 + " jane doe", None),
+        ("UklGR" + "A" * 100 + " AIzaSy" + "x" * 33, None),
+        ("data:image/png;base64,iVBO jane doe", None),
         (PNG[:40], None),
         (PNG + " a@b", None),
     ],
