@@ -195,7 +195,7 @@ class Conductor:
                 if e.reused and e.kind == "reset" and not again:
                     again = True  # says nothing of the provider: a kept connection went stale
                     continue
-                log.warning("provider %s: %s; request %s", provider.name, e.kind, exchange.id)
+                log.warning("provider %s: %s: %s; request %s", provider.name, e.kind, e, exchange.id)
                 yield upstream_refusal(e)
                 return
 
