@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*?);base64,", re.IGNORECASE)
@@ -74,6 +75,46 @@ def readable(data: bytes) -> str | None:
         return None
 
 
+def codec_of(data: bytes) -> str | None:
+    """The codec under which a file's bytes are text, None if they are none: by its byte order mark, else by its bytes.
+
+    A decoded mark is the text's first character. The codecs keep every byte: decoded and encoded again, the bytes are the same.
+    """
+    for codec in _likely_codecs(data):
+        try:
+            data.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        return codec
+    return None
+
+
+def _likely_codecs(data: bytes) -> Iterator[str]:
+    for mark, codec in _MARKS:
+        if data.startswith(mark):
+            yield codec
+    if 0 in data and len(data) >= 8:
+        # UTF-16 without a mark: of most languages' text nearly every second byte is zero, and hardly any of the others.
+        even, odd = data[::2].count(0), data[1::2].count(0)
+        if odd * 4 > len(data) and even * 16 < len(data):
+            yield "utf-16-le"
+        if even * 4 > len(data) and odd * 16 < len(data):
+            yield "utf-16-be"
+    controls = len(data) - len(data.translate(None, _CONTROLS))
+    if controls <= len(data) // 4 + 1:
+        yield "utf-8"
+    if controls * 16 <= len(data):  # of compressed or random bytes it is every ninth
+        yield "cp1252"
+        yield "iso8859-1"
+
+
+_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+_CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r\x1b"))
 _TO_STANDARD = str.maketrans("-_", "+/")
 
 

@@ -12,21 +12,25 @@ from tokenman_core.slots import Slot
 
 MAX_PARTS = 1000
 
-_FILENAME = re.compile(rb'(?i)\bfilename\*?=(?:"((?:[^"\\\r\n]|\\.)*)"|([^;"\s]+))')
+_HEADER = re.compile(rb"[A-Za-z]+(?:-[A-Za-z]+)*")
+# The parameters of a header's value, as two readers would agree on them.
+_PARAMETER = re.compile(rb';[ \t]*([A-Za-z-]+\*?)=(?:"((?:[^"\\\r\n]|\\.)*)"|([^;"\s]*))')
+_STRUCTURED = re.compile(rb"[ \t]*[A-Za-z0-9!#$&^_.+/-]*+(?:[ \t]*" + _PARAMETER.pattern + rb")*+[ \t;]*")
+_PLAIN = re.compile(rb"[A-Za-z_\[\].-]{0,40}[0-9]{0,2}[\]]?")  # the names of fields, charsets
 _BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{1,70}")
 
 ReadPart = Callable[[bytes, str, bool], Body]
 """Reads one part: its bytes, its media type ("" if it states none), and whether it is a file."""
 
 
-class _FileName:
-    """The name of an uploaded file, which a model may see: a slot as it stands in the part's head."""
+class _HeadText:
+    """A text in the head of a part (a file's name, say), which a model may see: a slot as it stands there."""
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, text: bytes, name: str) -> None:
         try:
-            self.slots = [Slot(("filename",), "other", name.decode("utf-8"))]
+            self.slots = [Slot((name,), "other", text.decode("utf-8"))]
         except UnicodeDecodeError:
-            raise BodyError("parse", "the name of an uploaded file is not valid UTF-8") from None
+            raise BodyError("parse", "the head of a part of the multipart body is not valid UTF-8") from None
 
     @property
     def changed(self) -> bool:
@@ -38,6 +42,43 @@ class _FileName:
         return text.encode("utf-8")
 
 
+class _Head:
+    """The head of one part: what it says, and its texts with their places in it (`start` is where it begins)."""
+
+    def __init__(self, head: bytes, start: int) -> None:
+        self.headers: dict[str, str] = {}
+        self.parameters: dict[str, str] = {}  # of the content disposition
+        self.texts: list[tuple[int, int, _HeadText]] = []
+        for line in head.split(b"\r\n") if head else ():
+            name, colon, value = line.partition(b":")
+            key = name.decode("latin-1").lower()
+            if not colon or _HEADER.fullmatch(name) is None or key in self.headers:
+                raise _unreadable()
+            self.headers[key] = value.decode("latin-1")
+            self._line(key, value, start + len(name) + 1)
+            start += len(line) + 2
+
+    def _line(self, key: str, value: bytes, start: int) -> None:
+        if key in ("content-disposition", "content-type"):
+            if _STRUCTURED.fullmatch(value) is None:
+                raise _unreadable()
+            for match in _PARAMETER.finditer(value):
+                self._parameter(key, match, start)
+        elif (text := value.strip(b" \t")) and not _is_protocols(key, text):
+            start += value.index(text)
+            self.texts.append((start, start + len(text), _HeadText(text, key)))
+
+    def _parameter(self, key: str, match: re.Match[bytes], start: int) -> None:
+        group = 2 if match.group(2) is not None else 3
+        name, text = match.group(1).decode("ascii").lower(), match.group(group)
+        if key == "content-disposition":
+            if name in self.parameters:
+                raise _unreadable()
+            self.parameters[name] = text.decode("utf-8", "replace")
+        if name.startswith("filename") or _PLAIN.fullmatch(text) is None:
+            self.texts.append((start + match.start(group), start + match.end(group), _HeadText(text, name)))
+
+
 class MultipartBody:
     """Implements `body.base.Body`; `value` is None. Boundary, heads and all bytes of parts that did not change are kept.
 
@@ -46,25 +87,24 @@ class MultipartBody:
 
     def __init__(self, data: bytes, content_type: str, read_part: ReadPart) -> None:
         self._data = data
-        self._spans: list[tuple[int, int, Body | _FileName]] = []
+        self._spans: list[tuple[int, int, Body | _HeadText]] = []
         self.slots: list[Slot] = []
         self.unreadable: Counter[str] = Counter()
         for head_start, head_end, start, end in _parts(data, _boundary(content_type)):
             self._add(data[head_start:head_end], head_start, start, end, read_part)
 
     def _add(self, head: bytes, head_start: int, start: int, end: int, read_part: ReadPart) -> None:
-        headers = _headers(head)
+        said = _Head(head, head_start)
+        headers = said.headers
         if headers.get("content-transfer-encoding", "binary").strip().lower() not in ("binary", "8bit", "7bit"):
             raise BodyError("parse", "a part of the multipart body has a transfer encoding: send it as it is")
-        names = list(_FILENAME.finditer(head))
-        for match in names:
-            group = 1 if match.group(1) is not None else 2
-            name = _FileName(match.group(group))
-            self._spans.append((head_start + match.start(group), head_start + match.end(group), name))
-            self.slots += name.slots
+        for text in said.texts:
+            self._spans.append(text)
+            self.slots += text[2].slots
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        part = read_part(self._data[start:end], media_type, bool(names))
-        field = _field_name(headers)
+        is_file = any(name.startswith("filename") for name in said.parameters)
+        part = read_part(self._data[start:end], media_type, is_file)
+        field = said.parameters.get("name", "")
         for slot in part.slots:
             slot.path = slot.path or (field,)
         self._spans.append((start, end, part))
@@ -134,19 +174,9 @@ def _parts(data: bytes, boundary: bytes) -> list[tuple[int, int, int, int]]:
     return found
 
 
-def _headers(head: bytes) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in head.split(b"\r\n") if head else ():
-        name, colon, value = line.partition(b":")
-        key = name.decode("latin-1").lower()
-        if not colon or not name.strip() or name != name.strip() or key in headers:
-            raise BodyError("parse", "the head of a part of the multipart body cannot be read")
-        headers[key] = value.decode("latin-1")
-    return headers
+def _is_protocols(key: str, text: bytes) -> bool:
+    return key == "content-transfer-encoding" or (key == "content-length" and text.isdigit() and len(text) < 9)
 
 
-def _field_name(headers: dict[str, str]) -> str:
-    message = Message()
-    message["content-disposition"] = headers.get("content-disposition", "").encode("latin-1").decode("utf-8", "replace")
-    name = message.get_param("name", header="content-disposition")
-    return name if isinstance(name, str) else ""
+def _unreadable() -> BodyError:
+    return BodyError("parse", "the head of a part of the multipart body cannot be read")

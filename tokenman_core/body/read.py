@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from tokenman_core.body.base import Body
-from tokenman_core.body.encoded import readable
+from tokenman_core.body.encoded import codec_of, readable
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.body.jsonl_body import JsonlBody
 from tokenman_core.body.multipart_body import MultipartBody
-from tokenman_core.body.text_body import BinaryBody, FormBody, TextBody
+from tokenman_core.body.text_body import BinaryBody, FormBody, RecodedBody, TextBody
 from tokenman_core.dialects import words
 from tokenman_core.dialects.base import Dialect, Operation
 from tokenman_core.errors import BodyError
@@ -70,9 +70,15 @@ def _part(data: bytes, media_type: str, is_file: bool, find_slots: Any) -> Body:
 
 
 def _unstructured(data: bytes, media_type: str, find_slots: Any, *, any_bytes: bool = False) -> Body:
-    """Text is read, as JSON if it is some; media are counted, and with `any_bytes` so is anything else."""
+    """Text is read, as JSON if it is some; media are counted, and with `any_bytes` so is anything else.
+
+    Files come in any encoding of text, and so may what says that it is media and does not look like some.
+    """
     known = _media(data)
     text = None if known else readable(data)
+    any_text = any_bytes or (words.media_of(media_type) != "file" and not words.is_text_type(media_type))
+    if any_text and not known and (text is None or text.startswith("\ufeff")) and (codec := codec_of(data)) is not None:
+        return _recoded(data, codec, media_type, find_slots)
     if text is not None:
         return _text(data, text, media_type, find_slots)
     if words.is_text_type(media_type):
@@ -80,6 +86,13 @@ def _unstructured(data: bytes, media_type: str, find_slots: Any, *, any_bytes: b
     if known or any_bytes or words.media_of(media_type) != "file":
         return BinaryBody(data, known or words.media_of(media_type))
     raise BodyError("parse", "the body is neither text nor media of a known type: state its content type")
+
+
+def _recoded(data: bytes, codec: str, media_type: str, find_slots: Any) -> Body:
+    text = data.decode(codec)
+    bare = text.removeprefix("\ufeff")
+    mark = "\ufeff".encode(codec) if bare is not text else b""
+    return RecodedBody(data, _text(bare.encode("utf-8"), bare, media_type, find_slots), codec, mark)
 
 
 def _text(data: bytes, text: str, media_type: str, find_slots: Any) -> Body:

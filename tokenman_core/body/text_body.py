@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import quote_plus, unquote_to_bytes
 
+from tokenman_core.body.base import Body
 from tokenman_core.slots import Slot
 
 _FIELD = re.compile(rb"[^&]+")
@@ -54,6 +55,32 @@ class TextBody(_Whole):
 
     def render(self) -> bytes:
         return self.slots[0].text.encode("utf-8") if self.changed else self._data
+
+
+class RecodedBody(_Whole):
+    """A text in another encoding than plain UTF-8, read by the body `inner`; what changed is written in the encoding it had.
+
+    `mark` is the byte order mark, which `inner` does not see. A new text that the encoding lacks makes all of it UTF-8.
+    """
+
+    def __init__(self, data: bytes, inner: Body, codec: str, mark: bytes) -> None:
+        super().__init__(data)
+        self._inner, self._codec, self._mark = inner, codec, mark
+        self.slots = inner.slots
+        self.unreadable = inner.unreadable
+
+    @property
+    def changed(self) -> bool:
+        return self._inner.changed
+
+    def render(self) -> bytes:
+        if not self.changed:
+            return self._data
+        made = self._inner.render()
+        try:
+            return self._mark + made.decode("utf-8").encode(self._codec)
+        except UnicodeEncodeError:
+            return made
 
 
 class FormBody(_Whole):

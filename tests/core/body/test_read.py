@@ -1,6 +1,8 @@
 """Every kind of request body: what is text in it is a slot, what cannot be judged is refused."""
 
+import gzip
 import json
+import random
 
 import pytest
 
@@ -156,6 +158,79 @@ def test_parts_of_a_form_are_read_by_their_types(boundary: str, end: bytes) -> N
     assert mask(body) == data.replace(b"a@b", b"M").replace(b"\\u0061@b", b"M")
 
 
+def test_values_in_the_heads_of_parts_are_slots() -> None:
+    heads = (
+        'Content-Disposition: form-data; name="a@b"',
+        'Content-Disposition: form-data; name="f"; filename="a@b.txt"; filename*=UTF-8\'\'a%40b.txt',
+        "Content-Disposition: form-data; name=f; x=a@b\nContent-Description:  of a@b \nX-Card: 4539148803436467",
+        'Content-Disposition: form-data; name="f[0]"\nContent-Type: text/plain; charset=utf-8; name="a@b"\nContent-Length: 1',
+    )
+    data = b"".join(part(head, b"x") for head in heads) + b"--XyZ--"
+    body = read(data, "multipart/form-data; boundary=XyZ")
+    assert [text for text in texts(body) if text != "x"] == [
+        "a@b",
+        "a@b.txt",
+        "UTF-8''a%40b.txt",
+        "a@b",
+        "of a@b",
+        "4539148803436467",
+        "a@b",
+    ]
+    assert body.render() is data
+    assert mask(body) == data.replace(b"a@b", b"M")
+
+
+UMLAUT = "Müller; a@b\r\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "\nContent-Type: application/vnd.ms-excel", "\nContent-Type: text/csv", "\nContent-Type: image/x"]
+)
+@pytest.mark.parametrize(
+    ("content", "codec"),
+    [
+        (UMLAUT.encode("latin-1"), "latin-1"),
+        ("\u201ca@b\u201d \u20ac".encode("cp1252"), "cp1252"),
+        (b"\x81 a@b", "latin-1"),
+        (("\ufeff" + UMLAUT).encode("utf-16-le"), "utf-16-le"),
+        (("\ufeff" + UMLAUT).encode("utf-16-be"), "utf-16-be"),
+        (UMLAUT.encode("utf-16-le"), "utf-16-le"),
+        (UMLAUT.encode("utf-16-be"), "utf-16-be"),
+        (("\ufeff" + UMLAUT).encode("utf-32-le"), "utf-32-le"),
+        (("\ufeff" + UMLAUT).encode("utf-32-be"), "utf-32-be"),
+        (("\ufeff" + UMLAUT).encode(), "utf-8"),
+        (b"x a@b\0", "utf-8"),
+        ('\ufeff{"x": "\\u0061@b"}'.encode("utf-16-le"), "utf-16-le"),
+        ('\ufeff{"x":"a@b"}\n{"x":"ü"}'.encode("utf-16-le"), "utf-16-le"),
+    ],
+)
+def test_a_file_is_read_in_whatever_encoding_its_text_has(kind: str, content: bytes, codec: str) -> None:
+    data = part('Content-Disposition: form-data; name="f"; filename="f"' + kind, content) + b"--XyZ--"
+    body = read(data, "multipart/form-data; boundary=XyZ")
+    assert any("a@b" in text for text in texts(body))
+    assert not body.unreadable
+    assert body.render() is data
+    made = content.replace("a@b".encode(codec), "M".encode(codec)).replace("\\u0061@b".encode(codec), "M".encode(codec))
+    assert mask(body) == data.replace(content, made)
+    assert made != content
+
+
+def test_a_text_that_its_encoding_lacks_makes_the_file_utf_8() -> None:
+    data = part('Content-Disposition: form-data; name="f"; filename="f"', b"M\xfcller a@b") + b"--XyZ--"
+    body = read(data, "multipart/form-data; boundary=XyZ")
+    assert mask(body, new="\u0142") == data.replace(b"M\xfcller a@b", "Müller \u0142".encode())
+
+
+@pytest.mark.parametrize(
+    "content", [random.Random(1).randbytes(5000), gzip.compress(random.Random(2).randbytes(500)), b"\0" * 99]
+)
+def test_a_file_of_other_bytes_is_counted(content: bytes) -> None:
+    data = part('Content-Disposition: form-data; name="f"; filename="f"', content) + b"--XyZ--"
+    body = read(data, "multipart/form-data; boundary=XyZ")
+    assert body.unreadable == {"file": 1}
+    assert mask(body) is data
+
+
 def test_a_file_name_cannot_break_out_of_its_head() -> None:
     body = read(
         part('Content-Disposition: form-data; name="f"; filename="x"', b"y") + b"--XyZ--",
@@ -179,7 +254,13 @@ def test_a_file_name_cannot_break_out_of_its_head() -> None:
         part("Content-Type : text/plain", b"x") + b"--XyZ--",
         part("no colon", b"x") + b"--XyZ--",
         part("Content-Type: text/plain", b"\xff") + b"--XyZ--",
-        part('Content-Disposition: form-data; name="f"; filename="f"\nContent-Type: text/plain', b"\xff") + b"--XyZ--",
+        part('Content-Disposition: form-data; name="f"; filename="f"\nContent-Type: text/plain', b"\0\xff")
+        + b"--XyZ--",
+        part('Content-Disposition: form-data; name="a"; name="b"', b"x") + b"--XyZ--",
+        part('Content-Disposition: form-data; name="a" b@c', b"x") + b"--XyZ--",
+        part('Content-Disposition: form-data; a@b="c"', b"x") + b"--XyZ--",
+        part('Content-Disposition: form-data; name="a\\"', b"x") + b"--XyZ--",
+        part("X-Card-4539148803436467: x", b"x") + b"--XyZ--",
         part("Content-Type: application/json", b"{") + b"--XyZ--",
         part('Content-Disposition: form-data; name="x"', b"\0\xff") + b"--XyZ--",  # no file, no text
         part("A: b", b"") * (MAX_PARTS + 1) + b"--XyZ--",
