@@ -12,6 +12,8 @@ WRITE_TOOLS: Final = frozenset(
         "appendfile", "updatefile", "patch", "create", "memory", "todowrite", "inserteditintofile",
     }
 )  # fmt: skip
+# Of the tools of a remote server these say nothing: what it writes to, or creates, may be anywhere.
+BARE_VERBS: Final = frozenset({"write", "edit", "insert", "replace", "patch", "create", "memory", "insertcontent"})
 SHELL_TOOLS: Final = frozenset(
     {
         "bash", "shell", "localshell", "sh", "zsh", "exec", "execcommand", "execute", "executecommand", "runcommand",
@@ -28,6 +30,15 @@ NETWORK_TOOL: Final = re.compile(
 )
 SEPARATORS: Final = re.compile(r"[\s_.\-/:]+")
 
+_MODULES: Final = (
+    "requests|httpx|aiohttp|urllib3?|http|socket|ssl|smtplib|ftplib|telnetlib|paramiko|pycurl|websockets?|httplib2?|xmlrpc|poplib|"
+    "imaplib|nntplib|socketserver|grpc|boto3|botocore|fabric|tornado|twisted|treq|pika|redis|pymysql|psycopg2?|asyncpg|pymongo|MySQLdb|"
+    "mysql|dns|scapy|zmq|webbrowser"
+)
+_PACKAGES: Final = (
+    r"https?|http2|net|tls|dgram|dns|undici|axios|node-fetch|got|ws|request|superagent|needle|"
+    r"socket\.io-client|nodemailer"
+)
 # A word of a script that reaches the network. Where one stands, all placeholders of the script are judged.
 NETWORK_COMMAND: Final = re.compile(
     r"(?<![\w-])(?:"
@@ -37,9 +48,18 @@ NETWORK_COMMAND: Final = re.compile(
     r"aws\s+s3|gsutil|s3cmd|npm\s+publish|twine|gh\s+(?:api|gist|issue)|"
     r"invoke-webrequest|invoke-restmethod|iwr|irm|start-bitstransfer|bitsadmin|certutil|test-netconnection|resolve-dnsname|test-connection|"
     r"requests\.\w+|httpx\.\w+|aiohttp|urllib\w*|http\.client|httplib2?|smtplib|ftplib|socket\.\w+|telnetlib|paramiko|pycurl|websockets?|"
-    r"axios|xmlhttprequest|net/http|open-uri|https?\.(?:get|request)|net\.(?:connect|createconnection|webclient|sockets)|dns\.\w+|"
-    r"gethostby\w+|getaddrinfo|lwp|file_get_contents|fsockopen|curl_\w+|xdg-open|sensible-browser"
+    r"axios|xmlhttprequest|net/http|open-uri|https?\.(?:get|request)|net\.(?:connect|createconnection|webclient|sockets|dial\w*)|dns\.\w+|"
+    r"gethostby\w+|getaddrinfo|lwp|file_get_contents|fsockopen|curl_\w+|xdg-open|sensible-browser|"
+    r"open_connection|create_connection|create_datagram_endpoint|stream_socket_client|stream_context_create|soapclient|"
+    r"io::socket\w*|(?:net|www|http)::\w+|use\s+socket|\w*socket\.(?:new|open|tcp)|(?:tcp|udp|ssl|web)socket|faraday|httparty|restclient|"
+    r"eventsource|httpclient|urlconnection|java\.net|net\.http|ldapsearch|"
+    # Other spellings of the same: what is read from elsewhere, or put together, and then run.
+    r"__import__|importlib|eval|base64\s+(?:-\w*d\w*|--decode)|xxd\s+-r"
     r")(?![\w-])"
+    rf"|\b(?:from\s+|import\s+(?:[\w.]+(?:\s+as\s+\w+)?\s*,\s*)*)(?:{_MODULES})(?![\w-])"
+    rf"|\b(?:require|import|from)\s*\(?\s*['\"`](?:node:)?(?:{_PACKAGES})['\"`/]"
+    r"|\s-(?:rsocket|rnet|ropen-uri|MIO::|MSocket|MLWP|MHTTP|MNet)|\bsendbeacon\b|/inet/(?:tcp|udp)/"
+    r"|\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b|(?:^|[;|&]\s*|\bsudo\s+)['\"]?(?:\$[\w{(]|`)"
     # Words of prose too: only where a command begins.
     r"|(?:^|[|;&(`]\s*|\bsudo\s+)(?:mail|host|links|mc|http|https|open|start|xh)\s"
     r"|\bfetch\(|/dev/(?:tcp|udp)/|\bgit\s[^\n;|&]*?(?:[a-z+]+://|\w@[\w.-]+:)",
@@ -48,16 +68,49 @@ NETWORK_COMMAND: Final = re.compile(
 # What a shell would still replace: where it stands beside a network command the destination is not known.
 EXPANSION: Final = re.compile(r"\$[A-Za-z_({0-9@*]|`|<\(|\beval\b|\bbase64\b|\bxxd\b|\bprintf\b|\bxargs\b|%[A-Za-z_]+%")
 
-# Where the host of a URL begins: behind two slashes, or at `www.`; what stands before them is looked at backwards.
-URL_START: Final = re.compile(r"[/\\]{2,}|(?<![\w.])www\.", re.IGNORECASE)
-QUOTED_URL: Final = re.compile(r"[\"'<`](?:(?:[a-z][a-z0-9+.-]{0,31}:)?[/\\]{2,}|(?=www\.))", re.IGNORECASE)
-SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}:$", re.IGNORECASE)
+# Where the host of a URL begins: behind two slashes (after `http:` browsers take one), or at `www.`; what stands before them is
+# looked at backwards.
+URL_START: Final = re.compile(r"[/\\]{2,}|(?:(?<=http:)|(?<=https:))[/\\]|(?<![\w.])www\.", re.IGNORECASE)
+QUOTED_URL: Final = re.compile(
+    r"[\"'<`](?:(?:[a-z][a-z0-9+.-]{0,31}:)?[/\\]{2,}|https?:[/\\]|(?=www\.))", re.IGNORECASE
+)
+SCHEME: Final = re.compile(r":[a-z0-9+.-]{0,31}[a-z]", re.IGNORECASE)  # backwards
 BARE_URL: Final = re.compile(
     r"(?<![\w@./\\-])(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}[a-z]{2,24}(?::[0-9]{1,5})?(?=[/?#])", re.IGNORECASE
 )
+_NAME = r"(?<![\w.-])(?:(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}"
+_ADDRESS = r"|(?:[0-9]{1,3}\.){3}[0-9]{1,3})(?![\w(-]|\.\w)"
+# Beside a network command every name with a dot is a host that has not the ending of a file.
 HOST_IN_COMMAND: Final = re.compile(
-    r"(?<![\w.-])(?:(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}(?!(?:py|js|ts|sh|txt|json|md|log|csv|ya?ml|toml|html?|xml|conf|cfg|ini|env|pem|key|crt|"
-    r"zip|gz|tgz|tar|rs|go|java|rb|c|h|cpp|lock|sql|db|bak|tmp|out|png|jpg|pdf)(?![\w-]))[a-z][a-z0-9-]{1,23}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})(?![\w-]|\.\w)",
+    _NAME + r"(?!(?:py|js|ts|sh|txt|json|md|log|csv|ya?ml|toml|html?|xml|conf|cfg|ini|env|pem|key|crt|"
+    r"zip|gz|tgz|tar|rs|go|java|rb|c|h|cpp|lock|sql|db|bak|tmp|out|png|jpg|pdf)(?![\w-]))[a-z][a-z0-9-]{1,23}"
+    + _ADDRESS,
+    re.IGNORECASE,
+)
+# Elsewhere those under a known top-level domain (the IANA root zone's country codes and the generic ones in wide use, and the
+# reserved ones of RFC 2606 and RFC 6762), without those that are endings of files or attributes of objects before all.
+HOST_ANYWHERE: Final = re.compile(
+    _NAME
+    + r"(?:com|org|net|edu|gov|mil|int|info|biz|pro|mobi|xyz|online|site|website|tech|store|shop|app|dev|page|cloud|live|top|icu|"
+    r"club|fun|space|hosting|click|works|world|today|life|network|systems|solutions|digital|agency|media|news|blog|"
+    r"wiki|chat|zone|win|vip|buzz|bar|art|design|studio|ninja|guru|rocks|sbs|cfd|quest|monster|cyou|bond|finance|bank|"
+    r"example|invalid|localhost|local|internal|intranet|corp|lan|home|onion|arpa|goog|google|amazon|aws|azure|xn--[a-z0-9-]{2,20}|"
+    r"ad|ae|af|ag|ai|al|ao|aq|ar|at|au|aw|ax|az|ba|bb|bd|be|bf|bg|bh|bi|bj|bm|bn|bo|br|bs|bt|bw|by|bz|ca|cd|cf|cg|ch|ci|ck|cl|cm|cn|"
+    r"co|cr|cu|cv|cw|cx|cy|cz|de|dj|dk|dm|dz|ec|ee|eg|er|es|et|eu|fi|fj|fk|fm|fo|fr|ga|gd|ge|gf|gg|gh|gi|gl|gm|gn|gp|gq|gr|gs|gt|gu|"
+    r"gw|gy|hk|hm|hn|hr|ht|hu|ie|il|im|in|io|iq|ir|it|je|jm|jo|jp|ke|kg|kh|ki|km|kn|kp|kr|kw|ky|kz|la|lb|lc|li|lk|lr|ls|lt|lu|lv|ly|"
+    r"ma|mc|me|mg|mh|mm|mn|mo|mp|mq|mr|ms|mt|mu|mv|mw|mx|my|mz|na|nc|ne|nf|ng|ni|nl|np|nr|nu|nz|om|pa|pe|pf|pg|ph|pk|pm|pn|pr|pt|pw|"
+    r"qa|re|ro|ru|rw|sa|sb|sc|sd|se|sg|si|sj|sk|sl|sm|sn|sr|ss|st|su|sv|sx|sy|sz|tc|td|tg|th|tj|tk|tl|tm|tn|to|tr|tt|tv|tw|tz|ua|ug|"
+    r"uk|us|uy|uz|va|vc|ve|vg|vn|vu|wf|ws|ye|yt|za|zm|zw)" + _ADDRESS,
+    re.IGNORECASE,
+)
+# Options and arguments that name a host, with a dot in it or without.
+HOST_OPTION: Final = re.compile(
+    r"(?:(?<![\w-])--(?:host(?:name)?|server|endpoint(?:-url)?|url|base-url|index-url|extra-index-url|registry|proxy|addr(?:ess)?|uri|remote|"
+    r"connect|target|broker|apiserver|master)[ =]+"
+    r"|(?<![\w-])(?:mysql\w*|mariadb(?:-\w+)?|psql|pg_\w+|redis-cli|mongo\w*|sqlcmd|clickhouse-client|cqlsh|influx|mosquitto_\w+|amqp-\w+|"
+    r"createdb|dropdb|memcached-tool|ldap\w+|impala-shell|beeline|vsql|isql)\s(?:[^\n;|&]*?\s)?-[hHS][ =]*"
+    r"|(?<![\w-])(?:docker|podman|helm|skopeo|buildah|crane|oras)(?:\s+registry)?\s+login\s+(?:-\S+\s+\S+\s+)*(?=[^\s-]))"
+    r"[\"']?([^\s\"'`;|&<>)]+)",
     re.IGNORECASE,
 )
 NOT_HOSTS: Final = re.compile(

@@ -2,12 +2,17 @@
 
 import hmac
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tokenman_core.redaction.entities import PLACEHOLDER
 
 _DIGITS = 12
 _STOOD = 64  # texts remembered for each value as evidence of what it stood with
+_SEARCHED = (
+    32 * 1024 * 1024
+)  # characters of them that one exchange searches for hosts; what is not found by then did not stand
+_IN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +34,9 @@ class Mapping:
         self._values: dict[str, Value] = {}
         self._sorted: list[str] = []
         self.longest = 0  # characters of the longest restorable placeholder
+        self._lower: dict[str, str] = {}
+        self._hosts: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._left = _SEARCHED
 
     def __len__(self) -> int:
         return len(self._values)
@@ -73,6 +81,39 @@ class Mapping:
         value = self._values.get(placeholder)
         return value if value is not None and value.restorable else None
 
+    def stood_with(self, value: Value, host: str) -> bool:
+        """Whether some text of the request held the value and this very host (in lower case).
+
+        Its own domain did not stand with a mail address.
+        """
+        if not host:
+            return False
+        own: list[int] = []  # where in the value itself it stands
+        if value.entity == "EMAIL_ADDRESS":
+            lower = value.text.lower()
+            own = [at for at in range(len(lower)) if lower.startswith(host, at)] if host in lower else []
+        for text in value.stood:
+            for place in self._places(text, host):
+                if not any(place >= at and text.startswith(value.text, place - at) for at in own):
+                    return True
+        return False
+
+    def _places(self, text: str, host: str) -> tuple[int, ...]:
+        """Where a host stands in a text of the request, as a name of its own."""
+        places = self._hosts.get((text, host))
+        if places is None:
+            if self._left < len(text):
+                return ()
+            self._left -= len(text)
+            lower = self._lower.get(text)
+            if lower is None:
+                lower = text.lower()
+                if len(lower) != len(text):
+                    lower = "".join(low if len(low := char.lower()) == 1 else char for char in text)
+                self._lower[text] = lower
+            places = self._hosts[text, host] = tuple(_find_name(lower, host))
+        return places
+
     def begins(self, text: str) -> bool:
         """Whether a restorable placeholder begins with `text`."""
         place = bisect_left(self._sorted, text)
@@ -87,6 +128,23 @@ class Mapping:
 
     def forget(self) -> None:
         """Drop every value."""
+        self._lower.clear()
+        self._hosts.clear()
         self._placeholders.clear()
         self._values.clear()
         self._sorted.clear()
+
+
+def _find_name(lower: str, host: str) -> Iterator[int]:
+    at = lower.find(host)
+    while at >= 0:
+        end = at + len(host)
+        before, after, next_ = lower[at - 1 : at], lower[end : end + 1], lower[end + 1 : end + 2]
+        if (
+            before not in _IN_NAME
+            and before != "."
+            and after not in _IN_NAME
+            and (after != "." or next_ not in _IN_NAME)
+        ):
+            yield at
+        at = lower.find(host, at + 1)

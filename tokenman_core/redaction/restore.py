@@ -121,7 +121,7 @@ class _Channel:
             return False  # one word as long as that: no telling where it began
         if self._source is not None:
             before, after = unescaped(before, self._depth()), unescaped(after, self._depth())
-        return in_url(before, placeholder, after, value, egress)
+        return in_url(before, placeholder, after, self._restorer.mapping, egress)
 
     def _restore_call(self) -> str:
         """The end of a call's input, judged together with what has gone out before."""
