@@ -1,17 +1,20 @@
 """Restoration: placeholders that this exchange made become their values again, in whole texts and in streams cut anywhere."""
 
+import json
 import re
 from collections.abc import Sequence
 
 from tokenman_core.redaction.egress import Egress, ToolClass, call_allows, in_url, tool_class
 from tokenman_core.redaction.entities import PLACEHOLDER
-from tokenman_core.redaction.json_source import JsonSource, escaped, unescaped
+from tokenman_core.redaction.json_source import JsonSource, TextSource, escaped, unescaped
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.slots import INNER, Slot
 
 TAIL = 4096  # characters of sent text that are remembered to see whether a placeholder stands in a URL
 HOLD = 4096  # and at most so many held back until the host of a URL is complete
-CALL = 1024 * 1024  # characters of one call's input that are held back to be judged whole; a longer one stays masked
+CALL = (
+    128 * 1024
+)  # characters of one call's input that are judged whole (Linux takes no longer argument); a longer one stays masked
 
 _BLANK = re.compile(r"[\s\"'<>`]")
 _CALL_ROOTS = frozenset({"input", "arguments", "args", "action"})
@@ -23,7 +26,8 @@ class _Channel:
     def __init__(self, restorer: "Restorer", tool: str, source: bool) -> None:
         self._restorer = restorer
         self._class: ToolClass = tool_class(tool)
-        self._source = JsonSource() if source else None
+        self._source: JsonSource | TextSource = JsonSource() if source else TextSource()
+        self._base = 1 if source else 0  # strings of the source, one in another, in which a placeholder stands at least
         self._held = ""  # what may be the beginning of a placeholder, or waits for the host of its URL
         self._tail = ""  # the end of the model's own text that has gone out
         # The input of a shell or a network tool goes out until its first placeholder, and then waits to be judged whole.
@@ -50,8 +54,7 @@ class _Channel:
         return self._restore(text, final=True) if text else ""
 
     def _send(self, text: str) -> str:
-        if self._source is not None:
-            self._source.feed(text)
+        self._source.feed(text)
         self._tail = (self._tail + text)[-TAIL:]
         if self._judged:
             self._sent.append(text)
@@ -107,7 +110,7 @@ class _Channel:
         return "".join(out)
 
     def _depth(self) -> int:
-        return 0 if self._source is None else max(1, self._source.depth)
+        return max(self._base, self._source.depth)
 
     def _allowed(self, placeholder: str, after: str) -> bool | None:
         value = self._restorer.mapping.value(placeholder)
@@ -119,38 +122,19 @@ class _Channel:
         before = self._tail
         if len(before) >= TAIL and not _BLANK.search(before):
             return False  # one word as long as that: no telling where it began
-        if self._source is not None:
-            before, after = unescaped(before, self._depth()), unescaped(after, self._depth())
+        before, after = unescaped(before, self._depth()), unescaped(after, self._depth())
         return in_url(before, placeholder, after, self._restorer.mapping, egress)
 
     def _restore_call(self) -> str:
         """The end of a call's input, judged together with what has gone out before."""
         text = "".join(self._kept)
         whole = "".join(self._sent) + text
-        allowed = self._judge(whole)
+        restorer = self._restorer
+        allowed: set[str] = set()
+        if len(whole) <= CALL and (read := _strings(whole) if self._base else whole) is not None:
+            allowed = call_allows(self._class, read, restorer.mapping, restorer.egress)
         self._give_up()
-        out: list[str] = []
-        at = 0
-        for match in PLACEHOLDER.finditer(text):
-            value = self._restorer.mapping.value(match[0])
-            if value is None:
-                continue
-            out.append(self._send(text[at : match.start()]))
-            depth = self._depth()
-            self._send(match[0])
-            out.append(escaped(value.text, depth) if match[0] in allowed else match[0])
-            self._restorer.count(match[0] in allowed)
-            at = match.end()
-        out.append(text[at:])
-        return "".join(out)
-
-    def _judge(self, text: str) -> set[str]:
-        """As the tool will read the text, and as it would if there were JSON in its JSON: both must be harmless."""
-        allowed: set[str] | None = None
-        for depth in (1, 2) if self._source is not None else (0,):
-            seen = call_allows(self._class, unescaped(text, depth), self._restorer.mapping, self._restorer.egress)
-            allowed = seen if allowed is None else allowed & seen
-        return allowed or set()
+        return restorer.put(text, self._source, self._base, allowed)
 
 
 class Restorer:
@@ -171,6 +155,24 @@ class Restorer:
 
     def leave(self, count: int) -> None:
         self.unrestored += count
+
+    def put(self, text: str, source: JsonSource | TextSource, base: int, allowed: set[str] | None) -> str:
+        """A text with the values of the placeholders that are allowed (None: all), each escaped for the place where it stands."""
+        out: list[str] = []
+        at = 0
+        for match in PLACEHOLDER.finditer(text):
+            value = self.mapping.value(match[0])
+            if value is None:
+                continue
+            out.append(text[at : match.start()])
+            source.feed(out[-1])
+            fine = allowed is None or match[0] in allowed
+            out.append(escaped(value.text, max(base, source.depth)) if fine else match[0])
+            source.feed(match[0])
+            self.count(fine)
+            at = match.end()
+        out.append(text[at:])
+        return "".join(out)
 
     def feed(self, slot: Slot) -> str:
         """What of a piece of running text may go out now."""
@@ -214,25 +216,35 @@ class Restorer:
 
     def _call(self, slots: list[Slot]) -> None:
         kind = tool_class(slots[0].tool)
+        allowed: set[str] | None = None
         if kind != "write":
-            allowed = call_allows(kind, "\n".join(slot.text for slot in slots), self.mapping, self.egress)
+            texts = [slot.text for slot in slots]
+            short = sum(map(len, texts)) <= CALL
+            allowed = call_allows(kind, "\n".join(texts), self.mapping, self.egress) if short else set()
         for slot in slots:
-
-            def put(match: re.Match[str]) -> str:
-                value = self.mapping.value(match[0])
-                if value is None:
-                    return match[0]
-                fine = kind == "write" or match[0] in allowed
-                self.count(fine)
-                return value.text if fine else match[0]
-
             if "[" in slot.text:
-                slot.text = PLACEHOLDER.sub(put, slot.text)
+                slot.text = self.put(slot.text, TextSource(), 0, allowed)
 
     def _signed(self, text: str) -> str:
         """A signature covers the text: it stays as it is."""
         self.leave(sum(1 for each in PLACEHOLDER.findall(text) if self.mapping.value(each) is not None))
         return text
+
+
+def _strings(source: str) -> str | None:
+    """All strings of a JSON document, the names of its members too, one a line; None if it is none."""
+    try:
+        left = [json.loads(source, object_pairs_hook=list)]
+    except (ValueError, RecursionError):
+        return None
+    found: list[str] = []
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            found.append(each)
+        elif isinstance(each, (list, tuple)):
+            left += reversed(each)
+    return "\n".join(found)
 
 
 def _call_of(slot: Slot) -> object:
