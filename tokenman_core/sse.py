@@ -1,14 +1,18 @@
 """Server-sent events (WHATWG HTML §9.2), read from bytes cut anywhere and written back with every byte as it was."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tokenman_core.body.splice import splice
+import orjson
+
+from tokenman_core.body.splice import splice, splice_lines
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
 
 EventKind = Literal["sse", "whole", "end"]
+Form = Literal["json", "lines", "text"]
 
 MAX_EVENT_BYTES = 10 * 1024 * 1024
 
@@ -16,6 +20,8 @@ _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(rb"([^\r\n]*+)(\r\n|\n|\r|\Z)")
 # Two line ends, one behind the other; atomic, so that CR LF is never taken for two.
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_FULL_LINE = re.compile(rb"(?=[ \t]*+[^ \t\r\n])[^\r\n]+")
 _DATA_FIELD = re.compile(rb"data(?:: ?|\Z)")  # without a colon the line is a field too, an empty one
 
 
@@ -27,17 +33,19 @@ class Event:
     """One event of an answer: a server-sent one, a whole plain body ("whole"), or the end of the answer ("end").
 
     `raw` is every byte, comments and terminator included. `slots` are its text pieces (set by the dialect's reader) and
-    `closes` names the channels that end with this event or before it: held text of theirs must go out first. `value` is
-    the parsed data that the slots' paths lead through, set together with them.
+    `closes` names the channels that end with this event or before it: held text of theirs must go out first. `form` says
+    what the data is, and `value` what the slots' paths lead through, both set together with them: of "json" the parsed
+    data, of "lines" (JSON lines, of a whole body only) the pairs of `json_lines`, of "text" the codec of the only slot.
     """
 
-    __slots__ = ("closes", "kind", "raw", "slots", "value")
+    __slots__ = ("closes", "form", "kind", "raw", "slots", "value")
 
     def __init__(self, raw: bytes, kind: EventKind = "sse") -> None:
         self.raw = raw
         self.kind: EventKind = kind
         self.slots: Sequence[Slot] = ()
         self.closes: frozenset[str] = frozenset()
+        self.form: Form = "json"
         self.value: Any = None
 
     @property
@@ -74,24 +82,49 @@ class Event:
         if data is None:
             return self.raw
         try:
-            made, _ = splice(data, self.value, self.slots)
-        except BodyError:
-            return self.raw  # only of answers: two keys would become one, so the placeholders stay
+            made = self._made(data)
+        except (BodyError, UnicodeEncodeError):
+            return self.raw  # two keys would become one, or the text's encoding lacks a value: the placeholders stay
         if self.kind == "whole":
             return made
-        return self._with_data(made.split(b"\n"))
+        return self._with_data(_LINE_END.split(made))
+
+    def _made(self, data: bytes) -> bytes:
+        if self.form == "text":
+            return self.slots[0].text.encode(self.value)
+        if self.form == "lines":
+            made = iter(splice_lines(self.value, self.slots))
+            return _FULL_LINE.sub(lambda _: next(made), data)
+        return splice(data, self.value, self.slots)[0]
 
     def _with_data(self, data: list[bytes]) -> bytes:
-        """A JSON string holds no raw newline, so the new data has as many lines as the old, or one if it was written anew."""
+        """Data of JSON has as many lines as before, or one if it was written anew; text may have more, or fewer."""
+        old = _lines(self.raw)
+        last = max(index for index, (line, _) in enumerate(old) if _DATA_FIELD.match(line))
         lines = iter(data)
         pieces: list[bytes] = [_BOM] if self.raw.startswith(_BOM) else []
-        for line, end in _lines(self.raw):
+        for index, (line, end) in enumerate(old):
             match = _DATA_FIELD.match(line)
             if match is None:
                 pieces += line, end
-            elif (new := next(lines, None)) is not None:
-                pieces += match.group(), new, end
+                continue
+            for new in lines if index == last else itertools.islice(lines, 1):
+                pieces += match.group() if b":" in match.group() or not new else b"data: ", new, end
         return b"".join(pieces)
+
+
+def json_lines(data: bytes) -> list[tuple[bytes, Any]] | None:
+    """(line, its value) of every line of JSON lines that is not blank, None if they are none: two at least, each an object."""
+    found: list[tuple[bytes, Any]] = []
+    for match in _FULL_LINE.finditer(data):
+        try:
+            value = orjson.loads(match.group())
+        except orjson.JSONDecodeError:
+            return None
+        if type(value) is not dict:
+            return None
+        found.append((match.group(), value))
+    return found if len(found) > 1 else None
 
 
 def _lines(raw: bytes) -> list[tuple[bytes, bytes]]:

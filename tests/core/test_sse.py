@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenman_core.dialects.walk import find_slots
-from tokenman_core.sse import Event, SseError, SseParser
+from tokenman_core.slots import Slot
+from tokenman_core.sse import Event, SseError, SseParser, json_lines
 
 LINES = st.sampled_from(
     ["data: x", "data:y", "data", "data:  z", "event: delta", ": comment", "retry: 10", "id: 1", "é😀", "datax: 1", ""]
@@ -118,6 +119,31 @@ def test_a_plain_body_is_one_event() -> None:
     assert event.name == ""
     assert Event(b"", "end").data is None
     assert Event(b"", "end").render() == b""
+
+
+@pytest.mark.parametrize(
+    ("raw", "text", "made"),
+    [
+        (b"id: 1\r\ndata: a [P] b\r\n\r\n", "a v\nw b", b"id: 1\r\ndata: a v\r\ndata: w b\r\n\r\n"),
+        (b"data: [P]\n: c\ndata:x\nid:2\n\n", "v\r\nw\rz\nx", b"data: v\n: c\ndata:w\ndata:z\ndata:x\nid:2\n\n"),
+        (b"data: [P]\ndata: x\n\n", "v", b"data: v\n\n"),
+        (b"data\ndata: [P]\n\n", "v\nw", b"data: v\ndata: w\n\n"),
+    ],
+)
+def test_plain_text_in_an_event_may_take_more_lines_or_fewer(raw: bytes, text: str, made: bytes) -> None:
+    event = Event(raw)
+    data = event.data
+    assert data is not None
+    event.form, event.value, event.slots = "text", "utf-8", [Slot((), "assistant", data.decode())]
+    assert event.render() is raw
+    event.slots[0].text = text
+    assert event.render() == made
+
+
+def test_json_lines_are_two_objects_at_least() -> None:
+    assert json_lines(b'{"a":1}\r\n \n\n {"b":2}') == [(b'{"a":1}', {"a": 1}), (b' {"b":2}', {"b": 2})]
+    for data in (b'{"a":1}\n', b'{"a":1}\nx', b"[1]\n[2]", b""):
+        assert json_lines(data) is None
 
 
 def test_too_large_an_event_is_an_error_after_those_before_it() -> None:

@@ -28,6 +28,15 @@ def splice(data: bytes, value: Any, slots: Iterable[Slot]) -> tuple[bytes, Any]:
     )
 
 
+def splice_lines(lines: list[tuple[bytes, Any]], slots: Iterable[Slot]) -> list[bytes]:
+    """The same for JSON documents and their values, one behind the other: a slot's path begins with its document's number."""
+    edits: dict[Any, list[Edit]] = {}
+    for slot in slots:
+        edit = (slot.path[1:], slot.original, slot.text if slot.changed else slot.original)
+        edits.setdefault(slot.path[0], []).append(edit)
+    return [_splice(data, value, edits.get(index, []))[0] for index, (data, value) in enumerate(lines)]
+
+
 def _splice(data: bytes, value: Any, edits: list[Edit]) -> tuple[bytes, Any]:
     edits = _unnest(value, edits)
     while edits and edits[-1][1] is edits[-1][2]:

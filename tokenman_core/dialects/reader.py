@@ -1,19 +1,23 @@
 """What the readers of all wire formats share: open channels, templates for pieces, and the state that stages look at."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+from tokenman_core.body.encoded import codec_of
 from tokenman_core.dialects import walk
 from tokenman_core.dialects.shapes import dump
 from tokenman_core.slots import Path, Slot, SlotKind
-from tokenman_core.sse import Event
+from tokenman_core.sse import Event, json_lines
 from tokenman_core.usage import Usage
+
+_JSON_LIKE = re.compile(r'[\s\ufeff]*+(?:\{|\[\s*+[{"])')
 
 MAX_CHANNELS = 4096
 """More running texts than that at once are read as complete pieces: a provider must not make memory grow."""
 
-Make = Callable[[str], dict[str, Any]]
-"""From a text, the JSON of an event that carries it on some channel."""
+Make = Callable[[str], dict[str, Any] | str]
+"""From a text, the JSON of an event that carries it on some channel; a string is the data itself."""
 
 
 class Reader:
@@ -46,21 +50,24 @@ class Reader:
             self._close(event, self._open)
             return
         value = walk.load(data)
-        if type(value) is not dict:
-            self._strange(event, value)
-            return
+        try:
+            if type(value) is dict:
+                self._object(event, value)
+            else:
+                self._strange(event, data, value)
+        except RecursionError:
+            event.slots = ()  # nested deeper than any answer is: it passes as it came, with its placeholders
+
+    def _object(self, event: Event, value: dict[str, Any]) -> None:
         event.value = value
         slots: list[Slot] = []
         self._learn(value)
-        try:
-            if event.kind == "whole":
-                self.spoke = True
-                self.finished = self.failed is None
-                self._whole(value, slots)
-            else:
-                self._sse(event, value, slots)
-        except RecursionError:
-            slots = []  # nested deeper than any answer is: it passes as it came, with its placeholders
+        if event.kind == "whole":
+            self.spoke = True
+            self.finished = self.failed is None
+            self._whole(value, slots)
+        else:
+            self._sse(event, value, slots)
         event.slots = slots
 
     def note(self, event: Event) -> None:
@@ -76,9 +83,8 @@ class Reader:
             self.finished = True
             return
         value = walk.load(data)
-        if type(value) is not dict:
-            return
-        self._learn(value)
+        if type(value) is dict:
+            self._learn(value)
         if event.kind == "whole":
             self.spoke = True
             self.finished = self.failed is None
@@ -90,10 +96,15 @@ class Reader:
         make, template = known
         end = b"\r\n" if b"\r\n" in template.raw else b"\n"
         value = make(text)
-        # Where events are named at all, they are named after their type; the template's own may be that of a first piece.
-        name = value.get("type", template.name) if template.name else ""
+        name = template.name
+        if isinstance(value, str):
+            lines = [line.encode("utf-8") for line in re.split(r"\r\n|\n|\r", value)]
+        else:
+            lines = [dump(value)]
+            # Where events are named at all, they are named after their type; the template's own may be that of a first piece.
+            name = value.get("type", name) if name else ""
         head = b"event: " + name.encode("utf-8") + end if name else b""
-        return Event(head + b"data: " + dump(value) + end + end)
+        return Event(head + b"".join(b"data: " + line + end for line in lines) + end)
 
     # What a format adds.
 
@@ -111,14 +122,36 @@ class Reader:
 
     # Tools for them.
 
-    def _strange(self, event: Event, value: Any) -> None:
-        """Data that is no object: a list or a string has text to restore, anything else has nothing that is known."""
+    def _strange(self, event: Event, data: bytes, value: Any) -> None:
+        """Data that is no object: a list, a string, JSON lines or any text may hold what is to be restored."""
+        if event.kind == "whole":
+            self.spoke = True
+            self.finished = self.failed is None
         if type(value) in (list, str):
             event.value = value
             event.slots = walk.answer_slots(value)
-        if event.kind == "whole":
-            self.spoke = True
-            self.finished = True
+        elif b"[" in data or _text_channel(event) in self._open:  # nothing else begins a placeholder
+            self._no_json(event, data)
+
+    def _no_json(self, event: Event, data: bytes) -> None:
+        if event.kind == "whole" and (lines := json_lines(data)) is not None:
+            event.form, event.value = "lines", lines
+            event.slots = [slot for at, (_, line) in enumerate(lines) for slot in walk.answer_slots(line, (at,))]
+            return
+        codec = codec_of(data)
+        if codec is None or (event.kind == "sse" and codec != "utf-8"):
+            return  # bytes that are no text pass as they came
+        event.form, event.value = "text", codec
+        text = data.decode(codec)
+        # What a program may yet take for JSON is restored as what stands in JSON must be.
+        slot = Slot((), "assistant", text, partial_json=_JSON_LIKE.match(text) is not None)
+        if event.kind == "whole" or slot.partial_json:
+            event.slots = [slot]
+            return
+        slot.channel = _text_channel(event)
+        slots: list[Slot] = []
+        self._running(slot, event, str, slots)
+        event.slots = slots
 
     def _complete(self, value: Any, path: Path, kind: SlotKind, slots: list[Slot], tool: str = "") -> None:
         """Every string under `path` that is not left alone, complete in itself."""
@@ -139,6 +172,11 @@ class Reader:
 
     def _close_within(self, event: Event, prefix: str) -> None:
         self._close(event, [channel for channel in self._open if channel.startswith(prefix)])
+
+
+def _text_channel(event: Event) -> str:
+    """The running text of events whose data is plain text: those of one name are one text."""
+    return f"data@{event.name}"
 
 
 def remember[K](names: dict[K, str], key: K, name: str) -> None:

@@ -13,6 +13,7 @@ from tests.core.dialects.streams import closed, complete, event, note, read, run
 from tokenman_core.dialects.base import AnswerReader, Operation
 from tokenman_core.dialects.reader import MAX_CHANNELS
 from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.redaction import Mapping, Restorer
 from tokenman_core.slots import INNER
 from tokenman_core.sse import Event
 from tokenman_core.usage import Usage
@@ -416,6 +417,85 @@ def test_an_answer_nested_without_end_passes_as_it_came(where: tuple[str, str]) 
     for one in (Event(deep, "whole"), Event(b"data: " + deep + b"\n\n")):
         reader(*where).read(one)
         assert one.render() is one.raw
+
+
+PLACEHOLDER = "[EMAIL_ADDRESS_0123456789ab]"
+DIALECT_PATHS = (MESSAGES, CHAT, RESPONSES, ("generic", "/anything"), ("gemini", "/v1beta/models/m:generateContent"))
+
+
+def restored(data: bytes, where: tuple[str, str], value: str = 'j"x') -> bytes:
+    """A whole answer with its placeholders put back, as redaction does it."""
+    mapping = Mapping(b"k")
+    placeholder, _ = mapping.placeholder("EMAIL_ADDRESS", value, restorable=True)
+    body = Event(data.replace(b"$", placeholder.encode()), "whole")
+    reader(*where).read(body)
+    Restorer(mapping, "same_host").whole(body.slots)
+    return body.render()
+
+
+@pytest.mark.parametrize("where", DIALECT_PATHS)
+@pytest.mark.parametrize(
+    ("data", "made"),
+    [
+        (b"hello $ you", b'hello j"x you'),
+        (b"<b>$</b>\n", b'<b>j"x</b>\n'),
+        (b"$", b'j"x'),
+        (b"caf\xe9 $", b'caf\xe9 j"x'),
+        (b'{"a":"$"}\n\r\n  {"b":["$"],"n":1.0}\n', b'{"a":"j\\"x"}\n\r\n  {"b":["j\\"x"],"n":1.0}\n'),
+        (b'\xef\xbb\xbf{"text":"$"}', b'\xef\xbb\xbf{"text":"j\\"x"}'),
+        (b'{"text":"caf\xe9 $"}', b'{"text":"caf\xe9 j\\"x"}'),
+        (b'{"n":NaN,"text":"$"}', b'{"n":NaN,"text":"j\\"x"}'),
+        (b'[ {"n":NaN,"text":"$"}]', b'[ {"n":NaN,"text":"j\\"x"}]'),
+        (b'["$"]', b'["j\\"x"]'),
+    ],
+)
+def test_an_answer_that_is_no_json_object_is_restored_too(where: tuple[str, str], data: bytes, made: bytes) -> None:
+    assert restored(data, where) == made
+    body = Event(data, "whole")
+    reader(*where).read(body)
+    assert body.render() is data
+
+
+def test_what_an_encoding_cannot_say_stays_a_placeholder() -> None:
+    assert restored(b"caf\xe9 $", MESSAGES, "\u0142").startswith(b"caf\xe9 [EMAIL_ADDRESS_")
+
+
+def test_binary_answers_have_no_slots() -> None:
+    body = Event(bytes(range(256)) * 4, "whole")
+    reader(*MESSAGES).read(body)
+    assert not body.slots
+
+
+@pytest.mark.parametrize("where", DIALECT_PATHS)
+def test_a_tool_call_in_json_lines_is_told_as_one(where: tuple[str, str]) -> None:
+    line = {"result": {"content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {"cmd": PLACEHOLDER}}]}}
+    body = Event(json.dumps(line).encode() + b"\n" + json.dumps(line).encode(), "whole")
+    reader(*where).read(body)
+    assert [(s.path[0], s.tool, s.kind) for s in body.slots if s.text == PLACEHOLDER] == [
+        (0, "Bash", "tool_input"),
+        (1, "Bash", "tool_input"),
+    ]
+
+
+@pytest.mark.parametrize("where", DIALECT_PATHS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_plain_text_in_events_is_a_running_text(where: tuple[str, str], end: str) -> None:
+    answers = reader(*where)
+    half = PLACEHOLDER[:9], PLACEHOLDER[9:]
+    events = read(answers, "".join(f"data: {text}{end}{end}" for text in ("a " + half[0], half[1], "1")).encode())
+    assert running(events) == {"data@": "a " + PLACEHOLDER + "1"}
+    piece = answers.piece("data@", "x\ny")
+    assert piece is not None
+    assert piece.raw == f"data: x{end}data: y{end}{end}".encode()
+    assert events[-1].kind == "end"
+    assert events[-1].closes == {"data@"}
+
+
+@pytest.mark.parametrize("where", DIALECT_PATHS)
+def test_broken_json_in_an_event_is_complete_in_itself(where: tuple[str, str]) -> None:
+    answers = reader(*where)
+    one, _end = read(answers, b'data: {"a":NaN,"b":"[EMAIL_ADDRESS_0123456789ab]"}\n\n')
+    assert [(slot.channel, slot.partial_json) for slot in one.slots] == [("", True)]
 
 
 def test_a_provider_cannot_open_channels_without_end() -> None:
