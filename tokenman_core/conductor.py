@@ -195,7 +195,9 @@ class Conductor:
                 if e.reused and e.kind == "reset" and not again:
                     again = True  # says nothing of the provider: a kept connection went stale
                     continue
-                log.warning("provider %s: %s: %s; request %s", provider.name, e.kind, e, exchange.id)
+                # What a protocol error quotes may be a header of the request.
+                why = f"{e.kind}: {e}" if e.kind != "protocol" else e.kind
+                log.warning("provider %s: %s; request %s", provider.name, why, exchange.id)
                 yield upstream_refusal(e)
                 return
 
