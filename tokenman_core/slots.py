@@ -82,6 +82,7 @@ class Slot:
 
     @property
     def changed(self) -> bool:
+        """Whether a stage set another text."""
         return self.text is not self.original and self.text != self.original
 
     @property

@@ -151,6 +151,7 @@ class SseParser:
         self._too_large = False
 
     def feed(self, chunk: bytes) -> list[Event]:
+        """The events that this chunk completes, in order."""
         self._check()
         self._returns = self._returns or b"\r" in chunk
         buffer = self._buffer

@@ -33,16 +33,20 @@ class JsonBody:
 
     @property
     def value(self) -> Any:
+        """The parsed JSON with all edits made."""
         return self._governed()[1]
 
     @property
     def changed(self) -> bool:
+        """Whether a slot or the whole value is another than came."""
         return self._data is not self._sent or any(slot.changed for slot in self.slots)
 
     def replace(self, value: Any) -> None:
+        """Takes another value, written in the style of the body that came; its slots are found anew."""
         self._take(write(value, self._sent), value)
 
     def render(self) -> bytes:
+        """The bytes that came with only the changed strings replaced."""
         return self._governed()[0]
 
     def _governed(self) -> tuple[bytes, Any]:

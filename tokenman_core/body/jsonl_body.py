@@ -33,16 +33,20 @@ class JsonlBody:
 
     @property
     def value(self) -> Any:
+        """None: lines have no single value."""
         return None
 
     @property
     def changed(self) -> bool:
+        """Whether any line changed."""
         return any(line.changed for _, _, line in self._lines)
 
     def replace(self, value: Any) -> None:
+        """Raises TypeError: lines have no single value."""
         raise TypeError("JSON lines have no single value that can be replaced")
 
     def render(self) -> bytes:
+        """The bytes that came with only the changed lines spliced."""
         pieces: list[bytes] = []
         copied = 0
         for start, end, line in self._lines:

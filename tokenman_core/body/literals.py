@@ -44,6 +44,7 @@ def write(text: str, like: bytes) -> bytes:
 
 
 def has_escapes_beyond_ascii(source: bytes) -> bool:
+    """Whether a JSON text writes characters beyond ASCII as escapes."""
     return _ESCAPED_BEYOND_ASCII.search(source) is not None
 
 

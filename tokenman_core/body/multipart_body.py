@@ -113,16 +113,20 @@ class MultipartBody:
 
     @property
     def value(self) -> Any:
+        """None: parts have no single value."""
         return None
 
     @property
     def changed(self) -> bool:
+        """Whether any part, or a text in its head, changed."""
         return any(part.changed for _, _, part in self._spans)
 
     def replace(self, value: Any) -> None:
+        """Raises TypeError: parts have no single value."""
         raise TypeError("a multipart body has no single value that can be replaced")
 
     def render(self) -> bytes:
+        """The bytes that came with only the changed parts and texts of heads replaced."""
         pieces: list[bytes] = []
         copied = 0
         for start, end, part in self._spans:

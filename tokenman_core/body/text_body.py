@@ -43,6 +43,7 @@ class BinaryBody(_Whole):
             self.unreadable[media] += 1
 
     def render(self) -> bytes:
+        """The very bytes that came."""
         return self._data
 
 
@@ -54,6 +55,7 @@ class TextBody(_Whole):
         self.slots = [Slot((), "other", text)]
 
     def render(self) -> bytes:
+        """The bytes that came, or the changed text in UTF-8."""
         return self.slots[0].text.encode("utf-8") if self.changed else self._data
 
 
@@ -71,9 +73,11 @@ class RecodedBody(_Whole):
 
     @property
     def changed(self) -> bool:
+        """Whether the text changed."""
         return self._inner.changed
 
     def render(self) -> bytes:
+        """The bytes that came, or the changed text in the encoding they had."""
         if not self.changed:
             return self._data
         made = self._inner.render()
@@ -102,6 +106,7 @@ class FormBody(_Whole):
             self.slots.append(Slot(path, "other", _decoded(self._data[start:end])))
 
     def render(self) -> bytes:
+        """The bytes that came with only the changed names and values replaced."""
         pieces: list[bytes] = []
         copied = 0
         for (start, end), slot in zip(self._spans, self.slots, strict=True):

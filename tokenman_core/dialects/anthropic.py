@@ -3,17 +3,16 @@
 import re
 from typing import Any
 
-from tokenman_core.dialects import walk
 from tokenman_core.dialects.base import AnswerReader, Operation
+from tokenman_core.dialects.common import JsonDialect, Row
 from tokenman_core.dialects.reader import Reader, remember, text_of
 from tokenman_core.dialects.shapes import STATUSES, anthropic_error, dump
 from tokenman_core.errors import ErrorKind
-from tokenman_core.slots import Found, Slot, SlotKind
+from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
 from tokenman_core.usage import anthropic_usage
 
-# Method ("" for any), end of the path, what it asks for. The first that fits.
-_OPERATIONS: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
+_OPERATIONS: tuple[Row, ...] = (
     ("", re.compile(r"/messages/count_tokens$"), Operation("count_tokens", free=True)),
     ("POST", re.compile(r"/messages/batches$"), Operation("batches", generates=True)),
     ("", re.compile(r"/messages/batches(/|$)"), Operation("batches", free=True)),
@@ -141,30 +140,22 @@ class AnthropicReader(Reader):
         self._close(event, [name for name in self._open if name == prefix or name.startswith(prefix + ".")])
 
 
-class Anthropic:
+class Anthropic(JsonDialect):
+    """The Messages API, its batches and files; Claude Code and Anthropic's own clients speak it."""
+
     name = "anthropic"
 
-    def operation(self, method: str, path: str) -> Operation:
-        for wanted, pattern, operation in _OPERATIONS:
-            if wanted in ("", method) and pattern.search(path):
-                return operation
-        return Operation("other")
-
-    def model(self, operation: Operation, path: str, value: Any) -> str:
-        return text_of(value, "model") or ""
-
-    def streams(self, operation: Operation, path: str, value: Any) -> bool:
-        return type(value) is dict and value.get("stream") is True
-
-    def request_slots(self, operation: Operation, value: Any) -> Found:
-        return walk.find_slots(value)
+    operations = _OPERATIONS
 
     def reader(self, operation: Operation) -> AnswerReader:
+        """A reader that knows the API's events."""
         return AnthropicReader(free=operation.free)
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """A body of the type `error`."""
         return dump(anthropic_error(status, kind, message, request_id))
 
     def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """An event of the name `error`."""
         value = anthropic_error(STATUSES[kind], kind, message, request_id)
         return b"event: error\ndata: " + dump(value) + b"\n\n"

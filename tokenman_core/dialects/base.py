@@ -44,8 +44,11 @@ class AnswerReader(Protocol):
 
 
 class Dialect(Protocol):
+    """A wire format: what its calls ask for, where its text stands, and how it says errors. Holds no state."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As configuration and metrics have it: "anthropic", "openai", "gemini", "generic"."""
 
     def operation(self, method: str, path: str) -> Operation:
         """`path` without query and without a `/p/NAME` prefix."""
@@ -59,7 +62,8 @@ class Dialect(Protocol):
     def request_slots(self, operation: Operation, value: Any) -> Found:
         """The text slots of a request's parsed body, in document order (the order of the bytes), and its media counted."""
 
-    def reader(self, operation: Operation) -> AnswerReader: ...
+    def reader(self, operation: Operation) -> AnswerReader:
+        """A new reader, for one answer to a call of that operation."""
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
         """A JSON body in the form of the provider's own errors, so that its official clients understand it."""

@@ -6,13 +6,13 @@ Codex uses, https://platform.openai.com/docs/api-reference/responses-streaming),
 
 from typing import Any
 
-from tokenman_core.dialects import walk
 from tokenman_core.dialects.base import AnswerReader, Operation
 from tokenman_core.dialects.chat_reader import ChatReader
+from tokenman_core.dialects.common import JsonDialect
 from tokenman_core.dialects.reader import remember, text_of
 from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error, openai_error
 from tokenman_core.errors import ErrorKind
-from tokenman_core.slots import Found, Slot, SlotKind
+from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
 from tokenman_core.usage import anthropic_usage, gemini_usage
 
@@ -122,30 +122,25 @@ def _speaker(kind: str) -> SlotKind:
     return "tool_input" if "_call" in kind and "output_text" not in kind else "assistant"
 
 
-class Generic:
+class Generic(JsonDialect):
     """Slots of everything; errors in OpenAI's form, which most providers share."""
 
     name = "generic"
 
     def operation(self, method: str, path: str) -> Operation:
+        """A model may answer whatever is posted, so it may cost."""
         return Operation("other", generates=method == "POST")
 
-    def model(self, operation: Operation, path: str, value: Any) -> str:
-        return text_of(value, "model") or ""
-
-    def streams(self, operation: Operation, path: str, value: Any) -> bool:
-        return type(value) is dict and value.get("stream") is True
-
-    def request_slots(self, operation: Operation, value: Any) -> Found:
-        return walk.find_slots(value)
-
     def reader(self, operation: Operation) -> AnswerReader:
+        """A reader that knows the ways of streaming that many endpoints share."""
         return GenericReader(free=operation.free)
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """A body in OpenAI's form."""
         return dump(openai_error(status, kind, message, request_id))
 
     def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """An event without a name."""
         return b"data: " + dump(openai_error(STATUSES[kind], kind, message, request_id)) + b"\n\n"
 
 
@@ -160,6 +155,7 @@ class Gemini(Generic):
     _EMBEDDING = frozenset({"embedContent", "batchEmbedContents", "asyncBatchEmbedContent"})
 
     def operation(self, method: str, path: str) -> Operation:
+        """Told by the verb behind the path's last colon."""
         verb = path.rpartition(":")[2] if ":" in path else ""
         if verb == "countTokens":
             return Operation("count_tokens", free=True)
@@ -170,14 +166,18 @@ class Gemini(Generic):
         return Operation("other", generates=True)
 
     def model(self, operation: Operation, path: str, value: Any) -> str:
+        """The path's, else the body's."""
         behind = path.partition("/models/")[2]
         return behind.partition(":")[0] or (text_of(value, "model") or "").removeprefix("models/")
 
     def streams(self, operation: Operation, path: str, value: Any) -> bool:
+        """As the path's verb says."""
         return path.endswith(":streamGenerateContent") or super().streams(operation, path, value)
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """A body with an `error` object that has the status in words."""
         return dump(gemini_error(status, kind, message, request_id))
 
     def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """An event without a name."""
         return b"data: " + dump(gemini_error(STATUSES[kind], kind, message, request_id)) + b"\n\n"

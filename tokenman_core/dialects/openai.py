@@ -4,19 +4,15 @@ Codex with a ChatGPT login speaks its Responses API under `/backend-api/codex`.
 """
 
 import re
-from typing import Any
 
-from tokenman_core.dialects import walk
 from tokenman_core.dialects.base import AnswerReader, Operation
 from tokenman_core.dialects.chat_reader import ChatReader
+from tokenman_core.dialects.common import JsonDialect, Row
 from tokenman_core.dialects.generic import GenericReader
-from tokenman_core.dialects.reader import text_of
 from tokenman_core.dialects.shapes import STATUSES, dump, openai_error
 from tokenman_core.errors import ErrorKind
-from tokenman_core.slots import Found
 
-# Method ("" for any), end of the path, what it asks for. The first that fits.
-_OPERATIONS: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
+_OPERATIONS: tuple[Row, ...] = (
     ("POST", re.compile(r"/chat/completions$"), Operation("chat", generates=True)),
     ("POST", re.compile(r"/responses/input_tokens$"), Operation("count_tokens", free=True)),
     ("POST", re.compile(r"/responses(/compact)?$"), Operation("responses", generates=True)),
@@ -37,29 +33,20 @@ _OPERATIONS: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
 _CHUNKED = frozenset({"chat", "completions"})
 
 
-class OpenAI:
+class OpenAI(JsonDialect):
+    """Chat, completions, responses and all else under OpenAI's paths, and at the many servers that took them over."""
+
     name = "openai"
 
-    def operation(self, method: str, path: str) -> Operation:
-        for wanted, pattern, operation in _OPERATIONS:
-            if wanted in ("", method) and pattern.search(path):
-                return operation
-        return Operation("other")
-
-    def model(self, operation: Operation, path: str, value: Any) -> str:
-        return text_of(value, "model") or ""
-
-    def streams(self, operation: Operation, path: str, value: Any) -> bool:
-        return type(value) is dict and value.get("stream") is True
-
-    def request_slots(self, operation: Operation, value: Any) -> Found:
-        return walk.find_slots(value)
+    operations = _OPERATIONS
 
     def reader(self, operation: Operation) -> AnswerReader:
+        """Of chat and completions the reader that knows them, else the generic one."""
         make = ChatReader if operation.name in _CHUNKED else GenericReader
         return make(free=operation.free)
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
+        """A body with an `error` object."""
         return dump(openai_error(status, kind, message, request_id))
 
     def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:

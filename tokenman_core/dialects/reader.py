@@ -36,6 +36,7 @@ class Reader:
         self._closing: frozenset[str] = frozenset()
 
     def read(self, event: Event) -> None:
+        """As `AnswerReader.read`."""
         for channel in self._closing:
             self._open.pop(channel, None)
         self._closing = frozenset()
@@ -71,6 +72,7 @@ class Reader:
         event.slots = slots
 
     def note(self, event: Event) -> None:
+        """As `AnswerReader.note`."""
         if event.kind == "end":
             return
         raw = event.raw
@@ -90,6 +92,7 @@ class Reader:
             self.finished = self.failed is None
 
     def piece(self, channel: str, text: str) -> Event | None:
+        """As `AnswerReader.piece`."""
         known = self._open.get(channel)
         if known is None:
             return None

@@ -58,22 +58,26 @@ _GEMINI: dict[int, str] = {
 
 
 def anthropic_error(status: int, kind: ErrorKind, message: str, request_id: str) -> dict[str, Any]:
+    """An error as the Messages API says it: a type told by the status, the message, the request's id."""
     del kind
     said = _ANTHROPIC.get(status, "invalid_request_error" if status < 500 else "api_error")
     return {"type": "error", "error": {"type": said, "message": message}, "request_id": request_id}
 
 
 def openai_error(status: int, kind: ErrorKind, message: str, request_id: str) -> dict[str, Any]:
+    """An error as OpenAI says it: a type told by the status, the message, and the kind as its code."""
     del request_id
     said = _OPENAI.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": said, "param": None, "code": kind}}
 
 
 def gemini_error(status: int, kind: ErrorKind, message: str, request_id: str) -> dict[str, Any]:
+    """An error as Google's APIs say it: the status, as a number and in words, and the message."""
     del kind, request_id
     said = _GEMINI.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
     return {"error": {"code": status, "message": message, "status": said}}
 
 
 def dump(value: Any) -> bytes:
+    """JSON in UTF-8 without needless spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

@@ -66,6 +66,7 @@ class Walk:
         self.tools: dict[str, str] = {}
 
     def value(self, value: Any, path: Path, place: Place) -> None:
+        """All text of any value that stands at `path`."""
         kind = type(value)
         if kind is str:
             self.text(value, path, place)
@@ -86,6 +87,7 @@ class Walk:
             self.slots.append(Slot((*path, NUMBER), place.kind, str(number), place.tool, message=place.message))
 
     def text(self, text: str, path: Path, place: Place) -> None:
+        """A string: a slot, or media that are counted."""
         if not text:
             return
         if text.startswith(_URL) and (url := encoded.DATA_URL.match(text)):
@@ -96,6 +98,7 @@ class Walk:
             self.slots.append(Slot(path, place.kind, text, place.tool, message=place.message))
 
     def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
+        """An object whose keys have the meanings of the tables."""
         kind = value.get("type")
         place = self._placed(value, kind if type(kind) is str else "", place)
         sealed = _sealed(value) if kind in ("thinking", "redacted_thinking") else None
