@@ -1,6 +1,7 @@
 """Chooses how a request's body is read. What cannot be judged is refused, and nothing that is text goes unread."""
 
 import json
+import re
 from typing import Any
 
 from tokenman_core.body.base import Body
@@ -29,6 +30,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "audio"),
     (b"PK\x03\x04", "document"),
 )
+
+_PDF = re.compile(rb"%PDF-\d\.\d\s")
 
 
 def read_body(data: bytes, content_type: str | bytes | None, dialect: Dialect, operation: Operation) -> Body:
@@ -122,6 +125,10 @@ def _is_json(media_type: str) -> bool:
 
 
 def _media(data: bytes) -> str:
-    if data[4:8] == b"ftyp":
+    """What the first bytes are the mark of, "" if of nothing. A mark of letters alone may begin a text as well."""
+    if data[4:8] == b"ftyp" and 0 in data[:64]:
         return "video"
-    return next((word for magic, word in _MAGIC if data.startswith(magic)), "")
+    word = next((word for magic, word in _MAGIC if data.startswith(magic)), "")
+    if data.startswith(b"%PDF-"):
+        return word if _PDF.match(data) else ""
+    return word if not data[:3].isalnum() or 0 in data[:64] else ""

@@ -18,6 +18,7 @@ from tokenman_core.slots import BASE64, INNER, NUMBER, Found, Key, Path, Slot, S
 
 _WORD = re.compile(words.WORD)
 _OWN_ID = re.compile(words.OWN_ID)
+_LONGEST_WORD = 200
 _ID_KEYS = ("_id", "_ids", "Id")
 # Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
 _DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])(?=[\w./+=-]*[A-Z])[\w./+=-]{16}")
@@ -292,7 +293,7 @@ def _are_tokens(value: list[Any]) -> bool:
 def _is_protocols_word(key: str, text: str) -> bool:
     if key in words.OWN_IDS and _OWN_ID.fullmatch(text) is not None:
         return True
-    return _WORD.fullmatch(text) is not None
+    return len(text) <= _LONGEST_WORD and _WORD.fullmatch(text) is not None
 
 
 def _is_protocols_number(key: str) -> bool:

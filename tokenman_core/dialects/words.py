@@ -66,7 +66,7 @@ IDENTIFIERS = frozenset(
 WORD = (
     r"(?!(?:(?:20\d\d-\d\d-\d\d(?!\d)|20\d{6}(?!\d)|\D)*+\d){8})"  # fewer than eight digits
     r"(?!.*\d\.\d+\.\d)"  # no address of a machine
-    r"(?:(?:[A-Za-z]{1,24}(?![A-Za-z0-9])|[A-Za-z0-9]{1,12})(?:[_.:/+~|@-]{1,2}|\Z))++"
+    r"(?:(?:[A-Za-z]{1,24}(?![A-Za-z0-9])|[A-Za-z0-9]{1,12})(?:[_.:/+~|-]{1,2}|\Z))++"
 )
 
 # The most frequent of them, told at once.

@@ -222,6 +222,33 @@ def test_a_text_that_its_encoding_lacks_makes_the_file_utf_8() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [b"RIFF-raff a@b", b"GIF8 a@b", b"ID3: a@b", b"OggS a@b", b"fLaC a@b", b"%PDF-a@b", b"the ftyp a@b"]
+)
+def test_a_text_that_begins_as_media_do_is_text(text: bytes) -> None:
+    data = part('Content-Disposition: form-data; name="f"; filename="f"', text) + b"--XyZ--"
+    assert mask(read(data, "multipart/form-data; boundary=XyZ")) == data.replace(b"a@b", b"M")
+
+
+@pytest.mark.parametrize(
+    ("head", "media"),
+    [
+        (b"GIF89a\x01\0\x01\0\x80\0\0", "image"),
+        (b"RIFF\x24\x08\0\0WAVEfmt ", "image"),
+        (b"ID3\x03\0", "audio"),
+        (b"OggS\0\x02", "audio"),
+        (b"fLaC\0\0\0\x22", "audio"),
+        (b"\xff\xd8\xff\xe0", "image"),
+        (b"PK\x03\x04", "document"),
+        (b"\0\0\0\x18ftypmp42", "video"),
+        (b"%PDF-1.7\n", "document"),
+    ],
+)
+def test_media_are_told_by_their_first_bytes(head: bytes, media: str) -> None:
+    data = part('Content-Disposition: form-data; name="f"; filename="f"', head + b"and a@b") + b"--XyZ--"
+    assert read(data, "multipart/form-data; boundary=XyZ").unreadable == {media: 1}
+
+
+@pytest.mark.parametrize(
     "content", [random.Random(1).randbytes(5000), gzip.compress(random.Random(2).randbytes(500)), b"\0" * 99]
 )
 def test_a_file_of_other_bytes_is_counted(content: bytes) -> None:

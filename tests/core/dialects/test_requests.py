@@ -398,7 +398,16 @@ ID_KEYS = [
 @pytest.mark.parametrize("key", ID_KEYS)
 @pytest.mark.parametrize(
     "value",
-    [GITHUB, "536-22-8765", "4539148803436467", "+14155550123", "192.168.1.10", "AKIAIOSFODNN7EXAMPLE", "x@y.z a"],
+    [
+        GITHUB,
+        "536-22-8765",
+        "4539148803436467",
+        "+14155550123",
+        "192.168.1.10",
+        "AKIAIOSFODNN7EXAMPLE",
+        "jane.doe@x.test",
+        "x@y.z a",
+    ],
 )
 def test_a_value_under_a_protocols_key_is_offered(key: str, value: str) -> None:
     assert [slot.text for slot in find_slots({"note": {key: value}})] == [value]
