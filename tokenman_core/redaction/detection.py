@@ -118,14 +118,15 @@ _GONE = (OSError, EOFError, asyncio.IncompleteReadError, ValueError)
 class Detection:
     """The way to the detectors. `start` before the first call, `close` at the end; calls that come early wait.
 
-    `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue, `judging_s` the time of a worker over one job.
+    `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue, `judging_s` the time of a worker over one job,
+    both with more for more text. A worker that takes longer, or is stopped, is killed and replaced, and its job tried once more.
     """
 
     def __init__(
         self,
         workers: int = 1,
         deadline_s: float = 20.0,
-        judging_s: float = 15.0,
+        judging_s: float = 5.0,
         waiting: int = 256,
         command: Sequence[str] = COMMAND,
     ) -> None:

@@ -7,7 +7,7 @@ PII: Final = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CO
 SECRETS: Final = ("API_KEY", "PRIVATE_KEY", "JWT", "PASSWORD", "CONNECTION_STRING")
 ENTITIES: Final = PII + SECRETS
 
-DETECTOR_VERSION: Final = 1
+DETECTOR_VERSION: Final = 2
 """Changes whenever the same text may be judged otherwise, so that nothing remembered outlives its judgement."""
 
 PLACEHOLDER: Final = re.compile(r"\[[A-Z][A-Z0-9_]*_[0-9a-f]{12}\]")

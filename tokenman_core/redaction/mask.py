@@ -144,7 +144,7 @@ class Redactor:
             if found or so_far.known:
                 found = await self._with_known(slot.text, name + so_far.digest, found, so_far.known, breath)
             if found:
-                self._apply(slot, found, mapping, so_far, masked)
+                await self._apply(slot, found, mapping, so_far, masked, breath)
                 if masked.blocked:
                     break
             if breath.due:
@@ -198,11 +198,15 @@ class Redactor:
         self._memo.put(name, found)
         return found
 
-    def _apply(self, slot: Slot, found: Findings, mapping: Mapping, so_far: _SoFar, masked: Masked) -> None:
+    async def _apply(
+        self, slot: Slot, found: Findings, mapping: Mapping, so_far: _SoFar, masked: Masked, breath: _Breath
+    ) -> None:
         text = slot.text
         pieces: list[str] = []
         last = 0
         for start, end, entity in found:
+            if breath.due:
+                await breath.take()
             action = self.policy.action(entity)
             value = text[start:end]
             if action == "off" or self.policy.allows(value):

@@ -1,7 +1,15 @@
 """What masking does to the slots of a request: left to right, the same every time, with memory as without."""
 
+import asyncio
+import base64
+import gc
+import html
+import itertools
 import json
 import random
+import time
+from collections.abc import Coroutine, Sequence
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +19,7 @@ from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Restorer
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
-from tokenman_core.redaction.entities import PLACEHOLDER
+from tokenman_core.redaction.entities import PLACEHOLDER, Finding, Findings, Text
 from tokenman_core.redaction.known import _PIECE, forms, looked_for
 from tokenman_core.slots import Slot, SlotKind
 
@@ -83,6 +91,116 @@ async def test_a_known_value_is_masked_in_every_form_it_may_take(written: str) -
     for form in forms(value):
         assert form not in texts[1]
     assert restored(texts, mapping)[1] == f"later {written} end"
+
+
+@pytest.mark.parametrize("value", ["o'neil&co@example.com", "p\"w\\x9!<b>&'", "Zebra-77?>~\u00ff9"])
+async def test_a_known_value_is_masked_in_html_and_in_base64(value: str) -> None:
+    encoded = base64.b64encode(value.encode()).decode()
+    here = [
+        html.escape(value), html.escape(value, quote=False), html.escape(value).replace("&#x27;", "&#39;").replace("@", "&#64;"),
+        value.replace("&", "&#38;").replace("@", "&commat;"), "".join(f"&#x{ord(each):x};" for each in value),
+        encoded, encoded.rstrip("="), base64.urlsafe_b64encode(value.encode()).decode(), f"key_{encoded}", f"x:{encoded}/..",
+    ]  # fmt: skip
+    redactor = Redactor(Settings(), KEY, Fixed(value))
+    mapping = redactor.mapping()
+    slots_ = slots(value, *(f"&lt;b&gt; {each} &amp; so on" for each in here))
+    await redactor.mask(slots_, mapping)
+    assert PLACEHOLDER.fullmatch(slots_[0].text)
+    for slot, each in zip(slots_[1:], here, strict=True):
+        assert len(PLACEHOLDER.findall(slot.text)) == 1, each
+        assert slot.text.startswith("&lt;b&gt; ")
+        assert slot.text.endswith(" &amp; so on")
+        assert each.rstrip("=") not in slot.text or each.endswith("/..")
+    assert restored([slot.text for slot in slots_], mapping)[1:] == [f"&lt;b&gt; {each} &amp; so on" for each in here]
+
+
+async def test_a_value_that_holds_a_percent_sign_is_masked_where_it_stands_decoded() -> None:
+    texts, _, _ = await mask(["the password is Ze%62ra%2D77x", "login Zebra-77x"])
+    assert texts[0].startswith("the password is [PASSWORD_")
+    assert texts[1].startswith("login [PASSWORD_")
+
+
+async def test_of_many_values_each_is_found_in_every_form() -> None:
+    values = [f"user{number}@example.com" for number in range(1500)]
+    later = " ".join(
+        f"{quote(each, safe='')} {each.replace('@', '&#64;')} {base64.b64encode(each.encode()).decode()}"
+        for each in values
+    )
+    texts, mapping, _ = await mask([" ".join(values), later])
+    assert len(PLACEHOLDER.findall(texts[1])) == 4500
+    assert restored(texts, mapping)[1] == later
+
+
+class Fixed:
+    """Finds a few values, each once in a text."""
+
+    def __init__(self, *values: str) -> None:
+        self.values = values
+
+    async def find(self, texts: Sequence[Text]) -> list[Findings]:
+        return [
+            tuple(Finding(at, at + len(value), "PASSWORD") for value in self.values if (at := text.find(value)) >= 0)
+            for text, _ in texts
+        ]
+
+
+async def longest_step(work: Coroutine[None, None, object]) -> float:
+    """The longest time, in seconds of CPU, for which the event loop ran nothing else."""
+    task = asyncio.ensure_future(work)
+    gc.collect()
+    gc.disable()  # what else lives in this process is not of interest
+    try:
+        longest, last = 0.0, time.process_time()
+        while not task.done():
+            await asyncio.sleep(0)
+            now = time.process_time()
+            longest, last = max(longest, now - last), now
+    finally:
+        gc.enable()
+    await task
+    return longest
+
+
+async def test_a_text_full_of_values_does_not_hold_the_loop() -> None:
+    values = [f"user{number}@example.com" for number in range(10_000)]
+    text = " ".join(values)
+    ends = list(itertools.accumulate(len(value) + 1 for value in values))
+    found = tuple(
+        Finding(end - 1 - len(value), end - 1, "EMAIL_ADDRESS") for end, value in zip(ends, values, strict=True)
+    )
+
+    class Prepared:
+        async def find(self, texts: Sequence[Text]) -> list[Findings]:
+            return [found if each.text is text else () for each in texts]
+
+    redactor = Redactor(Settings(), KEY, Prepared(), Memo(max_bytes=0))
+    here = slots(text, "and more")
+    took = time.process_time()
+    longest = await longest_step(redactor.mask(here, redactor.mapping()))
+    took = time.process_time() - took
+    assert len(PLACEHOLDER.findall(here[0].text)) == 10_000
+    assert longest < took / 8  # in one piece each half of the work would be more
+
+
+async def test_many_short_texts_do_not_hold_the_loop() -> None:
+    redactor = Redactor(Settings(), KEY, Fixed("Zebra-77"))
+    here = slots("the password is Zebra-77", *(f"text {number} of many" for number in range(5_000)))
+    mapping = redactor.mapping()
+    await redactor.mask(here, mapping)  # from now on all is known, and nothing but the walk over the texts is left
+    pauses = 0
+
+    async def count() -> None:
+        nonlocal pauses
+        while True:
+            pauses += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    took = time.perf_counter()
+    await redactor.mask(slots(*(slot.original for slot in here)), redactor.mapping())
+    took = time.perf_counter() - took
+    counting.cancel()
+    assert pauses > took / 0.0015  # one each 0.5 ms is wanted
 
 
 def test_a_form_that_says_too_little_is_not_looked_for() -> None:
