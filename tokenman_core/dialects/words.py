@@ -139,7 +139,7 @@ LEAST_OPAQUE = 120
 """Characters: longer than all common credentials that have no other characters than base64 has."""
 
 # Keys of numbers that are the protocol's own, whatever their size; so are those that end with `_at`, `_tokens`, `_ms`, `Tokens`.
-NUMBERS = frozenset({"created", "seed", "timestamp", "ttl", "usage"})
+NUMBERS = frozenset({"created", "seed", "timestamp", "ttl"})
 NUMBER_KEYS = ("_at", "_tokens", "Tokens", "_ms")
 LEAST_NUMBER = 10**8
 """Nine digits: shorter numbers identify nobody, and tokens' numbers are all shorter."""

@@ -64,9 +64,11 @@ def test_the_path_tells_the_operation(dialect: str, method: str, path: str, oper
 def test_model_and_stream_stand_in_the_body(dialect: str) -> None:
     one, other = DIALECTS[dialect], Operation("other")
     assert one.model(other, "/x", {"model": "m"}) == "m"
-    assert [one.model(other, "/x", value) for value in ({"model": 1}, {}, [], None)] == [""] * 4
+    nameless: list[Any] = [{"model": 1}, {}, [], None]
+    assert [one.model(other, "/x", value) for value in nameless] == [""] * 4
     assert one.streams(other, "/x", {"stream": True})
-    assert not any(one.streams(other, "/x", value) for value in ({"stream": "true"}, {"stream": 1}, {}, [], None))
+    whole: list[Any] = [{"stream": "true"}, {"stream": 1}, {}, [], None]
+    assert not any(one.streams(other, "/x", value) for value in whole)
 
 
 def test_gemini_names_the_model_and_the_stream_in_the_path() -> None:
