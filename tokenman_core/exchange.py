@@ -62,11 +62,12 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Sealed:
-    """What was read of a request, to tell whether it is still that."""
+    """What was read of a request, to tell whether it is still that. Whole bodies are replaced by `Body.replace` alone."""
 
     sent: Sent
     raw: bytes
     body: Body
+    edition: int
     slots: tuple[Slot, ...]
     originals: tuple[str, ...]
 
@@ -107,7 +108,13 @@ class Exchange:
         """Remembers what was read of the request."""
         assert self.body is not None
         slots = self.body.slots
-        self.sealed = Sealed(self.sent, self.raw, self.body, tuple(slots), tuple(slot.original for slot in slots))
+        originals = tuple(slot.original for slot in slots)
+        self.sealed = Sealed(self.sent, self.raw, self.body, self.body.edition, tuple(slots), originals)
+
+    def reseal(self) -> None:
+        """After a stage replaced the whole body, and whoever guards it has judged the new one."""
+        if self.sealed and self.body is self.sealed.body and self.body.edition != self.sealed.edition:
+            self.seal()
 
     @property
     def intact(self) -> bool:

@@ -231,7 +231,10 @@ class Stages:
 
     async def _recheck(self, exchange: Exchange, link: Link, before: list[str]) -> Refuse | None:
         """A stage behind a guard may put a masked value back: the guard judges all slots anew."""
-        if exchange.body is None or _same(before, _texts(exchange)):
+        if exchange.body is None:
+            return None
+        replaced = exchange.sealed is not None and exchange.body.edition != exchange.sealed.edition
+        if not replaced and _same(before, _texts(exchange)):
             return None
         for guard in exchange.returning:
             if not guard.guard or guard is link:
@@ -244,6 +247,7 @@ class Stages:
                 verdict = self._failed(exchange, guard, "recheck", e)
             if verdict is not None:
                 return verdict
+        exchange.reseal()
         return None
 
     def _failed(self, exchange: Exchange, link: Link, phase: str, error: BaseException) -> Refuse | None:

@@ -66,6 +66,10 @@ class Addressed:
     def changed(self) -> bool:
         return self._body.changed
 
+    @property
+    def edition(self) -> int:
+        return self._body.edition
+
     def replace(self, value: Any) -> None:
         self._body.replace(value)
 

@@ -414,7 +414,7 @@ async def test_a_stage_that_hides_a_text_from_the_splice_sends_nothing(trick: st
                 for slot in exchange.body.slots:
                     slot.original = slot.text
             elif trick == "slots":
-                exchange.body.slots.clear()
+                exchange.body._slots = ()  # type: ignore[attr-defined]
             elif trick == "body":
                 exchange.body = read_body(BODY, "application/json", exchange.dialect, exchange.operation)
             else:
@@ -424,3 +424,23 @@ async def test_a_stage_that_hides_a_text_from_the_splice_sends_nothing(trick: st
     head, _, _ = await carry(upstream, exchange(), Masks(), Tricks())
     assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (500, b"stage")
     assert not upstream.requests
+
+
+async def test_a_stage_may_replace_the_whole_body_and_what_it_puts_there_is_masked() -> None:
+    class Replaces:
+        async def llm_request(self, exchange: Exchange) -> None:
+            assert exchange.body
+            value = exchange.body.value
+            more = {"role": "user", "content": "another secret"}
+            exchange.body.replace({**value, "messages": [*value["messages"], more], "temperature": 0})
+
+    class Guards(Masks):
+        async def llm_recheck(self, exchange: Exchange) -> None:
+            await self.llm_request(exchange)
+
+    upstream = Upstream((200, JSON, [SAID]))
+    head, _, _ = await carry(upstream, exchange(), Guards(), Replaces())
+    assert head.status == 200
+    sent = json.loads(upstream.requests[0].body)
+    assert [message["content"] for message in sent["messages"]] == ["hello [A_1]", "another [A_1]"]
+    assert sent["temperature"] == 0

@@ -19,6 +19,7 @@ def exchange(*texts: str) -> Exchange:
     body: Any = SimpleNamespace(slots=[Slot(("messages", n), "user", text) for n, text in enumerate(texts)])
     made = Exchange("req_1", None, None, None, (Candidate("p", "m"),))  # type: ignore[arg-type]
     made.body = body
+    body.edition = 0
     return made
 
 

@@ -25,6 +25,10 @@ class Body(Protocol):
     def changed(self) -> bool:
         """Whether `render` gives other bytes than came."""
 
+    @property
+    def edition(self) -> int:
+        """How often `replace` was called."""
+
     def replace(self, value: Any) -> None:
         """Put another JSON value in place of the whole body; slots are found anew."""
 

@@ -21,15 +21,21 @@ class JsonBody:
     def __init__(self, data: bytes, find_slots: FindSlots) -> None:
         self._sent = data
         self._find = find_slots
+        self.edition = 0  # how often the whole was replaced
         self._take(data, parse(data))
 
     def _take(self, data: bytes, value: Any) -> None:
         self._data = data
         self._value = value
         found = self._find(value)
-        self.slots: list[Slot] = found.slots
+        self._slots = tuple(found.slots)
         self.unreadable: Counter[str] = found.unreadable
         self._made: tuple[list[str], bytes, Any] | None = None  # for which texts, what was made of them last
+
+    @property
+    def slots(self) -> list[Slot]:
+        """As they were found; a list of the caller's own, so that none can be taken out."""
+        return list(self._slots)
 
     @property
     def value(self) -> Any:
@@ -39,10 +45,11 @@ class JsonBody:
     @property
     def changed(self) -> bool:
         """Whether a slot or the whole value is another than came."""
-        return self._data is not self._sent or any(slot.changed for slot in self.slots)
+        return self._data is not self._sent or any(slot.changed for slot in self._slots)
 
     def replace(self, value: Any) -> None:
         """Takes another value, written in the style of the body that came; its slots are found anew."""
+        self.edition += 1
         self._take(write(value, self._sent), value)
 
     def render(self) -> bytes:
@@ -50,9 +57,9 @@ class JsonBody:
         return self._governed()[0]
 
     def _governed(self) -> tuple[bytes, Any]:
-        if not any(slot.changed for slot in self.slots):
+        if not any(slot.changed for slot in self._slots):
             return self._data, self._value
-        texts = [slot.text for slot in self.slots]
+        texts = [slot.text for slot in self._slots]
         if self._made is None or self._made[0] != texts:
-            self._made = (texts, *splice(self._data, self._value, self.slots))
+            self._made = (texts, *splice(self._data, self._value, self._slots))
         return self._made[1], self._made[2]

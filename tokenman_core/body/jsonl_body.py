@@ -41,6 +41,8 @@ class JsonlBody:
         """Whether any line changed."""
         return any(line.changed for _, _, line in self._lines)
 
+    edition = 0  # the whole is never replaced
+
     def replace(self, value: Any) -> None:
         """Raises TypeError: lines have no single value."""
         raise TypeError("JSON lines have no single value that can be replaced")

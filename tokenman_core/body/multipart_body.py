@@ -121,6 +121,8 @@ class MultipartBody:
         """Whether any part, or a text in its head, changed."""
         return any(part.changed for _, _, part in self._spans)
 
+    edition = 0  # the whole is never replaced
+
     def replace(self, value: Any) -> None:
         """Raises TypeError: parts have no single value."""
         raise TypeError("a multipart body has no single value that can be replaced")

@@ -30,6 +30,8 @@ class _Whole:
     def changed(self) -> bool:
         return any(slot.changed for slot in self.slots)
 
+    edition = 0  # the whole is never replaced
+
     def replace(self, value: Any) -> None:
         raise TypeError("only a JSON body has a value that can be replaced")
 
