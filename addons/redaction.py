@@ -1,5 +1,6 @@
 """Masks personal data and secrets on the way to the provider, and puts them back on the way to the program."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from tokenman_core.exchange import Exchange
 from tokenman_core.redaction import Detection, Egress, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
+
+log = logging.getLogger("tokenman.redaction")
 
 _BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
 _POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the detection of personal data fails on it.")
@@ -93,6 +96,13 @@ class Redaction:
     async def llm_done(self, exchange: Exchange) -> None:
         state: State | None = exchange.notes.pop(self.name, None)
         if state is not None:
+            if exchange.masked or state.logged:
+                log.info(
+                    "masked %s; left in the clear %s; request %s",
+                    _counts(exchange.masked),
+                    _counts(state.logged),
+                    exchange.id,
+                )
             state.mapping.forget()
 
     async def _mask(self, exchange: Exchange) -> Verdict | None:
@@ -109,8 +119,9 @@ class Redaction:
             setting = self._redactor.policy.setting(masked.blocked)
             return Refuse(400, "redaction", f"The call holds a value of type {masked.blocked}, and {setting} is block.")
         exchange.masked.update(masked.masked)
-        state.logged.update(masked.logged)
+        state.logged = masked.logged  # of the request as it is now: masked again, it holds the same values
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
+        _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         return None
 
 
@@ -119,3 +130,7 @@ def _say(exchange: Exchange, header: bytes, count: int) -> None:
     if count:
         others = [each for each in exchange.answer_headers if each[0] != header]
         exchange.answer_headers[:] = [*others, (header, b"%d" % count)]
+
+
+def _counts(values: Counter[str]) -> str:
+    return ", ".join(f"{count} {entity}" for entity, count in sorted(values.items())) or "nothing"

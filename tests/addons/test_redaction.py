@@ -382,3 +382,27 @@ async def test_what_stays_a_placeholder_or_was_not_read_is_said_in_the_head() ->
     call.body.unreadable["image"] = 2
     await redaction.llm_request(call)
     assert (b"x-tokenman-unreadable", b"2") in call.answer_headers
+
+
+async def test_what_is_logged_only_is_said_in_the_head_and_in_one_line_without_values(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tokenman.redaction")
+    call = exchange("mail alice@example.com", "alice@example.com, the password is hunter2xx")
+    redaction = stage(entities={"EMAIL_ADDRESS": "log"})
+    assert await redaction.llm_request(call) is None
+    assert await redaction.llm_recheck(call) is None
+    assert sorted(call.answer_headers) == [(b"x-tokenman-logged", b"2"), (b"x-tokenman-redacted", b"1")]
+    await redaction.llm_done(call)
+    assert [record.getMessage() for record in caplog.records] == [
+        "masked 1 PASSWORD; left in the clear 2 EMAIL_ADDRESS; request req_1"
+    ]
+
+
+async def test_a_call_without_values_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tokenman.redaction")
+    call, redaction = exchange("hello"), stage(mode="log")
+    await redaction.llm_request(call)
+    await redaction.llm_done(call)
+    assert call.answer_headers == []
+    assert caplog.records == []

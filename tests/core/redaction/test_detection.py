@@ -1,6 +1,7 @@
 """The detection worker: what happens when it is slow, dies, is not there, or loses its parent."""
 
 import asyncio
+import inspect
 import os
 import signal
 import subprocess
@@ -114,6 +115,26 @@ async def test_a_text_over_which_workers_hang_is_refused() -> None:
     with pytest.raises(TextRefused):
         await detection.find(asks("hang"))
     await detection.close()
+
+
+async def test_a_worker_that_is_stopped_is_killed_and_its_job_done_by_another() -> None:
+    detection = Detection(command=OBEDIENT, judging_s=0.3)
+    await detection.start()
+    await detection.ready()
+    (stopped,) = detection.pids
+    os.kill(stopped, signal.SIGSTOP)
+    assert await detection.find(asks("x")) == FOUND
+    assert detection.pids != [stopped]
+    assert not psutil.pid_exists(stopped)
+    await detection.close()
+
+
+def test_a_hung_worker_is_noticed_in_time_for_a_second_try() -> None:
+    """Within the deadline that callers wait: twice the time for a batch, and the start of another worker (about 2 s)."""
+    defaults = {name: each.default for name, each in inspect.signature(Detection).parameters.items()}
+    batch = defaults["judging_s"] + BATCH * 3e-6
+    assert batch < 6
+    assert 2 * batch + 3 < defaults["deadline_s"]
 
 
 async def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:

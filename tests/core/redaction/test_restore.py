@@ -354,6 +354,8 @@ def test_a_whole_call_too_long_to_be_judged_keeps_its_placeholders() -> None:
         restorer.whole([slot])
         assert slot.text.startswith(f"echo {expected} ")
         assert restorer.unrestored == (expected == TOKEN)
+        text, _, _ = stream([f"echo {TOKEN} " + "x" * size], "tool_input", "exec")  # in one piece
+        assert text == slot.text
 
 
 @pytest.mark.parametrize(
