@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tokenman_core.body.media import media_of
+
 DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*?);base64,", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 # Of one alphabet, whole or in lines of the lengths that writers have (MIME: 76, PEM: 64): anything else is text as well.
@@ -33,7 +35,7 @@ def is_base64(source: str) -> bool:
 
 
 def decode(source: str, *, any_text: bool) -> Encoded | None:
-    """The text in `source`, or None if it is not base64, or its bytes are not UTF-8 or UTF-16 with a byte order mark.
+    """The text in `source`, or None if it is not base64, or its bytes are media or no text (`codec_of`).
 
     With `any_text` every byte is taken for text at last (ISO 8859-1): for what says itself that it is text.
     """
@@ -119,11 +121,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 
 def _codecs(data: bytes, any_text: bool) -> tuple[str, ...]:
-    # The explicit byte orders keep the mark as a character, so that it is written back.
-    if data.startswith(b"\xff\xfe"):
-        return ("utf-16-le",)
-    if data.startswith(b"\xfe\xff"):
-        return ("utf-16-be",)
-    if b"\0" in data and not any_text:
-        return ()
-    return ("utf-8", "iso8859-1") if any_text else ("utf-8",)
+    codec = None if media_of(data) and not any_text else codec_of(data)
+    if codec is not None:
+        return (codec,)
+    return ("utf-8", "iso8859-1") if any_text else ()

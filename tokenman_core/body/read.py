@@ -1,13 +1,13 @@
 """Chooses how a request's body is read. What cannot be judged is refused, and nothing that is text goes unread."""
 
 import json
-import re
 from typing import Any
 
 from tokenman_core.body.base import Body
 from tokenman_core.body.encoded import codec_of, readable
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.body.jsonl_body import JsonlBody
+from tokenman_core.body.media import media_of
 from tokenman_core.body.multipart_body import MultipartBody
 from tokenman_core.body.text_body import BinaryBody, FormBody, RecodedBody, TextBody
 from tokenman_core.dialects import words
@@ -18,20 +18,6 @@ from tokenman_core.slots import Found
 _JSON_LINES = frozenset({"application/jsonl", "application/x-jsonl", "application/x-ndjson", "application/jsonlines"})
 _FORM = "application/x-www-form-urlencoded"
 _UNSTATED = frozenset({"", "application/octet-stream"})
-# The first bytes of media that uploads come in; their types are stated wrongly often enough.
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF-", "document"),
-    (b"\x89PNG\r\n\x1a\n", "image"),
-    (b"\xff\xd8\xff", "image"),
-    (b"GIF8", "image"),
-    (b"RIFF", "image"),
-    (b"ID3", "audio"),
-    (b"OggS", "audio"),
-    (b"fLaC", "audio"),
-    (b"PK\x03\x04", "document"),
-)
-
-_PDF = re.compile(rb"%PDF-\d\.\d\s")
 
 
 def read_body(data: bytes, content_type: str | bytes | None, dialect: Dialect, operation: Operation) -> Body:
@@ -77,7 +63,7 @@ def _unstructured(data: bytes, media_type: str, find_slots: Any, *, any_bytes: b
 
     Files come in any encoding of text, and so may what says that it is media and does not look like some.
     """
-    known = _media(data)
+    known = media_of(data)
     text = None if known else readable(data)
     any_text = any_bytes or (words.media_of(media_type) != "file" and not words.is_text_type(media_type))
     if any_text and not known and (text is None or text.startswith("\ufeff")) and (codec := codec_of(data)) is not None:
@@ -122,13 +108,3 @@ def _loosely_json(text: str) -> bool:
 
 def _is_json(media_type: str) -> bool:
     return media_type.endswith(("/json", "+json"))
-
-
-def _media(data: bytes) -> str:
-    """What the first bytes are the mark of, "" if of nothing. A mark of letters alone may begin a text as well."""
-    if data[4:8] == b"ftyp" and 0 in data[:64]:
-        return "video"
-    word = next((word for magic, word in _MAGIC if data.startswith(magic)), "")
-    if data.startswith(b"%PDF-"):
-        return word if _PDF.match(data) else ""
-    return word if not data[:3].isalnum() or 0 in data[:64] else ""

@@ -250,7 +250,7 @@ class Walk:
     def _media(self, source: str, coded: str, media_type: str, path: Path, place: Place) -> None:
         """base64: of a text type its text is a slot, of another type it is counted; what is no base64 is text as it stands."""
         is_text = words.is_text_type(media_type)
-        if is_text or media_type in ("", "application/octet-stream"):
+        if is_text or words.media_of(media_type) == "file":
             made = encoded.decode(source, any_text=is_text)
             if made is not None:
                 self.slots.append(Slot((*path, BASE64), place.kind, made.text, place.tool, message=place.message))

@@ -561,6 +561,15 @@ def test_media_are_told_by_what_they_are(text: str, media: str | None) -> None:
     assert [slot.text for slot in found] == ([] if media else [text])
 
 
+@pytest.mark.parametrize("kind", ["application/vnd.ms-excel", "application/octet-stream", "", "text/csv"])
+@pytest.mark.parametrize("codec", ["latin-1", "utf-16", "utf-16-le", "utf-8"])
+def test_base64_of_a_text_in_any_encoding_is_text(kind: str, codec: str) -> None:
+    coded = base64.b64encode("Müller; jane@x.test".encode(codec)).decode()
+    found = find_slots({"file": {"filename": "f", "file_data": f"data:{kind};base64,{coded}"}})
+    assert [slot.text.removeprefix("\ufeff") for slot in found] == ["f", "Müller; jane@x.test"]
+    assert not found.unreadable
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "image/svg+xml", "application/json", "", "application/octet-stream"])
 def test_base64_of_a_text_is_text(kind: str) -> None:
     found = find_slots({"url": f"data:{kind};base64,{TEXT}"})
