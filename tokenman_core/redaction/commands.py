@@ -64,30 +64,37 @@ _QUOTED: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|\\(.)", re.DOTALL
 _CLOSED: Final = re.compile(r"[\"'](?=[\s;|&),\]}]|\Z)|[\"']{2,3}(?=[\n;|)]|\Z)")
 
 
+_MOST: Final = (
+    256 * 1024
+)  # characters read in sum: a script whose commands stand in one another is read again and again
+
+
 def destinations(script: str) -> list[str] | None:
     """The words that say where the commands of a script connect to; None if that cannot be told.
 
-    A name that is quoted in the middle of a list of arguments (`["curl", …`) is a command that is not read.
+    It cannot if they are too many, or if the name of one stands in a list of arguments (`["curl", …`).
     """
     found: list[str] = []
+    left = _MOST
     for match in _START.finditer(script):
         if match["odd"]:
             return None
-        words = _words(script, match.end())
-        if words is None:
+        words, end = _words(script, match.end())
+        left -= end - match.start()
+        if words is None or left < 0:
             return None
         found += _destinations(COMMANDS[match[1].lower()], words)
     return found
 
 
-def _words(script: str, at: int) -> list[str] | None:
-    """The words up to the end of a command, without quotes; redirections are left out."""
+def _words(script: str, at: int) -> tuple[list[str] | None, int]:
+    """The words up to the end of a command, without quotes, and that end; redirections are left out."""
     words: list[str] = []
     redirected = False
     while at < len(script):
         match = _TOKEN.match(script, at)
         if match is None:  # a quote that stood open before the command closes here, or one stays open
-            return words if _CLOSED.match(script, at) else None
+            return (words if _CLOSED.match(script, at) else None), at
         if match.lastgroup == "end":
             break
         if match.lastgroup == "redirect":
@@ -97,7 +104,7 @@ def _words(script: str, at: int) -> list[str] | None:
                 words.append(_QUOTED.sub(lambda part: part[1] or part[2] or part[3] or "", match[0]))
             redirected = False
         at = match.end()
-    return words
+    return words, at
 
 
 def _destinations(command: Command, words: list[str]) -> Iterator[str]:

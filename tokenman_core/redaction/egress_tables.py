@@ -62,7 +62,7 @@ NETWORK_COMMAND: Final = re.compile(
     r"|\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b|(?:^|[;|&]\s*|\bsudo\s+)['\"]?(?:\$[\w{(]|`)"
     # Words of prose too: only where a command begins.
     r"|(?:^|[|;&(`]\s*|\bsudo\s+)(?:mail|host|links|mc|http|https|open|start|xh)\s"
-    r"|\bfetch\(|/dev/(?:tcp|udp)/|\bgit\s[^\n;|&]*?(?:[a-z+]+://|\w@[\w.-]+:)",
+    r"|\bfetch\(|/dev/(?:tcp|udp)/|\bgit\s[^\n;|&]{0,400}?(?:[a-z+]+://|\w@[\w.-]+:)",
     re.IGNORECASE | re.MULTILINE,
 )
 # What a shell would still replace: where it stands beside a network command the destination is not known.
@@ -108,8 +108,8 @@ HOST_OPTION: Final = re.compile(
     r"(?:(?<![\w-])--(?:host(?:name)?|server|endpoint(?:-url)?|url|base-url|index-url|extra-index-url|registry|proxy|addr(?:ess)?|uri|remote|"
     r"connect|target|broker|apiserver|master)[ =]+"
     r"|(?<![\w-])(?:mysql\w*|mariadb(?:-\w+)?|psql|pg_\w+|redis-cli|mongo\w*|sqlcmd|clickhouse-client|cqlsh|influx|mosquitto_\w+|amqp-\w+|"
-    r"createdb|dropdb|memcached-tool|ldap\w+|impala-shell|beeline|vsql|isql)\s(?:[^\n;|&]*?\s)?-[hHS][ =]*"
-    r"|(?<![\w-])(?:docker|podman|helm|skopeo|buildah|crane|oras)(?:\s+registry)?\s+login\s+(?:-\S+\s+\S+\s+)*(?=[^\s-]))"
+    r"createdb|dropdb|memcached-tool|ldap\w+|impala-shell|beeline|vsql|isql)\s(?:[^\n;|&]{0,300}?\s)?-[hHS][ =]*"
+    r"|(?<![\w-])(?:docker|podman|helm|skopeo|buildah|crane|oras)(?:\s+registry)?\s+login\s+(?:-\S+\s+\S+\s+){0,8}(?=[^\s-]))"
     r"[\"']?([^\s\"'`;|&<>)]+)",
     re.IGNORECASE,
 )

@@ -17,7 +17,7 @@ _PORT = re.compile(r":[0-9]*$")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:(?=//)", re.IGNORECASE)
 _QUOTES = frozenset("\"'`")
 # What a shell drops from a word: an empty pair of quotes, and a backslash before a letter.
-_DROPPED = re.compile(r"(?<=\w)(?:\"\"|'')|(?:\"\"|'')(?=\w)|(?<=\w)\\(?=\w)|\\(?=\w+[\w\\]*\s)")
+_DROPPED = re.compile(r"(?<=\w)(?:\"\"|'')|(?:\"\"|'')(?=\w)|\\(?=\w)")
 
 
 @dataclass(frozen=True)

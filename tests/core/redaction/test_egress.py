@@ -314,6 +314,19 @@ def test_a_call_full_of_values_is_judged_in_time_in_proportion_to_its_length(
 
 
 @pytest.mark.parametrize(
+    "unit",
+    ["curl ", 'curl "', "mysql ", "mysql -p ", "git x ", "docker login -a ", "a\\\\a", "\\", "import a, ", "from ",
+     "| ", "$x;",
+     "a.", "a.b",
+     "//", "https:", "www.", "%a", "--host ", "a-", '""a', "ssh 'x", "; ", "\n", "&#", "x"],
+)  # fmt: skip
+@pytest.mark.parametrize("head", ["", "curl https://good.example "])
+def test_no_script_takes_long_to_judge(unit: str, head: str) -> None:
+    script = head + KEY + " " + unit * (120 * 1024 // len(unit))
+    assert best_of(1, lambda: call_allows("shell", script, MAPPING, "same_host")) < 1.5
+
+
+@pytest.mark.parametrize(
     ("script", "allowed"),
     [
         (f"ping {A}", True),
