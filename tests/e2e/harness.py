@@ -143,7 +143,9 @@ class Proxy:
             process = subprocess.Popen(
                 [*command(tool, configuration, *scripts), *arguments],
                 cwd=home,
-                env=passed | {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (environment or {}),
+                env=passed
+                | {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+                | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
