@@ -1,6 +1,7 @@
 """What the readers of all wire formats share: open channels, templates for pieces, and the state that stages look at."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ Make = Callable[[str], dict[str, Any] | str]
 """From a text, the JSON of an event that carries it on some channel; a string is the data itself."""
 
 
-class Reader:
+class Reader(ABC):
     """Base of the readers; implements `dialects.base.AnswerReader` but for what an event means (`_sse`, `_whole`, `_learn`)."""
 
     markers: tuple[bytes, ...] = ()  # only events with one of these tell of usage, end or failure
@@ -111,13 +112,13 @@ class Reader:
 
     # What a format adds.
 
+    @abstractmethod
     def _learn(self, value: dict[str, Any]) -> None:
         """Usage, model, end and failure, from one event's value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
         """The text pieces of one streamed event, and what it closes."""
-        raise NotImplementedError
 
     def _whole(self, value: dict[str, Any], slots: list[Slot]) -> None:
         """The text pieces of a plain answer: each is complete."""

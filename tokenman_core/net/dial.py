@@ -59,7 +59,7 @@ class Dialler:
             await asyncio.get_running_loop().create_connection(
                 lambda: opening, sock=sock, ssl=tls, server_hostname=name
             )
-        except BaseException:
+        except BaseException:  # a cancelled dial, too, must leave no socket
             if opening.connection:  # asyncio would wait for the peer's farewell
                 opening.connection.transport.abort()
             raise
@@ -135,7 +135,7 @@ async def _connect(address: str, port: int) -> socket.socket:
             if (option := getattr(socket, name, None)) is not None:
                 sock.setsockopt(level, option, value)
         await asyncio.get_running_loop().sock_connect(sock, (address, port))
-    except BaseException:
+    except BaseException:  # a cancelled dial, too, must leave no socket
         sock.close()
         raise
     return sock

@@ -69,7 +69,7 @@ class Call:
         try:
             head = await self._within("first_byte", deadlines.first_byte, channel.head(request))
             self._check_declared(head)
-        except BaseException:
+        except BaseException:  # a caller that leaves, too, must give the connection back
             channel.release(False)
             raise
         return Answer(self, head)

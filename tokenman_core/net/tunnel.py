@@ -14,7 +14,7 @@ async def ask(sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:
     """Makes a socket to the proxy one to `host:port`. Raises UpstreamError("connect") if the proxy will not; closes it then."""
     try:
         await _ask(sock, proxy, address(host, port))
-    except BaseException:
+    except BaseException:  # a cancelled dial, too, must leave no socket
         sock.close()
         raise
 

@@ -1,6 +1,7 @@
 """What both HTTP versions share: the shape of a call to a provider, how it fails, and a connection that no client owns."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -88,7 +89,7 @@ class Keeper(Protocol):
         """It takes no new call; said again once its socket is closed."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.BufferedProtocol, ABC):
     """A socket to a provider and one coroutine's wait on it. Reads are small, so that they can be stopped in time."""
 
     def __init__(self, transport: asyncio.Transport, keeper: Keeper) -> None:
@@ -106,12 +107,13 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.received(bytes(self._buffer[:nbytes]))
 
+    @abstractmethod
     def received(self, data: bytes) -> None:
-        raise NotImplementedError
+        """Bytes of the provider's."""
 
+    @abstractmethod
     def woken(self) -> None:
         """Something changed: data, room to write, or the end."""
-        raise NotImplementedError
 
     def pause_writing(self) -> None:
         self.blocked = True

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path
@@ -60,7 +61,7 @@ def protect(secrets: Iterable[str] = ()) -> Mask:
         made = logging.LogRecord(*args, **kwargs)
         try:
             text = made.getMessage()
-        except Exception:
+        except Exception:  # a log line with the wrong arguments must not stop what it tells of
             text = str(made.msg)
         made.msg, made.args = mask(text), None
         if made.exc_info and made.exc_info[0] is not None:
@@ -101,7 +102,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in record.__dict__.items() if name not in _FIELDS and not name.startswith("_")}
 
 
-class _Masked(logging.Formatter):
+class _Masked(logging.Formatter, ABC):
     """What a record carries beside its text is masked here."""
 
     def __init__(self, mask: Mask) -> None:
@@ -111,8 +112,9 @@ class _Masked(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return self._mask(self._line(record))
 
+    @abstractmethod
     def _line(self, record: logging.LogRecord) -> str:
-        raise NotImplementedError
+        """The record as one line, not masked yet."""
 
 
 class _Console(_Masked):
