@@ -96,7 +96,7 @@ class Redaction:
     async def llm_done(self, exchange: Exchange) -> None:
         state: State | None = exchange.notes.pop(self.name, None)
         if state is not None:
-            if exchange.masked or state.logged:
+            if state.logged:  # what was masked, the line of the call tells
                 log.info(
                     "masked %s; left in the clear %s; request %s",
                     _counts(exchange.masked),
