@@ -16,7 +16,7 @@ from mitmproxy import ctx, http
 
 from addons.proxy.door import Refusal
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook, validate_headers
-from addons.proxy.layer import hide_secrets, outlet_of
+from addons.proxy.layer import forget, hide_secrets, outlet_of
 from addons.proxy.outlet import End, Outlet
 from tokenman_core import headers as h
 from tokenman_core.clock import Clock, request_id
@@ -264,6 +264,7 @@ class Exchanges:
             if stages is not None:
                 await stages.done(exchange)
             self._tell(exchange, self._clock.monotonic() - start)
+            forget(flow)
             _forget_old_flows()
 
     @staticmethod

@@ -70,6 +70,11 @@ def outlet_of(flow: http.HTTPFlow) -> Outlet | None:
     return _outlets.get(flow)
 
 
+def forget(flow: http.HTTPFlow) -> None:
+    """The call is over. The outlet holds its flow, so that it would keep itself alive in here for ever."""
+    _outlets.pop(flow, None)
+
+
 def hide_secrets(request: http.Request) -> None:
     """Takes the credentials out of a request that is only looked at from here on."""
     request.headers.fields = without_secrets(request.headers.fields)
