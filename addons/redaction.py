@@ -43,7 +43,6 @@ class Redaction:
 
     name = "redaction"
     fails = "closed"
-    guard = True
     deadline_s = 180.0  # the detection has deadlines of its own, by the size of the text
 
     def __init__(self, settings: Settings, key: bytes, detection: Detection, memo: Memo | None = None) -> None:

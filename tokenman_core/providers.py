@@ -91,11 +91,6 @@ class Providers:
         return self._by_host.get(host) or self._by_origin.get((host, port))
 
     @property
-    def hosts(self) -> frozenset[str]:
-        """Every host name whose TLS is opened."""
-        return frozenset(self._by_host) | self.intercept
-
-    @property
     def origins(self) -> frozenset[tuple[str, int]]:
         """Host and port of every base URL: these may be dialled even where the address is private."""
         return frozenset((provider.host, provider.port) for provider in self.by_name.values())

@@ -22,6 +22,7 @@ def handler_of(client: Client) -> ConnectionHandler | None:
 
 def drop(client: Client) -> None:
     """Closes the client's connection at once: `close` would wait for a reader that never reads."""
+    disarm(client)  # a timer that has run would keep the client, and so itself, for ever
     handler = handler_of(client)
     transport = handler.transports.get(client) if handler else None
     if transport is not None and isinstance(transport.writer, asyncio.StreamWriter):

@@ -36,8 +36,6 @@ log = logging.getLogger("tokenman.call")
 WHOLE = 1 << 20  # an answer of known length up to this leaves in one piece
 KEPT_FLOWS = 500  # of mitmweb and mitmproxy: their view keeps every flow for ever otherwise
 TUNNEL_PORTS_NEVER = frozenset({25, 465, 587})  # mail: the one protocol that open tunnels are abused for
-
-
 _MODEL = re.compile(r"[\w.:/-]{1,80}")  # as models are named; anything else may be a value, or a second line of the log
 
 
@@ -235,9 +233,8 @@ class Exchanges:
     async def request(self, flow: http.HTTPFlow) -> None:
         outlet = outlet_of(flow)
         if outlet is None:
-            if self.governs(
-                flow.request.host, flow.request.port
-            ):  # a replay, or a script that turned a call towards a provider
+            # A replay, or a script that turned a call towards a provider.
+            if self.governs(flow.request.host, flow.request.port):
                 refusal = self.blocked("a call to a provider goes through the exchange")
                 flow.response = http.Response.make(refusal.head.status, refusal.body, refusal.head.headers)
             return
@@ -260,11 +257,11 @@ class Exchanges:
             exchange.outcome = "crashed"
             log.error("a call failed: %s; request %s", trace(e), exchange.id)
         finally:
+            forget(flow)  # first: nothing that fails below may keep the call
             self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)
             self._tell(exchange, self._clock.monotonic() - start)
-            forget(flow)
             _forget_old_flows()
 
     @staticmethod
