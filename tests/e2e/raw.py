@@ -116,14 +116,23 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """One message, whole."""
+    """One message, whole. What comes after it in the same packet is lost: for several at once see `answers`."""
+    return answers(connection, 1)[0]
+
+
+def answers(connection: socket.socket, count: int) -> list[bytes]:
+    """That many messages, each whole; fewer, and what came of the last, if the other side closes."""
     got = b""
-    while not (size := whole(got)):
-        data = connection.recv(65536)
-        if not data:
-            return got
-        got += data
-    return got[:size]
+    found: list[bytes] = []
+    while len(found) < count:
+        if size := whole(got):
+            found.append(got[:size])
+            got = got[size:]
+        elif data := connection.recv(65536):
+            got += data
+        else:
+            return [*found, got]
+    return found
 
 
 def send(proxy: Proxy, data: bytes, seconds: float = 10.0) -> bytes:
