@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.base import AnswerReader
-from tokenman_core.exchange import Exchange
+from tokenman_core.exchange import Exchange, Redacted
 from tokenman_core.redaction import Detection, Egress, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
@@ -116,12 +116,21 @@ class Redaction:
             return _POISON
         if masked.blocked:
             setting = self._redactor.policy.setting(masked.blocked)
+            exchange.redactions = (Redacted(masked.blocked, "block", setting, 1),)
             return Refuse(400, "redaction", f"The call holds a value of type {masked.blocked}, and {setting} is block.")
         exchange.masked.update(masked.masked)
+        exchange.redactions = self._redactions(exchange.masked, masked.logged)
         state.logged = masked.logged  # of the request as it is now: masked again, it holds the same values
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         return None
+
+    def _redactions(self, masked: Counter[str], logged: Counter[str]) -> tuple[Redacted, ...]:
+        """What `why`, the report and the metrics tell of a call."""
+        policy = self._redactor.policy
+        found = [(entity, policy.action(entity), count) for entity, count in sorted(masked.items())]
+        found += [(entity, "log", count) for entity, count in sorted(logged.items())]
+        return tuple(Redacted(entity, action, policy.setting(entity), count) for entity, action, count in found)
 
 
 def _say(exchange: Exchange, header: bytes, count: int) -> None:

@@ -58,7 +58,7 @@ class Conductor:
                 source = tries.parts()
         exchange.outcome = "answered"
         try:
-            async with aclosing(source), aclosing(Outward(exchange, stages, self._caps).parts(source)) as parts:
+            async with aclosing(source), aclosing(self._outward(exchange, stages).parts(source)) as parts:
                 async for piece in parts:
                     if isinstance(piece, Refuse):
                         for part in self.refusal(exchange, piece):
@@ -69,6 +69,9 @@ class Conductor:
             if tries is not None:  # only now all of the answer has been read, so its usage is known
                 await tries.settle()
         await stages.response(exchange)
+
+    def _outward(self, exchange: Exchange, stages: Stages) -> Outward:
+        return Outward(exchange, stages, self._caps, self._clock)
 
     def refusal(self, exchange: Exchange, refuse: Refuse) -> tuple[Head, bytes]:
         """A refusal as an answer in the form of the exchange's dialect."""
@@ -167,6 +170,8 @@ class Conductor:
             return
         started = again = False
         redirects = 0
+        if exchange.times.sent is None:
+            exchange.times.sent = self._clock.monotonic()
         while True:
             try:
                 async with self._upstream.call(request, provider.deadlines) as answer:

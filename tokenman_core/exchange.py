@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from tokenman_core.body.base import Body
 from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
+from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot
-from tokenman_core.usage import Usage
+from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tokenman_core.target import Target
 
 Outcome = Literal["answered", "refused", "broken", "aborted", "crashed"]
+Login = Literal["none", "key", "oauth"]
 
 
 @dataclass(frozen=True)
@@ -41,23 +44,51 @@ class Sent:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. `credential` is a keyed hash of what the call was authorised with, "" for none; never the thing itself."""
+    """Who calls. `credential` is a keyed hash of what the call was authorised with, "" for none; never the thing itself.
+
+    `run` is the mark of the `tokenman run` whose child calls, "" for none.
+    """
 
     credential: str = ""
     client: str = ""
-    login: Literal["none", "key", "oauth"] = "none"
+    login: Login = "none"
+    run: str = ""
 
 
 @dataclass(eq=False)
 class Attempt:
-    """One try at one candidate. `usage` and `failure` are known when it is over."""
+    """One try at one candidate. `usage`, `bill` and `failure` are known when it is over, before `llm_attempt_done`.
+
+    `usage` is what the provider said, `bill` what is booked: by what it said, or by an estimate. None: nothing is due.
+    """
 
     number: int
     candidate: Candidate
     usage: Usage | None = None
+    bill: Bill | None = None
     failure: Failure | None = None
     status: int | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """So many values of an entity met an action (redact, hash, block, log), by the setting that says so."""
+
+    entity: str
+    action: str
+    setting: str
+    count: int
+
+
+@dataclass(eq=False)
+class Times:
+    """Moments of a call: `begun` in seconds since the epoch, the others as `Clock.monotonic` gives them."""
+
+    begun: float
+    complete: float  # the whole request is here; of a call that was refused at its head: the head
+    sent: float | None = None  # the first attempt set out
+    first: float | None = None  # the first token, or a whole answer, is on its way to the client
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +112,7 @@ class Exchange:
     dialect: Dialect
     operation: Operation
     plan: tuple[Candidate, ...]
+    times: Times = field(default_factory=lambda: Times(0.0, 0.0))
     caller: Caller = field(default_factory=Caller)
     project: str = ""
     session: str = ""
@@ -95,6 +127,11 @@ class Exchange:
     said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
     refusal: Refuse | None = None
     outcome: Outcome = "crashed"
+    status: int = 0  # what the client got; 0: nothing yet
+    broken: ErrorKind | None = None  # why an answer that had begun ended before its end
+    cache: str = ""  # as `x-tokenman-cache` has it
+    saved: Decimal = Decimal(0)  # USD
+    redactions: tuple[Redacted, ...] = ()  # of the request as it is now
     masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values
     answer_headers: list[tuple[bytes, bytes]] = field(
         default_factory=list

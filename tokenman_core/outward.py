@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from tokenman_core import headers as h
+from tokenman_core.clock import Clock
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Exchange
 from tokenman_core.net import UpstreamError
@@ -53,8 +54,8 @@ def marks(exchange: Exchange) -> Headers:
 class Outward:
     """The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
 
-    def __init__(self, exchange: Exchange, stages: Stages, caps: Caps) -> None:
-        self._exchange, self._stages, self._caps = exchange, stages, caps
+    def __init__(self, exchange: Exchange, stages: Stages, caps: Caps, clock: Clock) -> None:
+        self._exchange, self._stages, self._caps, self._clock = exchange, stages, caps, clock
         self._listeners: list[Link] = []
 
     async def parts(self, source: Pieces) -> Pieces:
@@ -84,6 +85,11 @@ class Outward:
         else:
             async for part in self._media(head, source):
                 yield part
+
+    def _first(self) -> None:
+        """The client has, in a moment, the first of what it asked for."""
+        if self._exchange.times.first is None:
+            self._exchange.times.first = self._clock.monotonic()
 
     def _head(self, head: Head, length: int | None, dropped: tuple[bytes, ...] = ()) -> Head:
         return Head(head.status, (*h.to_client(head.headers, length, dropped), *marks(self._exchange)))
@@ -136,6 +142,7 @@ class Outward:
         except StageFailed:
             yield FAILED
             return
+        self._first()
         if out == plain:
             yield self._head(head, len(data))
             yield data
@@ -176,6 +183,8 @@ class Outward:
                 plain = decoder.feed(part) if decoder else part
                 # Whole events only: behind a half one no error event could be told from it.
                 out = self._through(parser.feed(plain))
+                if reader.spoke:
+                    self._first()
                 if out or packed:
                     yield part if packed else out
             rest = parser.feed(decoder.finish()) if decoder else []
@@ -193,7 +202,7 @@ class Outward:
         except StageFailed:
             broken = "stage"
         if broken:
-            exchange.outcome = "broken"
+            exchange.outcome, exchange.broken = "broken", broken
             if changing and broken != "stage" and (out := self._flushed()):
                 yield out
             if packed:  # our event would not be in the coding that the client decodes: the cut must be seen as one
@@ -230,6 +239,7 @@ class Outward:
         if cap and length is not None and length > cap:
             yield _OVER_CAP
             return
+        self._first()
         yield self._head(head, length)
         async for part in source:
             if isinstance(part, bytes):

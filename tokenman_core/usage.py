@@ -1,8 +1,9 @@
-"""What a provider says that a call used."""
+"""What a call used, as its provider says, and what is booked for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,57 @@ class Usage:
     cache_write_5m: int = 0
     cache_write_1h: int = 0
     reasoning: int = 0  # a part of output
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write_5m + other.cache_write_5m,
+            self.cache_write_1h + other.cache_write_1h,
+            self.reasoning + other.reasoning,
+        )
+
+    @property
+    def cache_write(self) -> int:
+        return self.cache_write_5m + self.cache_write_1h
+
+
+Basis = Literal["list", "override", "ceiling", "unknown", "free"]
+"""Where a price comes from. `ceiling`: the dearest of its provider, since the model is not listed. `unknown`: there is none."""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What is booked. `estimated`: at least a part of `usage` was counted here, not said by the provider.
+
+    `cost` in USD, exact to 1e-12; None: no price is known, which is not the same as 0. `notional`: it is the list price of what
+    a subscription paid for.
+    """
+
+    usage: Usage
+    cost: Decimal | None
+    basis: Basis
+    estimated: bool = False
+    notional: bool = False
+
+    @classmethod
+    def together(cls, bills: "Sequence[Bill]") -> "Bill | None":
+        """The sum, marked as its least certain part; None for no bills."""
+        if len(bills) < 2:
+            return bills[0] if bills else None
+        usage, cost = Usage(), Decimal(0)
+        for bill in bills:
+            usage += bill.usage
+            cost += bill.cost or 0
+        known = all(bill.cost is not None for bill in bills)
+        basis = max((bill.basis for bill in bills), key=_UNCERTAIN.index)
+        return cls(
+            usage, cost if known else None, basis, any(b.estimated for b in bills), any(b.notional for b in bills)
+        )
+
+
+_UNCERTAIN: tuple[Basis, ...] = ("free", "list", "override", "ceiling", "unknown")
 
 
 def anthropic_usage(said: Mapping[str, Any]) -> Usage:

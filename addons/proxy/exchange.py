@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -24,10 +24,11 @@ from tokenman_core.conductor import Conductor
 from tokenman_core.dialects.base import Dialect
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.errors import ErrorKind, trace
-from tokenman_core.exchange import Caller, Exchange, Sent
+from tokenman_core.exchange import Caller, Exchange, Sent, Times
 from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Provider
 from tokenman_core.recognition import Local, by_base_url, split
+from tokenman_core.record import Observer, record_of
 from tokenman_core.stages import Stages
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
 
@@ -88,9 +89,16 @@ class Exchanges:
     sealed = True
 
     def __init__(
-        self, conductor: Conductor, stages: Callable[[], Stages | None], front: Front, limits: Limits, clock: Clock
+        self,
+        conductor: Conductor,
+        stages: Callable[[], Stages | None],
+        front: Front,
+        limits: Limits,
+        clock: Clock,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._conductor, self._stages, self._front, self._limits, self._clock = conductor, stages, front, limits, clock
+        self._observers = observers
         self._providers = conductor.providers
         self.head_cap, self.header_count = limits.head_size, limits.head_count
         self.header_timeout, self.body_timeout = limits.header_timeout, limits.body_timeout
@@ -122,11 +130,11 @@ class Exchanges:
         return self._refused(call.exchange, Refuse(500, "stage", "The call could not be judged, so it was not sent."))
 
     def blocked(self, why: str) -> Refusal:
-        return _local(403, "forbidden", f"Refused: {why}.")
+        return self._turn_away(403, "forbidden", f"Refused: {why}.")
 
     def head_too_large(self) -> Refusal:
         message = f"The request's headers are over limits.request_headers ({self.head_cap} bytes, {self.header_count} of them)."
-        return _local(431, "headers_cap", message)
+        return self._turn_away(431, "headers_cap", message)
 
     def over(self, call: Call) -> None:
         call.exchange.outcome = "aborted"
@@ -140,11 +148,11 @@ class Exchanges:
         try:
             validate_headers(request)
         except ValueError:
-            raise _local(
+            raise self._turn_away(
                 400, "parse", "The request's headers are ambiguous: they could be read as two requests."
             ) from None
         if any(not h.is_value(value) for _, value in fields):
-            raise _local(400, "parse", "A header of the request holds a character that no header may hold.")
+            raise self._turn_away(400, "parse", "A header of the request holds a character that no header may hold.")
 
     def open(self, request: http.Request, place: tuple[str, int] | None) -> Call:
         fields = request.headers.fields
@@ -155,7 +163,7 @@ class Exchanges:
             speaks = DIALECTS["openai"] if isinstance(found, Local) else found.provider.dialect
             extra = self._admit(request, speaks)
             if isinstance(found, Local):
-                raise _plain_text(found)
+                raise self._plain_text(found)
             provider, path, query = found.provider, found.path, found.query
         else:
             provider = self._providers.of_host(*place) or _unconfigured(*place)
@@ -163,7 +171,7 @@ class Exchanges:
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
             request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
-            (Candidate(provider.name, ""),), _caller(fields),
+            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), _caller(fields),
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
         call = Call(exchange, request, provider, extra)
@@ -195,11 +203,11 @@ class Exchanges:
         """May this origin-form call be here at all? CORS headers for the answer. Raises Refusal."""
         fields = request.headers.fields
         if not h.host_allowed(fields, self._front.host_names):
-            raise _local(403, "forbidden", "This name is not in access.public_names.", speaks)
+            raise self._turn_away(403, "forbidden", "This name is not in access.public_names.", speaks)
         origin = h.first(fields, b"origin")
         if h.cross_site(fields, self._front.origins):
             message = "Web pages may not call this address unless access.allowed_origins lists them."
-            raise _local(403, "forbidden", message, speaks)
+            raise self._turn_away(403, "forbidden", message, speaks)
         if origin is None:
             return ()
         cors = (
@@ -213,8 +221,35 @@ class Exchanges:
             raise Refusal(Head(204, (*cors, *allow)), b"")
         return cors
 
+    def _turn_away(self, status: int, kind: ErrorKind, message: str, speaks: Dialect | None = None) -> Refusal:
+        """A refusal before there is an exchange; of no known dialect, in the form that most programs read."""
+        speaks = speaks or DIALECTS["openai"]
+        name = request_id()
+        body = speaks.error(status, kind, message, name)
+        for observer in self._observers:
+            observer.turned_away(kind)
+        log.info("refused %d %s; request %s", status, kind, name)
+        headers = (
+            (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-tokenman-error", kind.encode()),
+            (b"x-tokenman-request-id", name.encode()), (b"x-should-retry", b"false"),
+        )  # fmt: skip
+        return Refusal(Head(status, headers), body)
+
+    def _plain_text(self, local: Local) -> Refusal:
+        body = local.text.encode()
+        headers: Headers = (
+            (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
+            (b"x-tokenman-request-id", request_id().encode()),
+        )  # fmt: skip
+        if local.status >= 400:
+            for observer in self._observers:
+                observer.turned_away("not_found")
+            headers = (*headers, (b"x-tokenman-error", b"not_found"), (b"x-should-retry", b"false"))
+        return Refusal(Head(local.status, headers), body)
+
     def _refused(self, exchange: Exchange, refuse: Refuse) -> Refusal:
         head, body = self._conductor.refusal(exchange, refuse)
+        exchange.status = head.status
         log.info("refused %d %s; request %s", refuse.status, refuse.kind, exchange.id)
         self._end(exchange)
         return Refusal(head, body)
@@ -227,6 +262,15 @@ class Exchanges:
             task = asyncio.create_task(stages.done(exchange))
             _running.add(task)
             task.add_done_callback(_running.discard)
+        self._observe(exchange)
+
+    def _observe(self, exchange: Exchange) -> None:
+        record = record_of(exchange, self._clock.monotonic())
+        for observer in self._observers:
+            try:
+                observer.ended(record)
+            except Exception as e:  # the record is not the call: whatever becomes of the one, the other was answered
+                log.error("a call was not recorded: %s; request %s", trace(e), exchange.id)
 
     # -- the call --
 
@@ -241,6 +285,7 @@ class Exchanges:
         call: Call = outlet.call
         exchange = call.exchange
         stages, start = self._stages(), self._clock.monotonic()
+        exchange.times.complete = start
         try:
             outlet.begin()
             await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
@@ -262,6 +307,7 @@ class Exchanges:
             if stages is not None:
                 await stages.done(exchange)
             self._tell(exchange, self._clock.monotonic() - start)
+            self._observe(exchange)
             _forget_old_flows()
 
     @staticmethod
@@ -299,6 +345,7 @@ class Exchanges:
         flow, exchange = outlet.flow, call.exchange
         head = await anext(parts)
         assert isinstance(head, Head)
+        exchange.status = head.status
         if call.extra:
             head = Head(head.status, (*head.headers, *call.extra))
         length = h.first(head.headers, b"content-length")
@@ -326,7 +373,7 @@ class Exchanges:
 
     @staticmethod
     def _cut(exchange: Exchange, error: UpstreamError) -> None:
-        exchange.outcome = "broken"
+        exchange.outcome, exchange.broken = "broken", CUTS.get(error.kind, "upstream")
         log.warning("an answer broke off (%s); request %s", error.kind, exchange.id)
 
     async def _record(self, flow: http.HTTPFlow, exchange: Exchange, head: Head) -> None:
@@ -340,6 +387,9 @@ class Exchanges:
         )
         await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
 
+
+CUTS: dict[str, ErrorKind] = {"timeout": "timeout", "cap": "response_cap"}
+"""What an upstream's failure is called where it is counted; everything else is `upstream`."""
 
 _running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
 
@@ -370,27 +420,3 @@ def _caller(headers: Headers) -> Caller:
 
 def _unconfigured(host: str, port: int) -> Provider:
     return Provider("", DIALECTS["openai"], "https", host, port)
-
-
-def _local(status: int, kind: ErrorKind, message: str, speaks: Dialect | None = None) -> Refusal:
-    """A refusal before there is an exchange; of no known dialect, in the form that most programs read."""
-    speaks = speaks or DIALECTS["openai"]
-    name = request_id()
-    body = speaks.error(status, kind, message, name)
-    log.info("refused %d %s; request %s", status, kind, name)
-    headers = (
-        (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-tokenman-error", kind.encode()),
-        (b"x-tokenman-request-id", name.encode()), (b"x-should-retry", b"false"),
-    )  # fmt: skip
-    return Refusal(Head(status, headers), body)
-
-
-def _plain_text(local: Local) -> Refusal:
-    body = local.text.encode()
-    headers: Headers = (
-        (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
-        (b"x-tokenman-request-id", request_id().encode()),
-    )  # fmt: skip
-    if local.status >= 400:
-        headers = (*headers, (b"x-tokenman-error", b"not_found"), (b"x-should-retry", b"false"))
-    return Refusal(Head(local.status, headers), body)

@@ -1,0 +1,119 @@
+"""What is kept of a call when it is over: who asked what of whom, what it used and cost, what was masked. No body, no value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Protocol
+
+from tokenman_core.errors import ErrorKind
+from tokenman_core.exchange import Exchange, Login, Outcome, Redacted
+from tokenman_core.usage import Bill, Usage
+
+
+@dataclass(frozen=True)
+class Record:
+    """One call. Times in seconds, money in USD; `status` is what the client got, 0 if it left before there was any.
+
+    `error` is a kind of INTERFACE §7 ("" for none; a client that leaves is none). `ttft` is None where nothing was answered.
+    `overhead` is what the call took here: until the first attempt was sent, and the stages on the way back.
+    """
+
+    id: str
+    time: datetime
+    provider: str
+    model: str
+    dialect: str
+    operation: str
+    project: str
+    client: str
+    session: str
+    run: str
+    login: Login
+    outcome: Outcome
+    status: int
+    error: ErrorKind | None
+    detail: str  # the text of a refusal, which holds nothing of the call
+    stream: bool
+    attempts: int
+    cache: str
+    bill: Bill | None  # of all attempts together; None: the call cost nothing by its nature, or was never sent
+    saved: Decimal
+    redactions: tuple[Redacted, ...]
+    duration: float
+    ttft: float | None
+    overhead: float
+    stages: Mapping[tuple[str, str], float]  # (stage, phase) -> seconds
+
+    @property
+    def usage(self) -> Usage:
+        return self.bill.usage if self.bill else Usage()
+
+    @property
+    def masked(self) -> int:
+        """How many values did not leave as they were."""
+        return sum(each.count for each in self.redactions if each.action != "log")
+
+
+class Observer(Protocol):
+    """Is told of calls as they end, on the event loop: it returns at once, and never raises for what it cannot do."""
+
+    def ended(self, record: Record) -> None:
+        """A call is over, whatever became of it. Exactly once for each."""
+
+    def turned_away(self, kind: ErrorKind) -> None:
+        """A request was refused before it was known to be a call: it has no record."""
+
+
+_BACK = frozenset({"event", "response"})
+
+
+def record_of(exchange: Exchange, ended: float) -> Record:
+    """`ended` by the same clock as `exchange.times.complete`."""
+    times = exchange.times
+    attempt = exchange.attempts[-1] if exchange.attempts else None
+    candidate = attempt.candidate if attempt else exchange.plan[0] if exchange.plan else None
+    refusal = exchange.refusal
+    sent = times.sent if times.sent is not None else ended
+    back = sum(took for (_, phase), took in exchange.stage_seconds.items() if phase in _BACK)
+    return Record(
+        id=exchange.id,
+        time=datetime.fromtimestamp(times.begun, UTC),
+        provider=candidate.provider if candidate else "",
+        model=(candidate.model if candidate else "") or exchange.model,
+        dialect=exchange.dialect.name,
+        operation=exchange.operation.name,
+        project=exchange.project,
+        client=exchange.caller.client,
+        session=exchange.session,
+        run=exchange.caller.run,
+        login=exchange.caller.login,
+        outcome=exchange.outcome,
+        status=exchange.status,
+        error=_error(exchange),
+        detail=refusal.message if refusal else "",
+        stream=exchange.stream,
+        attempts=len(exchange.attempts),
+        cache=exchange.cache,
+        bill=Bill.together([each.bill for each in exchange.attempts if each.bill is not None]),
+        saved=exchange.saved,
+        redactions=exchange.redactions,
+        duration=max(0.0, ended - times.complete),
+        ttft=None if times.first is None else max(0.0, times.first - times.complete),
+        overhead=max(0.0, sent - times.complete) + (back if times.sent is not None else 0.0),
+        stages=dict(exchange.stage_seconds),
+    )
+
+
+def _error(exchange: Exchange) -> ErrorKind | None:
+    match exchange.outcome:
+        case "refused":
+            return exchange.refusal.kind if exchange.refusal else "internal"
+        case "broken":
+            return exchange.broken or "upstream"
+        case "crashed":
+            return "internal"
+        case "answered":
+            return "upstream" if exchange.status >= 500 else None
+        case "aborted":
+            return None
