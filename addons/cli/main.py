@@ -1,20 +1,71 @@
 """The `tokenman` command: what can be typed. Each command's work stands in a module of its own, imported when it is wanted."""
 
+import importlib
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from tokenman_core import __version__
 
+GROUPS = (
+    ("See it work", ("demo", "run", "up", "doctor")),
+    ("Watch and understand", ("report", "tail", "why", "web")),
+    ("Make it yours", ("config", "allow", "env", "ca", "addon-path")),
+)
+"""The commands in the order in which a first hour needs them."""
+
+Via = Literal["base-url", "proxy"]
+Shell = Literal["sh", "fish", "powershell", "json"]
+By = Literal["model", "project", "client", "provider", "day", "session"]
+
+
+class Overview(TyperGroup):
+    """Its help is one screen: every command in one line, in groups, and what to type first."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        formatter.write("\n")
+        for heading, names in GROUPS:
+            formatter.write(f"{heading}:\n")
+            for name in names:
+                formatter.write(f"  {name:<11} {self.commands[name].get_short_help_str(66)}\n")
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(
+            "Options: --config F and --listen H:P (without a command: up), --version, --help,\n"
+            "  --install-completion, --show-completion (for bash, zsh, fish, PowerShell)\n"
+            "Try: `tokenman demo`, then `tokenman run -- claude`\n"
+        )
+
+
+def _examples(*lines: str) -> str:
+    """The end of a command's help; `\\b` keeps its lines as they are."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
+
+
 app = typer.Typer(
-    help="Governs the traffic between programs and large language models.",
-    add_completion=False,
+    cls=Overview,
+    help="Masks personal data and secrets on their way to models, and counts the cost.",
     pretty_exceptions_enable=False,  # it prints local variables, and with them what they hold
     rich_markup_mode=None,
+    options_metavar="[OPTIONS]",
+    subcommand_metavar="[COMMAND]",
 )
-config = typer.Typer(help="The configuration.", no_args_is_help=True)
-app.add_typer(config, name="config")
+config = typer.Typer(
+    help="The configuration: init, check, show, schema, test.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=_examples("tokenman config init", "tokenman config check"),
+)
+ca = typer.Typer(
+    help="The certificate authority: show, trust, untrust.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=_examples("tokenman ca show", "tokenman ca trust"),
+)
 
 ConfigFile = Annotated[
     Path | None,
@@ -23,6 +74,15 @@ ConfigFile = Annotated[
 Listen = Annotated[
     str | None, typer.Option("--listen", metavar="H:P", help="Where the proxy listens. Default: 127.0.0.1:7677")
 ]
+ViaOption = Annotated[
+    Via | None, typer.Option("--via", help="How the program is led here. Default: what is known to work for it")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask no question.")]
+
+
+def _go(module: str, function: str, *arguments: Any) -> NoReturn:
+    """Does the command's work, which says the exit code."""
+    raise typer.Exit(getattr(importlib.import_module(module), function)(*arguments))
 
 
 def _version(wanted: bool) -> None:
@@ -41,58 +101,192 @@ def _main(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        _up(file, listen)
+        _go("addons.cli.up", "run", file, listen)
     elif file is not None or listen is not None:
         raise typer.BadParameter(f"write it behind the command: tokenman {context.invoked_subcommand} --config F")
 
 
-@app.command()
-def up(file: ConfigFile = None, listen: Listen = None) -> None:
-    """Run the proxy and the admin server in the foreground (this is also what `tokenman` alone does)."""
-    _up(file, listen)
-
-
-def _up(file: Path | None, listen: str | None) -> None:
-    from addons.cli import up as command
-
-    raise typer.Exit(command.run(file, listen))
-
-
-@app.command()
+@app.command(epilog=_examples("tokenman demo", "tokenman demo --once"))
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the tour, on a terminal too.")] = False,
 ) -> None:
-    """Show what happens to calls, on a built-in fake provider: no key is needed."""
-    from addons.demo import tour
-
-    raise typer.Exit(tour.run(once=once))
+    """Show what happens to calls, on a built-in provider; no key needed."""
+    _go("addons.demo.tour", "run", once)
 
 
-@app.command("addon-path")
+@app.command(
+    "run",
+    context_settings={"allow_interspersed_args": False},  # all that follows the program's name is the program's
+    epilog=_examples(
+        "tokenman run -- claude", "tokenman run -- codex exec 'say hello'", "tokenman run --via proxy -- python bot.py"
+    ),
+)
+def run_program(
+    command: Annotated[list[str], typer.Argument(metavar="CMD", help="The program and its own options.")],
+    via: ViaOption = None,
+    file: ConfigFile = None,
+) -> None:
+    """Run a program (claude, codex, gemini, …) with its calls governed.
+
+    Only the program's environment is changed. A proxy is started for its lifetime if none runs. The exit code is the
+    program's own.
+    """
+    _go("addons.cli.run_program", "run", file, via, command)
+
+
+@app.command(epilog=_examples("tokenman up", "tokenman up --listen 127.0.0.1:17677"))
+def up(file: ConfigFile = None, listen: Listen = None) -> None:
+    """Run the proxy and the dashboard, in the foreground, until Ctrl-C."""
+    _go("addons.cli.up", "run", file, listen)
+
+
+@app.command(epilog=_examples("tokenman doctor"))
+def doctor(file: ConfigFile = None) -> None:
+    """Say what is not right on this machine, and the remedy for each.
+
+    Exit code: 0 fine, 1 warnings, 2 broken.
+    """
+    _go("addons.cli.doctor", "run", file)
+
+
+@app.command(epilog=_examples("tokenman report --by project --since 30d", "tokenman report --csv > spend.csv"))
+def report(
+    by: Annotated[By, typer.Option("--by", help="What the lines are.")] = "model",
+    since: Annotated[str, typer.Option("--since", metavar="SPAN", help="How far back, for example 24h, 7d.")] = "7d",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    file: ConfigFile = None,
+) -> None:
+    """Spend, tokens, savings, masked values and errors of the last days."""
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    _go("addons.cli.report", "run", file, by, since, "json" if as_json else "csv" if as_csv else "table")
+
+
+@app.command(epilog=_examples("tokenman tail", "tokenman tail --filter model=claude-* error"))
+def tail(
+    words: Annotated[list[str] | None, typer.Argument(metavar="FILTER", help="More filters.")] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="FILTER", help="model=GLOB, provider=GLOB, project=GLOB, status=429, or error"
+        ),
+    ] = None,
+    file: ConfigFile = None,
+) -> None:
+    """Follow calls live: one line a call."""
+    _go("addons.cli.tail", "run", file, [*(filters or ()), *(words or ())])
+
+
+@app.command(epilog=_examples("tokenman why req_0123456789abcdef01234567"))
+def why(
+    call_id: Annotated[str, typer.Argument(metavar="ID", help="The request id: x-tokenman-request-id, or in the log.")],
+    file: ConfigFile = None,
+) -> None:
+    """Say what was masked or refused in a call, and by which setting."""
+    _go("addons.cli.why", "run", file, call_id)
+
+
+@app.command(epilog=_examples("tokenman web", "tokenman web --listen 127.0.0.1:17677"))
+def web(file: ConfigFile = None, listen: Listen = None) -> None:
+    """Look into calls in a browser (mitmweb); what it shows is masked."""
+    _go("addons.cli.web", "run", file, listen)
+
+
+@app.command(epilog=_examples("tokenman allow          (asks for the value)", "tokenman allow < value.txt"))
+def allow(
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="The value; without one, or as -, it is read and not shown.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Mask it again.")] = False,
+    file: ConfigFile = None,
+) -> None:
+    """Take a value out of redaction; only a keyed hash of it is kept."""
+    _go("addons.cli.allow", "run", file, value, remove)
+
+
+@app.command(epilog=_examples('eval "$(tokenman env)"', "tokenman env --shell fish | source"))
+def env(
+    via: ViaOption = None,
+    shell: Annotated[Shell, typer.Option("--shell", help="For which shell.")] = "sh",
+    file: ConfigFile = None,
+) -> None:
+    """Print the environment that leads a program here, for your shell."""
+    _go("addons.cli.env", "run", file, via, shell)
+
+
+@app.command("addon-path", epilog=_examples('mitmdump -s "$(tokenman addon-path)"'))
 def addon_path() -> None:
-    """Print the script for `mitmdump -s "$(tokenman addon-path)"`."""
+    """Print where the script for mitmproxy's own tools is."""
     typer.echo(Path(__file__).resolve().parent.parent / "tokenman.py")
 
 
-@config.command()
-def check(file: ConfigFile = None) -> None:
-    """Say what is wrong with the configuration, and what of it this version does not do yet."""
-    from addons.cli import settings
+@config.command("init", epilog=_examples("tokenman config init", "tokenman config init - | less"))
+def config_init(
+    path: Annotated[str | None, typer.Argument(metavar="PATH|-", help="Where; - prints. Default: your file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a commented configuration to start from."""
+    _go("addons.cli.settings", "init", path, force)
 
-    raise typer.Exit(settings.check(file))
+
+@config.command("check", epilog=_examples("tokenman config check", "tokenman config check --config new.yaml"))
+def config_check(file: ConfigFile = None) -> None:
+    """Say what is wrong with it, and what this version does not do yet."""
+    _go("addons.cli.settings", "check", file)
 
 
-@config.command()
-def show(file: ConfigFile = None) -> None:
-    """Print the values in force, secrets hidden, each with where it comes from."""
-    from addons.cli import settings
+@config.command("show", epilog=_examples("tokenman config show"))
+def config_show(file: ConfigFile = None) -> None:
+    """Print the values in force and their origins, secrets hidden."""
+    _go("addons.cli.settings", "show", file)
 
-    raise typer.Exit(settings.show(file))
+
+@config.command("schema", epilog=_examples("tokenman config schema > tokenman.schema.json"))
+def config_schema() -> None:
+    """Print the JSON Schema, for editors."""
+    _go("addons.cli.settings", "schema")
+
+
+@config.command("test", epilog=_examples("tokenman config test"))
+def config_test(file: ConfigFile = None) -> None:
+    """Run the policy cases under `tests:`, without any traffic."""
+    _go("addons.cli.settings", "test", file)
+
+
+@ca.command("show", epilog=_examples("tokenman ca show"))
+def ca_show(file: ConfigFile = None) -> None:
+    """Print its fingerprint, what it may vouch for, and where it is trusted."""
+    _go("addons.cli.ca_command", "show", file)
+
+
+@ca.command("trust", epilog=_examples("tokenman ca trust"))
+def ca_trust(file: ConfigFile = None, yes: Yes = False) -> None:
+    """Put it into this machine's trust stores."""
+    _go("addons.cli.ca_command", "trust", file, yes)
+
+
+@ca.command("untrust", epilog=_examples("tokenman ca untrust"))
+def ca_untrust(file: ConfigFile = None, yes: Yes = False) -> None:
+    """Take it out of this machine's trust stores."""
+    _go("addons.cli.ca_command", "untrust", file, yes)
+
+
+app.add_typer(config, name="config")
+app.add_typer(ca, name="ca")
 
 
 def run() -> None:
-    """What the installed script `tokenman` calls."""
-    app(prog_name="tokenman")
+    """What the installed script `tokenman` calls. Ends quietly where nobody reads on, as behind `| head`."""
+    try:
+        try:
+            app(prog_name="tokenman")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        sys.exit(1)
 
 
 if __name__ == "__main__":
