@@ -248,7 +248,7 @@ def test_a_client_that_leaves_closes_the_upstream_at_once(
             client.post("/v1/messages", content=content, headers=HEADERS, timeout=httpx.Timeout(5, read=0.3))
         left = time.monotonic()
     assert provider.wait(lambda fake: fake.received[0].client_left, 1.0)
-    assert time.monotonic() - left < 1
+    assert time.monotonic() - left < 2
 
 
 def test_curl_over_http2_gets_its_stream_as_it_is_made(proxy: Proxy, provider: FakeProvider) -> None:
