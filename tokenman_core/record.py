@@ -7,8 +7,16 @@ from decimal import Decimal
 from typing import Protocol
 
 from tokenman_core.errors import ErrorKind
-from tokenman_core.exchange import Exchange, Login, Outcome, Redacted
+from tokenman_core.exchange import Attempt, Exchange, Login, Outcome, Redacted
 from tokenman_core.usage import Bill, Usage
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One attempt: `ok`, `rate_limited` (429), `client_error`, `server_error`, the kind of failure on the way, or `unanswered`."""
+
+    provider: str
+    outcome: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Record:
     ttft: float | None
     overhead: float
     stages: Mapping[tuple[str, str], float]  # (stage, phase) -> seconds
+    tried: tuple[Tried, ...] = ()  # each attempt, in order
 
     @property
     def usage(self) -> Usage:
@@ -102,7 +111,18 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         ttft=None if times.first is None else max(0.0, times.first - times.complete),
         overhead=max(0.0, sent - times.complete) + (back if times.sent is not None else 0.0),
         stages=dict(exchange.stage_seconds),
+        tried=tuple(Tried(each.candidate.provider, _tried(each)) for each in exchange.attempts),
     )
+
+
+def _tried(attempt: Attempt) -> str:
+    if attempt.failure is not None:
+        return attempt.failure.kind
+    if attempt.status is None:
+        return "unanswered"  # the client left, or a stage did not let it go
+    if attempt.status == 429:
+        return "rate_limited"
+    return "ok" if attempt.status < 400 else "client_error" if attempt.status < 500 else "server_error"
 
 
 def _error(exchange: Exchange) -> ErrorKind | None:
