@@ -8,6 +8,7 @@ from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.exchange import Exchange, Redacted
 from tokenman_core.redaction import Detection, Egress, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
+from tokenman_core.slots import Slot
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
 
@@ -109,6 +110,8 @@ class Redaction:
             return None
         state: State = exchange.notes[self.name]
         try:
+            if not exchange.labels:
+                exchange.labels = await self._labels(exchange)
             masked = await self._redactor.mask(exchange.body.slots, state.mapping)
         except WorkerUnavailable:
             return _BUSY
@@ -124,6 +127,13 @@ class Redaction:
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         return None
+
+    async def _labels(self, exchange: Exchange) -> dict[str, str]:
+        """What the record calls a call by is text like any other: a project may be named after somebody's address."""
+        said = {"project": exchange.project, "session": exchange.session, "model": exchange.model}
+        slots = [Slot((name,), "other", text) for name, text in said.items()]
+        masked = await self._redactor.mask(slots, self._redactor.mapping())
+        return {} if masked.blocked else {slot.key: slot.text for slot in slots}
 
     def _redactions(self, masked: Counter[str], logged: Counter[str]) -> tuple[Redacted, ...]:
         """What `why`, the report and the metrics tell of a call."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from tokenman_core.errors import ErrorKind
 from tokenman_core.exchange import Attempt, Exchange, Login, Outcome, Redacted
 from tokenman_core.usage import Bill, Usage
+from tokenman_core.verdicts import Candidate
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ _BACK = frozenset({"event", "response"})
 
 
 def record_of(exchange: Exchange, ended: float) -> Record:
-    """`ended` by the same clock as `exchange.times.complete`."""
+    """`ended` by the same clock as `exchange.times.complete`. Labels that were not judged are left out: they may be anything."""
     times = exchange.times
     attempt = exchange.attempts[-1] if exchange.attempts else None
     candidate = attempt.candidate if attempt else exchange.plan[0] if exchange.plan else None
@@ -89,12 +90,12 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         id=exchange.id,
         time=datetime.fromtimestamp(times.begun, UTC),
         provider=candidate.provider if candidate else "",
-        model=(candidate.model if candidate else "") or exchange.model,
+        model=_model(exchange, candidate),
         dialect=exchange.dialect.name,
         operation=exchange.operation.name,
-        project=exchange.project,
+        project=exchange.labels.get("project", ""),
         client=exchange.caller.client,
-        session=exchange.session,
+        session=exchange.labels.get("session", ""),
         run=exchange.caller.run,
         login=exchange.caller.login,
         outcome=exchange.outcome,
@@ -123,6 +124,13 @@ def _tried(attempt: Attempt) -> str:
     if attempt.status == 429:
         return "rate_limited"
     return "ok" if attempt.status < 400 else "client_error" if attempt.status < 500 else "server_error"
+
+
+def _model(exchange: Exchange, candidate: Candidate | None) -> str:
+    """As the call names it, judged, or as the route does, which is the configuration's own."""
+    if candidate is None or candidate.model in ("", exchange.model):
+        return exchange.labels.get("model", "")
+    return candidate.model
 
 
 def _error(exchange: Exchange) -> ErrorKind | None:

@@ -11,7 +11,7 @@ from addons.redaction import Redaction
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.registry import DIALECTS
-from tokenman_core.exchange import Exchange, Sent
+from tokenman_core.exchange import Exchange, Redacted, Sent
 from tokenman_core.redaction import Finding, Text, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.entities import Findings
 from tokenman_core.slots import Slot
@@ -406,3 +406,34 @@ async def test_a_call_without_values_says_nothing(caplog: pytest.LogCaptureFixtu
     await redaction.llm_done(call)
     assert call.answer_headers == []
     assert caplog.records == []
+
+
+async def test_the_labels_of_a_record_are_judged_like_any_text() -> None:
+    call = exchange("hello")
+    call.project, call.session, call.model = "of alice@example.com", "s1", "claude-x"
+    assert await stage().llm_request(call) is None
+    assert call.labels.keys() == {"project", "session", "model"}
+    assert "alice" not in call.labels["project"]
+    assert call.labels["project"].startswith("of [EMAIL_ADDRESS_")
+    assert (call.labels["session"], call.labels["model"]) == ("s1", "claude-x")
+    assert not call.masked  # of the request itself nothing was
+    assert call.project == "of alice@example.com"
+
+
+async def test_labels_whose_value_blocks_are_not_recorded() -> None:
+    call = exchange("hello")
+    call.project = "of alice@example.com"
+    assert await stage(mode="block").llm_request(call) is None
+    assert call.labels == {}
+
+
+async def test_what_was_done_is_kept_with_the_setting_that_said_so() -> None:
+    call = exchange("mail alice@example.com", "the password is hunter2xx")
+    assert await stage(entities={"EMAIL_ADDRESS": "log"}).llm_request(call) is None
+    assert call.redactions == (
+        Redacted("PASSWORD", "redact", "redaction.secrets", 1),
+        Redacted("EMAIL_ADDRESS", "log", "redaction.entities.EMAIL_ADDRESS", 1),
+    )
+    blocked = exchange("mail alice@example.com")
+    assert isinstance(await stage(entities={"EMAIL_ADDRESS": "block"}).llm_request(blocked), Refuse)
+    assert blocked.redactions == (Redacted("EMAIL_ADDRESS", "block", "redaction.entities.EMAIL_ADDRESS", 1),)

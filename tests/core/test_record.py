@@ -1,0 +1,103 @@
+"""What is kept of a call, for each way in which it can end."""
+
+from decimal import Decimal
+
+import pytest
+
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.exchange import Attempt, Exchange, Outcome, Redacted, Sent, Times
+from tokenman_core.record import record_of
+from tokenman_core.usage import Bill, Usage
+from tokenman_core.verdicts import Candidate, Refuse
+
+
+def exchange(outcome: Outcome = "answered", status: int = 200) -> Exchange:
+    wire = DIALECTS["anthropic"]
+    made = Exchange(
+        "req_1", Sent("POST", "/v1/messages", "", (), ""), wire, wire.operation("POST", "/v1/messages"),
+        (Candidate("anthropic", "claude-x"),), Times(1_000.0, 50.0),
+    )  # fmt: skip
+    made.model, made.project, made.session = "claude-x", "raw@project.example", "s"
+    made.outcome, made.status = outcome, status
+    return made
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "error"),
+    [
+        ("answered", 200, None), ("answered", 404, None), ("answered", 429, None), ("answered", 503, "upstream"),
+        ("broken", 200, "upstream"), ("aborted", 0, None), ("crashed", 500, "internal"),
+    ],
+)  # fmt: skip
+def test_the_error_is_what_went_wrong_here_or_at_the_provider(outcome: Outcome, status: int, error: str | None) -> None:
+    assert record_of(exchange(outcome, status), 51.0).error == error
+
+
+def test_a_refusal_is_recorded_by_its_kind_and_text() -> None:
+    call = exchange("refused", 413)
+    call.refusal = Refuse(413, "body_cap", "too large")
+    record = record_of(call, 51.0)
+    assert (record.error, record.detail, record.status) == ("body_cap", "too large", 413)
+
+
+def test_a_break_keeps_its_own_kind() -> None:
+    call = exchange("broken")
+    call.broken = "timeout"
+    assert record_of(call, 51.0).error == "timeout"
+
+
+def test_labels_that_nobody_judged_are_left_out() -> None:
+    record = record_of(exchange(), 51.0)
+    assert (record.project, record.session, record.model) == ("", "", "")
+    call = exchange()
+    call.labels = {"project": "[EMAIL_ADDRESS_0123456789ab]", "session": "s", "model": "claude-x"}
+    record = record_of(call, 51.0)
+    assert (record.project, record.session, record.model) == ("[EMAIL_ADDRESS_0123456789ab]", "s", "claude-x")
+
+
+def test_the_model_of_a_route_is_the_configurations_own() -> None:
+    call = exchange()
+    call.attempts.append(Attempt(1, Candidate("openai", "gpt-5-mini")))
+    record = record_of(call, 51.0)
+    assert (record.provider, record.model, record.attempts) == ("openai", "gpt-5-mini", 1)
+
+
+def test_times_are_measured_from_the_complete_request() -> None:
+    call = exchange()
+    call.times.sent, call.times.first = 50.25, 50.75
+    call.stage_seconds = {("redaction", "request"): 0.2, ("redaction", "event"): 0.03, ("mine", "response"): 0.02}
+    record = record_of(call, 52.0)
+    assert record.duration == 2.0
+    assert record.ttft == 0.75
+    assert record.overhead == pytest.approx(0.25 + 0.05)
+
+
+def test_a_call_that_was_never_sent_was_all_overhead() -> None:
+    record = record_of(exchange("refused", 400), 50.5)
+    assert (record.overhead, record.ttft) == (0.5, None)
+
+
+def test_bills_of_all_attempts_are_one_sum_marked_as_its_least_certain_part() -> None:
+    call = exchange()
+    for number, bill in enumerate(
+        (
+            Bill(Usage(10, 5), Decimal("0.10"), "list", notional=True),
+            None,
+            Bill(Usage(1, 2, cache_read=1), Decimal("0.02"), "ceiling", estimated=True),
+        )
+    ):
+        call.attempts.append(Attempt(number + 1, Candidate("anthropic", "claude-x"), bill=bill))
+    record = record_of(call, 51.0)
+    assert record.bill == Bill(Usage(11, 7, cache_read=1), Decimal("0.12"), "ceiling", estimated=True, notional=True)
+    assert record.usage.input == 11
+    call.attempts.append(Attempt(4, Candidate("anthropic", "x"), bill=Bill(Usage(), None, "unknown")))
+    unknown = record_of(call, 51.0).bill
+    assert unknown is not None
+    assert unknown.cost is None
+    assert unknown.basis == "unknown"
+
+
+def test_what_is_only_logged_is_not_masked() -> None:
+    call = exchange()
+    call.redactions = (Redacted("EMAIL_ADDRESS", "redact", "redaction.mode", 2), Redacted("IP_ADDRESS", "log", "x", 5))
+    assert record_of(call, 51.0).masked == 2
