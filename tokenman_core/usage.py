@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+MOST_TOKENS = 10**9
+"""No call uses more: what a provider says beyond it is nonsense, and money must fit where it is kept."""
+
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens. `input` counts all that was read, cached or not; the cache fields say which part of it was cheaper or dearer."""
+    """Tokens. `input` counts all that was read, cached or not; the cache fields say which part of it was cheaper or dearer.
+
+    A write whose lifetime the provider does not tell (OpenAI's) counts as `cache_write_5m`, the usual one.
+    """
 
     input: int = 0
     output: int = 0
@@ -69,11 +75,18 @@ class Bill:
 _UNCERTAIN: tuple[Basis, ...] = ("free", "list", "override", "ceiling", "unknown")
 
 
+def money(amount: Decimal) -> str:
+    """USD as people and programs read it: all its digits, no exponent, no zeros behind the last one that counts."""
+    text = format(amount, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
 def anthropic_usage(said: Mapping[str, Any]) -> Usage:
     """From a `usage` of the Messages API, where `input_tokens` leaves out what was read from or written to the cache.
 
     Writes are told apart by `cache_creation.ephemeral_{5m,1h}_input_tokens`; what the sum
-    `cache_creation_input_tokens` has beyond them was written for five minutes, the default.
+    `cache_creation_input_tokens` has beyond them was written for five minutes, the default
+    (https://platform.claude.com/docs/en/build-with-claude/prompt-caching).
     """
     read = _tokens(said, "cache_read_input_tokens")
     by_age = _inner(said, "cache_creation")
@@ -85,23 +98,41 @@ def anthropic_usage(said: Mapping[str, Any]) -> Usage:
         cache_read=read,
         cache_write_5m=short,
         cache_write_1h=long,
+        reasoning=_tokens(_inner(said, "output_tokens_details"), "thinking_tokens"),
     )
 
 
 def openai_usage(said: Mapping[str, Any]) -> Usage:
-    """From a `usage` of Chat Completions (`prompt_tokens`, …) or of Responses (`input_tokens`, …): cached ones are included."""
+    """From a `usage` of Chat Completions (`prompt_tokens`, …) or of Responses (`input_tokens`, …): cached ones are included.
+
+    Others that speak this API say what was cached in words of their own: DeepSeek `prompt_cache_hit_tokens`
+    (https://api-docs.deepseek.com/guides/kv_cache), Moonshot `cached_tokens`. xAI's `completion_tokens` leaves out what
+    was thought, which its `total_tokens` has (https://docs.x.ai/docs/guides/reasoning).
+    """
     read = _inner(said, "prompt_tokens_details") or _inner(said, "input_tokens_details")
     wrote = _inner(said, "completion_tokens_details") or _inner(said, "output_tokens_details")
+    given = _tokens(said, "prompt_tokens") or _tokens(said, "input_tokens")
+    answered = _tokens(said, "completion_tokens") or _tokens(said, "output_tokens")
+    thought = _tokens(wrote, "reasoning_tokens")
+    if thought and _tokens(said, "total_tokens") == given + answered + thought:
+        answered += thought
+    cached = (
+        _tokens(read, "cached_tokens") or _tokens(said, "prompt_cache_hit_tokens") or _tokens(said, "cached_tokens")
+    )
     return Usage(
-        input=_tokens(said, "prompt_tokens") or _tokens(said, "input_tokens"),
-        output=_tokens(said, "completion_tokens") or _tokens(said, "output_tokens"),
-        cache_read=_tokens(read, "cached_tokens"),
-        reasoning=_tokens(wrote, "reasoning_tokens"),
+        input=given,
+        output=answered,
+        cache_read=cached,
+        cache_write_5m=_tokens(read, "cache_write_tokens"),
+        reasoning=thought,
     )
 
 
 def gemini_usage(said: Mapping[str, Any]) -> Usage:
-    """From a `usageMetadata`: thoughts are billed as output and not part of `candidatesTokenCount`."""
+    """From a `usageMetadata`: thoughts are billed as output and not part of `candidatesTokenCount`.
+
+    (https://ai.google.dev/api/generate-content#UsageMetadata.)
+    """
     thoughts = _tokens(said, "thoughtsTokenCount")
     return Usage(
         input=_tokens(said, "promptTokenCount") + _tokens(said, "toolUsePromptTokenCount"),
@@ -119,4 +150,4 @@ def _inner(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _tokens(said: Mapping[str, Any], name: str) -> int:
     """A count, 0 for whatever is none."""
     count = said.get(name)
-    return count if type(count) is int and count > 0 else 0
+    return min(count, MOST_TOKENS) if type(count) is int and count > 0 else 0

@@ -3,6 +3,7 @@
 import difflib
 import zoneinfo
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -133,7 +135,10 @@ class Timeouts(Section):
 
 
 class Provider(Section):
-    """An upstream. `hosts` are its well-known names, which stay intercepted when `base_url` points elsewhere."""
+    """An upstream. `hosts` are its well-known names, which stay intercepted when `base_url` points elsewhere.
+
+    `stream_usage`: streams of Chat Completions are asked to tell their usage; false for servers that refuse the question.
+    """
 
     base_url: Url = Field(examples=["https://api.example.com"])
     dialect: Annotated[DialectName, Field(examples=["openai"])]
@@ -142,6 +147,7 @@ class Provider(Section):
     priority: int = 1
     timeouts: Timeouts = _section()
     hosts: tuple[Host, ...] = ()
+    stream_usage: Flag = True
 
 
 class Retry(Section):
@@ -194,10 +200,55 @@ class Injection(Section):
     exfiltration: Flag = True
 
 
+def _price(value: Any) -> Decimal:
+    good = wrong('is not a price; good values: 0, 2.5, "0.075" (USD for a million tokens)')
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise good
+    try:
+        price = Decimal(str(value))
+    except InvalidOperation:
+        raise good from None
+    if not (price.is_finite() and 0 <= price <= _DEAREST):
+        raise good
+    return price
+
+
+_DEAREST = 10**6
+Price = Annotated[
+    Decimal,
+    BeforeValidator(_price),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": _DEAREST},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
+            ],
+            "examples": [0.5, "0.075"],
+        }
+    ),
+]
+"""USD for a million tokens, exact."""
+
+
+class PriceOverride(Section):
+    """The user's own prices of a model. What is read from a cache or written to one is at `input_mtok` where nothing is said."""
+
+    input_mtok: Price = Field(examples=[0.5])
+    output_mtok: Price = Field(examples=[2])
+    cache_read_mtok: Price | None = None
+    cache_write_mtok: Price | None = None
+    cache_write_1h_mtok: Price | None = None  # not said: as `cache_write_mtok`
+
+
 class Pricing(Section):
+    """`overrides`: by a model's name, in which `*` and `?` stand for any text and any character."""
+
     unknown_model: Literal["ceiling", "refuse", "allow"] = "ceiling"
     subscriptions: Literal["notional", "free"] = "notional"
-    overrides: Annotated[Mapping[str, Entry], _frozen, _plain] = Field(default_factory=dict)
+    overrides: Annotated[Mapping[Annotated[str, Field(min_length=1)], PriceOverride], _frozen, _plain] = Field(
+        default_factory=dict
+    )
 
 
 class Cache(Section):
