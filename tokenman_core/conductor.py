@@ -20,6 +20,7 @@ from tokenman_core.net import Request, Upstream, UpstreamError
 from tokenman_core.net.coding import CodingError, decode
 from tokenman_core.outward import Caps, Outward, Pieces, marks, upstream_refusal
 from tokenman_core.providers import Provider, Providers
+from tokenman_core.session import Sessions
 from tokenman_core.stages import FAILED, Link, StageFailed, Stages
 from tokenman_core.target import Addressed, Target
 from tokenman_core.verdicts import Answer, Failure, Head, Headers, Parts, Refuse, Skip, Trailers
@@ -34,9 +35,16 @@ MAX_REDIRECTS = 3
 
 class Conductor:
     def __init__(
-        self, stages: Callable[[], Stages | None], providers: Providers, upstream: Upstream, caps: Caps, clock: Clock
+        self,
+        stages: Callable[[], Stages | None],
+        providers: Providers,
+        upstream: Upstream,
+        caps: Caps,
+        clock: Clock,
+        sessions: Sessions,
     ) -> None:
         """`stages` gives the chain as it is now, or None when one of its parts could not be loaded: then all is refused."""
+        self._sessions = sessions
         self._stages, self.providers, self._upstream, self._caps, self._clock = stages, providers, upstream, caps, clock
 
     async def answer(self, exchange: Exchange) -> Parts:
@@ -130,6 +138,7 @@ class Conductor:
             replace(candidate, model=candidate.model or exchange.model) for candidate in exchange.plan
         )
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
+        exchange.session = self._sessions.of(exchange)
 
     async def _request(self, exchange: Exchange, provider: Provider, target: str | None = None) -> Request:
         """The bytes of one attempt, made anew from the governed call each time."""

@@ -24,6 +24,7 @@ from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.outward import Caps
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
+from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
 
 log = logging.getLogger("tokenman")
@@ -109,8 +110,10 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     stages = ChainKeeper(master, [redaction])
     clock = SystemClock()
     caps = Caps(settings.limits.request_body, settings.limits.response_body)
-    conductor = Conductor(stages, providers, upstream, caps, clock)
-    exchanges = Exchanges(conductor, stages, _front(settings, listeners), _limits(settings), clock)
+    sessions = Sessions(secret.derive(root, "session"))
+    conductor = Conductor(stages, providers, upstream, caps, clock, sessions)
+    identity = secret.derive(root, "caller")
+    exchanges = Exchanges(conductor, stages, _front(settings, listeners), _limits(settings), clock, identity)
     bundle = Bundle(exchanges, authority, detection, upstream)
     remember(master, stages.forget)
     gate = Gate(exchanges, guard, settings.limits.connections)

@@ -95,8 +95,11 @@ class Exchanges:
         front: Front,
         limits: Limits,
         clock: Clock,
+        identity: bytes,
         observers: Sequence[Observer] = (),
     ) -> None:
+        """`identity` is the key under which callers are told apart without their credentials being kept."""
+        self._identity = identity
         self._conductor, self._stages, self._front, self._limits, self._clock = conductor, stages, front, limits, clock
         self._observers = observers
         self._providers = conductor.providers
@@ -171,7 +174,7 @@ class Exchanges:
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
             request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
-            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), _caller(fields),
+            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), _caller(fields, self._identity),
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
         call = Call(exchange, request, provider, extra)
@@ -409,12 +412,14 @@ def _text(headers: Headers, name: bytes) -> str:
     return (h.first(headers, name) or b"").decode("utf-8", "replace")[:200]
 
 
-def _caller(headers: Headers) -> Caller:
+def _caller(headers: Headers, key: bytes) -> Caller:
     for name in (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"):
         if value := h.first(headers, name):
             bearer = value.partition(b" ")[2] if name == b"authorization" else b""
             oauth = bearer.startswith(b"sk-ant-oat") or h.first(headers, b"chatgpt-account-id") is not None
-            return Caller(hashlib.blake2b(value, digest_size=16).hexdigest(), login="oauth" if oauth else "key")
+            return Caller(
+                hashlib.blake2b(value, digest_size=16, key=key).hexdigest(), login="oauth" if oauth else "key"
+            )
     return Caller()
 
 

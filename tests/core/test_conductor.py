@@ -18,6 +18,7 @@ from tokenman_core.net import Deadlines, Request, UpstreamError
 from tokenman_core.outward import Caps
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event
+from tokenman_core.session import Sessions
 from tokenman_core.stages import Link, Stages
 from tokenman_core.verdicts import Answer, Candidate, Head, Headers, Parts, Refuse, Skip, Trailers
 
@@ -116,7 +117,9 @@ async def carry(
     upstream: Upstream, call: Exchange, *stages: object, cap: int = 0, request_cap: int = 0
 ) -> tuple[Head, bytes, list[Any]]:
     chain = Stages([Link.of(stage, type(stage).__name__) for stage in stages], ManualClock())
-    conductor = Conductor(lambda: chain, Providers([PROVIDER, OTHER]), upstream, Caps(request_cap, cap), ManualClock())  # type: ignore[arg-type]
+    conductor = Conductor(
+        lambda: chain, Providers([PROVIDER, OTHER]), upstream, Caps(request_cap, cap), ManualClock(), Sessions(b"k")
+    )  # type: ignore[arg-type]
     parts: list[Any] = [part async for part in conductor.answer(call)]
     assert isinstance(parts[0], Head)
     return parts[0], b"".join(part for part in parts if isinstance(part, bytes)), parts

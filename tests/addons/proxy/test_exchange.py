@@ -66,7 +66,7 @@ def exchanges() -> Exchanges:
     limits = module.Limits(0, 65536, 200, 1.0, 1.0, 1.0)
     front = module.Front(list, frozenset(), frozenset())
     conductor: Any = type("Conductor", (), {"providers": None})()
-    return Exchanges(conductor, lambda: None, front, limits, ManualClock())
+    return Exchanges(conductor, lambda: None, front, limits, ManualClock(), b"k")
 
 
 async def test_a_graceful_end_waits_for_the_last_call_and_no_longer() -> None:
