@@ -17,8 +17,8 @@ from tokenman_core.exchange import Attempt, Exchange, Sent
 from tokenman_core.net import Deadlines, Request, UpstreamError
 from tokenman_core.outward import Caps
 from tokenman_core.providers import Provider, Providers
-from tokenman_core.sse import Event
 from tokenman_core.session import Sessions
+from tokenman_core.sse import Event
 from tokenman_core.stages import Link, Stages
 from tokenman_core.verdicts import Answer, Candidate, Head, Headers, Parts, Refuse, Skip, Trailers
 
