@@ -97,12 +97,7 @@ class Redaction:
         state: State | None = exchange.notes.pop(self.name, None)
         if state is not None:
             if state.logged:  # what was masked, the line of the call tells
-                log.info(
-                    "masked %s; left in the clear %s; request %s",
-                    _counts(exchange.masked),
-                    _counts(state.logged),
-                    exchange.id,
-                )
+                log.info("masked %s; left in the clear %s", _counts(exchange.masked), _counts(state.logged))
             state.mapping.forget()
 
     async def _mask(self, exchange: Exchange) -> Verdict | None:

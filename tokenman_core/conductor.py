@@ -174,7 +174,7 @@ class Conductor:
             yield Refuse(400, "parse", str(e))
             return
         except StageFailed as e:
-            log.error("%s; request %s", e, exchange.id)
+            log.error("%s", e)
             yield FAILED
             return
         started = again = False
@@ -211,7 +211,7 @@ class Conductor:
                     continue
                 # What a protocol error quotes may be a header of the request.
                 why = f"{e.kind}: {e}" if e.kind != "protocol" else e.kind
-                log.warning("provider %s: %s; request %s", provider.name, why, exchange.id)
+                log.warning("provider %s: %s", provider.name, why)
                 yield upstream_refusal(e)
                 return
 

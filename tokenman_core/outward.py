@@ -197,7 +197,7 @@ class Outward:
             if out and not packed:
                 yield out
         except (UpstreamError, CodingError, SseError) as e:
-            log.warning("stream broke off: %s; request %s", trace(e), exchange.id)
+            log.warning("stream broke off: %s", trace(e))
             broken = "timeout" if isinstance(e, UpstreamError) and e.kind == "timeout" else "upstream"
         except StageFailed:
             broken = "stage"

@@ -252,7 +252,7 @@ class Stages:
 
     def _failed(self, exchange: Exchange, link: Link, phase: str, error: BaseException) -> Refuse | None:
         why = f"not done within {link.deadline_s:g} s" if isinstance(error, TimeoutError) else trace(error)
-        log.error("stage %s failed in %s, it fails %s: %s; request %s", link.name, phase, link.fails, why, exchange.id)
+        log.error("stage %s failed in %s, it fails %s: %s", link.name, phase, link.fails, why)
         return None if link.fails == "open" else FAILED
 
     def _took(self, exchange: Exchange, link: Link, phase: str, start: float, held: bool = True) -> None:
@@ -261,8 +261,8 @@ class Stages:
         seconds[link.name, phase] = seconds.get((link.name, phase), 0.0) + took
         if held and took > SLOW_S:
             log.warning(
-                "stage %s held the event loop for %.0f ms in %s: move slow work to a thread; request %s",
-                link.name, took * 1000, phase, exchange.id,
+                "stage %s held the event loop for %.0f ms in %s: move slow work to a thread",
+                link.name, took * 1000, phase,
             )  # fmt: skip
 
 

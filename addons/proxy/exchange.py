@@ -30,6 +30,7 @@ from tokenman_core.providers import Provider
 from tokenman_core.recognition import Local, by_base_url, split
 from tokenman_core.record import Observer, record_of
 from tokenman_core.stages import Stages
+from tokenman_core.telemetry import about
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
 
 log = logging.getLogger("tokenman.call")
@@ -141,7 +142,8 @@ class Exchanges:
 
     def over(self, call: Call) -> None:
         call.exchange.outcome = "aborted"
-        self._end(call.exchange)
+        with about.call(call.exchange.id):
+            self._end(call.exchange)
 
     def examine(self, request: http.Request) -> None:
         fields = request.headers.fields
@@ -178,7 +180,9 @@ class Exchanges:
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
         call = Call(exchange, request, provider, extra)
-        if refuse := self._at_head(exchange, provider):
+        with about.call(exchange.id):
+            refuse = self._at_head(exchange, provider)
+        if refuse:
             raise self._refused(exchange, refuse)
         self.active.add(exchange)
         return call
@@ -231,7 +235,8 @@ class Exchanges:
         body = speaks.error(status, kind, message, name)
         for observer in self._observers:
             observer.turned_away(kind)
-        log.info("refused %d %s; request %s", status, kind, name)
+        with about.call(name):
+            log.info("refused %d %s", status, kind)
         headers = (
             (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-tokenman-error", kind.encode()),
             (b"x-tokenman-request-id", name.encode()), (b"x-should-retry", b"false"),
@@ -251,10 +256,11 @@ class Exchanges:
         return Refusal(Head(local.status, headers), body)
 
     def _refused(self, exchange: Exchange, refuse: Refuse) -> Refusal:
-        head, body = self._conductor.refusal(exchange, refuse)
-        exchange.status = head.status
-        log.info("refused %d %s; request %s", refuse.status, refuse.kind, exchange.id)
-        self._end(exchange)
+        with about.call(exchange.id):
+            head, body = self._conductor.refusal(exchange, refuse)
+            exchange.status = head.status
+            log.info("refused %d %s", refuse.status, refuse.kind)
+            self._end(exchange)
         return Refusal(head, body)
 
     def _end(self, exchange: Exchange) -> None:
@@ -273,7 +279,7 @@ class Exchanges:
             try:
                 observer.ended(record)
             except Exception as e:  # the record is not the call: whatever becomes of the one, the other was answered
-                log.error("a call was not recorded: %s; request %s", trace(e), exchange.id)
+                log.error("a call was not recorded: %s", trace(e))
 
     # -- the call --
 
@@ -287,6 +293,7 @@ class Exchanges:
             return
         call: Call = outlet.call
         exchange = call.exchange
+        about.begin(exchange.id)  # a hook of a flow has a task of its own
         stages, start = self._stages(), self._clock.monotonic()
         exchange.times.complete = start
         try:
@@ -303,7 +310,7 @@ class Exchanges:
             await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
         except Exception as e:  # a hook that ends without an answer is a refusal: the layer makes it one
             exchange.outcome = "crashed"
-            log.error("a call failed: %s; request %s", trace(e), exchange.id)
+            log.error("a call failed: %s", trace(e))
         finally:
             forget(flow)  # first: nothing that fails below may keep the call
             self._leave(exchange)
@@ -325,10 +332,10 @@ class Exchanges:
             f"{name} {phase} {took * 1000:.1f}" for (name, phase), took in exchange.stage_seconds.items()
         )
         log.info(
-            "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s); request %s",
+            "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s)",
             exchange.outcome, refused, exchange.operation.name, exchange.model if _MODEL.fullmatch(exchange.model) else "-",
             attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
-            len(exchange.attempts), masked, seconds * 1000, stages, exchange.id,
+            len(exchange.attempts), masked, seconds * 1000, stages,
         )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:
@@ -377,7 +384,7 @@ class Exchanges:
     @staticmethod
     def _cut(exchange: Exchange, error: UpstreamError) -> None:
         exchange.outcome, exchange.broken = "broken", CUTS.get(error.kind, "upstream")
-        log.warning("an answer broke off (%s); request %s", error.kind, exchange.id)
+        log.warning("an answer broke off (%s)", error.kind)
 
     async def _record(self, flow: http.HTTPFlow, exchange: Exchange, head: Head) -> None:
         """For savers and mitmweb: the governed request and what the provider said, both masked."""

@@ -43,6 +43,7 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.server import ConnectionHandler
 
 from tokenman_core.clock import request_id
+from tokenman_core.telemetry import about
 
 log = logging.getLogger("tokenman.door")
 
@@ -155,7 +156,8 @@ def _error_body(status: int, name: str) -> bytes:
 def _error_answer(status_code: int, message: str = "") -> bytes:
     name = request_id()
     body = _error_body(status_code, name)
-    log.info("answered %d: %s; request %s", status_code, status_codes.RESPONSES.get(status_code, ""), name)
+    with about.call(name):
+        log.info("answered %d: %s", status_code, status_codes.RESPONSES.get(status_code, ""))
     kind = "parse" if status_code < 500 else "upstream"
     head = (
         f"HTTP/1.1 {status_code} {status_codes.RESPONSES.get(status_code, '')}\r\n"

@@ -395,7 +395,7 @@ async def test_what_is_logged_only_is_said_in_the_head_and_in_one_line_without_v
     assert sorted(call.answer_headers) == [(b"x-tokenman-logged", b"2"), (b"x-tokenman-redacted", b"1")]
     await redaction.llm_done(call)
     assert [record.getMessage() for record in caplog.records] == [
-        "masked 1 PASSWORD; left in the clear 2 EMAIL_ADDRESS; request req_1"
+        "masked 1 PASSWORD; left in the clear 2 EMAIL_ADDRESS"
     ]
 
 

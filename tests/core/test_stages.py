@@ -153,7 +153,6 @@ async def test_a_bad_stage_refuses_the_call_unless_it_declares_that_it_fails_ope
     lenient = type("Lenient", (bad,), {"fails": "open"})()
     assert await stages(lenient).request(exchange("x")) is None
     assert bad.__name__ in caplog.text
-    assert "req_1" in caplog.text
     assert "value-in-a-message" not in caplog.text
 
 

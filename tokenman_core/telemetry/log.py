@@ -1,30 +1,27 @@
 """One sink for every log line of the process, ours and the libraries', in which no credential survives."""
 
-import json
 import logging
 import logging.handlers
 import os
 import sys
-import time
-import traceback
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from tokenman_core.config.models import Log, Settings
-from tokenman_core.errors import ConfigError
+from tokenman_core.errors import ConfigError, trace
 from tokenman_core.secret import private_folder
-from tokenman_core.telemetry.mask import Mask
+from tokenman_core.telemetry import about
+from tokenman_core.telemetry.mask import Mask, written_out
 
 # Libraries whose lines below this level say what passes through them, header by header.
 _TALKATIVE = ("hpack", "h2", "httpcore", "httpx", "asyncio", "urllib3", "uvicorn")
 
 _FILE_BYTES = 10 * 1024 * 1024
 _FILES_KEPT = 3
-_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 13: "\\r", 9: "\t"}
+_SHORTEST = 4  # characters of an error's message that are looked for: fewer hide nothing, and would take words apart
+_CAUSES = 3  # of an error that are named
 
 
 def setup(log: Log, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
@@ -33,17 +30,22 @@ def setup(log: Log, secrets: Iterable[str] = (), stream: TextIO | None = None) -
     `secrets` are values that never appear, whatever they look like. A second call takes the place of the first.
     Raises ConfigError if the file cannot be written.
     """
-    mask = protect(secrets)
+    from tokenman_core.telemetry import lines
+
+    mask = Mask(secrets)
+    _guard(mask, alone=False)
+    logging.captureWarnings(True)
     root = logging.getLogger()
-    formatter = _FORMATS[log.format](mask)
-    handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stderr)]
+    stream = stream or sys.stderr
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
+    handlers[0].setFormatter(lines.formatter(log.format, mask, colours=_in_colour(stream)))
     if log.file is not None:
         handlers.append(_file(log.file))
+        handlers[1].setFormatter(lines.formatter(log.format, mask))
     for old in [handler for handler in root.handlers if getattr(handler, "tokenman", False)]:
         root.removeHandler(old)
         old.close()
     for handler in handlers:
-        handler.setFormatter(formatter)
         # On the handler, not on the root: the proxy's engine sets the root's level for its own ends.
         handler.setLevel(log.level.upper())
         handler.tokenman = True  # type: ignore[attr-defined]
@@ -53,9 +55,13 @@ def setup(log: Log, secrets: Iterable[str] = (), stream: TextIO | None = None) -
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def protect(secrets: Iterable[str] = ()) -> Mask:
-    """Masks the text of every record as it is made, so that handlers which others installed get no credential either."""
-    mask = Mask(secrets)
+def protect(secrets: Iterable[str] = ()) -> None:
+    """For a process whose log is another's: masks the text of every record as it is made, and names the call in it."""
+    _guard(Mask(secrets), alone=True)
+
+
+def _guard(mask: Mask, *, alone: bool) -> None:
+    """Handlers that others installed get no credential either. `alone`: none of the handlers is ours."""
 
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         made = logging.LogRecord(*args, **kwargs)
@@ -63,14 +69,32 @@ def protect(secrets: Iterable[str] = ()) -> Mask:
             text = made.getMessage()
         except Exception:  # a log line with the wrong arguments must not stop what it tells of
             text = str(made.msg)
-        made.msg, made.args = mask(text), None
-        if made.exc_info and made.exc_info[0] is not None:
-            made.exc_text = mask("".join(traceback.format_exception(*made.exc_info)).rstrip())
-            made.exc_info = None
+        if made.exc_info and made.exc_info[1] is not None:
+            text = _with_error(text, made.exc_info[1])
+        made.exc_info = made.exc_text = made.args = None
+        made.msg = mask(text)
+        request = about.request()
+        if alone:
+            made.msg = written_out(f"{made.msg}; request {request}" if request else made.msg)
+        elif request:
+            made._request = request
         return made
 
     logging.setLogRecordFactory(record)
-    return mask
+
+
+def _with_error(text: str, error: BaseException) -> str:
+    """Type and place in the place of the message, which may hold what a program sent; the text may hold it as well."""
+    try:
+        said = str(error)
+    except Exception:  # a class of its own may raise here whatever it likes
+        said = ""
+    if len(said) >= _SHORTEST:
+        text = text.replace(said, "(not shown)")
+    causes = [trace(error)]
+    while (error := error.__cause__ or error.__context__) and len(causes) < _CAUSES:  # type: ignore[assignment]
+        causes.append(trace(error))
+    return f"{text}: {', caused by '.join(causes)}"
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -78,6 +102,10 @@ def secrets_of(settings: Settings) -> list[str]:
     held = [settings.secret, settings.admin.token, settings.state.url, settings.ledger.url, settings.alerts.webhook]
     held += [settings.telemetry.otel.endpoint, *(provider.key for provider in settings.providers.values())]
     return [secret.get_secret_value() for secret in held if secret is not None]
+
+
+def _in_colour(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _file(path: Path) -> logging.Handler:
@@ -96,51 +124,3 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.fchmod(descriptor, 0o600)
         return os.fdopen(descriptor, "a", encoding=self.encoding)
-
-
-def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in record.__dict__.items() if name not in _FIELDS and not name.startswith("_")}
-
-
-class _Masked(logging.Formatter, ABC):
-    """What a record carries beside its text is masked here."""
-
-    def __init__(self, mask: Mask) -> None:
-        super().__init__()
-        self._mask = mask
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._mask(self._line(record))
-
-    @abstractmethod
-    def _line(self, record: logging.LogRecord) -> str:
-        """The record as one line, not masked yet."""
-
-
-class _Console(_Masked):
-    """`2026-11-24 09:00:00.123 WARNING tokenman.door: message request=req_…`; control characters are written out."""
-
-    def _line(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        extra = "".join(f" {name}={value}" for name, value in _extra(record).items())
-        line = f"{moment}.{int(record.msecs):03d} {record.levelname} {record.name}: {record.getMessage()}{extra}"
-        line = line.translate(_CONTROLS)  # a caller's text must not forge a line or speak to the terminal
-        return f"{line}\n{record.exc_text}" if record.exc_text else line
-
-
-class _Json(_Masked):
-    def _line(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = {
-            "time": f"{moment}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_extra(record),
-        }
-        if record.exc_text:
-            line["exception"] = record.exc_text
-        return json.dumps(line, default=str, ensure_ascii=False)
-
-
-_FORMATS: dict[str, type[_Masked]] = {"console": _Console, "json": _Json}

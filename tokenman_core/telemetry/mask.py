@@ -34,6 +34,16 @@ _RULES: tuple[re.Pattern[str], ...] = (
 )
 
 
+# A line ends where it ends, and a tab is no more than a space.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 13: "\\r", 9: "\t"}
+_CONTROLS |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def written_out(text: str) -> str:
+    """The text with its control characters, and those that turn the direction of writing, written as escapes."""
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
 class Mask:
     """Made with the secrets that are known by value, whatever they look like; these go first."""
 
