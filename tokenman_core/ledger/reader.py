@@ -1,0 +1,195 @@
+"""Reads the ledger, while it is written or when nothing runs: pages of calls, one call, and sums that agree with them."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from tokenman_core.ledger import pages, schema, trouble
+from tokenman_core.ledger.pages import Filter, Page, moment
+from tokenman_core.ledger.row import Row
+from tokenman_core.ledger.span import EVER, Span, split
+from tokenman_core.ledger.store import DAY_US, ESTIMATED, NOTIONAL, OTHER, SUMS, micro
+from tokenman_core.ledger.sums import Redactions, Sums, Totals
+
+By = Literal["model", "project", "client", "provider", "day", "session"]
+
+MOST_ROWS = 1000
+MOST_GROUPS = 1000
+_BUSY_S = 2.0
+_MONEY = ("cost", "notional", "saved")
+_EPOCH_DAY = date(1970, 1, 1)
+_HALF = 1_000_000  # money is summed in two halves: a whole sum could leave the 64 bits, where SQLite gives up
+
+_OF_CALLS = {
+    "calls": "1",
+    "errors": "error <> 0",
+    "aborted": "outcome in (select n from names where text = 'aborted')",
+    "hits": "cache in (select n from names where text in ('hit', 'coalesced'))",
+    "cost": "coalesce(cost, 0)",
+    "notional": f"iif(flags & {NOTIONAL}, coalesce(cost, 0), 0)",
+    "unpriced": "cost is null",
+    "estimated": f"flags & {ESTIMATED} <> 0",
+}
+"""How a call's part of a sum is found where the column is not named like it."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read. The message says why and what to do, and holds no path."""
+
+
+class LedgerReader:
+    """Every method opens the file anew, sees one state of it, and may be called on any thread; one that is not there yet is
+    an empty one. Raises LedgerError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def page(self, wanted: Filter = pages.ANY, limit: int = 100, before: str | None = None) -> Page:
+        """At most `limit` (up to 1,000) calls, the newest first, that follow the cursor `before`. Raises ValueError too."""
+        where, values = pages.conditions(wanted, before)
+        limit = max(1, min(MOST_ROWS, limit))
+        with self._open() as connection:
+            if connection is None:
+                return Page()
+            calls = connection.execute(
+                f"select * from calls where {where} order by time desc, seq desc limit ?", (*values, limit + 1)
+            ).fetchall()
+            shown = calls[:limit]
+            more = pages.cursor(shown[-1]) if len(calls) > limit else None
+            return Page(pages.rows_of(connection, shown), more)
+
+    def row(self, name: str) -> Row | None:
+        """The call with that id; None: there is none, or it has been purged."""
+        found = self.begin_with(name) if len(name) == len("req_") + 24 else ()
+        return found[0] if found else None
+
+    def begin_with(self, text: str, most: int = 10) -> tuple[Row, ...]:
+        """Calls whose id begins with `text`, with or without its `req_`; in the order of their ids."""
+        with self._open() as connection:
+            if connection is None:
+                return ()
+            calls = connection.execute(
+                "select * from calls where id between ? and ? order by id limit ?", (*pages.id_range(text), most)
+            ).fetchall()
+            return pages.rows_of(connection, calls)
+
+    def totals(self, by: By, since: datetime | None = None, until: datetime | None = None) -> Totals:
+        """Sums of the calls that began in the window (None: without end), in groups.
+
+        Whole days (UTC) are read from their sums, the rest from the calls, which agree to the last digit. Sessions are read
+        from calls alone, so those of purged calls are not in them.
+        """
+        with self._open() as connection:
+            if connection is None:
+                return Totals(by)
+            span = self._span(connection, since, until, whole_days=by != "session")
+            found: dict[str, Counter[str]] = {}
+            for row in self._sums(connection, by, span):
+                found.setdefault(_name(by, row["name"]), Counter()).update(_joined(row))
+        groups = {name: Sums.of_file(numbers) for name, numbers in found.items()}
+        begins = None if span.begins is None else moment(span.begins)
+        return Totals(by, _ordered(by, groups), Sums.together(groups.values()), begins)
+
+    def redactions(self, since: datetime | None = None, until: datetime | None = None) -> Redactions:
+        """How many values of each entity met each action in the window, which is read like that of `totals`."""
+        with self._open() as connection:
+            if connection is None:
+                return Redactions()
+            span = self._span(connection, since, until, whole_days=True)
+            counts: Counter[tuple[str, str]] = Counter()
+            for entity, action, number in connection.execute(
+                "select entity, action, sum(count) from redaction_days where day >= ? and day < ? group by 1, 2",
+                (span.first, span.last),
+            ):
+                counts[entity, action] += number
+            for edge in span.edges:
+                calls = connection.execute(
+                    "select * from calls where time >= ? and time < ? and redactions is not null", edge
+                )
+                while some := calls.fetchmany(MOST_ROWS):
+                    for row in pages.rows_of(connection, some):
+                        for each in row.redactions:
+                            counts[each.entity, each.action] += each.count
+        return Redactions(tuple((*key, number) for key, number in sorted(counts.items())))
+
+    # -- inside --
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection | None]:
+        """A transaction that sees one state; None where nothing was recorded yet."""
+        if not self._path.exists():
+            yield None
+            return
+        try:
+            address = self._path.absolute().as_uri() + "?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)) as connection:
+                connection.row_factory = sqlite3.Row
+                connection.execute("begin")
+                yield connection if schema.version(connection) else None
+        except sqlite3.Error as error:
+            raise LedgerError(trouble.in_words(error)) from error
+
+    @staticmethod
+    def _span(
+        connection: sqlite3.Connection, since: datetime | None, until: datetime | None, *, whole_days: bool
+    ) -> Span:
+        start = micro(since) if since else 0
+        end = micro(until) if until else EVER
+        found = connection.execute("select value from facts where name = 'horizon'").fetchone()
+        horizon = found[0] if found else 0
+        if not whole_days:
+            return Span(0, 0, ((start, end),), horizon if start < horizon else None)
+        return split(start, end, horizon)
+
+    @staticmethod
+    def _sums(connection: sqlite3.Connection, by: By, span: Span) -> Iterable[sqlite3.Row]:
+        if span.first < span.last:
+            yield from connection.execute(
+                f"select {by} as name, {_added(lambda it: it)} from days where day >= ? and day < ? group by 1",
+                (span.first, span.last),
+            )
+        group = f"time / {DAY_US}" if by == "day" else f"(select text from names where n = {by})"
+        for edge in span.edges:
+            yield from connection.execute(
+                f"select {group} as name, {_added(lambda it: _OF_CALLS.get(it, it))} from calls"
+                f" where time >= ? and time < ? group by {'1' if by == 'day' else by}",
+                edge,
+            )
+
+
+def _added(expression: Callable[[str], str]) -> str:
+    columns = []
+    for name in SUMS:
+        one = expression(name)
+        if name in _MONEY:
+            columns += [f"sum({one} / {_HALF}) as {name}", f"sum({one} % {_HALF}) as {name}_rest"]
+        else:
+            columns.append(f"sum({one}) as {name}")
+    return ", ".join(columns)
+
+
+def _joined(row: sqlite3.Row) -> dict[str, int]:
+    return {name: row[name] * _HALF + row[f"{name}_rest"] if name in _MONEY else row[name] for name in SUMS}
+
+
+def _name(by: By, name: str | int | None) -> str:
+    if by == "day":
+        return (_EPOCH_DAY + timedelta(days=int(name or 0))).isoformat()
+    return str(name or "")
+
+
+def _ordered(by: By, groups: dict[str, Sums]) -> tuple[tuple[str, Sums], ...]:
+    if by == "day":
+        return tuple(sorted(groups.items(), reverse=True))
+    found = sorted(groups.items(), key=lambda it: (-it[1].cost, -it[1].calls, it[0]))
+    if len(found) <= MOST_GROUPS:
+        return tuple(found)
+    kept = dict(found[: MOST_GROUPS - 1])
+    rest = Sums.together(sums for _, sums in found[MOST_GROUPS - 1 :])
+    kept[OTHER] = kept.get(OTHER, Sums()) + rest
+    return tuple(kept.items())

@@ -1,0 +1,203 @@
+"""One call as the ledger keeps it and the API shows it: names, numbers and times, each within its bounds."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tokenman_core.exchange import Redacted
+from tokenman_core.usage import Usage
+
+if TYPE_CHECKING:
+    from tokenman_core.record import Record
+
+LONGEST_MODEL = 80
+LONGEST_NAME = 64  # of a project, a client, a session
+LONGEST_DETAIL = 200
+UNNAMED = "-"  # for a model whose name is none: it may be a value that a program put into the wrong field
+
+_PICO = Decimal(10) ** 12
+_MOST_COST = 9 * 10**18  # 9 million USD, the most that fits; a provider that reports more is not to be believed
+_MOST_COUNT = 2**53  # tokens and the like: what every reader of JSON can hold
+_TAIL = 17
+# As providers name their models; `@` only before a version (Vertex has claude-x@20250514), or it is somebody's address.
+_MODEL = re.compile(r"[\w.:/+-]+(?:@[\w-]+)?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call. Durations in seconds; `cost` in USD, None where no price is known; `basis` as in `Bill`, "" for no bill.
+
+    `error` is a kind of INTERFACE §7, "" for none. `status` 0: the client left before there was any.
+    """
+
+    id: str
+    time: datetime
+    provider: str
+    model: str
+    dialect: str
+    operation: str
+    project: str
+    client: str
+    session: str
+    login: str
+    outcome: str
+    status: int
+    error: str
+    detail: str
+    stream: bool
+    attempts: int
+    cache: str
+    usage: Usage
+    cost: Decimal | None
+    basis: str
+    estimated: bool
+    notional: bool
+    saved: Decimal
+    redactions: tuple[Redacted, ...]
+    duration: float
+    ttft: float | None
+    overhead: float
+
+    @property
+    def masked(self) -> int:
+        """How many values did not leave as they were."""
+        return sum(each.count for each in self.redactions if each.action != "log")
+
+
+def row_of(record: "Record") -> Row:
+    """What is kept of a call: texts without control characters and no longer than their bound, money in 1e-12 USD."""
+    bill = record.bill
+    return Row(
+        id=record.id,
+        time=record.time,
+        provider=short(record.provider, LONGEST_NAME),
+        model=model_name(record.model),
+        dialect=short(record.dialect, LONGEST_NAME),
+        operation=short(record.operation, LONGEST_NAME),
+        project=short(record.project, LONGEST_NAME),
+        client=short(record.client, LONGEST_NAME),
+        session=short(record.session, LONGEST_NAME),
+        login=record.login,
+        outcome=record.outcome,
+        status=record.status,
+        error=record.error or "",
+        detail=clean(record.detail)[:LONGEST_DETAIL],
+        stream=record.stream,
+        attempts=record.attempts,
+        cache=short(record.cache, LONGEST_NAME),
+        usage=_bounded(record.usage),
+        cost=dollars(pico(bill.cost)) if bill and bill.cost is not None else None if bill else Decimal(0),
+        basis=bill.basis if bill else "",
+        estimated=bool(bill and bill.estimated),
+        notional=bool(bill and bill.notional),
+        saved=dollars(pico(record.saved)),
+        redactions=record.redactions,
+        duration=record.duration,
+        ttft=record.ttft,
+        overhead=record.overhead,
+    )
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """The fields of INTERFACE §7. Money as decimal strings, null where no price is known; `redactions` is how many."""
+    return {
+        "id": row.id,
+        "time": iso(row.time),
+        "provider": row.provider,
+        "model": row.model,
+        "dialect": row.dialect,
+        "project": row.project,
+        "client": row.client,
+        "session": row.session,
+        "status": row.status or None,
+        "error": row.error or None,
+        "stream": row.stream,
+        "attempts": row.attempts,
+        "cache": row.cache or None,
+        "input_tokens": row.usage.input,
+        "output_tokens": row.usage.output,
+        "cache_read_tokens": row.usage.cache_read,
+        "cache_write_tokens": row.usage.cache_write,
+        "cost_usd": None if row.cost is None else plain(row.cost),
+        "saved_usd": plain(row.saved),
+        "redactions": row.masked,
+        "duration_ms": _ms(row.duration),
+        "ttft_ms": None if row.ttft is None else _ms(row.ttft),
+        "overhead_ms": _ms(row.overhead),
+    }
+
+
+def details(row: Row) -> dict[str, Any]:
+    """All that is known of a call: the fields of `as_json`, and what a list has no room for."""
+    return as_json(row) | {
+        "operation": row.operation,
+        "login": row.login,
+        "outcome": row.outcome,
+        "detail": row.detail or None,
+        "cache_write_5m_tokens": row.usage.cache_write_5m,
+        "cache_write_1h_tokens": row.usage.cache_write_1h,
+        "reasoning_tokens": row.usage.reasoning,
+        "cost_basis": row.basis or None,
+        "cost_estimated": row.estimated,
+        "cost_notional": row.notional,
+        "redacted": [
+            {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
+            for each in row.redactions
+        ],
+    }
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the millisecond: `2026-11-24T12:00:00.000Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def pico(amount: Decimal) -> int:
+    """USD as a whole number of 1e-12, which SQLite can add without an error."""
+    return max(-_MOST_COST, min(_MOST_COST, int((amount * _PICO).to_integral_value())))
+
+
+def dollars(picodollars: int) -> Decimal:
+    return Decimal(picodollars) / _PICO
+
+
+def plain(amount: Decimal) -> str:
+    """A decimal string without exponent and without zeros at its end: `0.00123`, `12`, `0`."""
+    text = f"{amount:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def clean(text: str) -> str:
+    """Without control characters, line ends and halves of characters: nothing that speaks to a terminal or breaks a line."""
+    return _CONTROL.sub("", text)
+
+
+def short(text: str, longest: int) -> str:
+    """A clean text within its bound. Different long ones stay different: what is cut off leaves a hash."""
+    text = clean(text)
+    if len(text) <= longest:
+        return text
+    return text[: longest - _TAIL] + "~" + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def model_name(text: str) -> str:
+    return short(text, LONGEST_MODEL) if not text or _MODEL.fullmatch(text) else UNNAMED
+
+
+def count(number: int) -> int:
+    return max(0, min(_MOST_COUNT, number))
+
+
+def _bounded(usage: Usage) -> Usage:
+    return Usage(
+        count(usage.input), count(usage.output), count(usage.cache_read), count(usage.cache_write_5m),
+        count(usage.cache_write_1h), count(usage.reasoning),
+    )  # fmt: skip
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

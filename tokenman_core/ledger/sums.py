@@ -1,0 +1,102 @@
+"""Sums of calls, as the report and the API tell them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tokenman_core.ledger.row import dollars, plain
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Of some calls. Money in USD, exact. `cost` is of the calls whose price is known; the `unpriced` ones are not in it.
+
+    `notional` is the part of `cost` that is the list price of what subscriptions paid for. `estimated` is how many calls have
+    tokens that were counted here. `input` counts cached tokens too. `hits` are answers from the cache.
+    """
+
+    calls: int = 0
+    errors: int = 0
+    aborted: int = 0
+    hits: int = 0
+    masked: int = 0
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    cost: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    saved: Decimal = Decimal(0)
+
+    @classmethod
+    def of_file(cls, numbers: Mapping[str, int]) -> "Sums":
+        """`numbers` as the ledger has them: money in 1e-12 USD."""
+        return cls(**{it.name: _MONEY.get(it.name, int)(numbers[it.name]) for it in fields(cls)})
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(**{it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self)})
+
+    @classmethod
+    def together(cls, parts: "Iterable[Sums]") -> "Sums":
+        return sum(parts, cls())
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "calls": self.calls,
+            "errors": self.errors,
+            "aborted": self.aborted,
+            "cache_hits": self.hits,
+            "masked": self.masked,
+            "input_tokens": self.input,
+            "output_tokens": self.output,
+            "cache_read_tokens": self.cache_read,
+            "cache_write_tokens": self.cache_write_5m + self.cache_write_1h,
+            "reasoning_tokens": self.reasoning,
+            "cost_usd": plain(self.cost),
+            "notional_usd": plain(self.notional),
+            "saved_usd": plain(self.saved),
+            "unpriced_calls": self.unpriced,
+            "estimated_calls": self.estimated,
+        }
+
+
+@dataclass(frozen=True)
+class Redactions:
+    """(entity, action, how many values), in the order of the alphabet."""
+
+    counts: tuple[tuple[str, str, int], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "masked": sum(number for _, action, number in self.counts if action != "log"),
+            "items": [{"entity": entity, "action": action, "count": number} for entity, action, number in self.counts],
+        }
+
+
+_MONEY: Mapping[str, Any] = {"cost": dollars, "notional": dollars, "saved": dollars}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums by name, the dearest first (days: the latest first), and all of them together.
+
+    `begins` is set where the window began earlier than what is kept call by call: whole days are told from there on.
+    """
+
+    by: str
+    groups: tuple[tuple[str, Sums], ...] = ()
+    total: Sums = field(default_factory=Sums)
+    begins: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "by": self.by,
+            "items": [{self.by: name, **sums.as_json()} for name, sums in self.groups],
+            "total": self.total.as_json(),
+        }
