@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from tokenman_core.config.models import Log, Settings
 from tokenman_core.errors import ConfigError, trace
@@ -24,7 +24,17 @@ _SHORTEST = 4  # characters of an error's message that are looked for: fewer hid
 _CAUSES = 3  # of an error that are named
 
 
-def setup(log: Log, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+class Stream(Protocol):
+    """Where lines go, each in one call of `write`."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+    def isatty(self) -> bool: ...
+
+
+def setup(log: Log, secrets: Iterable[str] = (), stream: Stream | None = None) -> None:
     """All lines of `log.level` and above go to `stream` (standard error), and to `log.file` where there is one.
 
     `secrets` are values that never appear, whatever they look like. A second call takes the place of the first.
@@ -104,7 +114,7 @@ def secrets_of(settings: Settings) -> list[str]:
     return [secret.get_secret_value() for secret in held if secret is not None]
 
 
-def _in_colour(stream: TextIO) -> bool:
+def _in_colour(stream: Stream) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
