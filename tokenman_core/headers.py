@@ -1,5 +1,6 @@
 """Which headers pass, in both directions, and which belong to one connection or to TokenMan alone."""
 
+import base64
 import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -101,6 +102,17 @@ def query_without_secrets(query: str) -> str:
 
 def carries_virtual_key(headers: Headers) -> bool:
     return any(VIRTUAL_KEY in value and k.lower() in CREDENTIALS for k, value in headers)
+
+
+def proxy_user(headers: Headers) -> str:
+    """The user name with which a program calls its proxy (RFC 7617), "" for none that can be read."""
+    scheme, _, encoded = (first(headers, b"proxy-authorization") or b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).partition(b":")[0].decode("ascii")
+    except ValueError:
+        return ""
 
 
 def cross_site(headers: Headers, allowed: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from tokenman_core import __version__
 from tokenman_core.config.models import Settings
@@ -51,7 +51,7 @@ class Taken(OSError):
     """Another instance has the data folder. The message says which, and what to do."""
 
     def __init__(self, folder: Path, running: Running | None) -> None:
-        who = f"is running already, {running}" if running else "is starting just now"
+        who = f"is running already, {running}" if running else "is starting or ending just now"
         remedy = f"use that one, or end it first (kill {running.pid})" if running else "wait for it"
         super().__init__(
             errno.EADDRINUSE, f"another tokenman {who}; {remedy}, or give this one a data_dir other than {folder}"
@@ -63,32 +63,26 @@ class Taken(OSError):
 
 
 class Instance:
-    """The hold of this process on its data folder, from `take` to `release`."""
+    """The hold of this process on its data folder. It ends with the process: the kernel drops the lock with it, so that no
+    stale or recycled PID is in anybody's way, and nobody comes between before its ports are free."""
 
-    def __init__(self, folder: Path, lock: int, started: Started) -> None:
+    def __init__(self, folder: Path, lock: BinaryIO, started: Started) -> None:
         self._folder, self._lock, self._started = folder, lock, started
 
     @classmethod
     def take(cls, folder: Path, started: Started = "up") -> "Instance":
-        """Raises Taken if another process holds the folder, ConfigError if it cannot be used.
-
-        The kernel keeps the lock and drops it with the process, so that no stale or recycled PID is in anybody's way.
-        """
+        """Raises Taken if another process holds the folder, ConfigError if it cannot be used."""
         path = private_folder(folder) / LOCK_FILE
-        lock = -1
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(lock)
             raise Taken(folder, running(folder)) from None
         except OSError as error:
-            if lock >= 0:
-                os.close(lock)
             raise ConfigError(f"data_dir: the file {path} cannot be locked: {error.strerror}") from None
-        for name in (PLACE_FILE, PID_FILE):  # of one that was killed
-            _remove(folder / name)
-        return cls(folder, lock, started)
+        held = cls(folder, lock, started)
+        held.withdraw()  # of one that was killed
+        return held
 
     def publish(self, proxy: Address, admin: Address) -> None:
         """Says where it listens, for the other commands and for whoever wants to signal it."""
@@ -103,14 +97,10 @@ class Instance:
                     "%s cannot be written (%s): other commands will not find this process", path, error.strerror
                 )
 
-    def release(self) -> None:
-        """Twice is as good as once."""
-        if self._lock < 0:
-            return
+    def withdraw(self) -> None:
+        """Takes back what `publish` said. Twice is as good as once."""
         for name in (PLACE_FILE, PID_FILE):
             _remove(self._folder / name)
-        os.close(self._lock)
-        self._lock = -1
 
 
 def _remove(path: Path) -> None:

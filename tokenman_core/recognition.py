@@ -30,13 +30,25 @@ NOT_FOUND = "No provider's API has this path. Known: /v1/messages, /v1/chat/comp
 GEMINI_METHOD = re.compile(r"^/v1(beta|alpha)?\d*/.+:(generateContent|streamGenerateContent|countTokens|embedContent)$")
 
 
+RUN = re.compile(r"^/r/([0-9a-f]{12})(?=[/?]|$)")
+
+
+def unmarked(target: str) -> tuple[str, str]:
+    """The mark of a `tokenman run` that a base URL put before the path, "" for none, and the target without it."""
+    found = RUN.match(target)
+    if found is None:
+        return "", target
+    rest = target[found.end() :]
+    return found[1], rest if rest.startswith("/") else "/" + rest
+
+
 def split(target: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     return path, query
 
 
 def by_base_url(providers: Providers, method: str, target: str, names: Iterable[bytes]) -> Call | Local:
-    """`target` is an origin-form request target; `names` the header names in lower case."""
+    """`target` is an origin-form request target without a run's mark; `names` the header names in lower case."""
     path, query = split(target)
     if path == "/":
         return Local(200, HELLO) if method in ("GET", "HEAD") else Local(404, NOT_FOUND)

@@ -15,17 +15,20 @@ from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable
 from addons.redaction import Redaction
 from tokenman_core import ca, secret
+from tokenman_core.admin.runs import Runs
 from tokenman_core.clock import SystemClock
 from tokenman_core.conductor import Conductor
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
+from tokenman_core.instance import Prover
 from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.outward import Caps
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
 from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
+from tokenman_core.telemetry.tally import Tallies
 
 log = logging.getLogger("tokenman")
 
@@ -40,6 +43,9 @@ class Bundle:
     authority: ca.Authority
     detection: Detection
     upstream: Upstream
+    tallies: Tallies
+    runs: Runs
+    prover: Prover
 
 
 class Keeper:
@@ -113,8 +119,12 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     sessions = Sessions(secret.derive(root, "session"))
     conductor = Conductor(stages, providers, upstream, caps, clock, sessions)
     identity = secret.derive(root, "caller")
-    exchanges = Exchanges(conductor, stages, _front(settings, listeners), _limits(settings), clock, identity)
-    bundle = Bundle(exchanges, authority, detection, upstream)
+    tallies = Tallies(lambda: len(exchanges.active))
+    runs, prover = Runs(tallies), Prover(secret.derive(root, "proof"))
+    exchanges = Exchanges(
+        conductor, stages, _front(settings, listeners), _limits(settings), clock, identity, [tallies], runs, prover
+    )
+    bundle = Bundle(exchanges, authority, detection, upstream, tallies, runs, prover)
     remember(master, stages.forget)
     gate = Gate(exchanges, guard, settings.limits.connections)
     master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)

@@ -1,5 +1,6 @@
 """What the HTTP layer asks of the exchange add-on, and how a request ends that is refused at its head."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from mitmproxy import http
@@ -13,6 +14,17 @@ class Refusal(Exception):
     def __init__(self, head: Head, body: bytes) -> None:
         super().__init__(head.status)
         self.head, self.body = head, body
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a request came in: at which address of ours, and under the mark of which `tokenman run` ("" for none).
+
+    The mark is the user name of the proxy URL that the run's child was given; base URLs bear it in their path.
+    """
+
+    listener: tuple[str, int]
+    mark: str = ""
 
 
 class Call(Protocol):
@@ -38,8 +50,11 @@ class Door[C: Call](Protocol):
     def examine(self, request: http.Request) -> None:
         """Holds any head, a tunnel's and a plain request's too, to its limits and to one reading. Raises Refusal."""
 
-    def open(self, request: http.Request, place: tuple[str, int] | None) -> C:
+    def open(self, request: http.Request, place: tuple[str, int] | None, way: Way) -> C:
         """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
+
+    def bypassed(self, host: str, mark: str) -> Refusal | None:
+        """Something leads past us to `host`, which is no provider's. A refusal where a run's child calls an LLM that way."""
 
     def head_too_large(self) -> Refusal: ...
 

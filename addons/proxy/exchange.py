@@ -10,24 +10,27 @@ import logging
 import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mitmproxy import ctx, http
 
-from addons.proxy.door import Refusal
+from addons.proxy.door import Refusal, Way
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook, validate_headers
 from addons.proxy.layer import forget, hide_secrets, outlet_of
 from addons.proxy.outlet import End, Outlet
 from tokenman_core import headers as h
+from tokenman_core.admin.runs import Runs
 from tokenman_core.clock import Clock, request_id
 from tokenman_core.conductor import Conductor
+from tokenman_core.config.values import Address
 from tokenman_core.dialects.base import Dialect
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Caller, Exchange, Sent, Times
+from tokenman_core.instance import PROOF_PATH, Prover
 from tokenman_core.net import UpstreamError
-from tokenman_core.providers import Provider
-from tokenman_core.recognition import Local, by_base_url, split
+from tokenman_core.providers import Provider, normal_host
+from tokenman_core.recognition import Local, by_base_url, split, unmarked
 from tokenman_core.record import Observer, record_of
 from tokenman_core.stages import Stages
 from tokenman_core.telemetry import about
@@ -98,11 +101,15 @@ class Exchanges:
         clock: Clock,
         identity: bytes,
         observers: Sequence[Observer] = (),
+        runs: Runs | None = None,
+        prover: Prover | None = None,
     ) -> None:
         """`identity` is the key under which callers are told apart without their credentials being kept."""
         self._identity = identity
         self._conductor, self._stages, self._front, self._limits, self._clock = conductor, stages, front, limits, clock
-        self._observers = observers
+        self._runs = runs or Runs()
+        self._observers = (*observers, self._runs)
+        self._prover = prover
         self._providers = conductor.providers
         self.head_cap, self.header_count = limits.head_size, limits.head_count
         self.header_timeout, self.body_timeout = limits.header_timeout, limits.body_timeout
@@ -129,6 +136,13 @@ class Exchanges:
     def too_large(self, call: Call) -> Refusal:
         message = f"The request body is larger than limits.request_body ({self._limits.request_body} bytes) allows."
         return self._refused(call.exchange, Refuse(413, "body_cap", message))
+
+    def bypassed(self, host: str, mark: str) -> Refusal | None:
+        name = normal_host(host)
+        if not self._runs.bypassed(mark, name):
+            return None
+        message = f"{name} belongs to an LLM, and no provider governs it: add it under `providers:`, or run the program alone."
+        return self._turn_away(403, "forbidden", message)
 
     def broken(self, call: Call) -> Refusal:
         return self._refused(call.exchange, Refuse(500, "stage", "The call could not be judged, so it was not sent."))
@@ -159,11 +173,15 @@ class Exchanges:
         if any(not h.is_value(value) for _, value in fields):
             raise self._turn_away(400, "parse", "A header of the request holds a character that no header may hold.")
 
-    def open(self, request: http.Request, place: tuple[str, int] | None) -> Call:
+    def open(self, request: http.Request, place: tuple[str, int] | None, way: Way) -> Call:
         fields = request.headers.fields
         target = request.data.path.decode("latin-1")
         extra: Headers = ()
+        mark = way.mark
         if place is None:
+            self._prove(request, target, way)
+            in_path, target = unmarked(target)
+            mark = in_path or mark
             found = by_base_url(self._providers, request.method, target, [k.lower() for k, _ in fields])
             speaks = DIALECTS["openai"] if isinstance(found, Local) else found.provider.dialect
             extra = self._admit(request, speaks)
@@ -186,6 +204,19 @@ class Exchanges:
             raise self._refused(exchange, refuse)
         self.active.add(exchange)
         return call
+
+    def _called_by(self, headers: Headers, mark: str) -> Caller:
+        caller = _caller(headers, self._identity)
+        run = self._runs.enter(mark)
+        return caller if run is None else replace(caller, run=run.mark, client=caller.client or run.program)
+
+    def _prove(self, request: http.Request, target: str, way: Way) -> None:
+        """Answers who asks whether this is the TokenMan that it knows. Raises Refusal, which is the answer."""
+        path, query = split(target)
+        if path != PROOF_PATH or request.method != "GET" or self._prover is None:
+            return
+        self._admit(request, DIALECTS["openai"])
+        raise self._plain_text(Local(*self._prover.answer(query, Address(*way.listener))))
 
     def _at_head(self, exchange: Exchange, provider: Provider) -> Refuse | None:
         headers = exchange.sent.headers

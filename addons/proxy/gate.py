@@ -11,7 +11,7 @@ from mitmproxy import tls
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons.proxy import deadlines
+from addons.proxy import deadlines, marks
 from addons.proxy.door import Door
 from addons.proxy.internals import (
     Context,
@@ -113,6 +113,10 @@ class Gate:
             sni = hello.sni
         if self._governed(next_layer, sni):
             return layers.ClientTLSLayer(context)
+        if sni and self._door.bypassed(sni, marks.of(context.client)):  # by its address, which says no name
+            log.warning("a run's tunnel to an LLM that no provider governs was closed: %s", sni)
+            deadlines.drop(context.client)
+            return None
         deadlines.disarm(context.client)
         return layers.TCPLayer(context, ignore=True)
 

@@ -17,8 +17,8 @@ from mitmproxy import flow as mflow
 from mitmproxy import http
 from mitmproxy.connection import Connection
 
-from addons.proxy import deadlines
-from addons.proxy.door import Call, Door, Refusal
+from addons.proxy import deadlines, marks
+from addons.proxy.door import Call, Door, Refusal, Way
 from addons.proxy.internals import (
     ConnectionHandler,
     Context,
@@ -47,7 +47,7 @@ from addons.proxy.internals import (
 from addons.proxy.outlet import End, Outlet, Piece, Pieces
 from addons.proxy.servers import Ending, Http1Front, Http2Front, RawAnswer
 from tokenman_core.errors import trace
-from tokenman_core.headers import query_without_secrets, ungoverned, without_secrets
+from tokenman_core.headers import proxy_user, query_without_secrets, ungoverned, without_secrets
 from tokenman_core.verdicts import Head, Headers, Trailers
 
 log = logging.getLogger("tokenman.door")
@@ -148,7 +148,7 @@ class GovernedStream(HttpStream):
             if place is not None and not self._is_governed(place):
                 yield from super().state_wait_for_request_headers(self._plain(event, place))
                 return
-            self._call = self._door.open(request, place)
+            self._call = self._door.open(request, place, self._way(request))
         except Refusal as refusal:
             self._new_flow(request)
             yield from self._refuse(refusal)
@@ -195,6 +195,12 @@ class GovernedStream(HttpStream):
         host, port = request.data.host, request.data.port
         return None if request.method != "CONNECT" and self._door.is_listener(host, port) else (host, port)
 
+    def _way(self, request: http.Request) -> Way:
+        client = self.context.client
+        in_tunnel = self.mode is HTTPMode.transparent
+        mark = marks.of(client) if in_tunnel else proxy_user(request.headers.fields)
+        return Way((client.sockname[0], client.sockname[1]), mark)
+
     def _is_governed(self, place: tuple[str, int]) -> bool:
         return self._door.governs(*place)
 
@@ -206,6 +212,11 @@ class GovernedStream(HttpStream):
         if place is None or self.mode is not HTTPMode.regular or not self._door.may_tunnel(*place):
             yield from self._refuse(self._door.blocked("no tunnel leads there"))
             return
+        mark = self._way(event.request).mark
+        if not self._is_governed(place) and (refusal := self._door.bypassed(place[0], mark)):
+            yield from self._refuse(refusal)
+            return
+        marks.put(self.context.client, mark)
         self.context.server.address = place
         if not self._is_governed(place) and (error := (yield commands.OpenConnection(self.context.server))):
             log.info("no tunnel to %s:%d: %s", *place, error)
@@ -221,6 +232,8 @@ class GovernedStream(HttpStream):
         request = event.request
         if not self._door.may_tunnel(*place) or request.data.scheme not in (b"http", b""):
             raise self._door.blocked("no request is passed on there")
+        if refusal := self._door.bypassed(place[0], self._way(request).mark):
+            raise refusal
         request.headers.fields = ungoverned(request.headers.fields)
         request.stream = True
         return event

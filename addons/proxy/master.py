@@ -12,29 +12,36 @@ from mitmproxy.options import Options
 from addons.proxy.bundle import Bundle, install
 from addons.proxy.service import Service
 from tokenman_core.config.load import Loaded
+from tokenman_core.instance import Started
 
 GRACE_S = 30.0  # how long running calls may take to end after SIGTERM; a second signal ends them at once
 
 
-def serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
-    """Blocks until SIGTERM or SIGINT; the exit code. Raises ConfigError before anything listens, OSError if it cannot."""
-    return asyncio.run(_serve(loaded, on_ready))
+def serve(loaded: Loaded, on_ready: Callable[[], None], started: Started = "up") -> int:
+    """Blocks until SIGTERM or SIGINT, and one that `tokenman run` started until nobody uses it; the exit code.
+
+    Raises ConfigError before anything listens, OSError if it cannot.
+    """
+    return asyncio.run(_serve(loaded, on_ready, started))
 
 
-async def _serve(loaded: Loaded, on_ready: Callable[[], None]) -> int:
+async def _serve(loaded: Loaded, on_ready: Callable[[], None], started: Started) -> int:
     logging.getLogger("mitmproxy").setLevel(logging.WARNING)  # it tells of every connection
     listen = loaded.settings.listen
     options = Options(listen_host=listen.host, listen_port=listen.port)
     master = Master(options)
     master.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer())
     bundle = install(master, loaded)
-    master.addons.add(Service(bundle, loaded, on_ready))
-    _on_signals(master, bundle)
+    master.addons.add(Service(bundle, loaded, on_ready, started))
+    leave = _on_signals(master, bundle)
+    if started == "run":
+        bundle.runs.when_unused(leave, lambda: bool(bundle.exchanges.active))
     await master.run()
     return 0
 
 
-def _on_signals(master: Master, bundle: Bundle) -> None:
+def _on_signals(master: Master, bundle: Bundle) -> Callable[[], None]:
+    """What is done on a signal, for whoever else wants it to end."""
     loop = asyncio.get_running_loop()
     leaving: list[asyncio.Task[None]] = []
 
@@ -46,6 +53,7 @@ def _on_signals(master: Master, bundle: Bundle) -> None:
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, leave)
+    return leave
 
 
 async def _leave(master: Master, bundle: Bundle) -> None:

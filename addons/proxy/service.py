@@ -1,4 +1,4 @@
-"""The admin server beside the proxy, and what is said once both are up."""
+"""The admin server beside the proxy, the hold on the data folder, and what is said once all is up."""
 
 import sys
 from collections.abc import Callable
@@ -7,8 +7,10 @@ from mitmproxy import ctx
 
 from addons.proxy import internals
 from addons.proxy.bundle import Bundle
-from tokenman_core.admin import app, serve
+from tokenman_core.admin import app, runs, serve
 from tokenman_core.config.load import Loaded
+from tokenman_core.config.values import Address
+from tokenman_core.instance import Instance, Started
 
 
 class Service:
@@ -16,7 +18,11 @@ class Service:
 
     name = "service"
 
-    def __init__(self, bundle: Bundle, loaded: Loaded, on_ready: Callable[[], None] | None) -> None:
+    def __init__(
+        self, bundle: Bundle, loaded: Loaded, on_ready: Callable[[], None] | None, started: Started = "up"
+    ) -> None:
+        """Raises Taken if another process has the data folder, ConfigError if it cannot be used."""
+        self._instance = Instance.take(loaded.settings.data_dir, started)
         self._bundle, self._loaded, self._on_ready = bundle, loaded, on_ready
         self._server: serve.Server | None = None
 
@@ -26,10 +32,13 @@ class Service:
             sys.exit(3)
         admin = self._loaded.settings.admin.listen
         try:
-            self._server = await serve.serve(app.make(self._loaded.settings), admin.host, admin.port)
+            routes = runs.routes(self._bundle.runs, self._bundle.prover)
+            self._server = await serve.serve(app.make(self._loaded.settings, routes), admin.host, admin.port)
         except OSError as e:
             print(f"tokenman: admin.listen: {e}", file=sys.stderr)
             sys.exit(3)
+        host, port, *_ = ctx.master.addons.get("proxyserver").listen_addrs()[0]
+        self._instance.publish(Address(host, port), Address(*self._server.address))
         if self._on_ready:
             self._on_ready()
         else:
@@ -39,5 +48,7 @@ class Service:
             print(f"TokenMan listens at {where}, health at http://{admin}/health", flush=True)
 
     async def done(self) -> None:
+        self._instance.withdraw()
+        self._bundle.runs.closing.set()
         if self._server is not None:
             await self._server.stop()

@@ -19,6 +19,7 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.config.load import load as load_config
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError, trace
+from tokenman_core.instance import Taken
 from tokenman_core.telemetry import log
 
 OPTION = "tokenman_config"
@@ -38,13 +39,15 @@ def load(master: Master, loader: Loader) -> None:
         log.protect(log.secrets_of(loaded.settings))
         _listen(master, loaded.settings.listen)
         _say(loaded)
-        bundle = install(master, loaded)
+        service = Service(install(master, loaded), loaded, None)
+    except Taken as e:
+        _end(str(e), 3)
     except (ConfigError, OptionRefused, OptionsError, internals.WrongVersion) as e:
         _end(str(e))
     except Exception as e:  # mitmproxy would log it, or not even that, and go on as a proxy that protects nothing
         _end(f"could not be started: {trace(e)}")
     internals.hold_listeners(master)
-    master.addons.add(Service(bundle, loaded, None))
+    master.addons.add(service)
 
 
 def _no_unknown(master: Master) -> None:
@@ -78,6 +81,6 @@ def _say(loaded: Loaded) -> None:
         print(f"tokenman: not in this version: {line}", file=sys.stderr)
 
 
-def _end(message: str) -> NoReturn:
+def _end(message: str, code: int = 2) -> NoReturn:
     print(f"tokenman: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

@@ -1,11 +1,12 @@
 """What the admin port answers: its health, and nothing else yet."""
 
 import ipaddress
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tokenman_core import __version__
@@ -14,10 +15,10 @@ from tokenman_core.config.models import Settings
 _LOOPBACK = frozenset({"localhost", "ip6-localhost"})
 
 
-def make(settings: Settings) -> ASGIApp:
+def make(settings: Settings, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The application. Answers only a `Host` that is a loopback name, the listen address or in `access.public_names`."""
     app = Starlette(
-        routes=[Route("/health", _health, methods=["GET"])],
+        routes=[Route("/health", _health, methods=["GET"]), *routes],
         exception_handlers={404: _not_found, 405: _not_found, 500: _failed},
     )
     return HostCheck(app, {settings.admin.listen.host, *settings.access.public_names})

@@ -56,6 +56,7 @@ def test_it_starts_answers_health_and_ends_with_0(running, tmp_path, name):
     data = ".local/share/tokenman"
     assert set(files) == {
         f"{data}/secret",
+        f"{data}/tokenman.lock",
         *(f"{data}/ca/{it}" for it in ("authority.pem", "tokenman-ca.pem", "bundle.pem")),
     }
     assert stat.S_IMODE(files[f"{data}/secret"].stat().st_mode) == 0o600

@@ -1,0 +1,244 @@
+"""The `tokenman run`s that use this proxy: each holds a connection to the admin port for as long as its program lives."""
+
+import asyncio
+import json
+import re
+import secrets
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from tokenman_core.config.hosts import KNOWN
+from tokenman_core.config.values import Address
+from tokenman_core.errors import ErrorKind
+from tokenman_core.instance import PROOF_PATH, Prover
+from tokenman_core.record import Record
+from tokenman_core.telemetry.tally import Tallies
+from tokenman_core.usage import money
+
+MOST_RUNS = 60  # at a time: each has one of the admin port's connections
+KEPT = 200  # runs that are over and can still be asked for
+MOST_HOSTS = 20  # of one run, by name
+KEEP_S = 15.0  # between two signs of life on a lease
+SETTLE_S = 3.0  # how long the sums of a run wait for calls that end just now
+GRACE_S = 2.0  # without any user, until a proxy that `run` started ends
+_FIRST_USER_S = 30.0  # and so long for the first one to come
+_PROGRAM = re.compile(r"[\w.@+-]{1,60}", re.ASCII)
+
+
+@dataclass(eq=False)
+class Run:
+    """One program under `tokenman run`. `bypassed`: the LLM hosts it called past every provider, each refused so often."""
+
+    mark: str
+    program: str
+    live: bool = True
+    open: int = 0  # calls that are not over
+    estimated: bool = False
+    notional: bool = False
+    bypassed: Counter[str] = field(default_factory=Counter)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while no call is open
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+
+class Runs:
+    """Who uses the proxy. An observer of calls, so that a run's sums are asked for when they are whole."""
+
+    def __init__(self, tallies: Tallies | None = None) -> None:
+        self._tallies = tallies or Tallies()
+        self._runs: OrderedDict[str, Run] = OrderedDict()  # live ones, and the last that are over
+        self._live = 0
+        self.closing = asyncio.Event()  # no new run; those that hold a lease are let go
+        self._leave: Callable[[], None] | None = None
+        self._busy: Callable[[], bool] = lambda: False
+        self._timer: asyncio.TimerHandle | None = None
+        self._grace = GRACE_S
+
+    @property
+    def full(self) -> bool:
+        return self._live >= MOST_RUNS
+
+    def begin(self, program: str) -> Run:
+        mark = secrets.token_hex(6)
+        run = self._runs[mark] = Run(mark, program)
+        self._live += 1
+        self._rest()
+        return run
+
+    def end(self, run: Run) -> None:
+        if not run.live:
+            return
+        run.live = False
+        self._live -= 1
+        self._runs.move_to_end(run.mark)
+        over = [one.mark for one in self._runs.values() if not one.live]
+        for mark in over[: max(0, len(over) - KEPT)]:
+            del self._runs[mark]
+        self._rest()
+
+    def get(self, mark: str) -> Run | None:
+        return self._runs.get(mark)
+
+    # -- its calls --
+
+    def enter(self, mark: str) -> Run | None:
+        """A call begins under a mark; None: under that of no run that lives, so it counts for none."""
+        run = self._runs.get(mark)
+        if run is None or not run.live:
+            return None
+        run.open += 1
+        run.idle.clear()
+        return run
+
+    def ended(self, record: Record) -> None:
+        run = self._runs.get(record.run)
+        if not record.run or run is None:
+            return
+        if record.bill is not None:
+            run.estimated = run.estimated or record.bill.estimated
+            run.notional = run.notional or record.bill.notional
+        run.open = max(0, run.open - 1)
+        if not run.open:
+            run.idle.set()
+
+    def turned_away(self, kind: ErrorKind) -> None:
+        """Of no run."""
+
+    def bypassed(self, mark: str, host: str) -> bool:
+        """Whether a run's program calls an LLM that no provider governs; counted if so. `host` in lower case."""
+        run = self._runs.get(mark)
+        if run is None or not run.live or not known_llm(host):
+            return False
+        if host in run.bypassed or len(run.bypassed) < MOST_HOSTS:
+            run.bypassed[host] += 1
+        return True
+
+    async def sums(self, run: Run, *, settled: bool) -> dict[str, Any]:
+        """What a run came to. With `settled` its last calls may end first: an answer arrives a moment before its record."""
+        if settled:
+            try:
+                async with asyncio.timeout(SETTLE_S):
+                    await run.idle.wait()
+            except TimeoutError:
+                pass  # then without them: the program is gone, and its user waits
+        tally = self._tallies.of_run(run.mark)
+        return {
+            "run": run.mark, "program": run.program, "live": run.live, "open": run.open, "calls": tally.calls,
+            "errors": tally.errors, "aborted": tally.aborted, "masked": tally.masked, "input_tokens": tally.input,
+            "output_tokens": tally.output, "cost_usd": money(tally.cost), "saved_usd": money(tally.saved),
+            "unpriced": tally.unpriced, "estimated": run.estimated, "notional": run.notional,
+            "bypassed": dict(run.bypassed),
+        }  # fmt: skip
+
+    # -- the end of a proxy that `run` started --
+
+    def when_unused(self, leave: Callable[[], None], busy: Callable[[], bool], grace: float = GRACE_S) -> None:
+        """Calls `leave` once no run has used the proxy for `grace` seconds; the first one has longer to come.
+
+        `busy`: whether calls are being answered, perhaps of a program whose run was killed.
+        """
+        self._leave, self._busy, self._grace = leave, busy, grace
+        self._arm(max(grace, _FIRST_USER_S))
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._leave is not None and not self._live:
+            self._arm(self._grace)
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._end_of_use)
+
+    def _end_of_use(self) -> None:
+        assert self._leave is not None
+        if self._busy():
+            self._arm(self._grace)
+            return
+        self.closing.set()  # a run that comes now is told to start a proxy of its own
+        self._leave()
+
+
+def known_llm(host: str) -> bool:
+    labels = host.split(".")
+    return any(".".join(labels[start:]) in _KNOWN for start in range(len(labels)))
+
+
+_KNOWN = frozenset(KNOWN)
+
+
+def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
+    """For the admin application, which holds those under `/api` to its token."""
+
+    async def prove(request: Request) -> Response:
+        host, port = request.scope["server"]
+        status, text = prover.answer(request.url.query, Address(host, port))
+        return PlainTextResponse(text, status)
+
+    async def begin(request: Request) -> Response:
+        try:
+            program = (await request.json())["program"]
+        except (ValueError, KeyError, TypeError):
+            program = None
+        if not isinstance(program, str) or not _PROGRAM.fullmatch(program):
+            return _error(400, "parse", 'the body must be {"program": NAME}, a name of 60 characters or fewer')
+        if runs.closing.is_set():
+            return _error(503, "shutdown", "this tokenman is ending; start another")
+        if runs.full:
+            return _error(503, "forbidden", f"{MOST_RUNS} runs are open, which is the most at a time")
+        return _Lease(runs, program)
+
+    async def sums(request: Request) -> Response:
+        run = runs.get(request.path_params["mark"])
+        if run is None:
+            return _error(404, "not_found", "there was no such run, or it was long ago")
+        return JSONResponse(await runs.sums(run, settled="settled" in request.query_params))
+
+    return [
+        Route(PROOF_PATH, prove, methods=["GET"]),
+        Route("/api/runs", begin, methods=["POST"]),
+        Route("/api/runs/{mark}", sums, methods=["GET"]),
+    ]
+
+
+def _error(status: int, kind: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"type": kind, "message": message}}, status)
+
+
+class _Lease(Response):
+    """One line with the mark, then an empty one now and then. The run ends with the connection, whoever ends that."""
+
+    def __init__(self, runs: Runs, program: str) -> None:
+        super().__init__()
+        self._runs, self._program = runs, program
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        run = self._runs.begin(self._program)
+        over = [asyncio.create_task(_left(receive)), asyncio.create_task(self._runs.closing.wait())]
+        try:
+            headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            line = json.dumps({"run": run.mark}).encode() + b"\n"
+            while True:
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+                done, _ = await asyncio.wait(over, timeout=KEEP_S, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    break
+                line = b"\n"
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            for task in over:
+                task.cancel()
+            self._runs.end(run)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
