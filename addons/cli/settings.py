@@ -1,14 +1,17 @@
-"""`tokenman config check` and `tokenman config show`."""
+"""`tokenman config`: write an example, say what is wrong, show what is in force, print the schema, run the policy cases."""
 
+import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import BaseModel
 
 from tokenman_core.config import available
-from tokenman_core.config.load import Loaded, load
+from tokenman_core.config.load import Loaded, load, place
 from tokenman_core.errors import ConfigError
 
 
@@ -33,8 +36,12 @@ def check(file: Path | None) -> int:
     typer.echo(f"{found.file or 'no file, the defaults'}: fine")
     for line in found.warnings:
         typer.echo(f"warning: {line}")
+    for name, url in found.settings.foreign_base_urls().items():
+        typer.echo(f"note: calls to {name} go to {url}, which is not the provider's own address")
     for line in available.lacking(found.settings):
         typer.echo(f"not in this version: {line}")
+    if found.file is None:
+        typer.echo("To have a file of your own: tokenman config init")
     return 0
 
 
@@ -42,14 +49,69 @@ def show(file: Path | None) -> int:
     found = loaded(file)
     if found is None:
         return 2
-    for setting, value in _flat("", found.settings.model_dump(mode="json")):
-        typer.echo(f"{setting}: {'null' if value is None else value}  # {found.origin(setting)}")
+    for setting, text in _flat("", found.settings):
+        typer.echo(f"{setting}: {text}  # {found.origin(setting)}")
     return 0
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
-    else:
-        yield prefix, value
+def _flat(prefix: str, model: BaseModel) -> Iterator[tuple[str, str]]:
+    from tokenman_core.config import written
+
+    for name, field in type(model).model_fields.items():
+        setting, value = f"{prefix}{name}", getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _flat(f"{setting}.", value)
+        elif name == "providers":
+            for provider, settings in value.items():
+                yield from _flat(f"{setting}.{provider}.", settings)
+        elif isinstance(value, Mapping) and value:
+            yield from ((f"{setting}.{key}", written.yaml(written.value(field, each))) for key, each in value.items())
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            yield from ((f"{setting}[{at}]", written.yaml(written.value(field, one))) for at, one in enumerate(value))
+        else:
+            yield setting, written.yaml(written.value(field, value))
+
+
+def init(path: str | None, force: bool) -> int:
+    """Never replaces a file unless `force`; `-` prints. The exit code: 0 written, 1 there is one, 2 it cannot be written."""
+    from tokenman_core.config import example
+    from tokenman_core.secret import write_private
+
+    text = example.text()
+    if path == "-":
+        typer.echo(text, nl=False)
+        return 0
+    file = place(Path(path) if path else None, os.environ)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if file.is_dir():
+            raise IsADirectoryError(0, "is a folder; name the file in it")
+        if not write_private(file, text.encode(), keep=not force):
+            typer.echo(
+                f"tokenman: {file} is there already and was left as it is; --force replaces it, "
+                "`tokenman config init -` prints",
+                err=True,
+            )
+            return 1
+    except OSError as error:
+        typer.echo(f"tokenman: {file}: cannot be written: {error.strerror}", err=True)
+        return 2
+    usual = "" if file == place(None, os.environ) else f" --config {shlex.quote(str(file))}"
+    schema = shlex.quote(str(file.with_name(example.SCHEMA)))
+    typer.echo(f"Written: {file} (every setting at its default, as a comment)")
+    typer.echo("Next:")
+    for command, why in (
+        (f"{os.environ.get('EDITOR') or 'vi'} {shlex.quote(str(file))}", "change what you want to"),
+        (f"tokenman config schema > {schema}", "help in editors that know YAML schemas"),
+        (f"tokenman config check{usual}", "see that it is right"),
+        (f"tokenman up{usual}", "start"),
+    ):
+        typer.echo(f"  {command}  # {why}")
+    return 0
+
+
+def schema() -> int:
+    from tokenman_core.config import schema as of_settings
+
+    typer.echo(json.dumps(of_settings.make(), indent=2, ensure_ascii=False))
+    return 0

@@ -52,8 +52,7 @@ def read(path: Path) -> Document:
         what = f"{name[1]} is given twice" if name else "a setting is given twice"
         raise ConfigError(f"{path}:{_line(error)}: {what}; keep one of the two") from None
     except MarkedYAMLError as error:
-        # `problem` may quote one character, never a value.
-        raise ConfigError(f"{path}:{_line(error)}: is not valid YAML: {error.problem or error.context}") from None
+        raise ConfigError(f"{path}:{_line(error)}: is not valid YAML: {_remedy(error)}") from None
     except (YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path}: is not valid YAML") from None
     if tree is None:
@@ -78,8 +77,29 @@ def scalar(text: str) -> Any:
     return _plain(tree, (), document, Path())
 
 
+# What the parser says, and what a person should do. Its own words may quote one character or an alias, never a value.
+_NOT_CLOSED = ("stream end", "end of stream")
+_REMEDIES = (
+    (("'\\t'",), "a tab where only spaces may be; indent with spaces"),
+    (_NOT_CLOSED, "a bracket, a brace or a quote that begins here is not closed"),
+    (("block end",), "the indentation does not fit the lines above; settings of one group begin at the same column"),
+    (("mapping values",), "a colon where none can be; put the value into quotes, or the setting on a line of its own"),
+    (("sequence entries",), "a list cannot begin here; write [a, b], or each entry behind a - on a line of its own"),
+    (("alias",), "a * that no & belongs to; put a value that begins with * into quotes"),
+    (("cannot start any token",), "a value that begins with a sign of YAML's own; put it into quotes"),
+    (("',' or",), "a comma or a closing bracket is missing"),
+)
+
+
+def _remedy(error: MarkedYAMLError) -> str:
+    said = str(error.problem or error.context)
+    return next((remedy for words, remedy in _REMEDIES if any(word in said for word in words)), said)
+
+
 def _line(error: MarkedYAMLError) -> int:
     mark = error.problem_mark or error.context_mark
+    if error.context_mark and any(word in str(error.problem) for word in _NOT_CLOSED):
+        mark = error.context_mark  # where it began, not where the file ends
     return int(mark.line) + 1 if mark else 1
 
 

@@ -59,9 +59,8 @@ def _setting(variable: str, providers: list[str]) -> tuple[tuple[str, ...], bool
     for word in words:
         name = word.lower()
         if model is None or name not in model.model_fields:
-            known_names = list(model.model_fields) if model else []
             where = ".".join((*steps, name))
-            raise ConfigError(f"environment {variable}: there is no setting {where}{suggestion(name, known_names)}")
+            raise ConfigError(f"environment {variable}: there is no setting {where}{suggestion(name, model, Settings)}")
         steps = (*steps, name)
         kind = model.model_fields[name].annotation
         text = any(mark in repr(kind) for mark in ("SecretStr", "Path"))

@@ -1,13 +1,13 @@
 """Turns what pydantic found wrong into sentences that name the setting and a good value, never what was given."""
 
 import difflib
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails, PydanticUndefined
 
+from tokenman_core.config import known, written
 from tokenman_core.config.document import Steps
 
 
@@ -30,22 +30,63 @@ def name(where: Steps) -> str:
     return text.removeprefix(".")
 
 
-def suggestion(word: str, names: Iterable[str]) -> str:
-    """`; did you mean …?` or the list of what there is, "" where there is nothing."""
-    names = list(names)
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]}?"
+def suggestion(word: str, model: type[BaseModel] | None, root: type[BaseModel]) -> str:
+    """`; did you mean …?` or the list of what there is, "" where there is nothing.
+
+    A name of this group that is close; else the same name in another group; else what others call what is called so here.
+    """
+    word = word.lower()
+    names = list(model.model_fields) if model else []
+    called = [_ELSEWHERE[word]] if word in _ELSEWHERE else []
+    here = [name for name in called if name in names] or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    elsewhere = [setting for setting in _settings(root, "") if setting.rpartition(".")[2] == word]
+    if meant := here or called or elsewhere[:3]:
+        return f"; did you mean {' or '.join(meant)}?"
     return f"; known here: {', '.join(names)}" if names else ""
 
 
+_ELSEWHERE = {
+    "port": "listen",
+    "host": "listen",
+    "address": "listen",
+    "bind": "listen",
+    "api_key": "providers.NAME.key",
+    "url": "base_url",
+    "api_base": "base_url",
+    "log_level": "telemetry.log.level",
+    "timeout": "providers.NAME.timeouts",
+    "mask": "redaction",
+}
+"""Settings by the names that other programs give them."""
+
+
+def _settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Every setting by its full name; those of a provider under `providers.NAME`."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        inner, mapped = _inner(field.annotation)
+        if inner is not None:
+            yield from _settings(inner, f"{prefix}{name}.NAME." if mapped else f"{prefix}{name}.")
+
+
+def _inner(kind: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The model of a group of settings, and whether there is one under each name."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind, False
+    models = [it for it in getattr(kind, "__args__", ()) if isinstance(it, type) and issubclass(it, BaseModel)]
+    return (models[0], True) if models else (None, False)
+
+
 def _unknown(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
-    model = _model(root, where[:-1])
-    return f"there is no such setting{suggestion(str(where[-1]), model.model_fields if model else ())}"
+    return f"there is no such setting{suggestion(str(where[-1]), _model(root, where[:-1]), root)}"
 
 
 def _missing(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
-    return f"is missing{_good(root, where)}"
+    good = _good(root, where)
+    if where[0] == "providers":
+        close = difflib.get_close_matches(str(where[1]), known.PROVIDERS, n=1)
+        good += f"; or did you mean providers.{close[0]}, which is known?" if close else ""
+    return f"is missing{good}"
 
 
 def _choice(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
@@ -75,28 +116,6 @@ def _pattern(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
     return "is not a name for a provider; good values: anthropic, my-ollama"
 
 
-_TEXTS: Mapping[str, Callable[[ErrorDetails, Steps, type[BaseModel]], str]] = {
-    "tokenman": _own,
-    "extra_forbidden": _unknown,
-    "missing": _missing,
-    "literal_error": _choice,
-    "int_type": _kind("must be a whole number"),
-    "int_from_float": _kind("must be a whole number"),
-    "float_type": _kind("must be a number"),
-    "string_type": _kind("must be a text"),
-    "string_too_short": _kind("must not be empty"),
-    "string_pattern_mismatch": _pattern,
-    "tuple_type": _kind("must be a list"),
-    "path_type": _kind("must be a path"),
-    "mapping_type": _kind("must hold settings of its own"),
-    "model_type": _kind("must hold settings of its own"),
-    "greater_than": _bound("must be greater than {gt}"),
-    "greater_than_equal": _bound("must be at least {ge}"),
-    "less_than_equal": _bound("must be at most {le}"),
-    "finite_number": _kind("must be a number"),
-}
-
-
 def _short(given: Any) -> bool:
     return isinstance(given, str) and len(given) < 20
 
@@ -107,13 +126,20 @@ def _model(root: type[BaseModel], where: Steps) -> type[BaseModel] | None:
     path = list(where)
     while path and model is not None:
         field = model.model_fields.get(str(path.pop(0)))
-        kind = field.annotation if field else None
-        inner = [it for it in getattr(kind, "__args__", ()) if isinstance(it, type) and issubclass(it, BaseModel)]
-        if inner and path:  # a mapping of models: the next step is a name in it
+        model, mapped = _inner(field.annotation) if field else (None, False)
+        if mapped:  # the next step is a name or a number in it
+            if not path:
+                return None
             path.pop(0)
-            kind = inner[0]
-        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
     return model
+
+
+def _group(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
+    """A group of settings that was given as something else: `redaction: off`."""
+    model = _model(root, where)
+    first = next(iter(model.model_fields)) if model else ""
+    good = _good(root, (*where, first)).removeprefix("; a good value: ") if first else ""
+    return "must hold settings of its own" + (f", for example {{{first}: {good}}}" if good else "")
 
 
 def _good(root: type[BaseModel], where: Steps) -> str:
@@ -121,13 +147,38 @@ def _good(root: type[BaseModel], where: Steps) -> str:
     named = where
     while named and isinstance(named[-1], int):
         named = named[:-1]
+    entry = len(named) < len(where)
     model = _model(root, named[:-1])
     field = model.model_fields.get(str(named[-1])) if model and named else None
     if field is None:
         return ""
-    if field.examples:
-        return f"; a good value: {field.examples[0]}"
-    if field.default is PydanticUndefined or field.default is None:
+    given = field.examples[0] if field.examples else field.default
+    if given is PydanticUndefined or given is None:
         return ""
-    value = list(field.default) if isinstance(field.default, tuple) else field.default
-    return f"; a good value: {value if isinstance(value, str) else json.dumps(value, default=str)}"
+    good = written.value(field, given)
+    return f"; a good value: {written.yaml(good[0] if entry and isinstance(good, list) and good else good)}"
+
+
+_TEXTS: Mapping[str, Callable[[ErrorDetails, Steps, type[BaseModel]], str]] = {
+    "tokenman": _own,
+    "extra_forbidden": _unknown,
+    "missing": _missing,
+    "literal_error": _choice,
+    "int_type": _kind("must be a whole number"),
+    "int_from_float": _kind("must be a whole number"),
+    "float_type": _kind("must be a number"),
+    "float_parsing": _kind("must be a number"),
+    "string_type": _kind("must be a text"),
+    "string_too_short": _kind("must not be empty"),
+    "string_pattern_mismatch": _pattern,
+    "tuple_type": _kind("must be a list"),
+    "path_type": _kind("must be a path"),
+    "mapping_type": _kind("must hold names, each with a value"),
+    "dict_type": _kind("must hold names, each with a value"),
+    "model_type": _group,
+    "model_attributes_type": _group,
+    "greater_than": _bound("must be greater than {gt}"),
+    "greater_than_equal": _bound("must be at least {ge}"),
+    "less_than_equal": _bound("must be at most {le}"),
+    "finite_number": _kind("must be a number"),
+}

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tokenman_core.config import available, document, environment, explain
+from tokenman_core.config import available, conflicts, document, environment, explain
 from tokenman_core.config.document import Document, Steps
 from tokenman_core.config.models import Settings
 from tokenman_core.config.secrets_ref import Source
@@ -42,11 +42,11 @@ def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[st
     given = read.values.get("providers")
     for override in environment.overrides(environ, given if isinstance(given, Mapping) else {}):
         _put(read.values, override.steps, override.value)
-        origins[override.steps] = f"environment {override.variable}"
+        _originate(origins, override.steps, override.value, f"environment {override.variable}")
     for setting, value in (overrides or {}).items():
         steps: Steps = tuple(setting.split("."))
         _put(read.values, steps, value)
-        origins[steps] = "command line"
+        _originate(origins, steps, value, "command line")
 
     source = Source(environ)
     try:
@@ -54,7 +54,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[st
     except ValidationError as error:
         raise ConfigError(_wrong(error, origins, file)) from None
     named = {explain.name(steps): origin for steps, origin in origins.items()}
-    missing = available.refusals(settings)
+    missing = [*conflicts.found(settings, named), *available.refusals(settings)]
     if missing:
         raise ConfigError(
             "\n".join(f"{_origin(_steps(setting), origins, file)}: {setting}: {text}" for setting, text in missing)
@@ -64,6 +64,12 @@ def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[st
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """The file to read; None if none was named and the user has none. Never the working directory's own."""
+    file = place(path, environ)
+    return file if path is not None or environ.get("TOKENMAN_CONFIG") or file.exists() else None
+
+
+def place(path: Path | None, environ: Mapping[str, str]) -> Path:
+    """Where the file is looked for, and where `config init` puts it."""
     if path is not None:
         return expand(path, environ)
     if named := environ.get("TOKENMAN_CONFIG"):
@@ -71,8 +77,7 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     # The XDG specification: a relative path is to be ignored (and would be looked up in the working directory).
     folder = Path(environ.get("XDG_CONFIG_HOME") or "~/.config")
     folder = expand(folder if folder.is_absolute() else Path("~/.config"), environ)
-    file = folder / "tokenman" / "tokenman.yaml"
-    return file if file.exists() else None
+    return folder / "tokenman" / "tokenman.yaml"
 
 
 def _put(values: dict[str, Any], steps: Steps, value: Any) -> None:
@@ -85,6 +90,16 @@ def _put(values: dict[str, Any], steps: Steps, value: Any) -> None:
             return  # a scalar where settings belong: validation names it
         values = inner
     values[str(last)] = value
+
+
+def _originate(origins: dict[Steps, str], steps: Steps, value: Any, origin: str) -> None:
+    """A value that was laid over what the file says, with all that it holds; what it replaced is forgotten."""
+    for known in [known for known in origins if known[: len(steps)] == steps]:
+        del origins[known]
+    origins[steps] = origin
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for step, each in inner:
+        _originate(origins, (*steps, step), each, origin)
 
 
 def _wrong(error: ValidationError, origins: Mapping[Steps, str], file: Path | None) -> str:

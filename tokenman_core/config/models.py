@@ -31,6 +31,7 @@ from tokenman_core.config.values import (
     Duration,
     Flag,
     Host,
+    Key,
     Listen,
     PrivateHost,
     Secret,
@@ -89,21 +90,21 @@ def _admin_token(value: Any, info: ValidationInfo) -> Any:
 
 class Admin(Section):
     listen: Listen = Address("127.0.0.1", 7678)
-    token: Annotated[Secret | None, BeforeValidator(_admin_token)] = Field(default=ADMIN_TOKEN)  # type: ignore[assignment]
-    allowed_origins: tuple[str, ...] = ()
+    token: Annotated[Key | None, BeforeValidator(_admin_token)] = Field(default=ADMIN_TOKEN)  # type: ignore[assignment]
+    allowed_origins: tuple[str, ...] = Field(default=(), examples=[["http://localhost:3000"]])
     metrics: Literal["auto", "open", "token"] = "auto"
 
 
 class Access(Section):
     clients: Literal["auto", "optional", "required"] = "auto"
-    allowed_origins: tuple[str, ...] = ()
-    public_names: tuple[Host, ...] = ()
+    allowed_origins: tuple[str, ...] = Field(default=(), examples=[["http://localhost:3000"]])
+    public_names: tuple[Host, ...] = Field(default=(), examples=[["box.example.com"]])
 
 
 class Intercept(Section):
-    hosts: tuple[Host, ...] = ()
-    passthrough: tuple[Host, ...] = ()
-    private: tuple[PrivateHost, ...] = ()
+    hosts: tuple[Host, ...] = Field(default=(), examples=[["llm.example.com"]])
+    passthrough: tuple[Host, ...] = Field(default=(), examples=[["files.example.com"]])
+    private: tuple[PrivateHost, ...] = Field(default=(), examples=[["10.0.0.0/8"]])
 
 
 class RequestHeaders(Section):
@@ -142,11 +143,11 @@ class Provider(Section):
 
     base_url: Url = Field(examples=["https://api.example.com"])
     dialect: Annotated[DialectName, Field(examples=["openai"])]
-    key: Secret | None = None
+    key: Key | None = None
     models: tuple[str, ...] = ("*",)
     priority: int = 1
     timeouts: Timeouts = _section()
-    hosts: tuple[Host, ...] = ()
+    hosts: tuple[Host, ...] = Field(default=(), examples=[["api.example.com"]])
     stream_usage: Flag = True
 
 
@@ -169,7 +170,9 @@ class Breaker(Section):
 
 def _entity(value: str) -> str:
     if value not in known.ENTITIES | known.ENTITIES_LATER:
-        close = difflib.get_close_matches(value.upper(), known.ENTITIES, n=1)
+        upper = value.upper()
+        close = [name for name in sorted(known.ENTITIES) if len(upper) > 2 and upper in name]
+        close = close or difflib.get_close_matches(upper, known.ENTITIES, n=1)
         raise wrong(
             f"is not an entity; did you mean {close[0]}?"
             if close
@@ -189,7 +192,7 @@ class Redaction(Section):
     restore_egress: Literal["same_host", "always", "never"] = "same_host"
     note: OffOn = "off"
     unreadable: Literal["pass", "block"] = "pass"
-    allow: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    allow: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), examples=[["*@example.com"]])
     recognizers: tuple[Entry, ...] = ()
 
 
@@ -321,8 +324,8 @@ def _providers(value: Any) -> Any:
             merged[name] = given
             continue
         merged[name] = {**default, **given}
-        if isinstance(given.get("hosts"), list | tuple):
-            merged[name]["hosts"] = [*default.get("hosts", []), *given["hosts"]]
+        if isinstance(hosts := given.get("hosts"), list | tuple):  # the user's first: an error counts from there
+            merged[name]["hosts"] = [*hosts, *(host for host in default.get("hosts", ()) if host not in hosts)]
     return merged
 
 
@@ -361,7 +364,7 @@ class Settings(Section):
     rate_limits: tuple[Entry, ...] = ()
     cache: Cache = _section()
     compaction: Compaction = _section()
-    secret: Secret | None = None
+    secret: Key | None = None
     state: State = _section()
     ledger: Ledger = _section()
     inspect: Inspect = _section()
@@ -369,12 +372,6 @@ class Settings(Section):
     alerts: Alerts = _section()
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     tests: tuple[Entry, ...] = ()
-
-    @model_validator(mode="after")
-    def _ports_differ(self) -> "Settings":
-        if self.listen.port and self.listen == self.admin.listen:
-            raise wrong("listen and admin.listen must differ; good values: 127.0.0.1:7677 and 127.0.0.1:7678")
-        return self
 
     def owner(self, host: str) -> str | None:
         """The provider that a host belongs to: by its well-known names first, then by its base URL; None: nobody's."""

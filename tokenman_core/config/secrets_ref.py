@@ -1,6 +1,7 @@
 """Secrets in the configuration are references: `env:NAME` and `file:PATH` are looked up when the file is read."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,9 @@ from pydantic import SecretStr
 from tokenman_core.config.wrong import wrong
 
 LARGEST = 64 * 1024  # bytes of a secret's file: keys and tokens have some hundreds
-_LATER = ("keyring", "vault")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHELL = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+NOT_HERE = ("keyring", "vault")  # kinds of reference that come later
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,18 @@ class Source:
 def resolve(value: str, source: Source) -> SecretStr:
     """The secret that `value` refers to, or `value` itself. Raises PydanticCustomError, which never holds a secret."""
     scheme, colon, rest = value.partition(":")
+    if variable := _SHELL.fullmatch(value):
+        raise wrong(f"is a shell's way to name a variable; good value: env:{variable[1]}")
     if colon and scheme == "env":
+        if not _NAME.fullmatch(rest):
+            raise wrong("refers to no environment variable; good value: env:OPENAI_API_KEY, without $")
         found = source.environ.get(rest)
         if not found:
             raise wrong(f"refers to the environment variable {rest}, which is not set")
         return SecretStr(found)
     if colon and scheme == "file":
         return SecretStr(_read(rest, source))
-    if colon and scheme in _LATER:
+    if colon and scheme in NOT_HERE:
         raise wrong(f"{scheme}: is not available in this version; good values: env:NAME, file:/run/secrets/name")
     return SecretStr(value)
 

@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
-from tokenman_core.config.secrets_ref import Source, resolve
+from tokenman_core.config.secrets_ref import NOT_HERE, Source, resolve
 from tokenman_core.config.wrong import wrong
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
@@ -60,10 +68,35 @@ def parse_size(value: object) -> int:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+# The schemas are for editors: what they let through is judged by the parsers all the same.
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": _LONGEST},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)?\s*$"},
+            ],
+            "examples": ["500ms", "30s", "5m", "1h", "90d"],
+        }
+    ),
+]
 """Seconds, 0 or more."""
 
-Size = Annotated[int, BeforeValidator(parse_size)]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([bB]|[kKmMgGtT][iI]?[bB])?\s*$"},
+            ],
+            "examples": ["64KiB", "32MiB", "1GiB"],
+        }
+    ),
+]
 """Bytes, 0 or more."""
 
 
@@ -89,7 +122,8 @@ def _flag(value: object) -> object:
 Word = BeforeValidator(_word)
 """Put on a choice that has `off` (or `on`) among its words."""
 
-Flag = Annotated[bool, BeforeValidator(_flag)]
+_FLAGS = [True, False, *sorted(word for flag in _ON | _OFF for word in (flag, flag.capitalize()))]
+Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"enum": _FLAGS})]
 
 
 @dataclass(frozen=True)
@@ -183,8 +217,18 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-Listen = Annotated[Address, BeforeValidator(_parse_address), PlainSerializer(str)]
-Url = Annotated[BaseUrl, BeforeValidator(_parse_base_url), PlainSerializer(str)]
+Listen = Annotated[
+    Address,
+    BeforeValidator(_parse_address),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}\s*$"}),
+]
+Url = Annotated[
+    BaseUrl,
+    BeforeValidator(_parse_base_url),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^https?://[^\s@?#\\]+$"}),
+]
 
 
 def parse_host(value: object) -> str:
@@ -228,7 +272,13 @@ def expand(path: Path, environ: Mapping[str, str]) -> Path:
     return path.expanduser()
 
 
-AbsolutePath = Annotated[Path, Field(strict=False), AfterValidator(_folder), PlainSerializer(str)]
+AbsolutePath = Annotated[
+    Path,
+    Field(strict=False),
+    AfterValidator(_folder),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^(~|/|[A-Za-z]:)"}),
+]
 
 
 def _secret(value: Any, info: ValidationInfo) -> Any:
@@ -239,5 +289,25 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
     return resolve(value, Source.of(info.context))
 
 
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Secret = Annotated[
+    SecretStr,
+    BeforeValidator(_secret),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^(?!({'|'.join(NOT_HERE)}):)",
+            "examples": ["env:NAME", "file:/run/secrets/name"],
+        }
+    ),
+]
 """A value that no repr and no log shows; `.get_secret_value()` has it. In the file: `env:NAME` or `file:PATH`."""
+
+
+def _not_empty(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise wrong("must not be empty; good values: env:NAME, file:/run/secrets/name, null")
+    return value
+
+
+Key = Annotated[Secret, AfterValidator(_not_empty)]
+"""A secret that is there or is null."""
