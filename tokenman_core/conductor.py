@@ -7,15 +7,19 @@ body, perhaps trailers). Whoever iterates over them decides the pace; leaving ea
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 from tokenman_core import headers as h
+from tokenman_core.body.base import Body
 from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
+from tokenman_core.dialects import stream_usage
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.metering import Meter
 from tokenman_core.net import Request, Upstream, UpstreamError
 from tokenman_core.net.coding import CodingError, decode
 from tokenman_core.outward import Caps, Outward, Pieces, marks, upstream_refusal
@@ -42,12 +46,14 @@ class Conductor:
         caps: Caps,
         clock: Clock,
         sessions: Sessions,
+        meter: Meter,
     ) -> None:
         """`stages` gives the chain as it is now, or None when one of its parts could not be loaded: then all is refused."""
-        self._sessions = sessions
+        self._sessions, self._meter = sessions, meter
         self._stages, self.providers, self._upstream, self._caps, self._clock = stages, providers, upstream, caps, clock
 
     async def answer(self, exchange: Exchange) -> Parts:
+        """The parts of the answer. Whoever has passed on the last of them calls `settle`."""
         stages = self._stages()
         if stages is None:
             for part in self.refusal(exchange, FAILED):
@@ -62,24 +68,38 @@ class Conductor:
             case Answer():
                 source: Pieces = _given(verdict.parts)
             case None:
-                tries = _Tries(self._attempt, exchange, stages, self._clock)
+                tries = _Tries(self._attempt, exchange, stages, self._meter, self._clock)
                 source = tries.parts()
         exchange.outcome = "answered"
+        outward = Outward(exchange, stages, self._caps, self._clock, self._meter)
+        refused = False
         try:
-            async with aclosing(source), aclosing(self._outward(exchange, stages).parts(source)) as parts:
+            async with aclosing(source), aclosing(outward.parts(source)) as parts:
                 async for piece in parts:
                     if isinstance(piece, Refuse):
                         for part in self.refusal(exchange, piece):
                             yield part
-                        return
+                        refused = True
+                        break
                     yield piece
-        finally:
-            if tries is not None:  # only now all of the answer has been read, so its usage is known
+        except BaseException:  # the client left, or nothing more can come: nobody waits for what is booked
+            if tries is not None:
                 await tries.settle()
-        await stages.response(exchange)
+            raise
+        if tries is not None:  # only now all of the answer has been read, so its usage is known
+            if tries.ready:
+                await tries.settle()
+            else:
+                exchange.owed = tries.settle
+        if not refused:
+            await stages.response(exchange)
 
-    def _outward(self, exchange: Exchange, stages: Stages) -> Outward:
-        return Outward(exchange, stages, self._caps, self._clock)
+    async def settle(self, exchange: Exchange) -> None:
+        """Books what takes longer to tell than a client should wait for the end of its answer. Before the stages' `llm_done`."""
+        owed, exchange.owed = exchange.owed, None
+        if owed is not None:
+            with suppress(asyncio.CancelledError):  # what can be booked has been, and the call is at its end anyway
+                await owed()
 
     def refusal(self, exchange: Exchange, refuse: Refuse) -> tuple[Head, bytes]:
         """A refusal as an answer in the form of the exchange's dialect."""
@@ -140,19 +160,23 @@ class Conductor:
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
         exchange.session = self._sessions.of(exchange)
 
-    async def _request(self, exchange: Exchange, provider: Provider, target: str | None = None) -> Request:
+    async def _request(
+        self, exchange: Exchange, attempt: Attempt, provider: Provider, target: str | None = None
+    ) -> Request:
         """The bytes of one attempt, made anew from the governed call each time."""
         sent = exchange.sent
         if exchange.body is None or not exchange.intact:
             raise StageFailed("a stage changed more of the request than its texts")
         dropped: set[bytes] = set()
-        if exchange.body.changed:
-            large = len(exchange.raw) > OFF_LOOP
-            body = await asyncio.to_thread(exchange.body.render) if large else exchange.body.render()
-            dropped.add(b"content-encoding")
-            dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
-        else:
-            body = exchange.raw
+        asks = _may_ask(exchange, provider)
+        body = exchange.raw
+        if exchange.body.changed or asks:
+            render = partial(_rendered, exchange.body, asks)
+            made, attempt.asked_usage = await asyncio.to_thread(render) if len(body) > OFF_LOOP else render()
+            if exchange.body.changed or attempt.asked_usage:
+                body = made
+                dropped.add(b"content-encoding")
+                dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
         headers = h.to_provider(sent.headers, sent.header(b"connection"), dropped)
         if provider.key is not None:
             headers = _with_key(headers, provider)
@@ -169,7 +193,7 @@ class Conductor:
     async def _attempt(self, exchange: Exchange, attempt: Attempt) -> Pieces:
         provider = self.providers.by_name[attempt.candidate.provider]
         try:
-            request = await self._request(exchange, provider)
+            request = await self._request(exchange, attempt, provider)
         except BodyError as e:  # two keys of an object that masking would make one
             yield Refuse(400, "parse", str(e))
             return
@@ -179,6 +203,7 @@ class Conductor:
             return
         started = again = False
         redirects = 0
+        attempt.sent = True
         if exchange.times.sent is None:
             exchange.times.sent = self._clock.monotonic()
         while True:
@@ -191,7 +216,7 @@ class Conductor:
                             target := _inside(request, location.decode("latin-1"), answer.status)
                         ) and redirects < MAX_REDIRECTS:
                             redirects += 1
-                            request = await self._request(exchange, provider, target)
+                            request = await self._request(exchange, attempt, provider, target)
                             continue
                         yield Refuse(502, "upstream", "The provider answered with a redirect that leaves it.")
                         return
@@ -220,19 +245,23 @@ class _Tries:
     """The attempts of one call: one, at the first candidate that no stage skips. The loop around it comes with resilience."""
 
     def __init__(
-        self, make: Callable[[Exchange, Attempt], Pieces], exchange: Exchange, stages: Stages, clock: Clock
+        self,
+        make: Callable[[Exchange, Attempt], Pieces],
+        exchange: Exchange,
+        stages: Stages,
+        meter: Meter,
+        clock: Clock,
     ) -> None:
-        self._make, self._exchange, self._stages, self._clock = make, exchange, stages, clock
+        self._make, self._exchange, self._stages, self._meter, self._clock = make, exchange, stages, meter, clock
         self._attempt: Attempt | None = None  # made, and not settled yet
         self._entered: list[Link] = []
-        self._start = 0.0
 
     async def parts(self) -> Pieces:
         exchange = self._exchange
         for candidate in exchange.plan:
             attempt = self._attempt = Attempt(len(exchange.attempts) + 1, candidate)
             exchange.attempts.append(attempt)
-            self._entered, self._start = [], self._clock.monotonic()
+            self._entered, start = [], self._clock.monotonic()
             match verdict := await self._stages.attempt(exchange, attempt, self._entered):
                 case Skip():
                     await self.settle()
@@ -242,21 +271,42 @@ class _Tries:
                     return
                 case None:
                     pass
-            async with aclosing(self._make(exchange, attempt)) as parts:
-                async for part in parts:
-                    yield part
+            try:
+                async with aclosing(self._make(exchange, attempt)) as parts:
+                    async for part in parts:
+                        yield part
+            finally:
+                attempt.seconds = self._clock.monotonic() - start
             return
         yield Refuse(503, "upstream", "No configured provider may serve this call.")
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is known at once what the attempt used and cost."""
+        return self._attempt is None or self._meter.ready(self._exchange, self._attempt)
+
     async def settle(self) -> None:
-        """Tells the stages how the attempt went, once."""
+        """Books the attempt, and tells the stages how it went, once."""
         attempt, self._attempt = self._attempt, None
         if attempt is None:
             return
-        attempt.seconds = self._clock.monotonic() - self._start
-        if self._exchange.reader is not None:
-            attempt.usage = self._exchange.reader.usage
-        await self._stages.attempt_done(self._exchange, attempt, self._entered)
+        try:
+            await self._meter.settle(self._exchange, attempt)
+        finally:
+            await self._stages.attempt_done(self._exchange, attempt, self._entered)
+
+
+def _may_ask(exchange: Exchange, provider: Provider) -> bool:
+    """Whether the provider is asked what a stream used. What the program asks itself is seen when the body is made."""
+    named = exchange.operation.name in stream_usage.OPERATIONS
+    return named and exchange.stream and provider.stream_usage and provider.dialect is exchange.dialect
+
+
+def _rendered(body: Body, asks: bool) -> tuple[bytes, bool]:
+    """The bytes of a request, and whether its usage is asked for in them."""
+    data = body.render()
+    made = stream_usage.ask(data, body.value) if asks else None
+    return (data, False) if made is None else (made, True)
 
 
 async def _given(parts: Parts) -> Pieces:

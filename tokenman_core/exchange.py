@@ -1,13 +1,14 @@
 """One LLM call as the policy sees it: what the program sent, the governed request, and the attempts to have it answered."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from tokenman_core.body.base import Body
+from tokenman_core.capture import Capture
 from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot
@@ -60,6 +61,7 @@ class Attempt:
     """One try at one candidate. `usage`, `bill` and `failure` are known when it is over, before `llm_attempt_done`.
 
     `usage` is what the provider said, `bill` what is booked: by what it said, or by an estimate. None: nothing is due.
+    `sent`: it set out to the provider. `asked_usage`: its stream is asked for its usage, and the program did not ask.
     """
 
     number: int
@@ -69,6 +71,8 @@ class Attempt:
     failure: Failure | None = None
     status: int | None = None
     seconds: float = 0.0
+    sent: bool = False
+    asked_usage: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class Exchange:
     sealed: "Sealed | None" = None  # what was read: stages change texts, nothing else of it
     attempts: list[Attempt] = field(default_factory=list)
     reader: AnswerReader | None = None  # of the answer that is being given
+    captured: Capture | None = None  # of the answer that is being given, as far as it has come
+    owed: Callable[[], Awaitable[None]] | None = None  # what is still to be booked once the client has its end
     said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
     refusal: Refuse | None = None
     outcome: Outcome = "crashed"

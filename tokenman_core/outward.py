@@ -5,13 +5,17 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from tokenman_core import headers as h
+from tokenman_core.capture import Capture
 from tokenman_core.clock import Clock
+from tokenman_core.dialects import stream_usage
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Exchange
+from tokenman_core.metering import Meter
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.stages import FAILED, Link, StageFailed, Stages
+from tokenman_core.usage import money
 from tokenman_core.verdicts import Head, Headers, Part, Refuse, Trailers
 
 log = logging.getLogger("tokenman.call")
@@ -26,6 +30,7 @@ class Caps:
 
     request_body: int
     response_body: int
+    stream_capture: int
 
 
 _OVER_CAP = Refuse(502, "response_cap", "The provider's answer is larger than limits.response_body allows.")
@@ -54,9 +59,11 @@ def marks(exchange: Exchange) -> Headers:
 class Outward:
     """The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
 
-    def __init__(self, exchange: Exchange, stages: Stages, caps: Caps, clock: Clock) -> None:
+    def __init__(self, exchange: Exchange, stages: Stages, caps: Caps, clock: Clock, meter: Meter) -> None:
         self._exchange, self._stages, self._caps, self._clock = exchange, stages, caps, clock
+        self._meter = meter
         self._listeners: list[Link] = []
+        self._unasked = False  # the stream tells what the program did not ask for
 
     async def parts(self, source: Pieces) -> Pieces:
         exchange = self._exchange
@@ -98,7 +105,8 @@ class Outward:
 
     async def _whole(self, head: Head, source: Pieces) -> Pieces:
         exchange, cap = self._exchange, self._caps.response_body
-        raw, trailers = bytearray(), None
+        gathered, trailers = Capture(0, stream=False), None
+        exchange.captured = gathered
         declared = h.first(head.headers, b"content-length") or b""
         if cap and declared.isdigit() and int(declared) > cap:
             yield _OVER_CAP
@@ -106,8 +114,8 @@ class Outward:
         try:
             async for part in source:
                 if isinstance(part, bytes):
-                    raw += part
-                    if cap and len(raw) > cap:
+                    gathered.add(part)
+                    if cap and gathered.seen > cap:
                         yield _OVER_CAP
                         return
                 elif isinstance(part, Trailers):
@@ -115,7 +123,7 @@ class Outward:
         except UpstreamError as e:  # nothing has gone out: the client gets an error it understands, not half a body
             yield upstream_refusal(e)
             return
-        data = bytes(raw)
+        data = gathered.data
         coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
         try:
             plain = decode(coding.decode("latin-1"), data, cap) if coding != b"identity" and data else data
@@ -129,7 +137,7 @@ class Outward:
             )
             return
         assert exchange.reader
-        exchange.said = plain
+        exchange.said, exchange.captured = plain, None
         event = Event(plain, "whole")
         try:
             exchange.reader.read(event)
@@ -142,6 +150,7 @@ class Outward:
         except StageFailed:
             yield FAILED
             return
+        await self._tell_cost()
         self._first()
         if out == plain:
             yield self._head(head, len(data))
@@ -153,6 +162,12 @@ class Outward:
             yield out
         if trailers:
             yield trailers
+
+    async def _tell_cost(self) -> None:
+        attempts = self._exchange.attempts
+        cost = await self._meter.quote(self._exchange, attempts[-1]) if attempts else None
+        if cost is not None:
+            self._exchange.answer_headers.append((b"x-tokenman-cost-usd", money(cost).encode()))
 
     # -- an event stream --
 
@@ -170,8 +185,11 @@ class Outward:
                     502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
                 )
                 return
-        packed = decoder is not None and not changing  # it passes in its coding, and only a copy is read
+        self._unasked = bool(exchange.attempts) and exchange.attempts[-1].asked_usage
+        # It passes in its coding, and only a copy is read.
+        packed = decoder is not None and not changing and not self._unasked
         parser = SseParser()
+        captured = exchange.captured = Capture(self._caps.stream_capture, stream=True)
         yield self._head(head, None, () if packed else (b"content-encoding",))
         broken: ErrorKind | None = None
         try:
@@ -181,6 +199,7 @@ class Outward:
                     continue
                 assert isinstance(part, bytes)
                 plain = decoder.feed(part) if decoder else part
+                captured.add(plain)
                 # Whole events only: behind a half one no error event could be told from it.
                 out = self._through(parser.feed(plain))
                 if reader.spoke:
@@ -212,6 +231,8 @@ class Outward:
     def _through(self, events: list[Event]) -> bytes:
         exchange, reader = self._exchange, self._exchange.reader
         assert reader
+        if self._unasked:
+            events = self._as_asked(events)
         if not self._listeners:
             for event in events:
                 reader.note(event)
@@ -222,6 +243,17 @@ class Outward:
                 reader.read(event)
             out.extend(one.render() for one in self._stages.event(exchange, self._listeners, event))
         return b"".join(out)
+
+    def _as_asked(self, events: list[Event]) -> list[Event]:
+        """What would have come if only the program had asked; what came besides is learnt from."""
+        assert self._exchange.reader
+        kept = []
+        for event in events:
+            if (made := stream_usage.without(event)) is not None:
+                kept.append(made)
+            else:
+                self._exchange.reader.note(event)
+        return kept
 
     def _flushed(self) -> bytes:
         """Text that was held back goes out before the error: what the provider said must not be lost."""

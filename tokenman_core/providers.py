@@ -11,11 +11,17 @@ from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.net import Deadlines
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# They answer 422 to a `stream_options` that they do not know, and tell the usage in a stream's last chunk unasked
+# (https://docs.mistral.ai/api/).
+REFUSE_STREAM_USAGE = frozenset({"api.mistral.ai", "codestral.mistral.ai"})
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One upstream. `native_path` is the path under which the provider's own host serves the API ("" for most)."""
+    """One upstream. `native_path` is the path under which the provider's own host serves the API ("" for most).
+
+    `stream_usage`: its streams may be asked to tell their usage.
+    """
 
     name: str
     dialect: Dialect
@@ -27,6 +33,7 @@ class Provider:
     hosts: frozenset[str] = frozenset()
     key: str | None = field(default=None, repr=False)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    stream_usage: bool = True
 
     @property
     def authority(self) -> str:
@@ -108,4 +115,5 @@ def _provider(name: str, one: models.Provider) -> Provider:
         name, DIALECTS[one.dialect], one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
         frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
         Deadlines(times.connect, times.first_byte, times.idle, times.total),
+        one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE,
     )  # fmt: skip

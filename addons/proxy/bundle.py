@@ -22,8 +22,10 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 from tokenman_core.instance import Prover
+from tokenman_core.metering import Meter
 from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.outward import Caps
+from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
 from tokenman_core.session import Sessions
@@ -43,6 +45,7 @@ class Bundle:
     authority: ca.Authority
     detection: Detection
     upstream: Upstream
+    meter: Meter
     tallies: Tallies
     runs: Runs
     prover: Prover
@@ -58,12 +61,14 @@ class Keeper:
         self._bundle = bundle
 
     async def running(self) -> None:
+        self._bundle.meter.start()
         await self._bundle.detection.start()
 
     async def done(self) -> None:
         self._bundle.exchanges.closing = True
         await self._bundle.upstream.aclose()
         await self._bundle.detection.close()
+        self._bundle.meter.close()
 
 
 class ChainKeeper:
@@ -115,16 +120,17 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     redaction = Redaction(settings.redaction, secret.derive(root, "placeholder"), detection)
     stages = ChainKeeper(master, [redaction])
     clock = SystemClock()
-    caps = Caps(settings.limits.request_body, settings.limits.response_body)
+    caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
+    meter = Meter(Prices(settings.pricing), providers)
     sessions = Sessions(secret.derive(root, "session"))
-    conductor = Conductor(stages, providers, upstream, caps, clock, sessions)
+    conductor = Conductor(stages, providers, upstream, caps, clock, sessions, meter)
     identity = secret.derive(root, "caller")
     tallies = Tallies(lambda: len(exchanges.active))
     runs, prover = Runs(tallies), Prover(secret.derive(root, "proof"))
     exchanges = Exchanges(
         conductor, stages, _front(settings, listeners), _limits(settings), clock, identity, [tallies], runs, prover
     )
-    bundle = Bundle(exchanges, authority, detection, upstream, tallies, runs, prover)
+    bundle = Bundle(exchanges, authority, detection, upstream, meter, tallies, runs, prover)
     remember(master, stages.forget)
     gate = Gate(exchanges, guard, settings.limits.connections)
     master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)

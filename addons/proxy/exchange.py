@@ -344,6 +344,7 @@ class Exchanges:
             log.error("a call failed: %s", trace(e))
         finally:
             forget(flow)  # first: nothing that fails below may keep the call
+            await self._conductor.settle(exchange)
             self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)

@@ -12,10 +12,13 @@ import pytest
 from tokenman_core.body.read import read_body
 from tokenman_core.clock import ManualClock
 from tokenman_core.conductor import Conductor
+from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Sent
+from tokenman_core.metering import Meter
 from tokenman_core.net import Deadlines, Request, UpstreamError
 from tokenman_core.outward import Caps
+from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.session import Sessions
 from tokenman_core.sse import Event
@@ -117,10 +120,13 @@ async def carry(
     upstream: Upstream, call: Exchange, *stages: object, cap: int = 0, request_cap: int = 0
 ) -> tuple[Head, bytes, list[Any]]:
     chain = Stages([Link.of(stage, type(stage).__name__) for stage in stages], ManualClock())
-    conductor = Conductor(
-        lambda: chain, Providers([PROVIDER, OTHER]), upstream, Caps(request_cap, cap), ManualClock(), Sessions(b"k")
-    )  # type: ignore[arg-type]
+    providers = Providers([PROVIDER, OTHER])
+    meter = Meter(Prices(Pricing()), providers)
+    caps = Caps(request_cap, cap, 1 << 20)
+    conductor = Conductor(lambda: chain, providers, upstream, caps, ManualClock(), Sessions(b"k"), meter)  # type: ignore[arg-type]
     parts: list[Any] = [part async for part in conductor.answer(call)]
+    await conductor.settle(call)
+    meter.close()
     assert isinstance(parts[0], Head)
     return parts[0], b"".join(part for part in parts if isinstance(part, bytes)), parts
 

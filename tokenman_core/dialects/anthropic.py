@@ -30,6 +30,7 @@ _USAGE = (
     "cache_creation_input_tokens",
     "cache_read_input_tokens",
     "cache_creation",
+    "output_tokens_details",
 )
 
 _DELTAS: dict[str, tuple[str, SlotKind]] = {
@@ -68,6 +69,13 @@ class AnthropicReader(Reader):
             for name in _USAGE:
                 self._gather(name, said.get(name))
             self.usage = anthropic_usage(self._said)
+            self._learn_terms(said)
+
+    def _learn_terms(self, said: dict[str, Any]) -> None:
+        if speed := text_of(said, "speed"):
+            self.terms["speed"] = speed
+        if text_of(said, "service_tier") == "batch":
+            self.terms["processing"] = "batch"
 
     def _gather(self, name: str, count: Any) -> None:
         """Counts are cumulative, and an event that leaves one out may say 0."""

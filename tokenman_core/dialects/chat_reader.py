@@ -33,6 +33,8 @@ class ChatReader(Reader):
         self.spoke = self.spoke or text_of(value, "type") not in _SILENT
         if type(value.get("model")) is str:
             self.model = value["model"]
+        if tier := text_of(value, "service_tier"):
+            self.terms["service_tier"] = tier
         error = value.get("error")
         if error:
             self.failed = text_of(error, "code", "type", "message") or "error"

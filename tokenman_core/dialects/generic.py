@@ -31,6 +31,7 @@ class GenericReader(ChatReader):
         b'"response.incomplete"',
         b'"response.failed"',
         b'"usageMetadata"',
+        b'"finishReason"',
         b'"message_stop"',
     )
 
@@ -42,8 +43,9 @@ class GenericReader(ChatReader):
         kind = text_of(value, "type") or ""
         super()._learn(value)
         response = value.get("response")
-        if type(response) is dict:
+        if type(response) is dict:  # of the Responses API, and of Google's Code Assist
             super()._learn({**response, "type": kind})
+            self._learn_usage(response)
         if kind in _FAILURES and self.failed is None:
             self.failed = text_of(value, "code", "message") or "error"
         if kind in _ENDINGS or kind == "message_stop":
@@ -51,6 +53,11 @@ class GenericReader(ChatReader):
         self._learn_usage(value)
 
     def _learn_usage(self, value: dict[str, Any]) -> None:
+        if version := text_of(value, "modelVersion"):
+            self.model = version
+        candidates = value.get("candidates")
+        if type(candidates) is list and any(text_of(one, "finishReason") for one in candidates):
+            self.finished = True
         if self._free:
             return
         said = value.get("usage")
@@ -59,9 +66,6 @@ class GenericReader(ChatReader):
         said = value.get("usageMetadata")
         if type(said) is dict:
             self.usage = gemini_usage(said)
-            candidates = value.get("candidates")
-            if type(candidates) is list and any(text_of(one, "finishReason") for one in candidates):
-                self.finished = True
 
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
         kind = text_of(value, "type") or event.name

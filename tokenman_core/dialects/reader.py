@@ -29,6 +29,7 @@ class Reader(ABC):
     def __init__(self, *, free: bool = False) -> None:
         self.usage: Usage | None = None
         self.model: str | None = None
+        self.terms: dict[str, str] = {}
         self.finished = False
         self.failed: str | None = None
         self.spoke = False

@@ -1,0 +1,211 @@
+"""Books what every attempt used and cost: by what the provider said, else by what went out and what came.
+
+An estimate takes a thread of its own and waits its turn there; it is made once the client has the end of its answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal
+
+import orjson
+
+from tokenman_core import tokens
+from tokenman_core.capture import Capture
+from tokenman_core.dialects.base import AnswerReader
+from tokenman_core.errors import trace
+from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.pricing import Prices
+from tokenman_core.providers import Providers
+from tokenman_core.sse import Event, SseError, SseParser
+from tokenman_core.usage import Bill, Usage
+
+log = logging.getLogger("tokenman.meter")
+
+Due = Literal["nothing", "said", "estimate"]
+
+_MOST_WAITING = 64  # estimates: each keeps its call in memory, and whoever leaves at once and often could fill it
+_UNCOUNTED = frozenset({"audio", "batches", "images"})  # what they cost stands in no text that was sent or came
+# What an answer repeats of its question (a Responses stream does so in its first events), or says of itself.
+_ECHOED = frozenset({"instructions", "metadata", "prompt", "tools"})
+
+
+class Meter:
+    """Sets `attempt.usage` (what the provider said) and `attempt.bill` (what is booked). Never raises for what it cannot tell."""
+
+    def __init__(self, prices: Prices, providers: Providers) -> None:
+        self._prices, self._providers = prices, providers
+        self._thread = ThreadPoolExecutor(1, "tokenman-meter")
+        self._awake = False  # the price lists are loaded
+        self._waiting = 0
+        self._start: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Loads the price lists and the tokeniser on the meter's thread. Not needed, but then the first call waits for it."""
+        self._start = asyncio.create_task(self._warm())
+
+    def close(self) -> None:
+        """No call runs any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _warm(self) -> None:
+        try:
+            await self._wake()
+            await self._off_loop(tokens.warm)
+        except Exception as e:  # told now, and again where it is needed: a call is worth more than its price
+            log.error("what calls cost cannot be told in full: %s", trace(e))
+
+    async def _wake(self) -> None:
+        if not self._awake:
+            await self._off_loop(self._prices.warm)
+            self._awake = True
+
+    async def _off_loop[T](self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    # -- what the conductor asks --
+
+    def ready(self, exchange: Exchange, attempt: Attempt) -> bool:
+        """Whether `settle` takes no time to speak of."""
+        due = _due(exchange, attempt)
+        return due == "nothing" or (due == "said" and self._awake)
+
+    async def quote(self, exchange: Exchange, attempt: Attempt) -> Decimal | None:
+        """What a whole answer cost, before the client has it. None: nothing, or it is not known."""
+        if _due(exchange, attempt) != "said":
+            return None
+        await self.settle(exchange, attempt)
+        return attempt.bill.cost if attempt.bill else None
+
+    async def settle(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Books the attempt, which is over. A second time it books the same."""
+        attempt.usage = exchange.reader.usage if exchange.reader else None
+        due = _due(exchange, attempt)
+        if due == "nothing":
+            return
+        used = _Used(attempt.usage or Usage(), estimated=due == "estimate")
+        try:
+            await self._wake()
+            if due == "estimate":
+                used = await self._estimate(exchange, used.usage)
+        except asyncio.CancelledError:
+            self._book(exchange, attempt, used)  # what is known so far: a call that ends in haste is not free
+            raise
+        except Exception as e:  # what it used is not known; the call itself must not suffer for it
+            log.error("a call is booked without its tokens: %s; request %s", trace(e), exchange.id)
+            used = replace(used, counted=False)
+        self._book(exchange, attempt, used)
+
+    def _book(self, exchange: Exchange, attempt: Attempt, used: "_Used") -> None:
+        reader = exchange.reader
+        if used.nothing:
+            return
+        if not used.counted:
+            attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
+            return
+        provider = self._providers.by_name[attempt.candidate.provider]
+        own = provider.key is None  # the caller's login is what the provider sees
+        attempt.bill = self._prices.bill(
+            used.usage,
+            provider,
+            [reader.model or "" if reader else "", attempt.candidate.model or exchange.model],
+            datetime.fromtimestamp(exchange.times.begun, UTC),
+            terms=reader.terms if reader else None,
+            subscription=own and (exchange.caller.login == "oauth" or provider.name == "codex"),
+            estimated=used.estimated,
+        )
+
+    # -- what nobody said --
+
+    async def _estimate(self, exchange: Exchange, said: Usage) -> "_Used":
+        """Usage by what was sent and what came; of what was said, all that is not less."""
+        sent = [] if said.input else _sent(exchange)
+        captured, whole, reader = exchange.captured, exchange.said, exchange.reader
+        fresh = exchange.dialect.reader(exchange.operation)
+        writes = exchange.operation.name != "embeddings"  # the others answer in words
+
+        def count() -> tuple[int, int]:
+            return tokens.estimate(sent), _came(captured, whole, fresh) if writes else 0
+
+        if self._waiting >= _MOST_WAITING:
+            given, answered = tokens.rough(sent), (captured.seen if captured else 0) // 4
+        else:
+            self._waiting += 1
+            try:
+                given, answered = await self._off_loop(count)
+            finally:
+                self._waiting -= 1
+        failed = reader is not None and reader.failed is not None and not answered and said == Usage()
+        readable = captured is not None or whole is not None or reader is None
+        usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
+        return _Used(usage, True, counted=readable and exchange.operation.name not in _UNCOUNTED, nothing=failed)
+
+
+@dataclass(frozen=True)
+class _Used:
+    """`counted`: all that costs is in it. `nothing`: the provider failed before it did anything, so nothing is due."""
+
+    usage: Usage
+    estimated: bool
+    counted: bool = True
+    nothing: bool = False
+
+
+def _due(exchange: Exchange, attempt: Attempt) -> Due:
+    """Whether the attempt costs, and who knows how much."""
+    operation, reader = exchange.operation, exchange.reader
+    if operation.free or not operation.generates:
+        return "nothing"
+    said = reader is not None and reader.usage is not None
+    if attempt.status is None:
+        # No answer had begun: the client left while the provider worked, or it never came to that.
+        return "estimate" if attempt.sent and attempt.failure is None else "nothing"
+    if attempt.status >= 300:
+        return "said" if said else "nothing"
+    return "said" if said and reader is not None and reader.finished else "estimate"
+
+
+def _sent(exchange: Exchange) -> list[str]:
+    """All text of the request that the model read: its slots, and the tools, which are no slots."""
+    body = exchange.body
+    if body is None:
+        return []
+    texts = [slot.text for slot in body.slots]
+    if type(body.value) is dict:
+        texts += [orjson.dumps(tools).decode() for key in ("tools", "functions") if (tools := body.value.get(key))]
+    return texts
+
+
+def _came(captured: Capture | None, whole: bytes | None, reader: AnswerReader) -> int:
+    """The tokens of what came of an answer."""
+    if whole is not None:
+        return tokens.estimate(_texts([Event(whole, "whole")], reader))
+    if captured is None or not captured.seen:
+        return 0
+    if not captured.stream:  # half a document, which nobody reads
+        return -(-captured.seen // 4)
+    data = captured.data
+    parser = SseParser()
+    try:
+        events = [*parser.feed(data), *parser.finish()]
+    except SseError:  # one event is larger than any should be: what stands before it is lost with it
+        return -(-captured.seen // 4)
+    return -(-tokens.estimate(_texts(events, reader)) * captured.seen // len(data))
+
+
+def _texts(events: Sequence[Event], reader: AnswerReader) -> list[str]:
+    """The texts that a model wrote: the running ones where there are any, since what is complete repeats them."""
+    running: dict[str, list[str]] = {}
+    complete: list[str] = []
+    for event in events:
+        reader.read(event)
+        for slot in event.slots:
+            if slot.channel:
+                running.setdefault(slot.channel, []).append(slot.text)
+            elif _ECHOED.isdisjoint(step for step in slot.path if isinstance(step, str)):
+                complete.append(slot.text)
+    return ["".join(pieces) for pieces in running.values()] or complete
