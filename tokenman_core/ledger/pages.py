@@ -25,8 +25,8 @@ _NAMED = (
 
 @dataclass(frozen=True)
 class Filter:
-    """Which calls. "" is any. `model` may hold `*` and `?`; `status` is `429` or `4xx`; `q` the beginning of an id, or a
-    part of a model's name.
+    """Which calls. "" is any. `model` may hold `*` and `?`; `status` is `429`, `4xx` or `error`; `q` is the
+    beginning of an id, or a part of the name of a model, a project or a client.
     """
 
     model: str = ""
@@ -64,15 +64,18 @@ def conditions(wanted: Filter, before: str | None) -> tuple[str, list[object]]:
             raise ValueError(f"model: has more than {_MOST_STARS} stars; good value: claude-*")
         parts.append("model in (select n from names where text glob ?)")
         values.append(wanted.model.replace("[", "[[]"))
-    if wanted.status:
+    if wanted.status == "error":
+        parts.append("error <> 0")
+    elif wanted.status:
         if not _STATUS.fullmatch(wanted.status):
-            raise ValueError("status: is none; good values: 200, 429, 5xx")
+            raise ValueError("status: is none; good values: 200, 429, 5xx, error")
         low = int(wanted.status.replace("x", "0"))
         parts.append("status between ? and ?")
         values += [low, low + 99 if wanted.status.endswith("xx") else low]
     if wanted.q:
-        parts.append("(model in (select n from names where instr(lower(text), lower(?))) or id between ? and ?)")
-        values += [wanted.q, *id_range(wanted.q)]
+        named = "in (select n from names where instr(lower(text), lower(?)))"
+        parts.append(f"(model {named} or project {named} or client {named} or id between ? and ?)")
+        values += [wanted.q, wanted.q, wanted.q, *id_range(wanted.q)]
     if before is not None:
         found = _CURSOR.fullmatch(before)
         if not found:

@@ -15,11 +15,13 @@ from tokenman_core.ledger.span import EVER, Span, split
 from tokenman_core.ledger.store import DAY_US, ESTIMATED, NOTIONAL, OTHER, SUMS, micro
 from tokenman_core.ledger.sums import Redactions, Sums, Totals
 
-By = Literal["model", "project", "client", "provider", "day", "session"]
+By = Literal["model", "project", "client", "provider", "day", "hour", "session"]
 
 MOST_ROWS = 1000
 MOST_GROUPS = 1000
 _BUSY_S = 2.0
+_HOUR_US = 3_600_000_000
+_TIMES = {"day": DAY_US, "hour": _HOUR_US}
 _MONEY = ("cost", "notional", "saved")
 _EPOCH_DAY = date(1970, 1, 1)
 _HALF = 1_000_000  # money is summed in two halves: a whole sum could leave the 64 bits, where SQLite gives up
@@ -81,13 +83,13 @@ class LedgerReader:
     def totals(self, by: By, since: datetime | None = None, until: datetime | None = None) -> Totals:
         """Sums of the calls that began in the window (None: without end), in groups.
 
-        Whole days (UTC) are read from their sums, the rest from the calls, which agree to the last digit. Sessions are read
-        from calls alone, so those of purged calls are not in them.
+        Whole days (UTC) are read from their sums, the rest from the calls, which agree to the last digit. Hours and sessions
+        are read from calls alone, so those of purged calls are not in them.
         """
         with self._open() as connection:
             if connection is None:
                 return Totals(by)
-            span = self._span(connection, since, until, whole_days=by != "session")
+            span = self._span(connection, since, until, whole_days=by not in ("hour", "session"))
             found: dict[str, Counter[str]] = {}
             for row in self._sums(connection, by, span):
                 found.setdefault(_name(by, row["name"]), Counter()).update(_joined(row))
@@ -153,11 +155,12 @@ class LedgerReader:
                 f"select {by} as name, {_added(lambda it: it)} from days where day >= ? and day < ? group by 1",
                 (span.first, span.last),
             )
-        group = f"time / {DAY_US}" if by == "day" else f"(select text from names where n = {by})"
+        length = _TIMES.get(by)
+        group = f"time / {length}" if length else f"(select text from names where n = {by})"
         for edge in span.edges:
             yield from connection.execute(
                 f"select {group} as name, {_added(lambda it: _OF_CALLS.get(it, it))} from calls"
-                f" where time >= ? and time < ? group by {'1' if by == 'day' else by}",
+                f" where time >= ? and time < ? group by {'1' if length else by}",
                 edge,
             )
 
@@ -180,11 +183,13 @@ def _joined(row: sqlite3.Row) -> dict[str, int]:
 def _name(by: By, name: str | int | None) -> str:
     if by == "day":
         return (_EPOCH_DAY + timedelta(days=int(name or 0))).isoformat()
+    if by == "hour":
+        return f"{moment(int(name or 0) * _HOUR_US):%Y-%m-%dT%H:00:00Z}"
     return str(name or "")
 
 
 def _ordered(by: By, groups: dict[str, Sums]) -> tuple[tuple[str, Sums], ...]:
-    if by == "day":
+    if by in _TIMES:
         return tuple(sorted(groups.items(), reverse=True))
     found = sorted(groups.items(), key=lambda it: (-it[1].cost, -it[1].calls, it[0]))
     if len(found) <= MOST_GROUPS:

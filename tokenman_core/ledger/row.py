@@ -24,7 +24,8 @@ _MOST_COUNT = 2**53  # tokens and the like: what every reader of JSON can hold
 _TAIL = 17
 # As providers name their models; `@` only before a version (Vertex has claude-x@20250514), or it is somebody's address.
 _MODEL = re.compile(r"[\w.:/+-]+(?:@[\w-]+)?", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Controls, line ends, halves of characters, and what turns the direction of a text or hides in it (Unicode TR 36, 3).
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ _MONEY: Mapping[str, Any] = {"cost": dollars, "notional": dollars, "saved": doll
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums by name, the dearest first (days: the latest first), and all of them together.
+    """Sums by name, the dearest first (days and hours: the latest first), and all of them together.
 
     `begins` is set where the window began earlier than what is kept call by call: whole days are told from there on.
     """

@@ -1,0 +1,235 @@
+"""`tokenman report`: what was spent, used, saved, masked and refused, in groups, from the ledger; no proxy has to run."""
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+from pydantic_core import PydanticCustomError
+
+from addons.cli.settings import complain, loaded
+from tokenman_core.config.values import parse_duration
+from tokenman_core.ledger import By, LedgerError, LedgerReader, Sums, Totals, path_of
+from tokenman_core.ledger.row import clean, iso
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Form = Literal["table", "json", "csv"]
+
+MOST_LINES = 50
+_SHOWN = Decimal("0.0001")
+_SHORTEST_NAME = 16
+_WIDE = 120  # columns of a terminal in which token counts are written out
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # what makes a spreadsheet calculate a cell
+
+
+def run(file: Path | None, by: By, since: str, form: Form) -> int:
+    """The exit code: 0, also where nothing was recorded; 1 if the ledger cannot be read; 2 for a wrong use."""
+    found = loaded(file)
+    if found is None:
+        return 2
+    start = moment(since, time.time())
+    if start is None:
+        typer.echo(
+            f"tokenman: --since: {clean(since)} is no span of time; good values: 30m, 24h, 7d, 2026-11-01", err=True
+        )
+        return 2
+    reader = LedgerReader(path_of(found.settings))
+    try:
+        totals = reader.totals(by, start)
+        empty = not totals.total.calls and not reader.page(limit=1).rows and not reader.totals("day").groups
+    except LedgerError as error:
+        complain(error)
+        return 1
+    begins = totals.begins or start
+    if form == "json":
+        typer.echo(json.dumps({"since": iso(begins), **totals.as_json()}, indent=2, ensure_ascii=False))
+    elif form == "csv":
+        _csv(totals)
+    elif totals.groups:
+        _table(totals, begins)
+    if not totals.groups:
+        typer.echo(_nothing(empty, begins), err=form != "table")
+    return 0
+
+
+def moment(since: str, now: float) -> datetime | None:
+    """When a window begins: so long ago (`30m`, `24h`, `7d`), or on a day (`2026-11-01`, UTC); None: neither."""
+    try:
+        return datetime.fromtimestamp(now, UTC) - timedelta(seconds=parse_duration(since))
+    except (PydanticCustomError, OverflowError):
+        pass
+    try:
+        day = datetime.fromisoformat(since)
+    except ValueError:
+        return None
+    return day if day.tzinfo else day.replace(tzinfo=UTC)
+
+
+def _nothing(empty: bool, begins: datetime) -> str:
+    if empty:
+        return (
+            "Nothing has been recorded yet. Send calls through TokenMan: `tokenman run -- claude`, or see one now:"
+            " `tokenman demo`."
+        )
+    return f"No calls since {begins:%Y-%m-%d %H:%M} UTC. To look further back: tokenman report --since 90d"
+
+
+# -- for programs --
+
+
+def _csv(totals: Totals) -> None:
+    """No line of totals: whoever adds up a column would count it twice."""
+    names = list(Sums().as_json())
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([totals.by, *names])
+    for name, sums in totals.groups:
+        writer.writerow([cell(name), *sums.as_json().values()])
+
+
+def cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    guarded = text.startswith(_FORMULA)
+    return "'" + clean(text) if guarded or clean(text).startswith(_FORMULA) else clean(text)
+
+
+# -- for people --
+
+
+@dataclass(frozen=True)
+class Column:
+    """`of` gives the cell of one line; with a `rank` it gives way where there is no room, the highest first."""
+
+    head: str
+    of: Callable[[Sums], str]
+    rank: int = 0
+
+
+def _table(totals: Totals, begins: datetime) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
+    room = console.width if console.is_terminal else None
+    console.print(f"Calls since {begins:%Y-%m-%d %H:%M} UTC, by {totals.by}", style="bold", end="\n\n")
+    lines, lacking = _lines(totals, room)
+    if room is None:
+        for line in _aligned(lines):
+            console.print(line)
+    else:
+        console.print(_rich(lines))
+    for note in _notes(totals, lacking):
+        console.print(note)
+
+
+def _lines(totals: Totals, room: int | None) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Heads, groups and the total, and which columns had no room."""
+    tokens = _whole if room is None or room >= _WIDE else _short
+    columns = [
+        Column("calls", lambda it: _whole(it.calls)),
+        Column("cost $  ", _cost),
+        Column("saved $", lambda it: _money(it.saved), 2),
+        Column("input", lambda it: tokens(it.input)),
+        Column("cached", lambda it: tokens(it.cache_read), 1),
+        Column("output", lambda it: tokens(it.output)),
+        Column("masked", lambda it: _whole(it.masked)),
+        Column("errors", lambda it: _whole(it.errors)),
+    ]
+    if not totals.total.saved:
+        columns = [column for column in columns if column.head != "saved $"]
+    groups = [(clean(name) or "(none)", sums) for name, sums in totals.groups[:MOST_LINES]] + [("total", totals.total)]
+    lacking: list[str] = []
+    while True:
+        lines = [(totals.by, *(column.head for column in columns))]
+        lines += [(name, *(column.of(sums) for column in columns)) for name, sums in groups]
+        width = _SHORTEST_NAME + sum(2 + max(len(line[i]) for line in lines) for i in range(1, len(lines[0])))
+        last = max(columns, key=lambda it: it.rank)
+        if room is None or width <= room or not last.rank:
+            return lines, lacking
+        columns.remove(last)
+        lacking.append(last.head.split()[0])
+
+
+def _rich(lines: list[tuple[str, ...]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    heads, *rest, total = lines
+    table = Table(box=None, show_footer=True, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
+    table.header_style = table.footer_style = "bold"
+    for i, head in enumerate(heads):
+        table.add_column(
+            Text(head), Text(total[i]), justify="right" if i else "left", no_wrap=True, overflow="ellipsis",
+            min_width=max(len(line[i]) for line in lines) if i else None,
+        )  # fmt: skip
+    for line in rest:
+        table.add_row(*(Text(one) for one in line))
+    return table
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ["  ".join(_fitted(text, i, widths[i]) for i, text in enumerate(line)).rstrip() for line in lines]
+
+
+def _fitted(text: str, column: int, width: int) -> str:
+    return text.rjust(width) if column else text.ljust(width)
+
+
+def _notes(totals: Totals, lacking: list[str]) -> list[str]:
+    total, notes = totals.total, [""]
+    if len(totals.groups) > MOST_LINES:
+        notes.append(
+            f"{len(totals.groups) - MOST_LINES} more lines: tokenman report --by {totals.by} --csv has them all."
+        )
+    if lacking:
+        notes.append(f"No room here for {' and '.join(lacking)}: a wider terminal or --csv shows them.")
+    if total.estimated:
+        notes.append(f"~ The tokens of {_calls(total.estimated)} were counted here: their provider did not say them.")
+    if total.unpriced:
+        which = "" if totals.by == "model" else "; tokenman report --by model says of which models"
+        notes.append(f"+ The price of {_calls(total.unpriced)} is not known; what they cost comes on top{which}.")
+    if total.notional:
+        notes.append(
+            f"* ${_money(total.notional)} is the list price of what subscriptions paid for: nobody is billed for it."
+        )
+    if totals.begins and totals.by == "session":
+        notes.append("Sessions of calls older than ledger.retention are not told any more.")
+    elif totals.begins:
+        notes.append("Calls older than ledger.retention are kept as whole days, so this begins with a day.")
+    return notes if len(notes) > 1 else []
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} call{'' if number == 1 else 's'}"
+
+
+def _whole(number: int) -> str:
+    return f"{number:,}"
+
+
+def _short(number: int) -> str:
+    """`12,345` as `12k`, `5,200,000` as `5.2M`."""
+    for unit, size, digits in (("G", 10**9, 1), ("M", 10**6, 1), ("k", 10**3, 0)):
+        if number >= max(size, 10_000):
+            return f"{number / size:.{digits}f}{unit}"
+    return f"{number:,}"
+
+
+def _cost(sums: Sums) -> str:
+    marks = ("+" if sums.unpriced else "") + ("*" if sums.notional else "")
+    return ("~" if sums.estimated else "") + _money(sums.cost) + f"{marks:<2}"
+
+
+def _money(amount: Decimal) -> str:
+    """To a hundredth of a cent; --json and --csv have all digits."""
+    if 0 < amount < _SHOWN:
+        return f"<{_SHOWN}"
+    return f"{amount.quantize(_SHOWN, ROUND_HALF_EVEN):,}"

@@ -1,0 +1,208 @@
+"""`tokenman why`: what was masked, refused or routed in one call, by which setting, and what to do about it."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import typer
+
+from addons.cli.settings import complain, loaded
+from tokenman_core.ledger import LedgerError, LedgerReader, Row, path_of
+from tokenman_core.ledger.row import clean, plain
+
+REMEDIES: Mapping[str, str] = {
+    "parse": "The program sent what cannot be read for certain. Update the program; if it is your own, send valid JSON in UTF-8"
+    " without repeated keys.",
+    "auth": "Give the program its provider's own key or login; `x-api-key` or `Authorization` must hold it.",
+    "forbidden": "If the caller may do this, allow it: access.allowed_origins for web pages, access.public_names for names,"
+    " intercept.private for inner addresses, providers for hosts.",
+    "not_found": "The path is none that a provider serves: check the program's base URL; `tokenman env` prints the right one.",
+    "body_cap": "Send less, or raise limits.request_body.",
+    "response_cap": "Ask for less, or raise limits.response_body.",
+    "headers_cap": "Send fewer or shorter headers, or raise limits.request_headers.",
+    "coding": "Send the body as it is, or in gzip, deflate, br or zstd, once.",
+    "budget": "Wait for the budget's next window, or raise its limit_usd under budgets.",
+    "pricing": "Say what the model costs under pricing.overrides, or choose a model with a known price.",
+    "rate_limit": "Wait as long as Retry-After says, or raise the limit under rate_limits.",
+    "redaction": "Take the value out of the text; or let it be masked instead of blocked, by the setting named above or"
+    " redaction.mode: redact; or let this one value pass: `tokenman allow`. If detection was not ready, send it again.",
+    "injection": "See what the text asks of the model; if it is harmless, raise injection.threshold or set injection.mode: log.",
+    "stage": "Something failed inside, so nothing was sent. The log has the request id and the place; `tokenman doctor` checks the"
+    " installation.",
+    "upstream": "The provider failed or cannot be reached: try again; `tokenman doctor` says whether it can be reached from here.",
+    "timeout": "The provider took too long: try again, or raise providers.NAME.timeouts.",
+    "breaker": "The provider failed too often a moment ago and is left alone: wait as long as Retry-After says.",
+    "shutdown": "TokenMan was being stopped: start it again (`tokenman up`) and send the call again.",
+    "persistence": "The spend of a blocking budget could not be kept: look at /health/ready and at the disk of data_dir.",
+    "websocket": "WebSocket connections are not governed: let the program use HTTP, which most do by themselves after this.",
+    "internal": "Something failed inside. The log has the request id and the place; `tokenman doctor` checks the installation.",
+}
+"""What to do about a call that ended with this kind of error."""
+
+_BASES = {
+    "list": "at list price",
+    "override": "by pricing.overrides",
+    "ceiling": "at the dearest price of its provider, since the model is in no price list",
+    "free": "which is free",
+}
+_ACTIONS = {
+    "redact": "masked, and put back into the answer",
+    "hash": "masked for good",
+    "block": "not allowed to leave",
+    "log": "left as it was",
+}
+_OUTCOMES = {
+    "answered": "answered",
+    "refused": "refused by TokenMan",
+    "broken": "the answer broke off",
+    "aborted": "the program left before the end",
+    "crashed": "failed inside TokenMan",
+}
+_CACHE = {
+    "hit": "answered from the cache",
+    "miss": "asked for, and not there",
+    "bypass": "not asked",
+    "coalesced": "answered together with an equal call",
+}
+_LAST = "last"
+_INDENT = 12
+_WIDEST = 100  # columns: longer lines are hard to read
+
+
+def run(file: Path | None, call_id: str) -> int:
+    """The exit code: 0; 1 if there is no such call, or more than one; 2 for a wrong configuration."""
+    found = loaded(file)
+    if found is None:
+        return 2
+    reader = LedgerReader(path_of(found.settings))
+    try:
+        rows = reader.page(limit=1).rows if call_id == _LAST else reader.begin_with(call_id)
+    except LedgerError as error:
+        complain(error)
+        return 1
+    if len(rows) != 1:
+        for line in _not_one(call_id, rows):
+            typer.echo(f"tokenman: {line}", err=True)
+        return 1
+    width = min(shutil.get_terminal_size().columns, _WIDEST) if sys.stdout.isatty() else None
+    for line in explain(rows[0], width):
+        typer.echo(line)
+    return 0
+
+
+def _not_one(call_id: str, rows: tuple[Row, ...]) -> list[str]:
+    if rows:
+        shown = ", ".join(row.id for row in rows[:5])
+        return [f"more than one call begins with {clean(call_id)[:40]}: {shown}; write more of the id"]
+    if call_id == _LAST:
+        return ["nothing has been recorded yet; send a call through TokenMan, for example with `tokenman demo`"]
+    return [
+        f"no call {clean(call_id)[:40]} is in the ledger",
+        "ids stand in the answer's header x-tokenman-request-id, in the text of a refusal, in the log, and in `tokenman tail`;"
+        " `tokenman why last` explains the latest call",
+    ]  # fmt: skip
+
+
+def explain(row: Row, width: int | None = None) -> list[str]:
+    """Lines of at most `width`: a name in a column of its own, and what there is to say about it."""
+    parts = [
+        ("call", _call(row)),
+        ("asked", _asked(row)),
+        ("outcome", _outcome(row)),
+        ("what to do", [REMEDIES[row.error]] if row.error in REMEDIES else []),
+        ("masked", list(_masked(row))),
+        ("routed", _routed(row)),
+        ("cache", [_CACHE.get(row.cache, row.cache)] if row.cache else []),
+        ("tokens", _tokens(row)),
+        ("cost", _cost(row)),
+        ("took", _took(row)),
+    ]
+    found = []
+    for name, texts in parts:
+        for text in texts:
+            wrapped = textwrap.wrap(clean(text), width - _INDENT, break_on_hyphens=False) if width else [clean(text)]
+            for line in wrapped:
+                found.append(f"{name:<{_INDENT}}{line}")
+                name = ""
+    return found
+
+
+def _call(row: Row) -> list[str]:
+    return [row.id, f"{row.time:%Y-%m-%d %H:%M:%S} UTC"]
+
+
+def _asked(row: Row) -> list[str]:
+    by = [
+        f"{name} {text}"
+        for name, text in (("project", row.project), ("client", row.client), ("session", row.session))
+        if text
+    ]
+    login = {"key": "with a key", "oauth": "with a login"}.get(row.login, "without a key")
+    what = f"{row.model or 'no model'}, {row.dialect} {row.operation}{', streamed' if row.stream else ''}, {login}"
+    return [what, ", ".join(by)] if by else [what]
+
+
+def _outcome(row: Row) -> list[str]:
+    status = f" with status {row.status}" if row.status else ""
+    lines = [f"{_OUTCOMES.get(row.outcome, row.outcome)}{status}{f', kind {row.error}' if row.error else ''}"]
+    if row.outcome == "answered" and row.status >= 400:
+        lines.append("This is the provider's own answer, passed on as it came.")
+    return [*lines, row.detail] if row.detail else lines
+
+
+def _masked(row: Row) -> Iterator[str]:
+    if not row.redactions:
+        yield "nothing was recognised"
+    for each in row.redactions:
+        yield f"{each.count} {each.entity}: {_ACTIONS.get(each.action, each.action)} ({each.setting}: {each.action})"
+    if row.masked:
+        yield "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}."
+
+
+def _routed(row: Row) -> list[str]:
+    if not row.attempts:
+        return [
+            "to nobody: nothing was sent" if row.cache not in ("hit", "coalesced") else "to nobody: the cache had it"
+        ]
+    return [f"to {row.provider}, {row.attempts} attempt{'' if row.attempts == 1 else 's'}"]
+
+
+def _tokens(row: Row) -> list[str]:
+    usage = row.usage
+    if not row.basis:
+        return []
+    inside = [
+        f"{number:,} {what}"
+        for number, what in (
+            (usage.cache_read, "from the provider's cache"),
+            (usage.cache_write_5m, "written to it for 5 minutes"),
+            (usage.cache_write_1h, "written to it for an hour"),
+        )
+        if number
+    ]
+    text = f"{usage.input:,} in{f' ({", ".join(inside)})' if inside else ''}, {usage.output:,} out"
+    text += f" ({usage.reasoning:,} of reasoning)" if usage.reasoning else ""
+    return [text, "counted here at least in part: the provider did not say them"] if row.estimated else [text]
+
+
+def _cost(row: Row) -> list[str]:
+    if not row.basis:
+        lines = ["nothing"]
+    elif row.cost is None:
+        lines = ["not known: the model is in no price list; pricing.overrides can say it"]
+    else:
+        lines = [f"${plain(row.cost)} {_BASES.get(row.basis, '')}"]
+        if row.notional:
+            lines.append("notional: a subscription pays for the call, this is what it would have cost by key")
+    return [*lines, f"${plain(row.saved)} saved"] if row.saved else lines
+
+
+def _took(row: Row) -> list[str]:
+    first = f", first token after {_ms(row.ttft)}" if row.ttft is not None else ""
+    return [f"{_ms(row.duration)}{first}; {_ms(row.overhead)} of it here"]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:,.1f} ms"
