@@ -7,13 +7,9 @@ def money(amount: Decimal | None) -> str:
     """`$0.0421`, `$12.30`; `$?` where no price is known, which is not the same as nothing."""
     if amount is None:
         return "$?"
-    return (
-        f"${amount:.2f}"
-        if amount >= 1 or amount == 0
-        else f"${amount:.4f}"
-        if amount >= Decimal("0.0001")
-        else "<$0.0001"
-    )
+    if 0 < amount < Decimal("0.0001"):
+        return "<$0.0001"
+    return f"${amount:.4f}" if 0 < amount < 1 else f"${amount:.2f}"
 
 
 def count(number: int) -> str:

@@ -2,18 +2,24 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from addons.cli.settings import complain, loaded
+from addons.cli.status_line import StatusLine, fits
 from tokenman_core import ca
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 from tokenman_core.telemetry import log
+
+if TYPE_CHECKING:
+    from addons.proxy.bundle import Bundle
 
 BAD_CONFIGURATION = 2
 CANNOT_LISTEN = 3
@@ -30,19 +36,23 @@ def run(file: Path | None, listen: str | None) -> int:
         for line in taken:
             typer.echo(f"tokenman: {line}", err=True)
         return CANNOT_LISTEN
+    status = StatusLine(sys.stderr) if fits(sys.stderr) else None
     try:
-        log.setup(settings.telemetry.log, log.secrets_of(settings))
+        log.setup(settings.telemetry.log, log.secrets_of(settings), status)
         authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
-        return _serve(found, lambda: _greet(found, authority))
+        return _serve(found, lambda bundle: _ready(found, authority, bundle, status))
     except ConfigError as error:
         complain(error)
         return BAD_CONFIGURATION
     except OSError as error:
         complain(error)
         return CANNOT_LISTEN
+    finally:
+        if status is not None:
+            status.close()
 
 
-def _serve(found: Loaded, on_ready: Callable[[], None]) -> int:
+def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]") -> int:
     from addons.proxy import master  # the proxy's engine takes most of a second to import: errors come before it
     from addons.proxy.internals import WrongVersion
     from addons.proxy.options import OptionRefused
@@ -53,10 +63,12 @@ def _serve(found: Loaded, on_ready: Callable[[], None]) -> int:
         raise ConfigError(str(error)) from error
 
 
-def _greet(found: Loaded, authority: ca.Authority) -> None:
+def _ready(found: Loaded, authority: ca.Authority, bundle: "Bundle", status: StatusLine | None) -> None:
     from addons.cli import greeting
 
     greeting.show(found, authority)
+    if status is not None:
+        status.start(bundle.tallies)
 
 
 def busy(settings: Settings) -> list[str]:

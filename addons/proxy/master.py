@@ -17,7 +17,7 @@ from tokenman_core.instance import Started
 GRACE_S = 30.0  # how long running calls may take to end after SIGTERM; a second signal ends them at once
 
 
-def serve(loaded: Loaded, on_ready: Callable[[], None], started: Started = "up") -> int:
+def serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Started = "up") -> int:
     """Blocks until SIGTERM or SIGINT, and one that `tokenman run` started until nobody uses it; the exit code.
 
     Raises ConfigError before anything listens, OSError if it cannot.
@@ -25,7 +25,7 @@ def serve(loaded: Loaded, on_ready: Callable[[], None], started: Started = "up")
     return asyncio.run(_serve(loaded, on_ready, started))
 
 
-async def _serve(loaded: Loaded, on_ready: Callable[[], None], started: Started) -> int:
+async def _serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Started) -> int:
     logging.getLogger("mitmproxy").setLevel(logging.WARNING)  # it tells of every connection
     listen = loaded.settings.listen
     options = Options(listen_host=listen.host, listen_port=listen.port)

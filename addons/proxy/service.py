@@ -19,7 +19,7 @@ class Service:
     name = "service"
 
     def __init__(
-        self, bundle: Bundle, loaded: Loaded, on_ready: Callable[[], None] | None, started: Started = "up"
+        self, bundle: Bundle, loaded: Loaded, on_ready: Callable[[Bundle], None] | None, started: Started = "up"
     ) -> None:
         """Raises Taken if another process has the data folder, ConfigError if it cannot be used."""
         self._instance = Instance.take(loaded.settings.data_dir, started)
@@ -40,12 +40,14 @@ class Service:
         host, port, *_ = ctx.master.addons.get("proxyserver").listen_addrs()[0]
         self._instance.publish(Address(host, port), Address(*self._server.address))
         if self._on_ready:
-            self._on_ready()
+            self._on_ready(self._bundle)
         else:
             where = " and ".join(
                 f"{host}:{port}" for host, port, *_ in ctx.master.addons.get("proxyserver").listen_addrs()
             )
             print(f"TokenMan listens at {where}, health at http://{admin}/health", flush=True)
+            if page := getattr(ctx.master, "web_url", ""):  # the log masks its token
+                print(f"mitmweb shows the calls, as masked as they left, at {page}", flush=True)
 
     async def done(self) -> None:
         self._instance.withdraw()

@@ -14,6 +14,7 @@ from tokenman_core import __version__
 from tokenman_core.ca import ensure
 from tokenman_core.config.load import load
 from tokenman_core.errors import ConfigError
+from tokenman_core.telemetry.tally import Tallies
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def engine(monkeypatch):
     fake.does = lambda loaded: 0
 
     def serve(loaded, on_ready):
-        on_ready()
+        on_ready(types.SimpleNamespace(tallies=Tallies()))
         return fake.does(loaded)
 
     fake.serve = serve
@@ -134,34 +135,44 @@ def test_an_authority_that_does_not_cover_a_host_ends_the_start_with_2(engine, h
     assert "may not vouch for new.example" in capsys.readouterr().err
 
 
-def greeted(path, home):
+def greeted(path, home, code=""):
     loaded = load(path, os.environ)
     authority = ensure(home / "ca", loaded.settings.authority_hosts())
     output = io.StringIO()
-    greeting.show(loaded, authority, output)
+    greeting.show(loaded, authority, code, output)
     return output.getvalue(), authority, loaded
 
 
-def test_the_greeting_says_where_how_and_what_not_to_expect(home, config):
+def test_the_greeting_says_what_to_do_next_where_all_is_and_what_not_to_expect(home, config):
     text, authority, loaded = greeted(config, home)
     proxy = f"http://{loaded.settings.listen}"
     for line in (
         f"TokenMan {__version__}\n",
-        f"  configuration  {config}\n",
+        "  tokenman run -- claude  or codex, gemini",
+        f"  dashboard      http://{loaded.settings.admin.listen}/\n",
         f"  proxy          {proxy}\n",
-        f"  admin          http://{loaded.settings.admin.listen}/health\n",
-        f"SHA-256 {authority.fingerprint}\n",
+        f"  configuration  {config}\n",
+        f"  CA             {authority.pem_path}  (for hosts of LLM providers only, until ",
         f"  export ANTHROPIC_BASE_URL={proxy}\n",
         f"  export OPENAI_BASE_URL={proxy}/v1\n",
-        f"  export HTTPS_PROXY={proxy}\n",
-        f"SSL_CERT_FILE={authority.bundle_path}",
-        f"  export NODE_EXTRA_CA_CERTS={authority.pem_path}\n",
+        '  eval "$(tokenman env)"  all variables at once',
         "  injection: detection comes later; nothing is scanned\n",
     ):
         assert line in text
     assert "not the provider's own" not in text
     assert "mitmproxy" not in text
     assert "\x1b" not in text
+
+
+def test_the_greeting_fits_a_screen_and_opens_the_dashboard_once(home, config):
+    text, _, loaded = greeted(config, home, "x" * 32)
+    assert f"http://{loaded.settings.admin.listen}/#code={'x' * 32}  (opens once, within ten minutes)" in text
+    assert len(text.splitlines()) <= 30
+
+
+def test_without_a_file_the_greeting_says_how_to_get_one(home):
+    text, _, _ = greeted(None, home)
+    assert "  configuration  no file, the defaults; write one: tokenman config init\n" in text
 
 
 def test_the_greeting_names_foreign_base_urls_and_warnings_but_no_secret(home, config):
