@@ -18,7 +18,14 @@ _PROOF_LENGTH = 64  # hex digits
 
 
 class InstanceError(Exception):
-    """The running instance did not do what was asked. The message says why, and what to do."""
+    """The running instance did not do what was asked. The message says why, and what to do.
+
+    `passing`: because it is ending, or ended just now.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class Stranger(InstanceError):
@@ -99,16 +106,19 @@ class Client:
 
     def _refused(self, path: str, status: int, body: bytes) -> InstanceError:
         try:
-            said = json.loads(body)["error"]["message"]
+            error = json.loads(body)["error"]
+            kind, said = error["type"], error["message"]
         except (ValueError, KeyError, TypeError):
-            said = f"it answered with {status}"
+            kind, said = "", f"it answered with {status}"
         if status in (401, 403):
             said += "; the token is that of TOKENMAN_ADMIN_TOKEN or of the file admin-token in data_dir"
-        return InstanceError(f"the running tokenman refused {urllib.parse.urlsplit(path).path}: {said}")
+        return InstanceError(
+            f"the running tokenman refused {urllib.parse.urlsplit(path).path}: {said}", passing=kind == "shutdown"
+        )
 
     def _gone(self, error: Exception) -> InstanceError:
         why = str(error) or type(error).__name__
-        return InstanceError(f"the running tokenman (process {self.running.pid}) did not answer: {why}")
+        return InstanceError(f"the running tokenman (process {self.running.pid}) did not answer: {why}", passing=True)
 
 
 class Held:
@@ -121,7 +131,7 @@ class Held:
             self.first: Any = json.loads(answer.readline(_MOST))
         except (OSError, http.client.HTTPException, ValueError):
             self.close()
-            raise InstanceError("the running tokenman ended while it was asked") from None
+            raise InstanceError("the running tokenman ended while it was asked", passing=True) from None
 
     def wait(self) -> None:
         """Returns when the other side has ended."""
@@ -184,7 +194,7 @@ def _proved(address: Address, key: bytes) -> http.client.HTTPConnection:
         answer.read(1)  # to its end, so that the connection is free for the next request
     except (OSError, http.client.HTTPException) as error:
         connection.close()
-        raise InstanceError(f"nothing answers at {address}: {error}") from error
+        raise InstanceError(f"nothing answers at {address}: {error}", passing=True) from error
     expected = instance.proof(key, nonce, address).encode()
     if answer.status != 200 or not hmac.compare_digest(said, expected) or connection.sock is None:
         connection.close()

@@ -16,6 +16,7 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
+from tokenman_core.instance import Started, Taken
 from tokenman_core.telemetry import log
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ def run(file: Path | None, listen: str | None) -> int:
     settings = found.settings
     taken = busy(settings)
     if taken:
-        for line in taken:
+        for line in _who_runs(settings) or taken:
             typer.echo(f"tokenman: {line}", err=True)
         return CANNOT_LISTEN
     status = StatusLine(sys.stderr) if fits(sys.stderr) else None
     try:
         log.setup(settings.telemetry.log, log.secrets_of(settings), status)
         authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
-        return _serve(found, lambda bundle: _ready(found, authority, bundle, status))
+        return serve(found, lambda bundle: _ready(found, authority, bundle, status))
     except ConfigError as error:
         complain(error)
         return BAD_CONFIGURATION
@@ -52,13 +53,14 @@ def run(file: Path | None, listen: str | None) -> int:
             status.close()
 
 
-def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]") -> int:
+def serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started = "up") -> int:
+    """Blocks; the exit code. Raises ConfigError, OSError if it cannot listen, Taken (an OSError) if another one runs."""
     from addons.proxy import master  # the proxy's engine takes most of a second to import: errors come before it
     from addons.proxy.internals import WrongVersion
     from addons.proxy.options import OptionRefused
 
     try:
-        return master.serve(found, on_ready)
+        return master.serve(found, on_ready, started)
     except (OptionRefused, WrongVersion) as error:
         raise ConfigError(str(error)) from error
 
@@ -66,9 +68,20 @@ def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]") -> int:
 def _ready(found: Loaded, authority: ca.Authority, bundle: "Bundle", status: StatusLine | None) -> None:
     from addons.cli import greeting
 
-    greeting.show(found, authority)
+    greeting.show(found, authority, bundle.codes.new())
     if status is not None:
         status.start(bundle.tallies)
+
+
+def _who_runs(settings: Settings) -> list[str]:
+    """One line if the ports are busy because a TokenMan runs on the same data folder."""
+    from addons.cli import instance_client
+
+    try:
+        client = instance_client.connect(settings)
+    except instance_client.InstanceError:
+        return []
+    return [str(Taken(settings.data_dir, client.running))] if client else []
 
 
 def busy(settings: Settings) -> list[str]:
@@ -82,8 +95,7 @@ def _try(setting: str, address: Address) -> str:
         family, _, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(place)
-            attempt.listen(1)
+            attempt.bind(place)  # and not listened at: of two starts at once neither is to disturb the other
     except OSError as error:
         remedy = "is another tokenman running? else choose another port" if error.errno == errno.EADDRINUSE else ""
         remedy = remedy or "choose another address, for example 127.0.0.1:17677"

@@ -1,0 +1,211 @@
+"""`tokenman run -- CMD`: a program whose calls to models pass here, and one line about them when it has ended."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from addons.cli import foreground, run_proxy
+from addons.cli.instance_client import Client, Held, InstanceError, connect
+from addons.cli.programs import environment
+from addons.cli.programs.environment import Place, Via
+from addons.cli.programs.find import Found, find
+from addons.cli.settings import complain, loaded
+from tokenman_core import ca
+from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
+
+FAILED, BAD_CONFIGURATION, CANNOT_LISTEN = 1, 2, 3
+_AGAIN_S = 0.1
+
+
+class NoProxy(Exception):
+    """There is none to run the program behind. `code` is the exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Session:
+    """The proxy that the program will use, the mark of its calls, and the hold on both."""
+
+    client: Client
+    held: Held
+    mark: str
+    ours: bool  # started for this run
+
+
+def run(file: Path | None, via: Via | None, command: Sequence[str]) -> int:
+    """Blocks until the program has ended; its exit code, 126 or 127 if it cannot be run, 2 and 3 if TokenMan cannot."""
+    loads = loaded(file)
+    if loads is None:
+        return BAD_CONFIGURATION
+    settings = loads.settings
+    try:
+        _check(command[0])
+        found = find(command)
+        with _session(file, settings, found.program.name) as session:
+            return _run(found, via, command, settings, session)
+    except foreground.NotStarted as error:
+        _say(str(error))
+        return error.code
+    except NoProxy as error:
+        for line in str(error).splitlines():
+            _say(line)
+        return error.code
+    except ConfigError as error:
+        complain(error)
+        return BAD_CONFIGURATION
+    except KeyboardInterrupt:  # before the program was there, to which the key would have gone
+        return foreground.BY_SIGNAL + 2
+
+
+def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settings, session: Session) -> int:
+    arguments = tuple(command[found.at + 1 :])
+    authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
+    place = Place(session.client.running.proxy, session.mark)
+    try:
+        prepared = environment.prepare(found.program, via, place, settings, authority, os.environ, arguments)
+    except OSError as error:
+        raise NoProxy(FAILED, f"{error.filename}: {error.strerror}") from None
+    if session.ours and place.proxy != settings.listen:
+        _say(f"{settings.listen} is another program's; this run's proxy is at {place.proxy}")
+    for line in prepared.notes:
+        _say(line)
+    words = [*command[: found.at + 1], *prepared.words, *arguments]
+    code = foreground.run(words, environment.child(os.environ, prepared))
+    _sum_up(found, via, arguments, session, code)
+    return code
+
+
+def _check(name: str) -> None:
+    """Before anything is started. Raises NotStarted."""
+    if shutil.which(name) is None:
+        there = os.sep in name and os.path.exists(name)
+        if there:
+            raise foreground.NotStarted(foreground.NOT_EXECUTABLE, f"{name}: is no file that can be executed")
+        raise foreground.NotStarted(foreground.NOT_FOUND, f"{name}: not found; is it installed, and in PATH?")
+
+
+# -- the proxy --
+
+
+@contextmanager
+def _session(file: Path | None, settings: Settings, program: str) -> Iterator[Session]:
+    """Raises NoProxy, ConfigError."""
+    session = _join(file, settings, program)
+    # Reads the signs of life that come; nobody has to wait for the end.
+    threading.Thread(target=session.held.wait, daemon=True).start()
+    try:
+        yield session
+    finally:
+        session.held.close()
+
+
+def _join(file: Path | None, settings: Settings, program: str) -> Session:
+    """Uses the proxy that runs, else starts one. Of two runs that start one at once, one finds the other's."""
+    until = time.monotonic() + run_proxy.READY_S
+    ours = False
+    while True:
+        try:
+            client = connect(settings)
+            if client is not None:
+                client.prove_proxy()  # nothing is told to the program before
+                held = client.hold("/api/runs", {"program": program})
+                return Session(client, held, str(held.first["run"]), ours)
+            why = "no proxy came up"
+        except InstanceError as error:
+            if not error.passing:
+                raise NoProxy(CANNOT_LISTEN, str(error)) from None
+            why = str(error)
+        if time.monotonic() > until:
+            raise NoProxy(CANNOT_LISTEN, f"{why}; the log is {settings.data_dir / run_proxy.LOG}")
+        if client is None:
+            started = _start(file, settings)
+            if not started.failed:
+                ours = True
+                continue
+            if not started.taken:
+                raise NoProxy(started.code, started.failed)
+        time.sleep(_AGAIN_S)  # another one is coming up or going down
+
+
+def _start(file: Path | None, settings: Settings) -> run_proxy.Started:
+    terminal = sys.stderr.isatty()
+    told = False
+
+    def slow() -> None:
+        nonlocal told
+        told = True
+        print("tokenman: starting…", end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    try:
+        return run_proxy.start(file, settings, slow)
+    finally:
+        if told and terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+# -- the end --
+
+
+def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: Session, code: int) -> None:
+    try:
+        sums = session.client.get(f"/api/runs/{session.mark}?settled")
+    except InstanceError as error:
+        _say(f"the calls cannot be summed up: {error}")
+        return
+    _say(line(sums))
+    for host, count in sums["bypassed"].items():
+        times = "once" if count == 1 else f"{count} times"
+        _say(f"warning: {host} was called {times} and refused: no provider governs it; add it under `providers:`")
+    if not sums["calls"] and code != foreground.NOT_FOUND and found.program.expects_calls(arguments):
+        other = "proxy" if via != "proxy" else "base-url"
+        _say(
+            f"warning: {found.program.name} made no call through TokenMan. If it did talk to a model, nothing of that was "
+            f"governed: see `tokenman doctor`, or try `tokenman run --via {other} -- …`"
+        )
+
+
+def line(sums: dict[str, Any]) -> str:
+    """What a run came to, as `GET /api/runs/MARK` tells it, in one line."""
+    tokens = sums["input_tokens"] + sums["output_tokens"]
+    marks = [word for word in ("notional", "estimated") if sums[word]]
+    if sums["unpriced"]:
+        marks.append(f"without {_count(sums['unpriced'], 'call')} that have no price")
+    parts = [
+        _count(sums["calls"], "call"),
+        f"{_count(sums['masked'], 'value')} masked",
+        _count(tokens, "token"),
+        _dollars(sums["cost_usd"]) + (f" ({', '.join(marks)})" if marks else ""),
+        f"saved {_dollars(sums['saved_usd'])}",
+    ]
+    if sums["errors"]:
+        parts.append(_count(sums["errors"], "error"))
+    return ", ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _dollars(amount: str) -> str:
+    """Cents, and two more digits where there are some: $0.00, $0.1234, $12.50."""
+    value = Decimal(amount)
+    if 0 < value < Decimal("0.0001"):
+        return "under $0.0001"
+    text = f"{value:,.4f}"
+    return "$" + (text[:-2] if text.endswith("00") else text)
+
+
+def _say(text: str) -> None:
+    print(f"tokenman: {text}", file=sys.stderr, flush=True)
