@@ -329,6 +329,7 @@ class Exchanges:
         exchange.times.complete = start
         try:
             outlet.begin()
+            _show(flow)
             await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
             if flow.error is not None:
                 return  # killed there, or by a script: no answer is a refusal
@@ -439,6 +440,13 @@ _running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be col
 def _observed() -> bool:
     """Whether any add-on besides ours may look at flows: under mitmproxy's own tools; `tokenman up` has none."""
     return ctx.master.addons.get("scriptloader") is not None
+
+
+def _show(flow: http.HTTPFlow) -> None:
+    """mitmweb and mitmproxy list a flow from its `requestheaders` on, a hook that governed calls do not have."""
+    view = ctx.master.addons.get("view")
+    if view is not None:
+        view.add([flow])
 
 
 def _forget_old_flows() -> None:

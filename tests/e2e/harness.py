@@ -23,7 +23,7 @@ from addons.demo.provider import FakeProvider, Received
 from addons.demo.provider.script import PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
-Tool = Literal["up", "mitmdump", "mitmweb"]
+Tool = Literal["up", "web", "mitmdump", "mitmweb"]
 READY_S = 30.0  # a start takes about two seconds; two of them beside other tests on two cores take longer
 END_S = 15.0
 
@@ -83,8 +83,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def command(tool: Tool, configuration: Path, *scripts: Path) -> list[str]:
-    if tool == "up":
-        return [sys.executable, "-m", "addons.cli.main", "up", "--config", str(configuration)]
+    if tool in ("up", "web"):
+        return [sys.executable, "-m", "addons.cli.main", tool, "--config", str(configuration)]
     script = ["-s", str(ROOT / "addons" / "tokenman.py"), "--set", f"tokenman_config={configuration}"]
     script += [word for path in scripts for word in ("-s", str(path))]
     binary = str(Path(sys.executable).parent / tool)
