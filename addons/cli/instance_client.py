@@ -1,8 +1,11 @@
 """Talks to the TokenMan that runs on this machine, and to no other: each connection proves itself before it is told anything."""
 
+import contextlib
 import hmac
 import http.client
 import json
+import socket
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -122,7 +125,7 @@ class Client:
 
 
 class Held:
-    """An open connection to the instance; `first` is the JSON of its first line."""
+    """An open connection to the instance; `first` is the JSON of its first line. What comes behind it is read and dropped."""
 
     def __init__(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
         self._connection, self._answer = connection, answer
@@ -130,20 +133,22 @@ class Held:
         try:
             self.first: Any = json.loads(answer.readline(_MOST))
         except (OSError, http.client.HTTPException, ValueError):
-            self.close()
+            connection.close()
             raise InstanceError("the running tokenman ended while it was asked", passing=True) from None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    def wait(self) -> None:
-        """Returns when the other side has ended."""
-        try:
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):  # broken off: over either way
             while self._answer.readline(_MOST):
                 pass
-        except (OSError, http.client.HTTPException, ValueError):
-            pass  # closed from here, or broken from there: either way it is over
+        self._connection.close()
 
     def close(self) -> None:
-        self._answer.close()
-        self._connection.close()
+        if (sock := self._connection.sock) is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._reader.join(TIMEOUT_S)
 
 
 def _without_deadline(connection: http.client.HTTPConnection) -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -83,7 +82,7 @@ def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settin
         _say(line)
     words = [*command[: found.at + 1], *prepared.words, *arguments]
     code = foreground.run(words, environment.child(os.environ, prepared))
-    _sum_up(found, via, arguments, session, code)
+    _sum_up(found, via, arguments, session)
     return code
 
 
@@ -103,8 +102,6 @@ def _check(name: str) -> None:
 def _session(file: Path | None, settings: Settings, program: str) -> Iterator[Session]:
     """Raises NoProxy, ConfigError."""
     session = _join(file, settings, program)
-    # Reads the signs of life that come; nobody has to wait for the end.
-    threading.Thread(target=session.held.wait, daemon=True).start()
     try:
         yield session
     finally:
@@ -158,7 +155,7 @@ def _start(file: Path | None, settings: Settings) -> run_proxy.Started:
 # -- the end --
 
 
-def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: Session, code: int) -> None:
+def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: Session) -> None:
     try:
         sums = session.client.get(f"/api/runs/{session.mark}?settled")
     except InstanceError as error:
@@ -168,7 +165,7 @@ def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: 
     for host, count in sums["bypassed"].items():
         times = "once" if count == 1 else f"{count} times"
         _say(f"warning: {host} was called {times} and refused: no provider governs it; add it under `providers:`")
-    if not sums["calls"] and code != foreground.NOT_FOUND and found.program.expects_calls(arguments):
+    if not sums["calls"] and not sums["bypassed"] and found.program.expects_calls(arguments):
         other = "proxy" if via != "proxy" else "base-url"
         _say(
             f"warning: {found.program.name} made no call through TokenMan. If it did talk to a model, nothing of that was "
