@@ -13,20 +13,19 @@ const PARTS = [
 /** Opens the drawer for the call `id`, with what is known of it already (`row`, may be missing) until the rest is read. */
 export async function show(session, id, row) {
   const drawer = by("detail");
-  fill(drawer, ...(row ? sections(row) : [el("p", { class: "quiet" }, "Reading …")]));
+  const content = el("div", { class: "drawer-content" });
+  const fill = (...parts) => content.replaceChildren(...parts);
+  const close = el("button", { type: "button", class: "small", onclick: () => drawer.close() }, "Close");
+  drawer.replaceChildren(el("div", { class: "drawer-head" }, el("h2", { id: "detail-title" }, "Call"), close), content);
+  fill(...(row ? sections(row) : [el("p", { class: "quiet" }, "Reading …")]));
   if (!drawer.open) drawer.showModal();
   drawer.scrollTop = 0;
   try {
-    fill(drawer, ...sections(await session.get(`api/requests/${encodeURIComponent(id)}`)));
+    fill(...sections(await session.get(`api/requests/${encodeURIComponent(id)}`)));
   } catch (error) {
     if (row && error.status === 404) return; // it has ended just now: the ledger will have it in a moment
-    fill(drawer, el("p", { class: "notice", role: "alert" }, error.status === 404 ? "This call is not in the ledger (any more)." : error.message));
+    fill(el("p", { class: "notice", role: "alert" }, error.status === 404 ? "This call is not in the ledger (any more)." : error.message));
   }
-}
-
-function fill(drawer, ...content) {
-  const close = el("button", { type: "button", class: "small", onclick: () => drawer.close() }, "Close");
-  drawer.replaceChildren(el("div", { class: "drawer-body" }, el("div", { class: "drawer-head" }, el("h2", { id: "detail-title" }, "Call"), close), ...content));
 }
 
 function sections(call) {
@@ -98,7 +97,6 @@ function times(call) {
     bar.append(svg("rect", { class: name, x: left, width, height: 6 }));
     left += width;
   }
-  const steps = Object.entries(call.stages ?? {}).map(([name, ms]) => [name, words.milliseconds(ms)]);
   return [
     bar,
     el("ul", { class: "keys" }, ...PARTS.filter(([name]) => parts[name] > 0).map(([name, text]) => el("li", { class: name }, `${words.milliseconds(parts[name])} ${text}`))),
@@ -106,7 +104,6 @@ function times(call) {
       ["In all", words.milliseconds(call.duration_ms)],
       ["Attempts", words.count(call.attempts)],
       ["Answer", call.stream ? "a stream" : "in one piece"],
-      ...steps,
     ]),
   ];
 }

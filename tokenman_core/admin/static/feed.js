@@ -11,6 +11,7 @@ const RECENT = 50; // live rows that may not be in the ledger yet when a page of
 const STATUSES = [
   ["", "Any status"],
   ["2xx", "2xx answered"],
+  ["error", "Errors"],
   ["4xx", "4xx refused"],
   ["429", "429 slow down"],
   ["5xx", "5xx failed"],
@@ -136,10 +137,11 @@ export class Feed {
   /** The same judgement as the server's for a page of calls. */
   #admits(row) {
     const { q, provider, status } = this.#filter;
-    const model = row.model.toLowerCase().includes(q.toLowerCase());
-    const id = row.id.startsWith(`req_${q.toLowerCase().replace(/^req_/, "")}`);
+    const low = q.toLowerCase();
+    const named = [row.model, row.project, row.client].some((name) => name.toLowerCase().includes(low));
+    const id = row.id.startsWith(`req_${low.replace(/^req_/, "")}`);
     const among = status.endsWith("xx") ? String(row.status).startsWith(status[0]) : String(row.status) === status;
-    return (!q || model || id) && (!provider || row.provider === provider) && (!status || among);
+    return (!q || named || id) && (!provider || row.provider === provider) && (!status || among || (status === "error" && row.error));
   }
 
   #know(provider) {
@@ -176,7 +178,7 @@ export class Feed {
     open.setAttribute("aria-label", `${words.moment(row.time)}, ${row.model || "a call"}: details`);
     const line = el(
       "tr",
-      { role: "row", "data-time": row.time },
+      { role: "row", "data-id": row.id, "data-time": row.time },
       cell("time", { title: words.moments(row.time) }, open),
       cell("program", {}, el("span", {}, program || "—"), row.client && row.project ? el("small", {}, row.project) : null),
       cell("model", {}, el("span", {}, row.model || "—"), el("small", {}, row.provider)),

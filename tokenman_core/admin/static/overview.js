@@ -14,17 +14,16 @@ export async function refresh(session) {
   midnight.setHours(0, 0, 0, 0);
   const hour = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
   const since = new Date(hour - (HOURS - 1) * HOUR_MS).toISOString();
-  const [today, week, hours, models, entities] = await Promise.all([
+  const [today, week, hours, models] = await Promise.all([
     session.get("api/summary", { since: midnight.toISOString() }),
     session.get("api/summary", { since: "7d" }),
     session.get("api/summary", { since, by: "hour" }),
     session.get("api/summary", { since, by: "model" }),
-    session.get("api/redaction", { since }),
   ]);
   tiles(today.total, week.total, today.active);
   charts(hours, hour);
   modelShares(models.items);
-  entityShares(entities.items);
+  entityShares(models.redactions);
 }
 
 function tiles(today, week, active) {
