@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mitmproxy.master import Master
@@ -13,8 +14,8 @@ from addons.proxy.exchange import Exchanges, Front, Limits
 from addons.proxy.gate import Gate
 from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable
-from addons.redaction import Redaction
 from tokenman_core import ca, secret
+from tokenman_core.admin.keys import Codes
 from tokenman_core.admin.runs import Runs
 from tokenman_core.clock import SystemClock
 from tokenman_core.conductor import Conductor
@@ -22,6 +23,7 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 from tokenman_core.instance import Prover
+from tokenman_core.ledger.ledger import Ledger, open_ledger
 from tokenman_core.metering import Meter
 from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.outward import Caps
@@ -30,6 +32,9 @@ from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
 from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
+from tokenman_core.telemetry.feed import Feed
+from tokenman_core.telemetry.health import Health
+from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.tally import Tallies
 
 log = logging.getLogger("tokenman")
@@ -46,7 +51,14 @@ class Bundle:
     detection: Detection
     upstream: Upstream
     meter: Meter
+    stages: Callable[[], Stages | None]
+    ours: list[object]
+    ledger: Ledger
+    metrics: Metrics
+    feed: Feed
+    health: Health
     tallies: Tallies
+    codes: Codes
     runs: Runs
     prover: Prover
 
@@ -62,6 +74,7 @@ class Keeper:
 
     async def running(self) -> None:
         self._bundle.meter.start()
+        await self._bundle.ledger.start()
         await self._bundle.detection.start()
 
     async def done(self) -> None:
@@ -69,6 +82,7 @@ class Keeper:
         await self._bundle.upstream.aclose()
         await self._bundle.detection.close()
         self._bundle.meter.close()
+        await self._bundle.ledger.aclose()
 
 
 class ChainKeeper:
@@ -117,7 +131,7 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     guard = Guard(permitted=_permitted(settings, providers), listeners=listeners)
     upstream = Upstream(guard=guard, proxies=_proxies(settings))
     detection = Detection()
-    redaction = Redaction(settings.redaction, secret.derive(root, "placeholder"), detection)
+    redaction = chain.redaction(settings, root, detection)
     stages = ChainKeeper(master, [redaction])
     clock = SystemClock()
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
@@ -127,10 +141,16 @@ def install(master: Master, loaded: Loaded) -> Bundle:
     identity = secret.derive(root, "caller")
     tallies = Tallies(lambda: len(exchanges.active))
     runs, prover = Runs(tallies), Prover(secret.derive(root, "proof"))
+    metrics, feed, health = Metrics(), Feed(), Health(clock)
+    ledger = open_ledger(settings, metrics.not_recorded)
+    observers = (ledger, tallies, metrics, feed, health)
     exchanges = Exchanges(
-        conductor, stages, _front(settings, listeners), _limits(settings), clock, identity, [tallies], runs, prover
+        conductor, stages, _front(settings, listeners), _limits(settings), clock, identity, observers, runs, prover
     )
-    bundle = Bundle(exchanges, authority, detection, upstream, meter, tallies, runs, prover)
+    bundle = Bundle(
+        exchanges, authority, detection, upstream, meter, stages, [redaction], ledger, metrics, feed, health, tallies,
+        Codes(clock), runs, prover,
+    )  # fmt: skip
     remember(master, stages.forget)
     gate = Gate(exchanges, guard, settings.limits.connections)
     master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)

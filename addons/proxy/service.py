@@ -7,6 +7,7 @@ from mitmproxy import ctx
 
 from addons.proxy import internals
 from addons.proxy.bundle import Bundle
+from addons.proxy.shown import parts_of
 from tokenman_core.admin import app, runs, serve
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.values import Address
@@ -24,6 +25,7 @@ class Service:
         """Raises Taken if another process has the data folder, ConfigError if it cannot be used."""
         self._instance = Instance.take(loaded.settings.data_dir, started)
         self._bundle, self._loaded, self._on_ready = bundle, loaded, on_ready
+        self._parts = parts_of(bundle, loaded)
         self._server: serve.Server | None = None
 
     async def running(self) -> None:
@@ -33,7 +35,8 @@ class Service:
         admin = self._loaded.settings.admin.listen
         try:
             routes = runs.routes(self._bundle.runs, self._bundle.prover)
-            self._server = await serve.serve(app.make(self._loaded.settings, routes), admin.host, admin.port)
+            application = app.make(self._loaded.settings, self._parts, routes)
+            self._server = await serve.serve(application, admin.host, admin.port)
         except OSError as e:
             print(f"tokenman: admin.listen: {e}", file=sys.stderr)
             sys.exit(3)
@@ -52,5 +55,6 @@ class Service:
     async def done(self) -> None:
         self._instance.withdraw()
         self._bundle.runs.closing.set()
+        self._bundle.feed.close()
         if self._server is not None:
             await self._server.stop()

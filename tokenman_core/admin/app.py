@@ -1,77 +1,60 @@
-"""What the admin port answers: its health, and nothing else yet."""
+"""The admin application: what its paths answer, and the guards before them."""
 
-import ipaddress
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from tokenman_core import __version__
+from tokenman_core.admin import pages
+from tokenman_core.admin.answers import HANDLERS, Wrong, query
+from tokenman_core.admin.api import Api
+from tokenman_core.admin.guards import Bounds, HostCheck, Sealed, SiteCheck, TokenCheck
+from tokenman_core.admin.parts import Parts
 from tokenman_core.config.models import Settings
 
-_LOOPBACK = frozenset({"localhost", "ip6-localhost"})
+
+def make(settings: Settings, parts: Parts, routes: Iterable[BaseRoute] = ()) -> ASGIApp:
+    """The application. `routes` are added; those under `/api` are held to the token like all that stand there.
+
+    Answers only a `Host` that is a loopback name, the listen address or in `access.public_names`.
+    """
+    admin = settings.admin
+    app: ASGIApp = Starlette(routes=[*_routes(parts), *routes], exception_handlers=HANDLERS)
+    metrics_open = admin.metrics == "open" or (admin.metrics == "auto" and admin.listen.loopback)
+    app = TokenCheck(app, parts.keys, metrics_open=metrics_open)
+    app = SiteCheck(Bounds(app), admin.allowed_origins)
+    return Sealed(HostCheck(app, {admin.listen.host, *settings.access.public_names}))
 
 
-def make(settings: Settings, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """The application. Answers only a `Host` that is a loopback name, the listen address or in `access.public_names`."""
-    app = Starlette(
-        routes=[Route("/health", _health, methods=["GET"]), *routes],
-        exception_handlers={404: _not_found, 405: _not_found, 500: _failed},
-    )
-    return HostCheck(app, {settings.admin.listen.host, *settings.access.public_names})
+def _routes(parts: Parts) -> list[BaseRoute]:
+    async def ready(request: Request) -> Response:
+        wanted = query(request, "for").get("for", "")
+        if wanted not in ("", "balancer"):
+            raise Wrong("for", "is nobody that is known; good value: balancer")
+        verdict = await parts.readiness.judge(outside=not wanted)
+        return JSONResponse(verdict.as_json(), 200 if verdict.ready else 503)
+
+    async def metrics(request: Request) -> Response:
+        from tokenman_core.telemetry.exposition import exposition  # prometheus_client takes its time to load
+
+        series = parts.metrics.snapshot()
+        content, kind = await asyncio.to_thread(exposition, series, request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": kind})
+
+    return [
+        Route("/", pages.index, methods=["GET"]),
+        Route("/static/{name}", pages.static, methods=["GET"]),
+        Route("/health", _health, methods=["GET"]),
+        Route("/health/ready", ready, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+        *Api(parts).routes(),
+    ]
 
 
-async def _health(request: Request) -> JSONResponse:
+async def _health(request: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__})
-
-
-async def _not_found(request: Request, error: Exception) -> JSONResponse:
-    return _error(404, "not_found", "there is nothing at this path")
-
-
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    return _error(500, "internal", "this failed inside; the log says more")
-
-
-def _error(status: int, kind: str, message: str) -> JSONResponse:
-    return JSONResponse({"error": {"type": kind, "message": message}}, status)
-
-
-class HostCheck:
-    """Refuses names that another site's owner made to point here (DNS rebinding). Ports do not matter, paths neither."""
-
-    def __init__(self, app: ASGIApp, names: set[str]) -> None:
-        self._app = app
-        self._names = frozenset(name.lower() for name in names) | _LOOPBACK
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        known = len(hosts) == 1 and self._known(host_name(hosts[0]))
-        refusal = _error(403, "forbidden", "this Host is not served here; see access.public_names")
-        await (self._app if known else refusal)(scope, receive, send)
-
-    def _known(self, name: str) -> bool:
-        if name in self._names:
-            return True
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
-
-
-def host_name(host: str) -> str:
-    """The name in a `Host` header (RFC 9110, 7.2), in lower case, without its port; "" for what is not one."""
-    name, port = host, ""
-    if host.startswith("["):
-        name, bracket, port = host[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            return ""
-        port = port.removeprefix(":")
-    elif ":" in host:
-        name, _, port = host.partition(":")
-    if port and not (port.isascii() and port.isdigit()):
-        return ""
-    return name.lower().removesuffix(".")

@@ -41,18 +41,14 @@ class Dialler:
         except (OSError, ValueError) as e:  # ValueError: a host that cannot be a name in TLS
             raise UpstreamError("connect", _said(e)) from e
 
+    async def reach(self) -> None:
+        """Opens a connection and closes it, with nothing said on it to the provider. Raises UpstreamError, OSError."""
+        sock, _ = await self._socket()
+        sock.close()
+
     async def _dial(self, keeper: Keeper) -> H1 | H2:
         tls = self._tls if self._scheme == "https" else None
-        via: Via | None = None
-        if found := await self._proxy():
-            proxy, addresses = found
-            sock = await race(addresses, proxy.port)
-            if tls:
-                await ask(sock, proxy, self._host, self._port)
-            else:
-                via = Via(proxy.headers)
-        else:
-            sock = await race(await self._guard.resolve(self._host, self._port), self._port)
+        sock, via = await self._socket()
         opening = _Opening(keeper, via, self._keep_s)
         try:
             name = self._host if tls else None
@@ -65,6 +61,17 @@ class Dialler:
             raise
         assert opening.connection
         return opening.connection
+
+    async def _socket(self) -> tuple[socket.socket, Via | None]:
+        """Connected to the provider, or to a parent proxy that leads there."""
+        if not (found := await self._proxy()):
+            return await race(await self._guard.resolve(self._host, self._port), self._port), None
+        proxy, addresses = found
+        sock = await race(addresses, proxy.port)
+        if self._scheme != "https":
+            return sock, Via(proxy.headers)
+        await ask(sock, proxy, self._host, self._port)
+        return sock, None
 
     async def _proxy(self) -> tuple[Proxy, Sequence[str]] | None:
         """The parent proxy. Our own environment names it, so it may be inside; only ourselves it may not be."""

@@ -140,6 +140,13 @@ class Upstream:
         """How many are open, idle ones too."""
         return sum(len(site.open) for site in self._sites.values())
 
+    async def reach(self, origin: Origin) -> None:
+        """Opens a connection of its own and closes it. Raises UpstreamError or OSError where none can be had."""
+        await self._dialler(origin).reach()
+
+    def _dialler(self, origin: Origin) -> Dialler:
+        return Dialler(origin, self._tls, self._guard, self._proxies, self._keep_s)
+
     async def aclose(self) -> None:
         """Drops all calls and connections."""
         sites, self._sites = self._sites, {}
@@ -154,7 +161,6 @@ class Upstream:
             self._sites = {key: kept for key, kept in self._sites.items() if not kept.empty}
             scheme = origin[0]
             site = self._sites[origin] = Site(
-                Dialler(origin, self._tls, self._guard, self._proxies, self._keep_s),
-                may_share=scheme == "https", limit=self._max, keep=self._keep, keep_s=self._keep_s,
-            )  # fmt: skip
+                self._dialler(origin), may_share=scheme == "https", limit=self._max, keep=self._keep, keep_s=self._keep_s
+            )
         return await site.channel(seconds)

@@ -151,6 +151,11 @@ class Detection:
         """Wait until a worker has everything loaded."""
         await self._ready.wait()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker is there that has everything loaded."""
+        return self._ready.is_set()
+
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
         for task in tasks:

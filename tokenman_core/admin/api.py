@@ -1,0 +1,221 @@
+"""What the API answers: sums, calls, what was masked, providers, settings. Read from the ledger on a thread, never on the loop."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from tokenman_core import __version__
+from tokenman_core.admin import events, openapi
+from tokenman_core.admin.answers import Wrong, body, error, not_found, query
+from tokenman_core.admin.keys import SESSION_S, TooManyFailures
+from tokenman_core.admin.parts import Parts
+from tokenman_core.admin.readiness import Reach
+from tokenman_core.admin.window import moment
+from tokenman_core.config.models import Settings
+from tokenman_core.ledger.pages import Filter
+from tokenman_core.ledger.reader import MOST_ROWS, By
+from tokenman_core.ledger.row import details, iso, plain
+
+BYS: tuple[By, ...] = get_args(By)
+_FILTERS = ("model", "project", "client", "provider", "status", "session", "q")
+
+
+class Api:
+    """The routes, over the parts of one running proxy."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings: Settings = parts.loaded.settings
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/summary", self.summary, methods=["GET"]),
+            Route("/api/requests", self.requests, methods=["GET"]),
+            Route("/api/requests/{id}", self.request, methods=["GET"]),
+            Route("/api/events", self.events, methods=["GET"]),
+            Route("/api/redaction", self.redaction, methods=["GET"]),
+            Route("/api/providers", self.providers, methods=["GET"]),
+            Route("/api/config", self.config, methods=["GET"]),
+            Route("/api/version", self.version, methods=["GET"]),
+            Route("/api/login", self.login, methods=["POST"]),
+            Route("/api/codes", self.codes, methods=["POST"]),
+            Route("/api/openapi.json", self.openapi, methods=["GET"]),
+        ]
+
+    # -- what was recorded --
+
+    async def summary(self, request: Request) -> Response:
+        given = query(request, "since", "until", "by")
+        since, until = self._window(given, "24h")
+        by = next((one for one in BYS if one == given.get("by", "model")), None)
+        if by is None:
+            raise Wrong("by", f"is nothing to group by; good values: {', '.join(BYS)}")
+        ledger = self._parts.ledger
+        totals = await asyncio.to_thread(ledger.totals, by, since, until)
+        masked = await asyncio.to_thread(ledger.redactions, since, until)
+        items = [{"key": name, by: name, **sums.as_json()} for name, sums in totals.groups]
+        return JSONResponse(
+            {
+                "since": iso(since) if since else None,
+                "until": iso(until) if until else None,
+                "begins": iso(totals.begins) if totals.begins else None,
+                "by": by,
+                **totals.total.as_json(),
+                "total": totals.total.as_json(),
+                "items": items,
+                "redactions": masked.as_json()["items"],
+                "active": self._parts.tallies.active,
+                "live": self._live(),
+            }
+        )
+
+    async def requests(self, request: Request) -> Response:
+        given = query(request, "limit", "before", *_FILTERS)
+        limit = given.get("limit", "100")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:6]) <= MOST_ROWS):
+            raise Wrong("limit", f"must be a number from 1 to {MOST_ROWS}; good value: 100")
+        wanted = Filter(**{name: given[name] for name in _FILTERS if name in given})
+        try:
+            page = await asyncio.to_thread(self._parts.ledger.page, wanted, int(limit), given.get("before"))
+        except ValueError as e:
+            field, _, message = str(e).partition(": ")
+            raise Wrong(field, message) from None
+        return JSONResponse({"items": [details(row) for row in page.rows], "next": page.next})
+
+    async def request(self, request: Request) -> Response:
+        query(request)
+        row = await asyncio.to_thread(self._parts.ledger.row, request.path_params["id"])
+        if row is None:
+            return not_found("there is no call with this id, or it was removed when ledger.retention had passed")
+        return JSONResponse(details(row))
+
+    async def redaction(self, request: Request) -> Response:
+        given = query(request, "since", "until")
+        since, until = self._window(given, "24h")
+        found = await asyncio.to_thread(self._parts.ledger.redactions, since, until)
+        settings = self._settings.redaction
+        actions = self._parts.actions.items()
+        return JSONResponse(
+            {
+                "since": iso(since) if since else None,
+                "until": iso(until) if until else None,
+                "mode": settings.mode,
+                "secrets": settings.secrets,
+                "restore": settings.restore,
+                "restore_egress": settings.restore_egress,
+                "unreadable": settings.unreadable,
+                "entities": [{"entity": name, "action": action, "setting": by} for name, (action, by) in actions],
+                "items": found.as_json()["items"],
+            }
+        )
+
+    def _window(self, given: Mapping[str, str], usual: str) -> tuple[datetime | None, datetime | None]:
+        now = datetime.fromtimestamp(self._parts.clock.now(), UTC)
+        since = moment("since", given.get("since", usual), now)
+        until = moment("until", given["until"], now) if "until" in given else None
+        if since and until and until <= since:
+            raise Wrong("until", "must be later than since")
+        return since, until
+
+    # -- what is now --
+
+    async def events(self, request: Request) -> Response:
+        return events.subscribe(request, self._parts.feed)
+
+    async def version(self, request: Request) -> Response:
+        query(request)
+        return JSONResponse({"version": __version__, "started": _time(self._parts.started), "uptime_s": self._uptime()})
+
+    async def providers(self, request: Request) -> Response:
+        query(request)
+        return JSONResponse({"items": [self._provider(name) for name in self._settings.providers]})
+
+    def _provider(self, name: str) -> dict[str, Any]:
+        settings, seen = self._settings.providers[name], self._parts.health.of(name)
+        reach = next((one for one in self._parts.readiness.checks if one.name == f"provider:{name}"), None)
+        status = reach.known if isinstance(reach, Reach) else None
+        state = {"ok": "up", "failed": "down"}.get(status.status if status else "", "unknown")
+        return {
+            "name": name,
+            "host": settings.base_url.host,
+            "dialect": settings.dialect,
+            "key": "configured" if settings.key is not None else "the caller's own",
+            "state": state,
+            "attempts": seen.attempts,
+            "failures": seen.failures,
+            "last_attempt": _time(seen.at) if seen.at else None,
+            "last_error": seen.last_failure or None,
+            "last_error_at": _time(seen.last_failure_at) if seen.last_failure_at else None,
+        }
+
+    async def config(self, request: Request) -> Response:
+        query(request)
+        loaded = self._parts.loaded
+        settings = {
+            name: {"value": value, "origin": loaded.origin(name)}
+            for name, value in _flat("", loaded.settings.model_dump(mode="json"))
+        }
+        return JSONResponse({"file": str(loaded.file) if loaded.file else None, "settings": settings})
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(openapi.document())
+
+    def _live(self) -> dict[str, Any]:
+        """Since this instance started: what the ledger does not keep, or does not have yet."""
+        total, errors = self._parts.tallies.total, self._parts.metrics.errors.values
+        return {
+            "version": __version__,
+            "started": _time(self._parts.started),
+            "uptime_s": self._uptime(),
+            "active": self._parts.tallies.active,
+            "calls": total.calls,
+            "errors": total.errors,
+            "aborted": total.aborted,
+            "masked": total.masked,
+            "input_tokens": total.input,
+            "output_tokens": total.output,
+            "cost_usd": plain(total.cost),
+            "saved_usd": plain(total.saved),
+            "unpriced_calls": total.unpriced,
+            "turned_away": self._parts.tallies.away,
+            "errors_by_type": {kind: int(count) for (kind,), count in errors.items() if count},
+        }
+
+    def _uptime(self) -> float:
+        return round(max(0.0, self._parts.clock.now() - self._parts.started), 1)
+
+    # -- who may ask --
+
+    async def login(self, request: Request) -> Response:
+        code = (await body(request, '{"code": "…"}')).get("code")
+        if not isinstance(code, str) or not 0 < len(code) <= 200:
+            raise Wrong("code", "must be the code that stands behind #code= in the address that was printed")
+        try:
+            token = self._parts.keys.session(code)
+        except TooManyFailures as e:
+            wait = max(1, round(e.wait))
+            return error(429, "rate_limit", f"too many wrong codes; wait {wait} s", {"Retry-After": str(wait)})
+        if token is None:
+            message = "this code was used already, or is older than ten minutes; take a new one, or the admin token"
+            return error(403, "auth", message)
+        return JSONResponse({"token": token, "expires_s": int(SESSION_S)})
+
+    async def codes(self, request: Request) -> Response:
+        return JSONResponse({"code": self._parts.codes.new()})
+
+
+def _time(seconds: float) -> str:
+    return iso(datetime.fromtimestamp(seconds, UTC))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
+    else:
+        yield prefix, value

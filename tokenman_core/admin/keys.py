@@ -1,0 +1,109 @@
+"""Who may use the API: the admin token, and sessions that a one-time code opened."""
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+
+from tokenman_core.clock import Clock
+from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
+from tokenman_core.secret import private_folder, write_private
+
+TOKEN_FILE = "admin-token"
+CODE_S = 600.0
+SESSION_S = 12 * 3600.0
+_MOST_CODES = 20
+_MOST_SESSIONS = 100
+_MOST_FAILURES = 20
+_FAILURES_S = 60.0
+
+
+def admin_token(settings: Settings) -> str:
+    """`admin.token`, else the one in `data_dir`, made at the first start (mode 0600). Raises ConfigError."""
+    if settings.admin.token is not None:
+        token = settings.admin.token.get_secret_value().strip()
+        if not token:
+            raise ConfigError("admin.token: is empty; leave it out and one is made, or set env:TOKENMAN_ADMIN_TOKEN")
+        return token
+    path = private_folder(settings.data_dir) / TOKEN_FILE
+    try:
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32).encode() + b"\n", keep=True)
+        path.chmod(0o600)
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds what is no token"
+        raise ConfigError(f"admin.token: the file {path} cannot be read or made: {why}; remove it") from None
+    if not token:
+        raise ConfigError(f"admin.token: the file {path} is empty; remove it to have a new one")
+    return token
+
+
+class _Dated:
+    """Secrets by their hash, each until a moment; the oldest goes when there are too many."""
+
+    def __init__(self, most: int, seconds: float, clock: Clock) -> None:
+        self._most, self._seconds, self._clock = most, seconds, clock
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def new(self) -> str:
+        made = secrets.token_urlsafe(24)
+        self._until[_hash(made)] = self._clock.monotonic() + self._seconds
+        if len(self._until) > self._most:
+            self._until.popitem(last=False)
+        return made
+
+    def holds(self, given: str) -> bool:
+        until = self._until.get(_hash(given))
+        return until is not None and self._clock.monotonic() < until
+
+    def take(self, given: str) -> bool:
+        """Whether it held; it does no more."""
+        held = self.holds(given)
+        self._until.pop(_hash(given), None)
+        return held
+
+
+class Codes(_Dated):
+    """One-time codes. Each opens one session, within ten minutes."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(_MOST_CODES, CODE_S, clock)
+
+
+class TooManyFailures(Exception):
+    """Somebody tries codes. `wait` in seconds."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+class Keys:
+    """Judges what a request brings. Compares hashes, in constant time: the time that it takes tells nothing of a secret."""
+
+    def __init__(self, token: str, codes: Codes, clock: Clock) -> None:
+        self._token, self._codes, self._clock = _hash(token), codes, clock
+        self._sessions = _Dated(_MOST_SESSIONS, SESSION_S, clock)
+        self._failures = 0
+        self._failing_until = 0.0
+
+    def admits(self, given: str) -> bool:
+        return hmac.compare_digest(_hash(given), self._token) | self._sessions.holds(given)
+
+    def session(self, code: str) -> str | None:
+        """A session's token for a one-time code; None for a code that is none, or no more. Raises TooManyFailures."""
+        now = self._clock.monotonic()
+        if now >= self._failing_until:
+            self._failures, self._failing_until = 0, now + _FAILURES_S
+        if self._failures >= _MOST_FAILURES:
+            raise TooManyFailures(self._failing_until - now)
+        if not self._codes.take(code):
+            self._failures += 1
+            return None
+        return self._sessions.new()
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

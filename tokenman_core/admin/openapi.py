@@ -1,0 +1,196 @@
+"""The description of the API (OpenAPI 3.1), kept by hand beside the routes; a test holds the two together."""
+
+from typing import Any
+
+from tokenman_core import __version__
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_NUMBER: Schema = {"type": "number", "minimum": 0}
+_FLAG: Schema = {"type": "boolean"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_MONEY: Schema = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "USD, exact"}
+
+
+def _maybe(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_SUMS = {
+    "calls": _COUNT, "errors": _COUNT, "aborted": _COUNT, "cache_hits": _COUNT, "masked": _COUNT, "input_tokens": _COUNT,
+    "output_tokens": _COUNT, "cache_read_tokens": _COUNT, "cache_write_tokens": _COUNT, "reasoning_tokens": _COUNT,
+    "cost_usd": _MONEY, "notional_usd": _MONEY, "saved_usd": _MONEY, "unpriced_calls": _COUNT, "estimated_calls": _COUNT,
+}  # fmt: skip
+_LIVE = _object(
+    version=_TEXT, started=_TIME, uptime_s=_NUMBER, active=_COUNT, calls=_COUNT, errors=_COUNT, aborted=_COUNT,
+    masked=_COUNT, input_tokens=_COUNT, output_tokens=_COUNT, cost_usd=_MONEY, saved_usd=_MONEY, unpriced_calls=_COUNT,
+    turned_away=_COUNT, errors_by_type={"type": "object", "additionalProperties": _COUNT},
+)  # fmt: skip
+_MASKED = _object(entity=_TEXT, action=_TEXT, count=_COUNT)
+_ROW = _object(
+    id=_TEXT, time=_TIME, provider=_TEXT, model=_TEXT, dialect=_TEXT, project=_TEXT, client=_TEXT, session=_TEXT,
+    status=_maybe(_COUNT), error=_maybe(_TEXT), stream=_FLAG, attempts=_COUNT, cache=_maybe(_TEXT), input_tokens=_COUNT,
+    output_tokens=_COUNT, cache_read_tokens=_COUNT, cache_write_tokens=_COUNT, cost_usd=_maybe(_MONEY), saved_usd=_MONEY,
+    redactions=_COUNT, duration_ms=_NUMBER, ttft_ms=_maybe(_NUMBER), overhead_ms=_NUMBER, operation=_TEXT, login=_TEXT,
+    outcome=_TEXT, detail=_maybe(_TEXT), cache_write_5m_tokens=_COUNT, cache_write_1h_tokens=_COUNT,
+    reasoning_tokens=_COUNT, cost_basis=_maybe(_TEXT), cost_estimated=_FLAG, cost_notional=_FLAG,
+    redacted=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT, count=_COUNT)),
+)  # fmt: skip
+_CHECK = _object(status={"type": "string", "enum": ["ok", "failed", "unknown"]}, message=_TEXT)
+_READY = _object(
+    status={"type": "string", "enum": ["ready", "unready"]}, checks={"type": "object", "additionalProperties": _CHECK}
+)
+_PROVIDER = _object(
+    name=_TEXT, host=_TEXT, dialect=_TEXT, key=_TEXT, state={"type": "string", "enum": ["up", "down", "unknown"]},
+    attempts=_COUNT, failures=_COUNT, last_attempt=_maybe(_TIME), last_error=_maybe(_TEXT), last_error_at=_maybe(_TIME),
+)  # fmt: skip
+_ERROR = _object(error=_object(type=_TEXT, message=_TEXT))
+_SETTING = _object(value={}, origin=_TEXT)
+
+_SCHEMAS: dict[str, Schema] = {
+    "Error": _ERROR,
+    "Row": _ROW,
+    "Sums": _object(**_SUMS),
+    "Summary": _object(
+        since=_maybe(_TIME), until=_maybe(_TIME), begins=_maybe(_TIME), by=_TEXT, **_SUMS, total=_ref("Sums"),
+        items=_list({**_object(key=_TEXT, **_SUMS), "additionalProperties": _TEXT}), redactions=_list(_MASKED),
+        active=_COUNT, live=_LIVE,
+    ),
+    "Redaction": _object(
+        since=_maybe(_TIME), until=_maybe(_TIME), mode=_TEXT, secrets=_TEXT, restore=_FLAG, restore_egress=_TEXT,
+        unreadable=_TEXT, entities=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT)), items=_list(_MASKED),
+    ),
+    "Readiness": _READY,
+    "Provider": _PROVIDER,
+}  # fmt: skip
+
+
+def _asked(name: str, text: str, example: str) -> Schema:
+    return {"name": name, "in": "query", "description": text, "schema": _TEXT, "example": example}
+
+
+_SINCE = _asked("since", "From then on: today, 24h, 7d, a date, an ISO 8601 time, all. Default: 24h", "7d")
+_UNTIL = _asked("until", "Up to then, written like `since`", "2026-11-24T12:00:00Z")
+_JSON, _PROMETHEUS, _EVENTS = "application/json", "text/plain", "text/event-stream"
+
+
+def _get(
+    summary: str, schema: Schema, *parameters: Schema, kind: str = _JSON, free: bool = False, other: int = 0
+) -> Schema:
+    return _operation(summary, schema, kind, free=free, other=other) | {"parameters": list(parameters)}
+
+
+def _operation(summary: str, schema: Schema, kind: str = _JSON, *, free: bool = False, other: int = 0) -> Schema:
+    answers = {"200": {"description": summary, "content": {kind: {"schema": schema}}}}
+    for status in (*(() if free else (401, 403)), *((other,) if other else ())):
+        answers[str(status)] = {"description": _STATUS[status], "content": {_JSON: {"schema": _ref("Error")}}}
+    if other == 503 and schema == _ref("Readiness"):
+        answers["503"] = {"description": _STATUS[503], "content": {_JSON: {"schema": schema}}}
+    return {"summary": summary, "responses": answers, **({"security": []} if free else {})}
+
+
+def _posted(summary: str, schema: Schema, given: Schema | None, *, free: bool = False) -> Schema:
+    body = {"requestBody": {"required": True, "content": {_JSON: {"schema": given}}}} if given else {}
+    return _operation(summary, schema, free=free, other=403 if free else 0) | body
+
+
+_STATUS = {
+    400: "A parameter will not do; the message names it and a good value",
+    401: "No token",
+    403: "Not the right token, or another site's page",
+    404: "There is no such call",
+    503: "Not now",
+}
+
+PATHS: dict[str, dict[str, Schema]] = {
+    "/": {"get": _get("The dashboard", _TEXT, kind="text/html", free=True)},
+    "/static/{name}": {
+        "get": _get(
+            "A file of the dashboard", _TEXT, {"name": "name", "in": "path", "required": True, "schema": _TEXT},
+            kind="text/javascript", free=True, other=404,
+        )
+    },
+    "/health": {"get": _get("That it is alive", _object(status=_TEXT, version=_TEXT), free=True)},
+    "/health/ready": {
+        "get": _get(
+            "Whether it can do its work, an entry a check", _ref("Readiness"),
+            _asked("for", "`balancer` leaves out the providers", "balancer"), free=True, other=503,
+        )
+    },
+    "/metrics": {"get": _get("For Prometheus; open or not as admin.metrics says", _TEXT, kind=_PROMETHEUS)},
+    "/api/summary": {
+        "get": _get(
+            "Sums of calls, as `tokenman report` has them, and what is now", _ref("Summary"), _SINCE, _UNTIL,
+            _asked("by", "model, project, client, provider, day, hour or session. Default: model", "model"), other=503,
+        )
+    },
+    "/api/requests": {
+        "get": _get(
+            "Calls, the newest first", _object(items=_list(_ref("Row")), next=_maybe(_TEXT)),
+            {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}},
+            _asked("before", "What an earlier answer has as `next`", "1764000000000000-12"),
+            _asked("model", "A name, or a pattern with * and ?", "claude-*"), _asked("project", "A name", "web"),
+            _asked("client", "A name", "claude"), _asked("provider", "A name", "anthropic"),
+            _asked("status", "A status, a class of them, or ok, error, refused, aborted", "4xx"),
+            _asked("session", "A name", ""), _asked("q", "The beginning of an id, or a part of a name", "req_12"), other=503,
+        )
+    },
+    "/api/requests/{id}": {
+        "get": _get(
+            "One call, with what was masked in it and by which setting", _ref("Row"),
+            {"name": "id", "in": "path", "required": True, "schema": _TEXT}, other=404,
+        )
+    },
+    "/api/events": {
+        "get": _get(
+            "Calls as they end: events `call`, whose data is a row and whose id is its id, and `lost`", _TEXT,
+            _asked("after", "The id of the last row that was read; the header Last-Event-ID wins", "req_0123"),
+            {"name": "Last-Event-ID", "in": "header", "schema": _TEXT}, kind=_EVENTS, other=503,
+        )
+    },
+    "/api/redaction": {
+        "get": _get("What is masked and by which setting, and how often it was", _ref("Redaction"), _SINCE, _UNTIL, other=503)
+    },
+    "/api/providers": {"get": _get("The providers, and how they do", _object(items=_list(_ref("Provider"))))},
+    "/api/config": {
+        "get": _get(
+            "The settings in force, secrets hidden, each with its origin",
+            _object(file=_maybe(_TEXT), settings={"type": "object", "additionalProperties": _SETTING}),
+        )
+    },
+    "/api/version": {"get": _get("The version", _object(version=_TEXT, started=_TIME, uptime_s=_NUMBER))},
+    "/api/login": {
+        "post": _posted(
+            "A session's token for a one-time code", _object(token=_TEXT, expires_s=_COUNT), _object(code=_TEXT), free=True
+        )
+    },
+    "/api/codes": {"post": _posted("A new one-time code, for a link to the dashboard", _object(code=_TEXT), None)},
+    "/api/openapi.json": {"get": _get("This document", {"type": "object"})},
+}  # fmt: skip
+
+
+def document() -> Schema:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "TokenMan's admin API", "version": __version__},
+        "security": [{"token": []}],
+        "paths": PATHS,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": _SCHEMAS,
+        },
+    }

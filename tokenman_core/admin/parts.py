@@ -1,0 +1,32 @@
+"""What the admin application shows: the parts of a running proxy, as whoever starts it has put them together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tokenman_core.admin.keys import Codes, Keys
+from tokenman_core.admin.readiness import Readiness
+from tokenman_core.clock import Clock
+from tokenman_core.config.load import Loaded
+from tokenman_core.ledger.reader import LedgerReader
+from tokenman_core.telemetry.feed import Feed
+from tokenman_core.telemetry.health import Health
+from tokenman_core.telemetry.metrics import Metrics
+from tokenman_core.telemetry.tally import Tallies
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`actions`: for each entity that redaction knows, its action and the setting that says so."""
+
+    loaded: Loaded
+    ledger: LedgerReader
+    metrics: Metrics
+    feed: Feed
+    tallies: Tallies
+    health: Health
+    readiness: Readiness
+    codes: Codes
+    keys: Keys
+    clock: Clock
+    started: float  # seconds since the epoch
+    actions: Mapping[str, tuple[str, str]] = field(default_factory=dict)

@@ -1,0 +1,123 @@
+"""Whether this instance can do its work: one named check each for the ledger, the stages, the detection and the providers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from tokenman_core.clock import Clock
+from tokenman_core.telemetry.health import Health
+
+PROBE_EVERY_S = 10.0
+PROBE_S = 3.0
+FRESH_S = 60.0  # so long a call says whether its provider is there
+
+
+@dataclass(frozen=True)
+class Status:
+    """`message` is for people, holds no error's own text, and says what to do where something failed."""
+
+    status: Literal["ok", "failed", "unknown"]
+    message: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"status": self.status, "message": self.message}
+
+
+class Check(Protocol):
+    """`outside`: it is about a provider, whose outage is the same for every machine."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def outside(self) -> bool: ...
+
+    async def __call__(self) -> Status:
+        """How it is now. Quick, or remembered."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A check of something inside. `trouble` tells what is wrong and what to do, None for nothing; `fine` is said then."""
+
+    name: str
+    trouble: Callable[[], str | None]
+    fine: str
+    outside: bool = False
+
+    async def __call__(self) -> Status:
+        trouble = self.trouble()
+        return Status("ok", self.fine) if trouble is None else Status("failed", trouble)
+
+
+class Reach:
+    """Whether a provider is there: by the calls of the last minute, else by a connection, one in ten seconds at the most.
+
+    `connect` opens a connection and closes it; it raises whatever it likes if there is none. It sends nothing, so it costs
+    nothing.
+    """
+
+    outside = True
+
+    def __init__(self, provider: str, health: Health, connect: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        self.name = f"provider:{provider}"
+        self._provider, self._health, self._connect, self._clock = provider, health, connect, clock
+        self._probed: Status | None = None
+        self._at = 0.0
+        self._turn = asyncio.Lock()
+
+    @property
+    def known(self) -> Status | None:
+        """By calls of the last minute, or else by a probe that was made not long ago; None: nobody knows."""
+        seen = self._health.of(self._provider)
+        if seen.at and self._clock.now() - seen.at < FRESH_S:
+            if seen.failed:
+                return Status("failed", f"the last call there failed ({seen.failed.replace('_', ' ')})")
+            return Status("ok", "the last call there was answered")
+        if self._probed is not None and self._clock.monotonic() - self._at < PROBE_EVERY_S:
+            return self._probed
+        return None
+
+    async def __call__(self) -> Status:
+        async with self._turn:  # who asks meanwhile waits for the same answer
+            return self.known or await self._probe()
+
+    async def _probe(self) -> Status:
+        self._at = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._connect()
+            self._probed = Status("ok", "a connection can be opened")
+        except Exception:  # whatever it is, the provider was not reached; the text could tell of the network inside
+            remedy = "see the machine's way to the internet, and the provider's base_url"
+            self._probed = Status("failed", f"no connection can be opened; {remedy}")
+        return self._probed
+
+
+@dataclass(frozen=True)
+class Verdict:
+    ready: bool
+    checks: dict[str, Status]
+
+    def as_json(self) -> dict[str, Any]:
+        checks = {name: status.as_json() for name, status in self.checks.items()}
+        return {"status": "ready" if self.ready else "unready", "checks": checks}
+
+
+class Readiness:
+    """All checks. One that fails makes the whole unready; of the providers all have to."""
+
+    def __init__(self, checks: Iterable[Check] = ()) -> None:
+        self.checks = tuple(checks)
+
+    async def judge(self, *, outside: bool = True) -> Verdict:
+        """`outside`: the providers are looked at, too."""
+        wanted = [check for check in self.checks if outside or not check.outside]
+        found = await asyncio.gather(*(check() for check in wanted))
+        inner = [status for check, status in zip(wanted, found, strict=True) if not check.outside]
+        outer = [status for check, status in zip(wanted, found, strict=True) if check.outside]
+        ready = all(each.status != "failed" for each in inner)
+        if outer and all(each.status == "failed" for each in outer):
+            ready = False
+        return Verdict(ready, {check.name: status for check, status in zip(wanted, found, strict=True)})

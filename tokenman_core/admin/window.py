@@ -1,0 +1,29 @@
+"""The window of time that a question is about, as people write it."""
+
+from datetime import UTC, datetime, timedelta
+
+from tokenman_core.admin.answers import Wrong
+from tokenman_core.config.values import parse_duration
+
+GOOD = "good values: today, 24h, 7d, 2026-11-24, 2026-11-24T12:00:00Z, all"
+
+
+def moment(field: str, text: str, now: datetime) -> datetime | None:
+    """`24h` before `now`, `today` (its first moment, UTC), a date, an ISO 8601 time; None for `all`. Raises Wrong."""
+    if text == "all":
+        return None
+    if text == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except ValueError:
+        pass
+    except OverflowError:
+        raise Wrong(field, f"is too long ago; {GOOD}") from None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Wrong(field, f"is no time; {GOOD}") from None
+    if "-" not in text[:5]:  # what is left of ISO 8601: week dates, and digits alone, which are rather a mistake
+        raise Wrong(field, f"is no time; {GOOD}")
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
