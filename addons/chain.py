@@ -3,7 +3,11 @@
 import logging
 from collections.abc import Iterable, Sequence
 
+from addons.redaction import Redaction
+from tokenman_core import secret
 from tokenman_core.clock import Clock
+from tokenman_core.config.models import Settings
+from tokenman_core.redaction import Allowed, Detection
 from tokenman_core.stages import HOOKS, Link, Stages
 
 log = logging.getLogger("tokenman.chain")
@@ -20,6 +24,12 @@ ORDER = (
 """Stages of ours by the `name` of their add-on. On the way back the order is the reverse."""
 
 USERS = "users"
+
+
+def redaction(settings: Settings, root: bytes, detection: Detection) -> Redaction:
+    """The stage as the settings and `tokenman allow` want it. `root` is the installation's secret."""
+    allowed = Allowed(settings.data_dir, secret.derive(root, "allow"))
+    return Redaction(settings.redaction, secret.derive(root, "placeholder"), detection, allowed=allowed)
 
 
 class ChainError(Exception):

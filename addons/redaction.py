@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.exchange import Exchange, Redacted
-from tokenman_core.redaction import Detection, Egress, Mapping, Memo, Redactor, Restorer, TextRefused, WorkerUnavailable
+from tokenman_core.redaction import (
+    Allowed,
+    Detection,
+    Egress,
+    Mapping,
+    Memo,
+    Redactor,
+    Restorer,
+    TextRefused,
+    WorkerUnavailable,
+)
 from tokenman_core.slots import Slot
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
@@ -46,9 +56,16 @@ class Redaction:
     fails = "closed"
     deadline_s = 180.0  # the detection has deadlines of its own, by the size of the text
 
-    def __init__(self, settings: Settings, key: bytes, detection: Detection, memo: Memo | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        key: bytes,
+        detection: Detection,
+        memo: Memo | None = None,
+        allowed: Allowed | None = None,
+    ) -> None:
         self._settings = settings
-        self._redactor = Redactor(settings, key, detection, memo)
+        self._redactor = Redactor(settings, key, detection, memo, allowed)
 
     def wants_events(self, exchange: Exchange) -> bool:
         state: State | None = exchange.notes.get(self.name)

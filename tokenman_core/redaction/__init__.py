@@ -1,5 +1,6 @@
 """Redaction: what is recognised as personal data or a secret leaves as a placeholder and comes back as itself."""
 
+from tokenman_core.redaction.allowed import Allowed
 from tokenman_core.redaction.detection import Detection, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
@@ -14,6 +15,7 @@ __all__ = [
     "PII",
     "PLACEHOLDER",
     "SECRETS",
+    "Allowed",
     "Detection",
     "Egress",
     "Finding",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
 from tokenman_core.redaction.detectors.merge import Taken, merge, spare_placeholders
 from tokenman_core.redaction.entities import SECRETS, Finding, Findings, Text
 from tokenman_core.redaction.known import Known
@@ -93,12 +94,20 @@ class _Breath:
 
 
 class _SoFar:
-    """The values found so far, and a digest of them: part of the name under which a text's findings are remembered."""
+    """The values found so far, and a digest of them: part of the name under which a text's findings are remembered.
 
-    def __init__(self, policy: bytes) -> None:
+    What may pass is fixed with it, for one masking as a whole.
+    """
+
+    def __init__(self, policy: Policy, permitted: Permitted) -> None:
         self.known = Known()
-        self._hash = hashlib.blake2b(policy, digest_size=16)
+        self._policy, self._permitted = policy, permitted
+        self._hash = hashlib.blake2b(policy.digest + permitted.version, digest_size=16)
         self._digest: bytes | None = None
+
+    def passes(self, value: str) -> bool:
+        """Whether a value is let through by a pattern of the settings or by `tokenman allow`."""
+        return self._policy.allows(value) or value in self._permitted
 
     @property
     def digest(self) -> bytes:
@@ -115,12 +124,20 @@ class _SoFar:
 class Redactor:
     """Masks the slots of a request. `key` (any length) makes the placeholders; the memory is shared by all calls."""
 
-    def __init__(self, settings: Settings, key: bytes, detection: Finder, memo: Memo | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        key: bytes,
+        detection: Finder,
+        memo: Memo | None = None,
+        allowed: Allowed | None = None,
+    ) -> None:
         self.settings = settings
         self.policy = Policy(settings)
         self._key = key
         self._detection = detection
         self._memo = memo if memo is not None else Memo()
+        self._allowed = allowed
 
     def mapping(self) -> Mapping:
         """An empty mapping for a new exchange."""
@@ -137,12 +154,12 @@ class Redactor:
             return masked
         breath = _Breath()
         names, findings = await self._detected(slots, breath)
-        so_far = _SoFar(self.policy.digest)
+        so_far = _SoFar(self.policy, self._allowed.now() if self._allowed else NOTHING)
         for value in mapping.values():
             so_far.add(value.entity, value.text)
         for slot, name, found in zip(slots, names, findings, strict=True):
             if found or so_far.known:
-                found = await self._with_known(slot.text, name + so_far.digest, found, so_far.known, breath)
+                found = await self._with_known(slot.text, name + so_far.digest, found, so_far, breath)
             if found:
                 await self._apply(slot, found, mapping, so_far, masked, breath)
                 if masked.blocked:
@@ -174,7 +191,7 @@ class Redactor:
                     findings[place] = found
         return names, findings
 
-    async def _with_known(self, text: str, name: bytes, found: Findings, known: Known, breath: _Breath) -> Findings:
+    async def _with_known(self, text: str, name: bytes, found: Findings, so_far: _SoFar, breath: _Breath) -> Findings:
         """The findings of a text, and all places in it of the values found before it or in it."""
         remembered = self._memo.get(name)
         if remembered is not None:
@@ -183,10 +200,10 @@ class Redactor:
         for start, end, entity in found:
             if entity in _PLAIN_EVERYWHERE or self.policy.action(entity) not in ("redact", "hash"):
                 continue
-            if not self.policy.allows(value := text[start:end]):
+            if not so_far.passes(value := text[start:end]):
                 own.add(entity, value)
         places: list[Finding] = []
-        for place in itertools.chain(known.find(text), own.find(text)):
+        for place in itertools.chain(so_far.known.find(text), own.find(text)):
             if place is not None:
                 places.append(place)
             if breath.due:
@@ -209,7 +226,7 @@ class Redactor:
                 await breath.take()
             action = self.policy.action(entity)
             value = text[start:end]
-            if action == "off" or self.policy.allows(value):
+            if action == "off" or so_far.passes(value):
                 continue
             if action == "block":
                 masked.blocked = entity

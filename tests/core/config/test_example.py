@@ -54,7 +54,8 @@ def test_sizes_are_written_as_they_are_read(size):
 
 
 VALUES = [
-    "off", "a: b", "*", "[x]", "#a", "", "null", "true", "~", "x:", "- a", "1", "1e5", "0x10", "2026-01-01", "NO", "é", "it's", [1, "a, b"],
+    "off", "a: b", "*", "[x]", "#a", "", "null", "true", "~", "x:", "- a",
+    "1", "1e5", "0x10", "2026-01-01", "NO", "é", "it's", [1, "a, b"],
     {"a b": [None, True]},
 ]  # fmt: skip
 
