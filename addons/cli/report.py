@@ -147,14 +147,21 @@ def _lines(totals: Totals, room: int | None) -> tuple[list[tuple[str, ...]], lis
     groups = [(clean(name) or "(none)", sums) for name, sums in totals.groups[:MOST_LINES]] + [("total", totals.total)]
     lacking: list[str] = []
     while True:
-        lines = [(totals.by, *(column.head for column in columns))]
-        lines += [(name, *(column.of(sums) for column in columns)) for name, sums in groups]
-        width = _SHORTEST_NAME + sum(2 + max(len(line[i]) for line in lines) for i in range(1, len(lines[0])))
+        cells = [tuple(column.head for column in columns)]
+        cells += [tuple(column.of(sums) for column in columns) for _, sums in groups]
+        width = sum(2 + max(len(line[i]) for line in cells) for i in range(len(columns)))
         last = max(columns, key=lambda it: it.rank)
-        if room is None or width <= room or not last.rank:
-            return lines, lacking
+        if room is None or _SHORTEST_NAME + width <= room or not last.rank:
+            break
         columns.remove(last)
         lacking.append(last.head.split()[0])
+    longest = max(_SHORTEST_NAME, room - width) if room else None
+    names = [totals.by, *(name for name, _ in groups)]
+    return [(_cut(name, longest), *line) for name, line in zip(names, cells, strict=True)], lacking
+
+
+def _cut(name: str, longest: int | None) -> str:
+    return name if longest is None or len(name) <= longest else name[: longest - 1] + "…"
 
 
 def _rich(lines: list[tuple[str, ...]]) -> "Table":
@@ -167,7 +174,6 @@ def _rich(lines: list[tuple[str, ...]]) -> "Table":
     for i, head in enumerate(heads):
         table.add_column(
             Text(head), Text(total[i]), justify="right" if i else "left", no_wrap=True, overflow="ellipsis",
-            min_width=max(len(line[i]) for line in lines) if i else None,
         )  # fmt: skip
     for line in rest:
         table.add_row(*(Text(one) for one in line))

@@ -124,9 +124,13 @@ class LedgerReader:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection | None]:
         """A transaction that sees one state; None where nothing was recorded yet."""
-        if not self._path.exists():
+        try:
+            self._path.stat()
+        except FileNotFoundError:
             yield None
             return
+        except OSError as error:
+            raise LedgerError(trouble.in_words(error)) from error
         try:
             address = self._path.absolute().as_uri() + "?mode=ro"
             with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)) as connection:

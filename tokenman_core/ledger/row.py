@@ -20,7 +20,7 @@ UNNAMED = "-"  # for a model whose name is none: it may be a value that a progra
 
 _PICO = Decimal(10) ** 12
 _MOST_COST = 9 * 10**18  # 9 million USD, the most that fits; a provider that reports more is not to be believed
-_MOST_COUNT = 2**53  # tokens and the like: what every reader of JSON can hold
+_MOST_COUNT = 2**40  # tokens of a call: the sum of millions of such calls still fits
 _TAIL = 17
 # As providers name their models; `@` only before a version (Vertex has claude-x@20250514), or it is somebody's address.
 _MODEL = re.compile(r"[\w.:/+-]+(?:@[\w-]+)?", re.ASCII)
@@ -189,14 +189,14 @@ def model_name(text: str) -> str:
     return short(text, LONGEST_MODEL) if not text or _MODEL.fullmatch(text) else UNNAMED
 
 
-def count(number: int) -> int:
+def _count(number: int) -> int:
     return max(0, min(_MOST_COUNT, number))
 
 
 def _bounded(usage: Usage) -> Usage:
     return Usage(
-        count(usage.input), count(usage.output), count(usage.cache_read), count(usage.cache_write_5m),
-        count(usage.cache_write_1h), count(usage.reasoning),
+        _count(usage.input), _count(usage.output), _count(usage.cache_read), _count(usage.cache_write_5m),
+        _count(usage.cache_write_1h), _count(usage.reasoning),
     )  # fmt: skip
 
 

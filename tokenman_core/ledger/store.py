@@ -20,7 +20,7 @@ MOST_A_DAY = 500  # combinations of names that a day's sums are kept for; what c
 OTHER = "other"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
+BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
 _PURGED_AT_ONCE = 500
 _MOST_SUM = 9 * 10**18  # SQLite would go on in floating point beyond 2^63
 
@@ -63,7 +63,7 @@ class Store:
         finally:
             os.close(descriptor)
         self._path = path
-        self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             for setting in ("auto_vacuum = incremental", "journal_mode = wal", "synchronous = normal"):
                 self._connection.execute(f"pragma {setting}")
@@ -155,7 +155,7 @@ class Store:
             for each in row.redactions:
                 redactions[day, each.entity, each.action] += each.count
         for key, added in sums.items():
-            self._connection.execute(_ADD, (*self._kept(key), *(added[name] for name in SUMS)))
+            self._connection.execute(_ADD, (*self._kept(key), *(min(_MOST_SUM, added[name]) for name in SUMS)))
         for (day, entity, action), number in redactions.items():
             self._connection.execute(_ADD_REDACTION, (day, entity, action, number))
 

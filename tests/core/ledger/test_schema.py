@@ -1,0 +1,95 @@
+import re
+import sqlite3
+import threading
+
+import pytest
+
+from tests.core.ledger.calls import call, name
+from tokenman_core.ledger import LedgerReader, row_of, schema
+from tokenman_core.ledger.store import Store
+
+NEXT = (
+    *schema.STEPS,
+    (
+        "alter table calls add column region integer not null default 0",
+        "alter table days add column region_calls integer not null default 0",
+        "create table regions (name text primary key)",
+    ),
+)
+"""What a newer version could bring."""
+
+
+def open_file(path):
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def test_a_new_file_has_the_newest_version(tmp_path):
+    Store(tmp_path / "l.db").close()
+    assert schema.version(open_file(tmp_path / "l.db")) == len(schema.STEPS)
+
+
+def test_a_file_is_migrated_under_an_older_writer_which_goes_on_writing(tmp_path):
+    path = tmp_path / "l.db"
+    old = Store(path)
+    old.add([row_of(call(1))])
+    new = open_file(path)
+    schema.migrate(new, NEXT)
+    old.add([row_of(call(2))])
+    new.execute("update calls set region = 7 where id = ?", (bytes.fromhex(name(2)[4:]),))
+    old.add([row_of(call(3))])
+    assert new.execute("select region from calls order by seq").fetchall() == [(0,), (7,), (0,)]
+    assert new.execute("select calls, region_calls from days").fetchall() == [(3, 0)]
+    assert schema.version(new) == len(NEXT)
+    assert new.execute("pragma integrity_check").fetchone() == ("ok",)
+    old.close()
+
+
+def test_an_older_version_writes_and_reads_a_newer_file_and_leaves_it_newer(tmp_path):
+    path = tmp_path / "l.db"
+    Store(path).close()
+    schema.migrate(open_file(path), NEXT)
+    store = Store(path)
+    store.add([row_of(call(1))])
+    store.close()
+    assert schema.version(open_file(path)) == len(NEXT)
+    assert LedgerReader(path).row(name(1)) == row_of(call(1))
+    assert LedgerReader(path).totals("model").total.calls == 1
+
+
+def test_of_many_that_migrate_at_once_one_does_and_none_fails(tmp_path):
+    path = tmp_path / "l.db"
+    Store(path).close()
+    failures = []
+
+    def one():
+        try:
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            together.wait()
+            schema.migrate(connection, NEXT)
+        except sqlite3.Error as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    together = threading.Barrier(len(threads))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert schema.version(open_file(path)) == len(NEXT)
+
+
+def test_a_step_that_fails_is_taken_back_whole(tmp_path):
+    path = tmp_path / "l.db"
+    Store(path).close()
+    connection = open_file(path)
+    with pytest.raises(sqlite3.OperationalError):
+        schema.migrate(connection, (*NEXT[:-1], (*NEXT[-1], "create table calls (again)")))
+    assert schema.version(connection) == len(schema.STEPS)
+    assert "region" not in {row[1] for row in connection.execute("pragma table_info(calls)")}
+
+
+@pytest.mark.parametrize("steps", [schema.STEPS, NEXT])
+def test_steps_only_add(steps):
+    adds = re.compile(r"create table |create index |alter table \w+ add column \w+ \w+( not null default \S+)?\Z")
+    assert [statement for step in steps for statement in step if not adds.match(statement)] == []
