@@ -27,8 +27,6 @@ class Gap:
 GAPS: tuple[Gap, ...] = (
     Gap("tls.cert"),
     Gap("tls.key"),
-    Gap("admin.metrics", "/metrics, the dashboard and the API come later; the admin port answers /health only"),
-    Gap("admin.allowed_origins"),
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
     Gap("providers.*.timeouts.first_token", "the deadline is that of first_byte"),

@@ -15,8 +15,6 @@ NOT_YET = [
     ("listen: '[::]:7677'", "listen"),
     ("listen: box.example:7677", "listen"),
     ("admin: {listen: '0.0.0.0:7678'}", "admin.listen"),
-    ("admin: {metrics: open}", "admin.metrics"),
-    ("admin: {allowed_origins: ['https://a.example']}", "admin.allowed_origins"),
     ("access: {clients: required}", "access.clients"),
     ("intercept: {passthrough: [a.example]}", "intercept.passthrough"),
     ("retry: {attempts: 5}", "retry"),
