@@ -30,8 +30,8 @@ Due = Literal["nothing", "said", "estimate"]
 
 _MOST_WAITING = 64  # estimates: each keeps its call in memory, and whoever leaves at once and often could fill it
 _UNCOUNTED = frozenset({"audio", "batches", "images"})  # what they cost stands in no text that was sent or came
-# What an answer repeats of its question (a Responses stream does so in its first events), or says of itself.
-_ECHOED = frozenset({"instructions", "metadata", "prompt", "tools"})
+# What no model wrote: what an answer repeats of its question (a Responses stream does so in its first events), what went wrong.
+_ECHOED = frozenset({"error", "instructions", "metadata", "prompt", "tools"})
 
 
 class Meter:
@@ -160,7 +160,7 @@ def _due(exchange: Exchange, attempt: Attempt) -> Due:
     operation, reader = exchange.operation, exchange.reader
     if operation.free or not operation.generates:
         return "nothing"
-    said = reader is not None and reader.usage is not None
+    said = reader is not None and reader.usage not in (None, Usage())  # nothing at all is what no answer takes
     if attempt.status is None:
         # No answer had begun: the client left while the provider worked, or it never came to that.
         return "estimate" if attempt.sent and attempt.failure is None else "nothing"

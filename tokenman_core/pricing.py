@@ -5,7 +5,7 @@ fetched. Money is `Decimal`, prices are USD for a million tokens.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXACT = Decimal("1e-12")
 _MILLION = Decimal(10**6)
+_LONGEST = 200  # characters of a model's name: what is longer is none, and must not be remembered
 
 # Whose prices hold for a provider of ours, by its name. Other names may be those of a list (`deepseek`, `groq`).
 _BY_NAME = {"anthropic": "anthropic", "openai": "openai", "codex": "openai", "gemini": "google"}
@@ -94,7 +95,9 @@ class Prices:
         """
         if subscription and self._settings.subscriptions == "free":
             return Bill(usage, Decimal(0), "free", estimated)
-        rates, basis = self._rates(usage, provider, [name for name in models if name], at, terms or {})
+        rates, basis = self._rates(
+            usage, provider, [name for name in models if 0 < len(name) <= _LONGEST], at, terms or {}
+        )
         return Bill(usage, rates.cost(usage) if rates else None, basis, estimated, notional=subscription)
 
     def _rates(
@@ -103,20 +106,20 @@ class Prices:
         for name in models:
             if override := self._override(name):
                 return override, "override"
+        address = f"{provider.scheme}://{provider.host}{provider.base_path}"
         for name in models:
-            for prices in _price_lists(provider, name):
-                model = prices.find_model(name, all_providers=_lists().providers)
-                if model is None:
-                    continue
-                rates = _listed(model, at, terms, usage.input)
-                if rates is not None:
-                    return rates, "list"
-                if not _any_price(model, at) and _FREE.match(model.id):
-                    return _NOTHING, "free"
+            model = _model(address, provider.name, provider.dialect.name, name)
+            if model is None:
+                continue
+            if rates := _listed(model, at, terms, usage.input):
+                return rates, "list"
+            # Priced by the minute or by the image, so that no count of tokens tells what it costs.
+            return (_NOTHING, "free") if _FREE.match(model.id) else (None, "unknown")
         if self._settings.unknown_model == "ceiling":
             for name in models or [""]:
-                if dearest := next((_dearest(family.id, at.date()) for family in _families(provider, name)), None):
-                    return dearest, "ceiling"
+                for family in _families(address, provider.name, name):
+                    if dearest := _dearest(family.id, at.date()):
+                        return dearest, "ceiling"
         return None, "unknown"
 
     def _override(self, model: str) -> Rates | None:
@@ -138,22 +141,26 @@ def _lists() -> "DataSnapshot":
     return get_snapshot()
 
 
-def _families(provider: Provider, model: str) -> "Iterator[PriceList]":
-    """The price lists that surely hold for a provider: told by its address, by its name, by the model's name."""
-    by_id = {each.id: each for each in _lists().providers}
-    address = f"{provider.scheme}://{provider.host}{provider.base_path}"
-    yield from (each for each in by_id.values() if re.match(each.api_pattern, address))
-    if known := by_id.get(_BY_NAME.get(provider.name, provider.name)):
-        yield known
+@lru_cache(1024)
+def _model(address: str, name: str, dialect: str, model: str) -> "ModelInfo | None":
+    """As it stands on the first list that has it; at last on that of those who made the API."""
+    lists = _lists().providers
+    last = [each for each in lists if each.id == _BY_DIALECT.get(dialect)]
+    for family in (*_families(address, name, model), *last):
+        if found := family.find_model(model, all_providers=lists):
+            return found
+    return None
+
+
+@lru_cache(1024)
+def _families(address: str, name: str, model: str) -> "tuple[PriceList, ...]":
+    """The lists that surely hold for a provider: told by its address, by its name, by the model's name."""
+    lists = _lists().providers
+    found = [each for each in lists if re.match(each.api_pattern, address)]
+    found += [each for each in lists if each.id == _BY_NAME.get(name, name)]
     if model:
-        yield from (each for each in by_id.values() if each.model_match and each.model_match.is_match(model.lower()))
-
-
-def _price_lists(provider: Provider, model: str) -> "Iterator[PriceList]":
-    """The same, and at last the list of those who made the API."""
-    yield from _families(provider, model)
-    last = _BY_DIALECT.get(provider.dialect.name)
-    yield from (each for each in _lists().providers if each.id == last)
+        found += [each for each in lists if each.model_match and each.model_match.is_match(model.lower())]
+    return tuple(found)
 
 
 def _listed(model: "ModelInfo", at: datetime, terms: Mapping[str, str], size: int) -> Rates | None:
@@ -180,10 +187,6 @@ def _listed(model: "ModelInfo", at: datetime, terms: Mapping[str, str], size: in
     return Rates(
         given, answered, _or(rate("cache_read_mtok"), given), write, long, _or(rate("output_reasoning_mtok"), answered)
     )
-
-
-def _any_price(model: "ModelInfo", at: datetime) -> bool:
-    return any(value is not None for value in vars(model.get_prices(at)).values())
 
 
 @lru_cache(64)

@@ -27,7 +27,7 @@ def note(reader: AnswerReader, stream: bytes) -> None:
 
 
 def state(reader: AnswerReader) -> tuple[Any, ...]:
-    return reader.usage, reader.model, reader.finished, reader.failed, reader.spoke
+    return reader.usage, reader.model, reader.finished, reader.failed, reader.spoke, reader.terms
 
 
 def running(events: list[Event]) -> dict[str, str]:

@@ -336,6 +336,59 @@ def test_gemini_usage_and_end_are_read() -> None:
     events = read(one, event({**value, "usageMetadata": said, "modelVersion": "gemini-x"}, named=False))
     assert complete(events) == ["Hi"]
     assert (one.usage, one.finished) == (Usage(10, 7, cache_read=4, reasoning=2), True)
+    assert one.model == "gemini-x"
+
+
+def test_gemini_usage_is_read_where_code_assist_nests_it() -> None:
+    one = reader("gemini", "/v1internal:streamGenerateContent")
+    said = {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 2}
+    text = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}}], "usageMetadata": {}}
+    end = {"candidates": [{"content": {}, "finishReason": "STOP"}], "usageMetadata": said, "modelVersion": "gemini-x"}
+    note(one, event({"response": text, "traceId": "t"}, named=False))
+    assert not one.finished
+    note(one, event({"response": end, "traceId": "t"}, named=False))
+    assert (one.usage, one.finished, one.model) == (Usage(10, 7, reasoning=2), True, "gemini-x")
+
+
+def test_a_gemini_stream_may_end_without_usage() -> None:
+    one = reader("gemini", "/v1beta/models/g:streamGenerateContent")
+    note(one, event({"candidates": [{"content": {}}]}, named=False))
+    note(one, event({"candidates": [{"finishReason": "STOP"}]}, named=False))
+    assert (one.usage, one.finished) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "terms"),
+    [
+        (CHAT, {"choices": [], "service_tier": "flex", "usage": {"prompt_tokens": 1}}, {"service_tier": "flex"}),
+        (RESPONSES, {"output": [], "service_tier": "priority"}, {"service_tier": "priority"}),
+        (MESSAGES, {"type": "message", "usage": {"speed": "fast", "service_tier": "standard"}}, {"speed": "fast"}),
+        (MESSAGES, {"type": "message", "usage": {"service_tier": "batch"}}, {"processing": "batch"}),
+        (MESSAGES, {"type": "message", "usage": {"input_tokens": 1}}, {}),
+    ],
+)
+def test_what_changes_the_price_is_read(where: tuple[str, str], value: Any, terms: dict[str, str]) -> None:
+    plain, streamed = reader(*where), reader(*where)
+    plain.read(Event(json.dumps(value).encode(), "whole"))
+    started = {"type": "message_start", "message": value}
+    responded = {"type": "response.completed", "response": value}
+    note(streamed, event({MESSAGES: started, RESPONSES: responded}.get(where, value), named=where != CHAT))
+    assert plain.terms == streamed.terms == terms
+
+
+def test_what_claude_thought_is_a_part_of_its_output() -> None:
+    one = reader(*MESSAGES)
+    start = {"usage": {"input_tokens": 5, "output_tokens": 1}}
+    end = {"output_tokens": 90, "output_tokens_details": {"thinking_tokens": 60}}
+    note(one, event({"type": "message_start", "message": start}))
+    note(one, event({"type": "message_delta", "delta": {}, "usage": end}))
+    assert one.usage == Usage(5, 90, reasoning=60)
+
+
+def test_embeddings_tell_what_they_read() -> None:
+    one = reader("openai", "/v1/embeddings")
+    one.read(Event(b'{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":8,"total_tokens":8}}', "whole"))
+    assert (one.usage, one.finished) == (Usage(input=8), True)
 
 
 @pytest.mark.parametrize(("where", "stream", "_whole"), ALL)

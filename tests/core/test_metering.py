@@ -1,0 +1,388 @@
+"""What is booked for every way in which an attempt can end."""
+
+import asyncio
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tokenman_core import tokens
+from tokenman_core.body.read import read_body
+from tokenman_core.capture import Capture
+from tokenman_core.config.models import Pricing
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.exchange import Attempt, Caller, Exchange, Login, Sent, Times
+from tokenman_core.metering import Meter
+from tokenman_core.pricing import Prices
+from tokenman_core.providers import Provider, Providers
+from tokenman_core.sse import Event
+from tokenman_core.usage import Usage
+from tokenman_core.verdicts import Candidate, Failure
+
+NOW = 1_795_000_000.0
+PROVIDERS = Providers(
+    [
+        Provider("anthropic", DIALECTS["anthropic"], "http", "127.0.0.1", 1),
+        Provider("openai", DIALECTS["openai"], "http", "127.0.0.1", 2),
+        Provider("codex", DIALECTS["openai"], "http", "127.0.0.1", 3),
+        Provider("gemini", DIALECTS["gemini"], "http", "127.0.0.1", 4),
+        Provider("keyed", DIALECTS["anthropic"], "http", "127.0.0.1", 5, key="sk-configured"),
+        Provider("mine", DIALECTS["openai"], "http", "127.0.0.1", 6),
+    ]
+)
+PATHS = {
+    "anthropic": "/v1/messages",
+    "openai": "/v1/chat/completions",
+    "gemini": "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
+}
+QUESTION = "Why is the sky blue, and why is it red in the evening? " * 20
+ANSWER = "Because air scatters blue light more than red light. " * 20
+
+
+@pytest.fixture
+def meter() -> Any:
+    made = Meter(Prices(Pricing()), PROVIDERS)
+    yield made
+    made.close()
+
+
+def call(provider: str, model: str = "", path: str = "", login: Login = "key", body: Any = None) -> Exchange:
+    dialect = PROVIDERS.by_name[provider].dialect
+    path = path or PATHS[dialect.name]
+    value = body or {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+    made = Exchange(
+        "req_1", Sent("POST", path, "", (), ""), dialect, dialect.operation("POST", path),
+        (Candidate(provider, model),), Times(NOW, 0.0), Caller(login=login), model=model,
+    )  # fmt: skip
+    made.raw = json.dumps(value).encode()
+    made.body = read_body(made.raw, "application/json", dialect, made.operation)
+    made.attempts.append(Attempt(1, made.plan[0], sent=True))
+    return made
+
+
+def answered(exchange: Exchange, *events: Any, cap: int = 1 << 20, status: int = 200) -> Exchange:
+    """As a stream that came as far as these events."""
+    exchange.attempts[0].status = status
+    exchange.reader = exchange.dialect.reader(exchange.operation)
+    exchange.captured = Capture(cap, stream=True)
+    for value in events:
+        data = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        raw = f"data: {data}\n\n".encode()
+        exchange.captured.add(raw)
+        exchange.reader.note(Event(raw))
+    return exchange
+
+
+def whole(exchange: Exchange, value: Any, status: int = 200) -> Exchange:
+    exchange.attempts[0].status = status
+    exchange.reader = exchange.dialect.reader(exchange.operation)
+    exchange.said = json.dumps(value).encode()
+    exchange.reader.read(Event(exchange.said, "whole"))
+    return exchange
+
+
+async def settled(meter: Meter, exchange: Exchange) -> Attempt:
+    await meter.settle(exchange, exchange.attempts[0])
+    return exchange.attempts[0]
+
+
+def words(text: str) -> list[str]:
+    return [text[at : at + 7] for at in range(0, len(text), 7)]
+
+
+def claude_stream(text: str = ANSWER, end: bool = True) -> list[Any]:
+    start = {"model": "claude-sonnet-4-5-20250929", "usage": {"input_tokens": 1000, "output_tokens": 1}}
+    events: list[Any] = [{"type": "message_start", "message": start}]
+    events.append({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+    for word in words(text):
+        delta = {"type": "text_delta", "text": word}
+        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    if end:
+        events += [{"type": "message_delta", "delta": {}, "usage": {"output_tokens": 500}}, {"type": "message_stop"}]
+    return events
+
+
+def chat_stream(text: str = ANSWER, end: bool = True) -> list[Any]:
+    events: list[Any] = [
+        {"model": "gpt-4.1", "choices": [{"index": 0, "delta": {"content": it}}]} for it in words(text)
+    ]
+    if end:
+        events += [{"model": "gpt-4.1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, "[DONE]"]
+    return events
+
+
+# -- what the provider said --
+
+
+async def test_a_finished_stream_is_booked_as_the_provider_says(meter: Meter) -> None:
+    attempt = await settled(meter, answered(call("anthropic", "claude-sonnet-4-5"), *claude_stream()))
+    assert attempt.bill is not None
+    assert attempt.usage == attempt.bill.usage == Usage(input=1000, output=500)
+    assert (attempt.bill.cost, attempt.bill.basis, attempt.bill.estimated) == (Decimal("0.0105"), "list", False)
+
+
+async def test_a_whole_answer_is_booked_and_quoted(meter: Meter) -> None:
+    exchange = whole(
+        call("openai", "gpt-4.1"), {"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 10}}
+    )
+    assert await meter.quote(exchange, exchange.attempts[0]) == Decimal("0.00208")
+    attempt = await settled(meter, exchange)
+    assert attempt.bill is not None
+    assert attempt.bill.cost == Decimal("0.00208")
+
+
+async def test_the_words_that_change_a_price_are_heard(meter: Meter) -> None:
+    value = {"model": "gpt-6-sol", "service_tier": "priority", "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}
+    attempt = await settled(meter, whole(call("openai", "gpt-6-sol"), value))
+    assert attempt.bill is not None
+    assert attempt.bill.cost == Decimal("0.004")
+    fast = {"type": "message", "usage": {"input_tokens": 1000, "output_tokens": 0, "speed": "fast"}}
+    attempt = await settled(meter, whole(call("anthropic", "claude-opus-5"), fast))
+    assert attempt.bill is not None
+    assert attempt.bill.cost == Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("provider", "login", "notional"),
+    [
+        ("anthropic", "oauth", True),
+        ("anthropic", "key", False),
+        ("codex", "key", True),
+        ("keyed", "oauth", False),  # the configured key is what the provider sees and bills
+    ],
+)
+async def test_a_subscription_is_told_by_the_login_that_the_provider_sees(
+    meter: Meter, provider: str, login: Login, notional: bool
+) -> None:
+    said = {"type": "message", "usage": {"input_tokens": 10, "output_tokens": 1}}
+    attempt = await settled(
+        meter, whole(call(provider, "gpt-4.1" if provider == "codex" else "claude-opus-5", login=login), said)
+    )
+    assert attempt.bill is not None
+    assert attempt.bill.notional is notional
+
+
+# -- what nobody said --
+
+
+async def test_an_aborted_claude_stream_is_booked_with_its_input_and_what_came(meter: Meter) -> None:
+    half = ANSWER[: len(ANSWER) // 2]
+    attempt = await settled(meter, answered(call("anthropic", "claude-sonnet-4-5"), *claude_stream(half, end=False)))
+    assert attempt.usage == Usage(input=1000, output=1)
+    assert attempt.bill is not None
+    assert attempt.bill.usage == Usage(input=1000, output=tokens.estimate([half]))
+    assert attempt.bill.estimated
+    assert attempt.bill.cost == (3 * 1000 + 15 * attempt.bill.usage.output) * Decimal("1e-6")
+
+
+@pytest.mark.parametrize("end", [True, False])
+async def test_a_chat_stream_without_usage_is_never_booked_as_nothing(meter: Meter, end: bool) -> None:
+    attempt = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream(end=end)))
+    assert attempt.usage is None
+    assert attempt.bill is not None
+    assert attempt.bill.usage == Usage(input=tokens.estimate([QUESTION]), output=tokens.estimate([ANSWER]))
+    assert (attempt.bill.estimated, attempt.bill.basis) == (True, "list")
+
+
+async def test_definitions_of_tools_count_as_input(meter: Meter) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": QUESTION}}]
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    attempt = await settled(meter, answered(call("openai", "gpt-4.1", body=body), *chat_stream()))
+    assert attempt.bill is not None
+    assert attempt.bill.usage.input > tokens.estimate([QUESTION])
+
+
+async def test_of_a_stream_over_the_cap_the_rest_is_like_what_is_kept(meter: Meter) -> None:
+    exact = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream(ANSWER * 10)))
+    cut = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream(ANSWER * 10), cap=20_000))
+    assert exact.bill is not None
+    assert cut.bill is not None
+    assert cut.bill.usage.output == pytest.approx(exact.bill.usage.output, rel=0.1)
+
+
+async def test_of_a_responses_stream_only_what_the_model_wrote_counts(meter: Meter) -> None:
+    created = {"type": "response.created", "response": {"instructions": QUESTION * 50, "model": "gpt-4.1"}}
+    deltas = [{"type": "response.output_text.delta", "output_index": 0, "delta": it} for it in words(ANSWER)]
+    done = {"type": "response.output_text.done", "output_index": 0, "text": ANSWER}
+    exchange = call("openai", "gpt-4.1", path="/v1/responses", body={"model": "gpt-4.1", "input": QUESTION})
+    attempt = await settled(meter, answered(exchange, created, *deltas, done))
+    assert attempt.bill is not None
+    assert attempt.bill.usage.output == tokens.estimate([ANSWER])
+    nothing = await settled(meter, answered(call("openai", "gpt-4.1", "/v1/responses", body={"input": "x"}), created))
+    assert nothing.bill is not None
+    assert nothing.bill.usage.output < 10
+
+
+async def test_an_aborted_gemini_stream_is_booked_by_the_larger_of_what_it_said_and_what_came(meter: Meter) -> None:
+    def chunk(text: str, count: int) -> Any:
+        parts = [{"text": text}]
+        usage = {"promptTokenCount": 700, "candidatesTokenCount": count}
+        return {"candidates": [{"content": {"parts": parts}}], "usageMetadata": usage, "modelVersion": "gemini-2.5-pro"}
+
+    body = {"contents": [{"parts": [{"text": QUESTION}]}]}
+    small = await settled(meter, answered(call("gemini", "gemini-2.5-pro", body=body), chunk(ANSWER, 1)))
+    large = await settled(meter, answered(call("gemini", "gemini-2.5-pro", body=body), chunk(ANSWER, 9000)))
+    assert small.bill is not None
+    assert small.bill.usage == Usage(input=700, output=tokens.estimate([ANSWER]))
+    assert large.bill is not None
+    assert large.bill.usage == Usage(input=700, output=9000)
+
+
+async def test_a_whole_answer_without_usage_is_estimated(meter: Meter) -> None:
+    value = {"model": "gpt-4.1", "choices": [{"message": {"role": "assistant", "content": ANSWER}}]}
+    attempt = await settled(meter, whole(call("openai", "gpt-4.1"), value))
+    assert attempt.bill is not None
+    assert attempt.bill.usage == Usage(input=tokens.estimate([QUESTION]), output=tokens.estimate([ANSWER]))
+    zero = await settled(meter, whole(call("openai", "gpt-4.1"), value | {"usage": {"prompt_tokens": 0}}))
+    assert zero.bill is not None
+    assert zero.bill.usage == attempt.bill.usage
+
+
+async def test_embeddings_write_nothing(meter: Meter) -> None:
+    path = "/v1beta/models/gemini-embedding-001:embedContent"
+    exchange = call("gemini", "gemini-embedding-001", path, body={"content": {"parts": [{"text": QUESTION}]}})
+    attempt = await settled(meter, whole(exchange, {"embedding": {"values": [0.5], "note": ANSWER}}))
+    assert attempt.bill is not None
+    assert attempt.bill.usage == Usage(input=tokens.estimate([QUESTION]))
+
+
+async def test_a_client_that_leaves_while_the_provider_works_owes_the_input(meter: Meter) -> None:
+    attempt = await settled(meter, call("openai", "gpt-4.1"))
+    assert attempt.bill is not None
+    assert attempt.bill.usage == Usage(input=tokens.estimate([QUESTION]))
+
+
+async def test_half_of_a_plain_answer_is_booked_by_its_size(meter: Meter) -> None:
+    exchange = call("openai", "gpt-4.1")
+    exchange.attempts[0].status = 200
+    exchange.reader = exchange.dialect.reader(exchange.operation)
+    exchange.captured = Capture(0, stream=False)
+    exchange.captured.add(b"x" * 4001)
+    attempt = await settled(meter, exchange)
+    assert attempt.bill is not None
+    assert attempt.bill.usage.output == 1001
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/images/generations", "/v1/batches"])
+async def test_what_no_text_tells_has_no_price_rather_than_a_wrong_one(meter: Meter, path: str) -> None:
+    exchange = call("openai", "gpt-4o-mini-tts", path, body={"model": "gpt-4o-mini-tts", "input": QUESTION})
+    attempt = await settled(meter, whole(exchange, {"data": []}))
+    assert attempt.bill is not None
+    assert (attempt.bill.cost, attempt.bill.basis, attempt.bill.estimated) == (None, "unknown", True)
+
+
+async def test_an_answer_that_cannot_be_read_has_no_price(meter: Meter) -> None:
+    exchange = call("openai", "gpt-4.1")
+    exchange.attempts[0].status = 200
+    exchange.reader = exchange.dialect.reader(exchange.operation)
+    attempt = await settled(meter, exchange)
+    assert attempt.bill is not None
+    assert attempt.bill.cost is None
+
+
+# -- nothing is due --
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 529])
+async def test_a_refusal_of_the_providers_costs_nothing_unless_it_says_so(meter: Meter, status: int) -> None:
+    refused = whole(call("openai", "gpt-4.1"), {"error": {"message": ANSWER}}, status)
+    assert (await settled(meter, refused)).bill is None
+    said = {"error": {}, "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}
+    attempt = await settled(meter, whole(call("openai", "gpt-4.1"), said, status))
+    assert attempt.bill is not None
+    assert attempt.bill.cost == Decimal("0.002")
+
+
+async def test_what_was_never_sent_or_failed_before_an_answer_costs_nothing(meter: Meter) -> None:
+    unsent = call("openai", "gpt-4.1")
+    unsent.attempts[0].sent = False
+    failed = call("openai", "gpt-4.1")
+    failed.attempts[0].failure = Failure("connect", "refused")
+    for exchange in (unsent, failed):
+        assert (await settled(meter, exchange)).bill is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [("anthropic", "/v1/messages/count_tokens"), ("openai", "/v1/files"), ("openai", "/v1/moderations")],
+)
+async def test_free_operations_cost_nothing(meter: Meter, provider: str, path: str) -> None:
+    exchange = whole(call(provider, "gpt-4.1", path), {"usage": {"input_tokens": 5}, "input_tokens": 5})
+    assert meter.ready(exchange, exchange.attempts[0])
+    assert (await settled(meter, exchange)).bill is None
+
+
+async def test_a_stream_that_fails_at_its_first_event_costs_nothing_and_later_what_came(meter: Meter) -> None:
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    at_once = await settled(meter, answered(call("anthropic", "claude-opus-5"), overloaded))
+    assert at_once.bill is None
+    later = await settled(meter, answered(call("anthropic", "claude-opus-5"), *claude_stream(end=False), overloaded))
+    assert later.bill is not None
+    assert later.bill.usage == Usage(input=1000, output=tokens.estimate([ANSWER]))
+
+
+# -- trouble --
+
+
+async def test_a_known_price_takes_no_time_once_the_lists_are_loaded(meter: Meter) -> None:
+    exchange = answered(call("anthropic", "claude-opus-5"), *claude_stream())
+    assert not meter.ready(exchange, exchange.attempts[0])
+    await settled(meter, exchange)
+    assert meter.ready(exchange, exchange.attempts[0])
+    unsaid = answered(call("openai", "gpt-4.1"), *chat_stream())
+    assert not meter.ready(unsaid, unsaid.attempts[0])
+
+
+async def test_without_its_ranks_a_call_is_booked_as_unpriced_and_told(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def damaged(_: Any) -> int:
+        raise ValueError(QUESTION)
+
+    monkeypatch.setattr(tokens, "estimate", damaged)
+    attempt = await settled(meter, answered(call("anthropic", "claude-opus-5"), *claude_stream(end=False)))
+    assert attempt.bill is not None
+    assert (attempt.bill.usage.input, attempt.bill.cost, attempt.bill.basis) == (1000, None, "unknown")
+    assert "without its tokens" in caplog.text
+    assert QUESTION not in caplog.text
+
+
+async def test_whoever_is_cancelled_while_counting_still_owes_what_was_said(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await meter._wake()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def forever(_: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(meter, "_off_loop", forever)
+    exchange = answered(call("anthropic", "claude-sonnet-4-5"), *claude_stream(end=False))
+    task = asyncio.create_task(settled(meter, exchange))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    bill = exchange.attempts[0].bill
+    assert bill is not None
+    assert (bill.usage.input, bill.cost, bill.estimated) == (1000, Decimal("0.003015"), True)
+
+
+async def test_a_crowd_of_estimates_is_counted_roughly_and_does_not_pile_up(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenman_core.metering._MOST_WAITING", 0)
+    attempt = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream()))
+    assert attempt.bill is not None
+    assert attempt.bill.usage.input == tokens.rough([QUESTION])
+    assert attempt.bill.usage.output > tokens.estimate([ANSWER]) // 2
+
+
+async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
+    meter.start()
+    assert meter._start is not None
+    await meter._start
+    exchange = answered(call("anthropic", "claude-opus-5"), *claude_stream())
+    assert meter.ready(exchange, exchange.attempts[0])
