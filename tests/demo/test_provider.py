@@ -176,6 +176,35 @@ def test_responses_are_the_same_streamed_and_plain(gpt: openai.OpenAI) -> None:
     assert [item.type for item in streamed.output] == [item.type for item in plain.output]
 
 
+def test_tools_that_take_a_text_and_tools_in_a_namespace_are_called(gpt: openai.OpenAI) -> None:
+    given = '[[tool functions.exec "text(1)"]][[tool clock.sleep {"ms": 1}]]'
+    plain = gpt.responses.create(model="m", input=given).to_dict()["output"]
+    with gpt.responses.stream(model="m", input=given) as stream:
+        kinds = [event.type for event in stream]
+        streamed = stream.get_final_response().to_dict()["output"]
+
+    def told(items: Any) -> list[Any]:
+        fields = ("type", "namespace", "name", "input", "arguments")
+        return [[item.get(field) for field in fields] for item in items]
+
+    assert told(plain) == told(streamed)
+    assert told(plain) == [
+        ["custom_tool_call", "functions", "exec", "text(1)", None],
+        ["function_call", "clock", "sleep", None, '{"ms": 1}'],
+    ]
+    assert "response.custom_tool_call_input.done" in kinds
+
+
+def test_codex_is_told_where_its_account_is_served(provider: FakeProvider) -> None:
+    url = provider.url + "/backend-api/wham/accounts/check"
+    headers = {"authorization": "Bearer eyJ"}
+    assert httpx.get(url, headers=headers).status_code == 401
+    answer = httpx.get(url, headers=headers | {"chatgpt-account-id": "a"}).json()
+    assert (answer["default_account_id"], answer["accounts"][0]["id"]) == ("a", "a")
+    models = httpx.get(provider.url + "/backend-api/codex/models", headers=headers | {"chatgpt-account-id": "a"})
+    assert models.json() == {"models": []}
+
+
 def test_codex_needs_its_account_and_may_send_zstd(provider: FakeProvider) -> None:
     body = zstandard.compress(json.dumps({"model": "m", "input": "hi", "stream": True}).encode())
     url = provider.url + "/backend-api/codex/responses"

@@ -14,6 +14,7 @@ from addons.demo.provider.script import Script, read
 from addons.demo.provider.wire import Received, Reply, json_reply
 
 CODEX = "/backend-api/codex"
+ACCOUNT = "/backend-api/wham/accounts/check"
 
 
 def refused(received: Received) -> Reply | None:
@@ -59,7 +60,23 @@ def responses(value: Any, script: Script, number: int) -> Reply:
 
 
 def codex_models() -> Reply:
-    return json_reply(200, {"models": [{"slug": "gpt-5.1-codex", "display_name": "gpt-5.1-codex"}]})
+    """None, so that Codex takes those that it knows of itself."""
+    return json_reply(200, {"models": []})
+
+
+def codex_account(received: Received) -> Reply:
+    """What Codex asks before its first call with a login: may this account be served here, or only at another host."""
+    name = received.header("chatgpt-account-id")
+    account = {
+        "id": name,
+        "name": None,
+        "plan_type": "pro",
+        "structure": "personal",
+        "profile_picture_url": None,
+        "workspace_backend_origin": "NO_CONSTRAINT",
+        "account_routing_override": "NO_CONSTRAINT",
+    }
+    return json_reply(200, {"accounts": [account], "account_ordering": [name], "default_account_id": name})
 
 
 def _last_turn(given: Any) -> tuple[str, str, int]:
@@ -91,14 +108,14 @@ def _items(script: Script, number: int) -> Iterator[dict[str, Any]]:
         message = {"id": f"msg_fake{number}", "type": "message", "status": "completed", "role": "assistant"}
         yield message | {"content": [part]}
     for index, tool in enumerate(script.tools):
-        yield {
-            "id": f"fc_fake{number}_{index}",
-            "type": "function_call",
-            "status": "completed",
-            "call_id": f"call_fake{number}_{index}",
-            "name": tool.name,
-            "arguments": json.dumps(tool.arguments, ensure_ascii=False),
-        }
+        space, _, name = tool.name.rpartition(".")
+        call = {"status": "completed", "call_id": f"call_fake{number}_{index}", "name": name}
+        call |= {"namespace": space} if space else {}
+        if isinstance(tool.arguments, str):
+            yield {"id": f"ctc_fake{number}_{index}", "type": "custom_tool_call"} | call | {"input": tool.arguments}
+        else:
+            arguments = json.dumps(tool.arguments, ensure_ascii=False)
+            yield {"id": f"fc_fake{number}_{index}", "type": "function_call"} | call | {"arguments": arguments}
 
 
 def _usage(value: Any, items: list[dict[str, Any]], script: Script) -> dict[str, Any]:
@@ -131,8 +148,11 @@ def _events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
             case "reasoning":
                 inner = _summary_events(item["summary"][0]["text"], where | {"summary_index": 0})
                 empty = item | {"summary": [], "encrypted_content": None}
+            case "custom_tool_call":
+                inner = _written_events(item["input"], where, "custom_tool_call_input", "input")
+                empty = item | {"status": "in_progress", "input": ""}
             case _:
-                inner = _argument_events(item["arguments"], where)
+                inner = _written_events(item["arguments"], where, "function_call_arguments", "arguments")
                 empty = item | {"status": "in_progress", "arguments": ""}
         yield {"type": "response.output_item.added", "output_index": index, "item": empty}
         yield from inner
@@ -157,7 +177,7 @@ def _summary_events(text: str, where: dict[str, Any]) -> Iterator[dict[str, Any]
     yield {"type": "response.reasoning_summary_part.done", **where, "part": part}
 
 
-def _argument_events(source: str, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _written_events(source: str, where: dict[str, Any], what: str, field: str) -> Iterator[dict[str, Any]]:
     for piece in shape.pieces(source):
-        yield {"type": "response.function_call_arguments.delta", **where, "delta": piece}
-    yield {"type": "response.function_call_arguments.done", **where, "arguments": source}
+        yield {"type": f"response.{what}.delta", **where, "delta": piece}
+    yield {"type": f"response.{what}.done", **where, field: source}

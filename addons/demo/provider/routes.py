@@ -5,9 +5,10 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from addons.demo.provider import chat_api, messages_api, responses_api
+from addons.demo.provider import chat_api, code_assist, gemini_api, messages_api, responses_api
 from addons.demo.provider.script import Failure, Script
 from addons.demo.provider.wire import Received, Reply, json_reply
 
@@ -52,12 +53,14 @@ class Routes:
         self._failed: Counter[bytes] = Counter()
 
     async def __call__(self, received: Received) -> Reply:
-        if endpoint := POSTS.get(received.path) if received.method == "POST" else None:
+        if endpoint := _posted(received) if received.method == "POST" else None:
             return self._post(endpoint, received)
-        if received.method == "GET" and received.path.startswith("/v1/models"):
-            return _models(received)
+        if received.method == "GET" and (reply := _models(received)):
+            return reply
         if received.method == "GET" and received.path == f"{responses_api.CODEX}/models":
             return responses_api.refused(received) or responses_api.codex_models()
+        if received.method == "GET" and received.path == responses_api.ACCOUNT:
+            return responses_api.refused(received) or responses_api.codex_account(received)
         return _echo(received)
 
     def _post(self, endpoint: Endpoint, received: Received) -> Reply:
@@ -87,7 +90,19 @@ class Routes:
         return 0 < self._failed[key] <= failure.times
 
 
-def _models(received: Received) -> Reply:
+def _posted(received: Received) -> Endpoint | None:
+    """Google's paths hold the method and the model; all others are whole."""
+    if call := gemini_api.call_of(received):
+        script_of = partial(gemini_api.script_of, model=call.model)
+        return Endpoint(gemini_api.refused, gemini_api.error, partial(gemini_api.answer, call), script_of)
+    if call := code_assist.call_of(received):
+        return Endpoint(code_assist.refused, gemini_api.error, partial(code_assist.answer, call), code_assist.script_of)
+    return POSTS.get(received.path)
+
+
+def _models(received: Received) -> Reply | None:
+    if not received.path.startswith("/v1/models") or gemini_api.key_of(received):
+        return gemini_api.models(received)
     name = received.path.removeprefix("/v1/models").strip("/")
     if received.header("anthropic-version") or received.header("x-api-key"):
         return messages_api.refused(received) or (messages_api.model(name) if name else messages_api.models())

@@ -4,7 +4,7 @@
 |---|---|
 | (none) | `You said: <last user text>`; after a tool's result: `The tool said: <its text>` |
 | `[[say TEXT]]` | TEXT |
-| `[[tool NAME {JSON}]]` | a call of tool NAME with these arguments; several of them are parallel calls |
+| `[[tool NAME JSON]]` | a call of tool NAME with these arguments (a string where it takes a text); several are parallel calls |
 | `[[thinking]]`, `[[thinking TEXT]]` | thinks first: a thinking block with a signature, or a reasoning item |
 | `[[big N]]` | a text of N characters |
 | `[[status N name=value …]]` | error N with these headers; `times=K`: only the first K times that the body comes |
@@ -19,9 +19,10 @@
 | `[[pieces N]]` | is written N bytes at a time, whatever that cuts |
 | `[[gzip]]` `[[br]]` `[[zstd]]` `[[deflate]]` | in this coding |
 
-In TEXT and in JSON `$LAST` stands for the last user text without its directives, and `$VALUE` for the last placeholder
-that arrived in it (`[EMAIL_ADDRESS_0123456789ab]`; empty if none did). `$FOREIGN` stands for a URL that the request need
-not hold: to such a place a model would send a value when it was talked into it.
+In TEXT and in JSON `$LAST` stands for the last user text without its directives, `$VALUE` for the last placeholder that
+arrived in it (`[EMAIL_ADDRESS_0123456789ab]`; empty if none did), and `$VALUES` for all of them, with spaces between.
+`$FOREIGN` stands for a URL that the request need not hold: to such a place a model would send a value when it was talked
+into it.
 
 A model's name carries directives behind `+`, with `:` for a space: `fake+slow:50ms+thinking`. What a proxy masks in a
 directive is masked: the fake says what it received.
@@ -87,7 +88,8 @@ def read(model: str, user_text: str, tool_text: str = "", images: int = 0) -> Sc
     values = PLACEHOLDER.findall(last)
 
     def fill(text: str) -> str:
-        for name, value in (("$FOREIGN", FOREIGN), ("$LAST", last), ("$VALUE", values[-1] if values else "")):
+        meanings = {"$FOREIGN": FOREIGN, "$LAST": last, "$VALUES": " ".join(values), "$VALUE": "".join(values[-1:])}
+        for name, value in meanings.items():
             text = text.replace(name, value)
         return text
 

@@ -32,7 +32,9 @@ def tokens(text: str) -> int:
     return -(-len(text) // 4)
 
 
-def stream(script: Script, events: Sequence[bytes], error_event: bytes, headers: Pairs) -> Reply:
+def stream(
+    script: Script, events: Sequence[bytes], error_event: bytes, headers: Pairs, kind: tuple[str, str] = STREAM
+) -> Reply:
     """A streamed answer. The middle, where faults happen, lies behind half of the events."""
     steps = list(_paced(events, script.pause))
     head: tuple[Step, ...] = ()
@@ -45,7 +47,7 @@ def stream(script: Script, events: Sequence[bytes], error_event: bytes, headers:
             if first:
                 head = (step,)
             steps = [*steps[: len(steps) // 2], step]
-    return _reply(script, steps, head, (STREAM, ("cache-control", "no-cache"), *headers), framed=False)
+    return _reply(script, steps, head, (kind, ("cache-control", "no-cache"), *headers), framed=False)
 
 
 def whole(script: Script, document: Any, headers: Pairs) -> Reply:
