@@ -72,7 +72,8 @@ def _provider_of(path: str, names: frozenset[bytes]) -> str:
             "anthropic",
             path == "/v1/messages" or path.startswith("/v1/messages/") or (under_v1 and b"anthropic-version" in names),
         ),
-        ("codex", path.startswith("/backend-api/codex/") or (under_v1 and b"chatgpt-account-id" in names)),
+        ("gemini-code-assist", path.startswith(("/v1internal:", "/v1internal/"))),
+        ("codex", path.startswith("/backend-api/") or (under_v1 and b"chatgpt-account-id" in names)),
         ("openai", under_v1),
     )
     return next((name for name, holds in rules if holds), "")

@@ -28,6 +28,13 @@ PROVIDERS: dict[str, dict[str, Any]] = {
         "models": ["gemini-*", "gemma-*"],
         "hosts": ["generativelanguage.googleapis.com"],
     },
+    "gemini-code-assist": {
+        # The Google login of the Gemini CLI; its keys go to `gemini`.
+        "base_url": "https://cloudcode-pa.googleapis.com",
+        "dialect": "gemini",
+        "models": ["gemini-*"],
+        "hosts": ["cloudcode-pa.googleapis.com"],
+    },
 }
 
 ENTITIES: frozenset[str] = frozenset(

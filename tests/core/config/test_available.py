@@ -48,7 +48,10 @@ NOT_YET = [
     ("alerts: {webhook: 'https://hook.example'}", "alerts.webhook"),
     ("inspect: {plain: true}", "inspect.plain"),
     ("timezone: Europe/Berlin", "timezone"),
-    ("tests: [{name: a}]", "tests"),
+    (
+        "tests: [{name: a, request: {dialect: openai, text: x}, expect: {cache: hit}}]",
+        "tests[0].expect.cache",
+    ),
     ("redaction: {entities: {PERSON: redact}}", "redaction.entities.PERSON"),
     ("providers: {openai: {timeouts: {first_token: 5s}}}", "providers.openai.timeouts.first_token"),
     (

@@ -238,7 +238,7 @@ def test_an_entry_for_a_known_provider_keeps_what_it_does_not_say(write, environ
     assert openai.dialect == "openai"
     assert openai.models[0] == "gpt-*"
     assert openai.hosts == ("eu.api.openai.com", "api.openai.com")
-    assert set(found.settings.providers) == {"anthropic", "openai", "codex", "gemini"}
+    assert set(found.settings.providers) == {"anthropic", "openai", "codex", "gemini", "gemini-code-assist"}
 
 
 def test_well_known_hosts_stay_the_providers_when_its_base_url_changes(write, environ):
