@@ -103,7 +103,8 @@ def test_defaults_that_are_not_kept_yet_are_told():
     told = available.lacking(Settings())
     assert "injection: detection comes later; nothing is scanned" in told
     assert {line.split(":")[0] for line in told} == {gap.setting for gap in available.GAPS if gap.told} | {
-        "providers.gemini.dialect"
+        "providers.gemini.dialect",
+        "providers.gemini-code-assist.dialect",
     }
 
 
