@@ -58,16 +58,12 @@ class Api:
         ledger = self._parts.ledger
         totals = await asyncio.to_thread(ledger.totals, by, since, until)
         masked = await asyncio.to_thread(ledger.redactions, since, until)
-        items = [{"key": name, by: name, **sums.as_json()} for name, sums in totals.groups]
         return JSONResponse(
             {
                 "since": iso(since) if since else None,
                 "until": iso(until) if until else None,
                 "begins": iso(totals.begins) if totals.begins else None,
-                "by": by,
-                **totals.total.as_json(),
-                "total": totals.total.as_json(),
-                "items": items,
+                **totals.as_json(),
                 "redactions": masked.as_json()["items"],
                 "active": self._parts.tallies.active,
                 "live": self._live(),

@@ -66,9 +66,8 @@ _SCHEMAS: dict[str, Schema] = {
     "Row": _ROW,
     "Sums": _object(**_SUMS),
     "Summary": _object(
-        since=_maybe(_TIME), until=_maybe(_TIME), begins=_maybe(_TIME), by=_TEXT, **_SUMS, total=_ref("Sums"),
-        items=_list({**_object(key=_TEXT, **_SUMS), "additionalProperties": _TEXT}), redactions=_list(_MASKED),
-        active=_COUNT, live=_LIVE,
+        since=_maybe(_TIME), until=_maybe(_TIME), begins=_maybe(_TIME), by=_TEXT, total=_ref("Sums"),
+        items=_list({**_object(**_SUMS), "additionalProperties": _TEXT}), redactions=_list(_MASKED), active=_COUNT, live=_LIVE,
     ),
     "Redaction": _object(
         since=_maybe(_TIME), until=_maybe(_TIME), mode=_TEXT, secrets=_TEXT, restore=_FLAG, restore_egress=_TEXT,
@@ -135,7 +134,7 @@ PATHS: dict[str, dict[str, Schema]] = {
     "/api/summary": {
         "get": _get(
             "Sums of calls, as `tokenman report` has them, and what is now", _ref("Summary"), _SINCE, _UNTIL,
-            _asked("by", "model, project, client, provider, day, hour or session. Default: model", "model"), other=503,
+            _asked("by", "model, project, client, provider, day, hour, session. Default: model", "model"), other=503,
         )
     },
     "/api/requests": {
@@ -145,8 +144,8 @@ PATHS: dict[str, dict[str, Schema]] = {
             _asked("before", "What an earlier answer has as `next`", "1764000000000000-12"),
             _asked("model", "A name, or a pattern with * and ?", "claude-*"), _asked("project", "A name", "web"),
             _asked("client", "A name", "claude"), _asked("provider", "A name", "anthropic"),
-            _asked("status", "A status, a class of them, or ok, error, refused, aborted", "4xx"),
-            _asked("session", "A name", ""), _asked("q", "The beginning of an id, or a part of a name", "req_12"), other=503,
+            _asked("status", "A status, a class of them, or error", "4xx"),
+            _asked("session", "A name", ""), _asked("q", "The beginning of an id, or a part of a model, project or client", "req_12"), other=503,
         )
     },
     "/api/requests/{id}": {
