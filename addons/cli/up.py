@@ -1,6 +1,8 @@
 """`tokenman up`: from the configuration to a running proxy, or to an exit code and the remedy."""
 
+import asyncio
 import errno
+import importlib
 import socket
 import sys
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 from tokenman_core.instance import Started, Taken
+from tokenman_core.redaction import Detection
 from tokenman_core.telemetry import log
 
 if TYPE_CHECKING:
@@ -55,14 +58,18 @@ def run(file: Path | None, listen: str | None) -> int:
 
 def serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started = "up") -> int:
     """Blocks; the exit code. Raises ConfigError, OSError if it cannot listen, Taken (an OSError) if another one runs."""
-    from addons.proxy import master  # the proxy's engine takes most of a second to import: errors come before it
-    from addons.proxy.internals import WrongVersion
-    from addons.proxy.options import OptionRefused
+    return asyncio.run(_serve(found, on_ready, started))
 
+
+async def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started) -> int:
+    """The detection's worker and the proxy's engine take a second each to load: they do so at the same time."""
+    detection = Detection()
+    engine = asyncio.to_thread(importlib.import_module, "addons.proxy.master")
     try:
-        return master.serve(found, on_ready, started)
-    except (OptionRefused, WrongVersion) as error:
-        raise ConfigError(str(error)) from error
+        master, _ = await asyncio.gather(engine, detection.start())
+        return int(await master.serve(found, on_ready, started, detection))
+    finally:
+        await detection.close()
 
 
 def _ready(found: Loaded, authority: ca.Authority, bundle: "Bundle", status: StatusLine | None) -> None:

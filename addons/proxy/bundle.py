@@ -112,7 +112,7 @@ class ChainKeeper:
         return chain.arrange([addon for addon in addons if addon is not None], self._ours, self._clock)
 
 
-def install(master: Master, loaded: Loaded) -> Bundle:
+def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     """Raises ConfigError, OptionRefused, WrongVersion; nothing listens then."""
     internals.check_version()
     internals.mend()
@@ -130,7 +130,6 @@ def install(master: Master, loaded: Loaded) -> Bundle:
 
     guard = Guard(permitted=_permitted(settings, providers), listeners=listeners)
     upstream = Upstream(guard=guard, proxies=_proxies(settings))
-    detection = Detection()
     redaction = chain.redaction(settings, root, detection)
     stages = ChainKeeper(master, [redaction])
     clock = SystemClock()

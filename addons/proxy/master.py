@@ -10,28 +10,31 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from addons.proxy.bundle import Bundle, install
+from addons.proxy.internals import WrongVersion
+from addons.proxy.options import OptionRefused
 from addons.proxy.service import Service
 from tokenman_core.config.load import Loaded
+from tokenman_core.errors import ConfigError
 from tokenman_core.instance import Started
+from tokenman_core.redaction import Detection
 
 GRACE_S = 30.0  # how long running calls may take to end after SIGTERM; a second signal ends them at once
 
 
-def serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Started = "up") -> int:
-    """Blocks until SIGTERM or SIGINT, and one that `tokenman run` started until nobody uses it; the exit code.
+async def serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Started, detection: Detection) -> int:
+    """Runs until SIGTERM or SIGINT, and one that `tokenman run` started until nobody uses it; the exit code.
 
-    Raises ConfigError before anything listens, OSError if it cannot.
+    `detection` may be started already. Raises ConfigError before anything listens, OSError if it cannot.
     """
-    return asyncio.run(_serve(loaded, on_ready, started))
-
-
-async def _serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Started) -> int:
     logging.getLogger("mitmproxy").setLevel(logging.WARNING)  # it tells of every connection
     listen = loaded.settings.listen
     options = Options(listen_host=listen.host, listen_port=listen.port)
     master = Master(options)
     master.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer())
-    bundle = install(master, loaded)
+    try:
+        bundle = install(master, loaded, detection)
+    except (OptionRefused, WrongVersion) as error:
+        raise ConfigError(str(error)) from error
     master.addons.add(Service(bundle, loaded, on_ready, started))
     leave = _on_signals(master, bundle)
     if started == "run":

@@ -20,6 +20,7 @@ from tokenman_core.config.load import load as load_config
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError, trace
 from tokenman_core.instance import Taken
+from tokenman_core.redaction import Detection
 from tokenman_core.telemetry import log
 
 OPTION = "tokenman_config"
@@ -39,7 +40,7 @@ def load(master: Master, loader: Loader) -> None:
         log.protect(log.secrets_of(loaded.settings))
         _listen(master, loaded.settings.listen)
         _say(loaded)
-        service = Service(install(master, loaded), loaded, None)
+        service = Service(install(master, loaded, Detection()), loaded, None)
     except Taken as e:
         _end(str(e), 3)
     except (ConfigError, OptionRefused, OptionsError, internals.WrongVersion) as e:

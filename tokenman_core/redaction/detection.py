@@ -143,7 +143,12 @@ class Detection:
         self._processes: dict[int, int] = {}
 
     async def start(self) -> None:
-        """Spawn the workers and compile the gate; returns once the gate stands, before the workers are ready."""
+        """Spawn the workers and compile the gate; returns once the gate stands, before the workers are ready.
+
+        Called again it does nothing.
+        """
+        if self._tasks:
+            return
         self._tasks = [asyncio.create_task(self._attend(number)) for number in range(self._workers)]
         self._gate = await asyncio.to_thread(make_gate)
 
