@@ -21,7 +21,7 @@ CORE_RULES = {
     "redaction": {"dialects", "net", "admin", "telemetry"},
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
-    "ledger": {"redaction", "dialects", "body", "net", "admin", "telemetry"},
+    "ledger": {"redaction", "dialects", "body", "net", "admin"},
     "telemetry": {"redaction", "dialects", "body", "net", "admin"},
 }
 """Each package of the core, and those of which it must not know."""

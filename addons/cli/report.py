@@ -3,7 +3,6 @@
 import csv
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from addons.cli.settings import complain, loaded
+from tokenman_core.clock import SystemClock
 from tokenman_core.config.values import parse_duration
 from tokenman_core.ledger import By, LedgerError, LedgerReader, Sums, Totals, path_of
 from tokenman_core.ledger.row import clean, iso
@@ -36,7 +36,7 @@ def run(file: Path | None, by: By, since: str, form: Form) -> int:
     found = loaded(file)
     if found is None:
         return 2
-    start = moment(since, time.time())
+    start = moment(since, SystemClock().now())
     if start is None:
         typer.echo(
             f"tokenman: --since: {clean(since)} is no span of time; good values: 30m, 24h, 7d, 2026-11-01", err=True

@@ -5,9 +5,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tokenman_core.exchange import Redacted
+from tokenman_core.telemetry.mask import GONE, Mask
 from tokenman_core.usage import Usage
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ UNNAMED = "-"  # for a model whose name is none: it may be a value that a progra
 _PICO = Decimal(10) ** 12
 _MOST_COST = 9 * 10**18  # 9 million USD, the most that fits; a provider that reports more is not to be believed
 _MOST_COUNT = 2**40  # tokens of a call: the sum of millions of such calls still fits
-_TAIL = 17
+_MASK = Mask()
 # As providers name their models; `@` only before a version (Vertex has claude-x@20250514), or it is somebody's address.
 _MODEL = re.compile(r"[\w.:/+-]+(?:@[\w-]+)?", re.ASCII)
 # Controls, line ends, halves of characters, and what turns the direction of a text or hides in it (Unicode TR 36, 3).
@@ -178,15 +180,25 @@ def clean(text: str) -> str:
 
 
 def short(text: str, longest: int) -> str:
-    """A clean text within its bound. Different long ones stay different: what is cut off leaves a hash."""
+    """A clean text within its bound, credentials masked. Different long ones stay different: what is cut off leaves a hash."""
     text = clean(text)
-    if len(text) <= longest:
-        return text
-    return text[: longest - _TAIL] + "~" + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    if len(text) > longest:
+        tail = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        text = f"{text[: longest - 1 - len(tail)]}~{tail}"
+    return _masked(text)
 
 
 def model_name(text: str) -> str:
-    return short(text, LONGEST_MODEL) if not text or _MODEL.fullmatch(text) else UNNAMED
+    if not text:
+        return ""
+    name = short(text, LONGEST_MODEL)
+    return name if _MODEL.fullmatch(text) and GONE not in name else UNNAMED
+
+
+@lru_cache(4096)
+def _masked(text: str) -> str:
+    """A caller can put a key into any field; what is no field for one is kept and shown without it."""
+    return _MASK(text)
 
 
 def _count(number: int) -> int:

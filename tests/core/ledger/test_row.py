@@ -137,7 +137,9 @@ def test_texts_lose_what_speaks_to_a_terminal_and_what_no_file_can_hold():
     [
         ("claude-sonnet-4-5-20250929", True), ("models/gemini-2.5-pro", True), ("ft:gpt-4o:acme::a1b2", True), ("", True),
         ("claude-opus-4@20250514", True), ("qwen/qwen3-coder:free", True),
-        ("jane.doe@example.com", False), ("4111 1111 1111 1111", False), ("sk\nant", False), ("модель", False),
+        ("jane.doe@example.com", False), ("4111 1111 1111 1111", False), ("sk\nant", False),
+        ("sk-ant-api03-0123456789abcdef", False), ("gsk_0123456789abcdef", False), ("AKIAIOSFODNN7EXAMPLE", False),
+        ("модель", False),
     ],
 )  # fmt: skip
 def test_what_is_no_name_of_a_model_is_not_kept(model, kept):
@@ -151,3 +153,10 @@ def test_what_a_provider_reports_is_bounded():
 
 def test_times_survive_to_the_microsecond():
     assert row_of(call(time=NOON + timedelta(microseconds=1))).time == NOON + timedelta(microseconds=1)
+
+
+def test_a_key_in_a_field_that_is_for_none_is_not_kept():
+    key = "sk-ant-api03-" + "0123456789abcdef" * 10
+    row = row_of(call(model=key, project=key, client="x " + key[:40], session=f"Bearer {key}"))
+    assert not [text for text in (row.model, row.project, row.client, row.session) if "0123456789" in text]
+    assert row.client == "x sk-ant-***"

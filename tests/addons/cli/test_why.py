@@ -1,0 +1,227 @@
+import re
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+from typer.testing import CliRunner
+
+from addons.cli import main, why
+from tests.core.ledger.calls import NOON, bill, call, name
+from tokenman_core.errors import ErrorKind
+from tokenman_core.exchange import Redacted
+from tokenman_core.ledger import row_of
+from tokenman_core.ledger.store import Store
+from tokenman_core.usage import Bill, Usage
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TOKENMAN_DATA_DIR", str(tmp_path / "data"))
+    for variable in ("TOKENMAN_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def told(*arguments):
+    return CliRunner().invoke(main.app, ["why", *arguments], catch_exceptions=False)
+
+
+def record(home, *calls):
+    store = Store(home / "data" / "ledger.db")
+    store.add([row_of(one) for one in calls])
+    store.close()
+
+
+def parts(row):
+    """{name: [lines]} of an explanation."""
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in why.explain(row_of(row)):
+        heading = line[:12].strip() or heading
+        found.setdefault(heading, []).append(line[12:])
+    return found
+
+
+def test_an_answered_call_is_explained_whole():
+    found = parts(
+        call(
+            0xABC,
+            bill=Bill(Usage(1000, 200, 300, 40, 50, 60), Decimal("0.0123"), "list"),
+            redactions=(
+                Redacted("EMAIL_ADDRESS", "redact", "redaction.mode", 2),
+                Redacted("PHONE_NUMBER", "log", "redaction.entities.PHONE_NUMBER", 1),
+            ),
+            cache="miss",
+            attempts=2,
+            saved=Decimal("0.5"),
+        )
+    )
+    assert found == {
+        "call": ["req_000000000000000000000abc", "2026-11-24 12:00:00 UTC"],
+        "asked": [
+            "claude-sonnet-4-5, anthropic messages, streamed, with a key",
+            "project shop, client ada, session s-1",
+        ],
+        "outcome": ["answered with status 200"],
+        "masked": [
+            "2 EMAIL_ADDRESS: masked, and put back into the answer (redaction.mode: redact)",
+            "1 PHONE_NUMBER: left as it was (redaction.entities.PHONE_NUMBER: log)",
+            "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}.",
+        ],
+        "routed": ["to anthropic, 2 attempts"],
+        "cache": ["asked for, and not there"],
+        "tokens": [
+            "1,000 in (300 from the provider's cache, 40 written to it for 5 minutes, 50 written to it for an hour),"
+            " 200 out (60 of reasoning)"
+        ],
+        "cost": ["$0.0123 at list price", "$0.5 saved"],
+        "took": ["1,500 ms, first token after 250 ms; 1.2 ms of it here"],
+    }
+
+
+def test_a_refusal_is_told_with_its_text_and_what_to_do():
+    found = parts(
+        call(
+            outcome="refused", status=400, error="redaction", attempts=0, bill=None,
+            detail="The call holds a value of type US_SSN, and redaction.entities.US_SSN is block.",
+            redactions=(Redacted("US_SSN", "block", "redaction.entities.US_SSN", 1),),
+        )
+    )  # fmt: skip
+    assert found["outcome"] == [
+        "refused by TokenMan with status 400, kind redaction",
+        "The call holds a value of type US_SSN, and redaction.entities.US_SSN is block.",
+    ]
+    assert "tokenman allow" in found["what to do"][0]
+    assert found["masked"][0] == "1 US_SSN: not allowed to leave (redaction.entities.US_SSN: block)"
+    assert found["routed"] == ["to nobody: nothing was sent"]
+    assert found["cost"] == ["nothing"]
+    assert "tokens" not in found
+
+
+@pytest.mark.parametrize("kind", get_args(ErrorKind))
+def test_there_is_something_to_do_about_every_kind_of_error(kind):
+    found = parts(call(outcome="refused", status=400, error=kind))
+    assert found["what to do"] == [why.REMEDIES[kind]]
+    assert len(why.REMEDIES[kind]) > 30
+
+
+def test_the_providers_own_refusal_is_told_from_ours():
+    found = parts(call(status=404))
+    assert found["outcome"] == ["answered with status 404", "This is the provider's own answer, passed on as it came."]
+
+
+def test_a_call_that_was_given_up_is_told_as_that():
+    assert parts(call(outcome="aborted", status=0, ttft=None))["outcome"] == ["the program left before the end"]
+
+
+@pytest.mark.parametrize(
+    ("booked", "lines"),
+    [
+        (Bill(Usage(), None, "unknown"), ["not known: the model is in no price list; pricing.overrides can say it"]),
+        (Bill(Usage(), Decimal(1), "override"), ["$1 by pricing.overrides"]),
+        (
+            Bill(Usage(), Decimal(1), "ceiling"),
+            ["$1 at the dearest price of its provider, since the model is in no price list"],
+        ),
+        (Bill(Usage(), Decimal(0), "free"), ["$0 which is free"]),
+        (
+            Bill(Usage(), Decimal("0.5"), "list", notional=True),
+            [
+                "$0.5 at list price",
+                "notional: a subscription pays for the call, this is what it would have cost by key",
+            ],
+        ),
+    ],
+)
+def test_how_the_cost_is_known_is_told(booked, lines):
+    assert parts(call(bill=booked))["cost"] == lines
+
+
+def test_tokens_that_were_counted_here_are_told_as_that():
+    estimated = Bill(Usage(1, 2), Decimal(1), "list", estimated=True)
+    assert parts(call(bill=estimated))["tokens"] == [
+        "1 in, 2 out",
+        "counted here at least in part: the provider did not say them",
+    ]
+
+
+def test_an_answer_from_the_cache_was_sent_to_nobody():
+    found = parts(call(cache="hit", attempts=0, bill=None))
+    assert found["routed"] == ["to nobody: the cache had it"]
+    assert found["cache"] == ["answered from the cache"]
+
+
+def test_lines_are_broken_between_words_and_stay_in_their_column():
+    lines = why.explain(row_of(call(outcome="refused", error="redaction")), 60)
+    assert max(map(len, lines)) <= 60
+    assert all(re.match(r"[a-z ]{11} \S", line) for line in lines)
+    whole = why.explain(row_of(call(outcome="refused", error="redaction")))
+    assert " ".join(line[12:] for line in lines) == " ".join(line[12:] for line in whole)
+
+
+def test_a_call_is_found_by_its_id_by_a_beginning_of_it_and_as_the_last(home):
+    record(home, call(0xA0 << 88), call(0xA1 << 88, time=NOON.replace(hour=13)), call(0xB0 << 88))
+    for asked, found in (
+        (name(0xA0 << 88), 0xA0), ("req_b0", 0xB0), ("b", 0xB0), ("A1", 0xA1), ("last", 0xA1),
+    ):  # fmt: skip
+        done = told(asked)
+        assert (done.exit_code, done.stdout.split()[:2]) == (0, ["call", name(found << 88)])
+
+
+def test_a_beginning_of_several_ids_names_them(home):
+    record(home, call(0xA0 << 88), call(0xA1 << 88))
+    done = told("req_a")
+    assert done.exit_code == 1
+    assert name(0xA0 << 88) in done.stderr
+    assert name(0xA1 << 88) in done.stderr
+
+
+@pytest.mark.parametrize("asked", ["req_ffffffffffffffffffffffff", "", "' or 1=1 --", "\x1b[31mred", "%"])
+def test_an_id_that_is_none_says_where_ids_are_found(home, asked):
+    record(home, call())
+    done = told(asked)
+    assert done.exit_code == 1
+    assert "x-tokenman-request-id" in done.stderr
+    assert "tokenman why last" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_where_nothing_was_recorded_it_says_what_to_do(home):
+    done = told("last")
+    assert done.exit_code == 1
+    assert "tokenman demo" in done.stderr
+
+
+def test_a_damaged_ledger_ends_with_1_and_the_remedy(home):
+    (home / "data").mkdir()
+    (home / "data" / "ledger.db").write_bytes(b"nonsense" * 1000)
+    done = told("last")
+    assert done.exit_code == 1
+    assert "move ledger.db away" in done.stderr
+
+
+def test_what_a_call_says_of_itself_cannot_speak_to_the_terminal(home):
+    record(home, call(1, session="s"))
+    store = Store(home / "data" / "ledger.db")
+    store._connection.execute(
+        "update names set text = 's' || char(27) || '[2J' || char(10) || 'masked' where text = 's'"
+    )
+    store.close()
+    done = told("last")
+    assert "\x1b" not in done.stdout
+    assert "session s[2Jmasked" in done.stdout
+
+
+def test_a_bad_configuration_ends_with_2(home):
+    (home / "f.yaml").write_text("lisen: x\n")
+    assert told("last", "--config", str(home / "f.yaml")).exit_code == 2
+
+
+def test_a_call_of_no_model_and_no_caller_is_explained_too():
+    found = parts(
+        call(
+            model="", project="", client="", session="", login="none", stream=False, operation="models", bill=bill("0")
+        )
+    )
+    assert found["asked"] == ["no model, anthropic models, without a key"]
