@@ -115,3 +115,50 @@ def schema() -> int:
 
     typer.echo(json.dumps(of_settings.make(), indent=2, ensure_ascii=False))
     return 0
+
+
+def test(file: Path | None) -> int:
+    """Runs the cases under `tests:`. The exit code: 0 all hold, 1 one does not, 2 the configuration is wrong."""
+    found = loaded(file)
+    if found is None:
+        return 2
+    cases = found.settings.tests
+    if not cases:
+        typer.echo("no cases under tests: in " + str(found.file or "the configuration (no file)"))
+        typer.echo("`tokenman config init -` shows one at its end")
+        return 0
+    import asyncio
+
+    try:
+        outcomes = asyncio.run(_outcomes(found))
+    except ConfigError as error:
+        complain(error)
+        return 2
+    width = max(len(case.name) for case in cases)
+    for case, lines in zip(cases, outcomes, strict=True):
+        typer.echo(f"{'FAILED' if lines else 'ok':<6}  {case.name:<{width}}  {'; '.join(lines)}".rstrip())
+    failed = sum(bool(lines) for lines in outcomes)
+    typer.echo(f"{len(cases)} cases, {failed} failed" if failed else f"{len(cases)} cases, all hold")
+    return 1 if failed else 0
+
+
+async def _outcomes(found: Loaded) -> list[list[str]]:
+    """What differs in each case. Nothing is sent, and nothing is made in a data folder that is not there yet."""
+    import secrets
+
+    from addons import chain
+    from tokenman_core import policy_cases, secret
+    from tokenman_core.clock import SystemClock
+    from tokenman_core.providers import of_settings
+    from tokenman_core.redaction import Detection
+
+    settings = found.settings
+    root = secret.installation_secret(settings) if settings.data_dir.exists() else secrets.token_bytes(32)
+    detection = Detection()
+    stages = chain.arrange([], [chain.redaction(settings, root, detection)], SystemClock())
+    providers = of_settings(settings)
+    await detection.start()
+    try:
+        return [await policy_cases.run(case, stages, providers) for case in settings.tests]
+    finally:
+        await detection.close()

@@ -56,7 +56,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("telemetry.otel.sample"),
     Gap("alerts.webhook"),
     Gap("timezone", keep="good value: UTC"),
-    Gap("tests"),
 )
 
 # Groups are accepted as a whole also when they are switched off: what else they say then means nothing.
@@ -81,6 +80,11 @@ def refusals(settings: Settings) -> list[tuple[str, str]]:
         (f"redaction.entities.{entity}", f"the detection of it {LATER}; good value: off")
         for entity, action in settings.redaction.entities.items()
         if entity not in known.ENTITIES and action != "off"
+    ]
+    found += [
+        (f"tests[{at}].expect.cache", f"the cache {LATER}, so nothing can be said of it; leave it out")
+        for at, case in enumerate(settings.tests)
+        if case.expect.cache is not None
     ]
     for setting, address in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
         if not address.loopback:

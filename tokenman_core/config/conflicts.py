@@ -1,5 +1,6 @@
 """Settings that are right one by one and wrong together: two that exclude each other, a name that nothing has."""
 
+import difflib
 from collections.abc import Collection
 
 from tokenman_core.config.models import Settings
@@ -7,7 +8,7 @@ from tokenman_core.config.models import Settings
 
 def found(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
     """(setting, what to tell) for each; `given` are the settings that somebody wrote, one of which is to blame."""
-    return _ports(settings, given)
+    return [*_ports(settings, given), *_cases(settings)]
 
 
 def _ports(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
@@ -15,3 +16,18 @@ def _ports(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
         return []
     blamed, other = ("admin.listen", "listen") if "admin.listen" in given else ("listen", "admin.listen")
     return [(blamed, f"must not be the same as {other}; good values: 127.0.0.1:7677 and 127.0.0.1:7678")]
+
+
+def _cases(settings: Settings) -> list[tuple[str, str]]:
+    wrong: list[tuple[str, str]] = []
+    names: set[str] = set()
+    for at, case in enumerate(settings.tests):
+        if case.name in names:
+            wrong.append((f"tests[{at}].name", "is the name of another case; give each its own"))
+        names.add(case.name)
+        wanted = case.expect.provider
+        if wanted is not None and wanted not in settings.providers:
+            close = difflib.get_close_matches(wanted, settings.providers, n=1)
+            meant = f"did you mean {close[0]}?" if close else f"known here: {', '.join(settings.providers)}"
+            wrong.append((f"tests[{at}].expect.provider", f"names no provider; {meant}"))
+    return wrong

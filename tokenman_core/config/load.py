@@ -1,5 +1,6 @@
 """Finds the configuration, reads it, lays the environment over it, and says exactly what is wrong with it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,7 @@ def _origin(steps: Steps, origins: Mapping[Steps, str], file: Path | None) -> st
 
 
 def _steps(setting: str) -> Steps:
-    return tuple(setting.split("."))
+    return tuple(int(word) if word.isdigit() else word for word in re.split(r"[.\[\]]+", setting) if word)
 
 
 def _plain_secrets(values: Mapping[str, Any], origins: Mapping[Steps, str]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Every setting of `tokenman.yaml` with its default, as frozen values."""
 
-import difflib
 import zoneinfo
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -10,20 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
-    field_validator,
-    model_validator,
 )
 
 from tokenman_core.config import known
+from tokenman_core.config.cases import Case
 from tokenman_core.config.secrets_ref import Source
+from tokenman_core.config.section import DialectName, Entity, Section
 from tokenman_core.config.values import (
     AbsolutePath,
     Address,
@@ -42,7 +39,6 @@ from tokenman_core.config.values import (
 from tokenman_core.config.wrong import wrong
 
 Action = Literal["redact", "block", "hash", "log", "off"]
-DialectName = Literal["anthropic", "openai", "gemini"]
 OffOn = Annotated[Literal["off", "on"], Word]
 Entry = Mapping[str, Any]
 """One entry of a list that this version accepts only empty; the version that obeys it gives it a shape."""
@@ -56,24 +52,6 @@ ADMIN_TOKEN = "env:TOKENMAN_ADMIN_TOKEN"
 def _section() -> Any:
     # Not an instance: a section's defaults are read in the context of the whole (its environment, its home folder).
     return Field(default_factory=dict)
-
-
-class Section(BaseModel):
-    """A group of settings; what it does not know is an error, never ignored."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_default=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty(cls, value: Any) -> Any:
-        return {} if value is None else value  # a heading whose lines are all commented out
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _lists_to_tuples(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class Tls(Section):
@@ -168,24 +146,9 @@ class Breaker(Section):
     probes: int = Field(default=1, ge=1)
 
 
-def _entity(value: str) -> str:
-    if value not in known.ENTITIES | known.ENTITIES_LATER:
-        upper = value.upper()
-        close = [name for name in sorted(known.ENTITIES) if len(upper) > 2 and upper in name]
-        close = close or difflib.get_close_matches(upper, known.ENTITIES, n=1)
-        raise wrong(
-            f"is not an entity; did you mean {close[0]}?"
-            if close
-            else f"is not an entity; known here: {', '.join(sorted(known.ENTITIES))}"
-        )
-    return value
-
-
 class Redaction(Section):
     mode: Annotated[Action, Word] = "redact"
-    entities: Annotated[Mapping[Annotated[str, AfterValidator(_entity)], Annotated[Action, Word]], _frozen, _plain] = (
-        Field(default_factory=dict)
-    )
+    entities: Annotated[Mapping[Entity, Annotated[Action, Word]], _frozen, _plain] = Field(default_factory=dict)
     secrets: Annotated[Action, Word] = "redact"
     ner: Annotated[str, Word, Field(min_length=1)] = "off"
     restore: Flag = True
@@ -371,7 +334,7 @@ class Settings(Section):
     telemetry: Telemetry = _section()
     alerts: Alerts = _section()
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    tests: tuple[Entry, ...] = ()
+    tests: tuple[Case, ...] = ()
 
     def owner(self, host: str) -> str | None:
         """The provider that a host belongs to: by its well-known names first, then by its base URL; None: nobody's."""

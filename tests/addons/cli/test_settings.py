@@ -128,3 +128,50 @@ def test_check_without_a_file_says_how_to_have_one(command):
     found = command("config", "check")
     assert found.stdout.splitlines()[0] == "no file, the defaults: fine"
     assert "tokenman config init" in found.stdout
+
+
+# --- test
+
+CASES = """
+redaction: {entities: {CREDIT_CARD: block}}
+tests:
+  - name: addresses are masked
+    request: {dialect: anthropic, model: claude-sonnet-4-5, text: write to ada@example.org}
+    expect: {masked: [EMAIL_ADDRESS], provider: anthropic}
+  - name: cards are blocked
+    request: {dialect: openai, text: "my card is 4539 1488 0343 6467"}
+    expect: {refused: 400}
+"""
+WRONG = """
+  - name: nothing is masked
+    request: {dialect: openai, body: {model: gpt-5, input: write to ada@example.org}}
+    expect: {masked: [], provider: gemini}
+"""
+
+
+def test_policy_cases_are_judged_by_the_real_chain_and_leave_nothing_behind(command, tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(CASES)
+    found = command("config", "test", "--config", str(path))
+    assert found.stdout == "ok      addresses are masked\nok      cards are blocked\n2 cases, all hold\n"
+    assert found.exit_code == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_case_that_does_not_hold_is_told_and_ends_with_1(command, tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(CASES + WRONG)
+    found = command("config", "test", "--config", str(path))
+    assert found.exit_code == 1
+    assert "FAILED  nothing is masked" in found.stdout
+    assert "masked: expected nothing, found EMAIL_ADDRESS; provider: expected gemini, was openai" in found.stdout
+    assert "3 cases, 1 failed" in found.stdout
+
+
+def test_malformed_cases_end_with_2_and_none_at_all_is_told(command, tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text("tests: [{name: a, request: {dialect: openai, text: x}, expect: {cache: hit}}]")
+    found = command("config", "test", "--config", str(path))
+    assert found.exit_code == 2
+    assert "tests[0].expect.cache: the cache is not available in this version" in found.stderr
+    assert "no cases under tests:" in command("config", "test").stdout

