@@ -9,8 +9,8 @@ from typing import Literal
 
 from addons.cli.instance_client import InstanceError, connect
 from addons.cli.programs import environment
-from addons.cli.programs.environment import Place, Via
-from addons.cli.programs.table import Program
+from addons.cli.programs.environment import Place
+from addons.cli.programs.table import Program, Via
 from addons.cli.settings import complain, loaded
 from tokenman_core import ca
 from tokenman_core.config.models import Settings
@@ -18,6 +18,7 @@ from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 
 BAD_CONFIGURATION = 2
+_NOT_ALL = ("codex needs an option besides, and gemini no base URL: start these with `tokenman run -- codex`",)
 Shell = Literal["sh", "fish", "powershell", "json"]
 
 
@@ -34,7 +35,7 @@ def run(file: Path | None, via: Via | None, shell: Shell | None) -> int:
     except ConfigError as error:
         complain(error)
         return BAD_CONFIGURATION
-    notes = list(made.notes)
+    notes = [*made.notes, *_NOT_ALL]
     if not listens:
         notes.append(f"nothing listens at {proxy} yet: start it with `tokenman up`")
     shell = shell or _own_shell(os.environ)

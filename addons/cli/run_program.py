@@ -14,8 +14,9 @@ from typing import Any
 from addons.cli import foreground, run_proxy
 from addons.cli.instance_client import Client, Held, InstanceError, connect
 from addons.cli.programs import environment
-from addons.cli.programs.environment import Place, Via
+from addons.cli.programs.environment import Place
 from addons.cli.programs.find import Found, find
+from addons.cli.programs.table import Via
 from addons.cli.settings import complain, loaded
 from tokenman_core import ca
 from tokenman_core.config.models import Settings
@@ -78,8 +79,10 @@ def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settin
         raise NoProxy(FAILED, f"{error.filename}: {error.strerror}") from None
     if session.ours and place.proxy != settings.listen:
         _say(f"{settings.listen} is another program's; this run's proxy is at {place.proxy}")
-    for line in prepared.notes:
-        _say(line)
+    if not session.ours and (parent := environment.parent_proxy(os.environ, place, settings)):
+        _say(f"the running tokenman goes out as its own environment says, which may not be through {parent}")
+    for note in prepared.notes:
+        _say(note)
     words = [*command[: found.at + 1], *prepared.words, *arguments]
     code = foreground.run(words, environment.child(os.environ, prepared))
     _sum_up(found, via, arguments, session)

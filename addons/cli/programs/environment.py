@@ -5,17 +5,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
-from addons.cli.programs.table import BaseUrl, Program
+from addons.cli.programs.table import BaseUrl, Program, Via
 from tokenman_core.ca import Authority
-from tokenman_core.config.models import Settings
+from tokenman_core.config.models import Provider, Settings
 from tokenman_core.config.values import Address
-from tokenman_core.providers import normal_host
+from tokenman_core.providers import DEFAULT_PORTS, normal_host
 from tokenman_core.secret import write_private
 
-Via = Literal["base-url", "proxy"]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 REPLACED = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -48,6 +46,7 @@ class Prepared:
     """What is changed for a program: variables, words behind its name, and what its user should know of it."""
 
     variables: dict[str, str] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)  # variables
     words: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
@@ -61,12 +60,23 @@ def prepare(
     environ: Mapping[str, str],
     arguments: Sequence[str] = (),
 ) -> Prepared:
-    """`via` None is both ways; `arguments` are the program's own. Raises OSError if a file of certificates cannot be made."""
+    """`via` None is the program's own way, else both; `arguments` are its own words.
+
+    Raises OSError if a file of certificates cannot be made.
+    """
     made = Prepared()
-    if via != "proxy":
+    via = via or program.via
+    for name in program.elsewhere:
+        if environ.get(name, "") not in ("", "0", "false") or name in arguments:
+            made.notes.append(
+                f"warning: with {name} its calls go to another host, which is not governed: do without it here"
+            )
+    if via == "proxy":
+        _no_base_urls(made, program, place, settings, environ)
+    else:
         _base_urls(made, program, place, settings, environ, tuple(arguments))
     if via != "base-url":
-        _proxy(made, place, settings, environ)
+        _proxy(made, place, settings)
         _certificates(made, authority, environ)
     _no_proxy(made, settings, environ, past_providers=via == "base-url")
     return made
@@ -87,10 +97,11 @@ def _base_urls(
         if one.provider not in settings.providers:
             continue
         made.variables[one.variable] = place.base(one.path)
-        if (before := environ.get(one.variable)) and not _served(before, one, settings, place):
+        before = environ.get(one.variable)
+        if before and not _ours(before, settings, place) and not _served(before, settings.providers[one.provider]):
             made.notes.append(
-                f"{one.variable} was {before}; here its calls go to {settings.providers[one.provider].base_url}. "
-                f"To keep the other, set providers.{one.provider}.base_url: {before}"
+                f"{one.variable} was {_shown(before)}; here its calls go to {settings.providers[one.provider].base_url}. "
+                f"To keep the other, set providers.{one.provider}.base_url: {_shown(before)}"
             )
     for setting in program.settings:
         if setting.given(arguments):
@@ -101,29 +112,66 @@ def _base_urls(
     made.notes += program.loses
 
 
-def _served(url: str, one: BaseUrl, settings: Settings, place: Place) -> bool:
-    """Whether a base URL that the user had set is where calls go anyway: the provider's, or our own."""
+def _no_base_urls(
+    made: Prepared, program: Program, place: Place, settings: Settings, environ: Mapping[str, str]
+) -> None:
+    """Those that an `eval "$(tokenman env)"` has left in the shell are taken out; the user's own stay as they are."""
+    for one in program.base_urls:
+        before = environ.get(one.variable)
+        if before and _ours(before, settings, place):
+            made.removed.add(one.variable)
+        elif before and not (one.provider in settings.providers and _served(before, settings.providers[one.provider])):
+            made.notes.append(
+                f"warning: {one.variable} is {_shown(before)}, which may be no provider's: then its calls are not governed"
+            )
+
+
+def _parts(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port; empty for what is no URL."""
     try:
         parts = urlsplit(url)
-        host, port = normal_host(parts.hostname or ""), parts.port
+        return parts.scheme, normal_host(parts.hostname or ""), parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
-        return False
-    if host in LOOPBACK and port in (place.proxy.port, settings.listen.port):
-        return True
-    provider = settings.providers[one.provider]
+        return "", "", 0
+
+
+def _ours(url: str, settings: Settings, place: Place) -> bool:
+    """Whether it leads to our own listener already."""
+    _, host, port = _parts(url)
+    return host in (*LOOPBACK, place.proxy.host) and port in (place.proxy.port, settings.listen.port)
+
+
+def _served(url: str, provider: Provider) -> bool:
+    """Whether calls that come here go there anyway."""
+    scheme, host, port = _parts(url)
     there = provider.base_url
-    own = host in provider.hosts and parts.scheme == "https"
-    return own or (parts.scheme, host, port or {"http": 80, "https": 443}.get(parts.scheme)) == (
+    return (scheme == "https" and host in provider.hosts) or (scheme, host, port) == (
         there.scheme,
         there.host,
         there.port,
     )
 
 
+def _shown(url: str) -> str:
+    """Without a user, a password or a query, which may be secrets."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "no URL"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 # -- the proxy --
 
 
-def _proxy(made: Prepared, place: Place, settings: Settings, environ: Mapping[str, str]) -> None:
+def parent_proxy(environ: Mapping[str, str], place: Place, settings: Settings) -> str:
+    """The proxy that a shell names for HTTPS, if it is another one than ours; "" for none."""
+    named = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
+    url = named if "://" in named else f"http://{named}"
+    return _shown(url) if named and not _ours(url, settings, place) else ""
+
+
+def _proxy(made: Prepared, place: Place, settings: Settings) -> None:
     for name in _spellings("HTTPS_PROXY"):
         made.variables[name] = place.url
     plain = [it.base_url.host for it in settings.providers.values() if it.base_url.scheme == "http"]
@@ -192,4 +240,5 @@ def _with_own(made: Prepared, name: str, usual: Path, authority: Authority, envi
 
 def child(environ: Mapping[str, str], prepared: Prepared) -> dict[str, str]:
     """The whole environment of the program."""
-    return {**environ, **prepared.variables}
+    kept = {name: value for name, value in environ.items() if name not in prepared.removed}
+    return kept | prepared.variables

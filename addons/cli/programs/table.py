@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,27 @@ SDKS = (
 """What the providers' own packages for Python and Node read, and programs that are built on them."""
 
 
+Via = Literal["base-url", "proxy"]
+
+
 @dataclass(frozen=True)
 class Program:
     """`names` are its commands, `packages` what it is called where it is installed from.
 
-    `variables` are set where the user has not, with a base URL only. `loses` is said before it starts behind a base URL.
-    `idle`: first words of its own with which it makes no call, so that none is missed.
+    `via` is the way that works for it where not both do. `variables` are set where the user has not, with a base URL only;
+    `loses` is said before it starts behind one. `elsewhere`: variables and words of the user's with which its calls go to
+    another host. `idle`: first words of its own with which it makes no call, so that none is missed.
     """
 
     name: str
     names: frozenset[str] = frozenset()
     packages: tuple[str, ...] = ()
+    via: Via | None = None
     base_urls: tuple[BaseUrl, ...] = SDKS
     settings: tuple[Setting, ...] = ()
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     loses: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     idle: frozenset[str] = frozenset()
 
     def expects_calls(self, arguments: tuple[str, ...]) -> bool:
@@ -68,27 +75,49 @@ class Program:
 
 _IDLE = frozenset({"--help", "-h", "help", "--version", "-V", "-v", "version"})
 
+# What stands here was seen with the programs themselves: Claude Code 2.1.331, Codex 0.169.0, Gemini CLI 0.61.0.
 PROGRAMS = (
     Program(
         "claude",
         frozenset({"claude"}),
         ("@anthropic-ai/claude-code",),
-        # Behind a base URL that is not Anthropic's it would load every tool's description at once instead of on demand.
+        # Older ones load every tool's description at once where the base URL is not Anthropic's own.
         variables=MappingProxyType({"ENABLE_TOOL_SEARCH": "true"}),
-        idle=frozenset({"mcp", "config", "doctor", "update", "install", "migrate-installer", "setup-token", "plugin"}),
+        loses=(
+            "claude, behind a base URL, reads no settings and limits that an organisation manages, and leaves out the betas "
+            "prompt-caching-scope, thinking-binding-controls and cache-diagnosis; with --via proxy it keeps them",
+        ),
+        elsewhere=(
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+            "CLAUDE_CODE_USE_FOUNDRY",
+            "CLAUDE_CODE_USE_ANTHROPIC_AWS",
+            "CLAUDE_CODE_USE_MANTLE",
+        ),
+        idle=frozenset({"mcp", "config", "doctor", "update", "install", "plugin", "auth", "setup-token"}),
     ),
     Program(
         "codex",
         frozenset({"codex"}),
         ("@openai/codex",),
-        settings=(Setting("-c", "--config", "openai_base_url", "/v1"),),  # it no longer reads OPENAI_BASE_URL
-        idle=frozenset({"login", "logout", "mcp", "completion", "features"}),
+        # It reads no OPENAI_BASE_URL. The setting serves its ChatGPT login too; `chatgpt_base_url` would break that.
+        settings=(Setting("-c", "--config", "openai_base_url", "/v1"),),
+        loses=("codex tries a WebSocket first, which is refused: it says so in one ERROR line and goes on by HTTP",),
+        elsewhere=("--oss",),
+        idle=frozenset({"login", "logout", "mcp", "completion", "features", "update"}),
     ),
     Program(
         "gemini",
         frozenset({"gemini"}),
         ("@google/gemini-cli",),
-        (*SDKS, BaseUrl("CODE_ASSIST_ENDPOINT", "code-assist")),  # where calls with a Google login go
+        # With a base URL it takes us for a gateway and refuses its own logins.
+        via="proxy",
+        base_urls=(*SDKS, BaseUrl("CODE_ASSIST_ENDPOINT", "gemini-code-assist")),
+        loses=(
+            "gemini accepts a base URL only if ~/.gemini/settings.json has security.auth.selectedType: gemini-api-key, or "
+            "with a Google login; without --via it needs nothing",
+        ),
+        elsewhere=("GOOGLE_GENAI_USE_VERTEXAI",),
         idle=frozenset({"mcp", "extensions"}),
     ),
 )
