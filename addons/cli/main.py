@@ -208,7 +208,7 @@ def allow(
 @app.command(epilog=_examples('eval "$(tokenman env)"', "tokenman env --shell fish | source"))
 def env(
     via: ViaOption = None,
-    shell: Annotated[Shell, typer.Option("--shell", help="For which shell.")] = "sh",
+    shell: Annotated[Shell | None, typer.Option("--shell", help="For which shell. Default: that of $SHELL")] = None,
     file: ConfigFile = None,
 ) -> None:
     """Print the environment that leads a program here, for your shell."""

@@ -114,28 +114,31 @@ def _session(file: Path | None, settings: Settings, program: str) -> Iterator[Se
 def _join(file: Path | None, settings: Settings, program: str) -> Session:
     """Uses the proxy that runs, else starts one. Of two runs that start one at once, one finds the other's."""
     until = time.monotonic() + run_proxy.READY_S
-    ours = False
+    ours, why = False, ""
     while True:
+        client = None
         try:
             client = connect(settings)
             if client is not None:
                 client.prove_proxy()  # nothing is told to the program before
                 held = client.hold("/api/runs", {"program": program})
                 return Session(client, held, str(held.first["run"]), ours)
-            why = "no proxy came up"
         except InstanceError as error:
             if not error.passing:
                 raise NoProxy(CANNOT_LISTEN, str(error)) from None
             why = str(error)
-        if time.monotonic() > until:
-            raise NoProxy(CANNOT_LISTEN, f"{why}; the log is {settings.data_dir / run_proxy.LOG}")
-        if client is None:
+        if client is None and not ours:
             started = _start(file, settings)
             if not started.failed:
                 ours = True
                 continue
             if not started.taken:
                 raise NoProxy(started.code, started.failed)
+            why = started.failed
+        if time.monotonic() > until:
+            raise NoProxy(
+                CANNOT_LISTEN, why or f"the proxy does not answer; its log is {settings.data_dir / run_proxy.LOG}"
+            )
         time.sleep(_AGAIN_S)  # another one is coming up or going down
 
 
@@ -166,8 +169,9 @@ def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: 
         return
     _say(line(sums))
     for host, count in sums["bypassed"].items():
-        times = "once" if count == 1 else f"{count} times"
-        _say(f"warning: {host} was called {times} and refused: no provider governs it; add it under `providers:`")
+        _say(f"warning: {host} was refused {_times(count)}: no provider governs this LLM; add it under `providers:`")
+    for host, count in sums["inner"].items():
+        _say(f"warning: {host} was refused {_times(count)}: it is inside your network; add it to NO_PROXY")
     if not sums["calls"] and not sums["bypassed"] and found.program.expects_calls(arguments):
         other = "proxy" if via != "proxy" else "base-url"
         _say(
@@ -196,6 +200,10 @@ def line(sums: dict[str, Any]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def _dollars(amount: str) -> str:

@@ -56,6 +56,9 @@ class Door[C: Call](Protocol):
     def bypassed(self, host: str, mark: str) -> Refusal | None:
         """Something leads past us to `host`, which is no provider's. A refusal where a run's child calls an LLM that way."""
 
+    def inner(self, host: str, mark: str) -> None:
+        """A tunnel was not opened, since the host is of this machine or of a private network."""
+
     def head_too_large(self) -> Refusal: ...
 
     def over(self, call: C) -> None:

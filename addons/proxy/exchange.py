@@ -144,6 +144,9 @@ class Exchanges:
         message = f"{name} belongs to an LLM, and no provider governs it: add it under `providers:`, or run the program alone."
         return self._turn_away(403, "forbidden", message)
 
+    def inner(self, host: str, mark: str) -> None:
+        self._runs.inner(mark, normal_host(host))
+
     def broken(self, call: Call) -> Refusal:
         return self._refused(call.exchange, Refuse(500, "stage", "The call could not be judged, so it was not sent."))
 

@@ -23,7 +23,7 @@ from addons.proxy.internals import (
     starts_like_tls_record,
 )
 from addons.proxy.layer import GovernedHttpLayer
-from tokenman_core.net import Guard, UpstreamError
+from tokenman_core.net import Forbidden, Guard, UpstreamError
 from tokenman_core.providers import is_address
 
 log = logging.getLogger("tokenman.door")
@@ -140,6 +140,8 @@ class Gate:
                 addresses = await self._guard.resolve(host, port)
         except (UpstreamError, TimeoutError, OSError) as e:
             log.info("not dialled: %s:%d (%s)", host, port, e)
+            if isinstance(e, Forbidden):
+                self._door.inner(host, marks.of(data.client))
             server.error = "not reachable from here"
             return
         server.address = (str(addresses[0]), port)

@@ -29,12 +29,14 @@ KEEP_S = 15.0  # between two signs of life on a lease
 SETTLE_S = 3.0  # how long the sums of a run wait for calls that end just now
 GRACE_S = 2.0  # without any user, until a proxy that `run` started ends
 _FIRST_USER_S = 30.0  # and so long for the first one to come
+_HOST = re.compile(r"[a-z0-9.:_-]{1,253}", re.ASCII)
 _PROGRAM = re.compile(r"[\w.@+-]{1,60}", re.ASCII)
 
 
 @dataclass(eq=False)
 class Run:
-    """One program under `tokenman run`. `bypassed`: the LLM hosts it called past every provider, each refused so often."""
+    """One program under `tokenman run`, and what was refused to it, so often each: `bypassed` are LLM hosts that it called past
+    every provider, `inner` hosts of private networks."""
 
     mark: str
     program: str
@@ -43,6 +45,7 @@ class Run:
     estimated: bool = False
     notional: bool = False
     bypassed: Counter[str] = field(default_factory=Counter)
+    inner: Counter[str] = field(default_factory=Counter)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while no call is open
 
     def __post_init__(self) -> None:
@@ -117,9 +120,14 @@ class Runs:
         run = self._runs.get(mark)
         if run is None or not run.live or not known_llm(host):
             return False
-        if host in run.bypassed or len(run.bypassed) < MOST_HOSTS:
-            run.bypassed[host] += 1
+        _count(run.bypassed, host)
         return True
+
+    def inner(self, mark: str, host: str) -> None:
+        """A run's program asked for a host that is inside; `host` in lower case."""
+        run = self._runs.get(mark)
+        if run is not None and run.live:
+            _count(run.inner, host)
 
     async def sums(self, run: Run, *, settled: bool) -> dict[str, Any]:
         """What a run came to. With `settled` its last calls may end first: an answer arrives a moment before its record."""
@@ -135,7 +143,7 @@ class Runs:
             "errors": tally.errors, "aborted": tally.aborted, "masked": tally.masked, "input_tokens": tally.input,
             "output_tokens": tally.output, "cost_usd": money(tally.cost), "saved_usd": money(tally.saved),
             "unpriced": tally.unpriced, "estimated": run.estimated, "notional": run.notional,
-            "bypassed": dict(run.bypassed),
+            "bypassed": dict(run.bypassed), "inner": dict(run.inner),
         }  # fmt: skip
 
     # -- the end of a proxy that `run` started --
@@ -164,6 +172,12 @@ class Runs:
             return
         self.closing.set()  # a run that comes now is told to start a proxy of its own
         self._leave()
+
+
+def _count(hosts: Counter[str], host: str) -> None:
+    """As names are written: what the program sent is shown to its user, and kept."""
+    if _HOST.fullmatch(host) and (host in hosts or len(hosts) < MOST_HOSTS):
+        hosts[host] += 1
 
 
 def known_llm(host: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from addons.cli.programs.table import BaseUrl, Program, Via
+from addons.cli.programs.table import Program, Via
 from tokenman_core.ca import Authority
 from tokenman_core.config.models import Provider, Settings
 from tokenman_core.config.values import Address
