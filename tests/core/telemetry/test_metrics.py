@@ -92,7 +92,7 @@ def test_what_has_no_price_is_counted_as_such_and_adds_no_cost(metrics):
 
 def test_money_is_exact_to_the_last_digit(metrics):
     dice = random.Random(1)
-    costs = [Decimal(dice.randrange(10**9)) / 10**12 for _ in range(1000)]
+    costs = [Decimal(dice.randrange(10**9)) / 10**12 for _ in range(3000)]
     for cost in costs:
         metrics.ended(call(bill=bill(str(cost)), saved=cost, cache="hit"))
     content, _ = exposition(metrics.snapshot())
@@ -190,13 +190,11 @@ def test_a_scrape_parses_and_its_buckets_only_grow_up_to_the_count(metrics, acce
 def test_ten_thousand_models_do_not_grow_the_series_beyond_their_bound(metrics):
     for number in range(10_000):
         metrics.ended(call(model=f"model-{number}"))
-    names = {dict(labels)["model"] for name, labels in scraped(metrics) if name == "tokenman_requests_total"}
-    assert len(names) == 201
-    assert "other" in names
-    assert (
-        value(metrics, "tokenman_requests_total", **{**CALL, "model": "other"}, dialect="anthropic", status="200")
-        == 9800
-    )
+    found = {
+        dict(labels)["model"]: n for (name, labels), n in scraped(metrics).items() if name == "tokenman_requests_total"
+    }
+    assert len(found) == 201
+    assert found["other"] == 9800
 
 
 @pytest.mark.parametrize(
