@@ -278,14 +278,16 @@ class Exchanges:
         return Refusal(Head(status, headers), body)
 
     def _plain_text(self, local: Local) -> Refusal:
-        body = local.text.encode()
+        body, name = local.text.encode(), request_id()
         headers: Headers = (
             (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
-            (b"x-tokenman-request-id", request_id().encode()),
+            (b"x-tokenman-request-id", name.encode()),
         )  # fmt: skip
         if local.status >= 400:
             for observer in self._observers:
                 observer.turned_away("not_found")
+            with about.call(name):
+                log.info("refused %d not_found", local.status)
             headers = (*headers, (b"x-tokenman-error", b"not_found"), (b"x-should-retry", b"false"))
         return Refusal(Head(local.status, headers), body)
 
