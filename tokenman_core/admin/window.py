@@ -18,12 +18,10 @@ def moment(field: str, text: str, now: datetime) -> datetime | None:
         return now - timedelta(seconds=parse_duration(text))
     except ValueError:
         pass
-    except OverflowError:
-        raise Wrong(field, f"is too long ago; {GOOD}") from None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Wrong(field, f"is no time; {GOOD}") from None
-    if "-" not in text[:5]:  # what is left of ISO 8601: week dates, and digits alone, which are rather a mistake
-        raise Wrong(field, f"is no time; {GOOD}")
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        if "-" in text[:5]:  # the rest of ISO 8601, week dates and digits alone, is rather a mistake
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: a moment that in UTC is after the year 9999
+        pass
+    raise Wrong(field, f"is no time; {GOOD}")

@@ -1,0 +1,114 @@
+import stat
+
+import pytest
+
+from tokenman_core.admin.keys import CODE_S, SESSION_S, Codes, Keys, TooManyFailures, admin_token
+from tokenman_core.clock import ManualClock
+from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def codes(clock):
+    return Codes(clock)
+
+
+@pytest.fixture
+def keys(codes, clock):
+    return Keys("the-token", codes, clock)
+
+
+# -- the token --
+
+
+def test_a_token_is_made_at_the_first_start_for_its_owner_alone_and_kept(tmp_path):
+    settings = Settings(data_dir=tmp_path / "data")
+    token = admin_token(settings)
+    path = tmp_path / "data" / "admin-token"
+    assert len(token) >= 43
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert admin_token(settings) == token == path.read_text().strip()
+    assert admin_token(Settings(data_dir=tmp_path / "other")) != token
+
+
+def test_one_that_others_could_read_is_closed_to_them(tmp_path):
+    (tmp_path / "admin-token").write_text("mine\n")
+    (tmp_path / "admin-token").chmod(0o644)
+    assert admin_token(Settings(data_dir=tmp_path)) == "mine"
+    assert stat.S_IMODE((tmp_path / "admin-token").stat().st_mode) == 0o600
+
+
+def test_the_configured_token_wins_and_no_file_is_made(tmp_path):
+    assert admin_token(Settings(data_dir=tmp_path, admin={"token": "mine"})) == "mine"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+def test_a_file_that_holds_no_token_ends_the_start_and_says_what_to_do(tmp_path, content):
+    (tmp_path / "admin-token").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"admin\.token: the file .*admin-token .*remove it"):
+        admin_token(Settings(data_dir=tmp_path))
+
+
+def test_an_empty_configured_token_ends_the_start(tmp_path):
+    with pytest.raises(ConfigError, match=r"admin\.token: is empty"):
+        admin_token(Settings(data_dir=tmp_path, admin={"token": " "}))
+
+
+# -- what is admitted --
+
+
+@pytest.mark.parametrize("given", ["", "the-toke", "the-token ", "THE-TOKEN", "the-tokené", "\ud800"])
+def test_only_the_token_is_admitted(keys, given):
+    assert keys.admits("the-token")
+    assert not keys.admits(given)
+
+
+def test_a_code_opens_one_session_and_no_more(keys, codes):
+    code = codes.new()
+    assert not keys.admits(code)
+    session = keys.session(code)
+    assert session is not None
+    assert keys.admits(session)
+    assert keys.session(code) is None
+
+
+def test_a_code_is_good_for_ten_minutes_and_a_session_for_twelve_hours(keys, codes, clock):
+    early, late = codes.new(), codes.new()
+    clock.advance(CODE_S - 1)
+    session = keys.session(early)
+    assert session is not None
+    clock.advance(1)
+    assert keys.session(late) is None
+    clock.advance(SESSION_S - 2)
+    assert keys.admits(session)
+    clock.advance(1)
+    assert not keys.admits(session)
+
+
+def test_codes_and_sessions_are_bounded_and_the_oldest_goes(keys, codes):
+    first = codes.new()
+    more = [codes.new() for _ in range(20)]
+    assert keys.session(first) is None
+    sessions = [keys.session(more[0])]
+    for _ in range(100):
+        sessions.append(keys.session(codes.new()))
+    assert None not in sessions
+    assert not keys.admits(sessions[0])
+    assert all(keys.admits(session) for session in sessions[1:])
+
+
+def test_who_tries_codes_has_to_wait(keys, codes, clock):
+    good = codes.new()
+    for _ in range(20):
+        assert keys.session("guess") is None
+    with pytest.raises(TooManyFailures) as caught:
+        keys.session(good)
+    assert 0 < caught.value.wait <= 60
+    clock.advance(60)
+    assert keys.session(good) is not None
