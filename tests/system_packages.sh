@@ -6,7 +6,7 @@ for command in curl node openssl chromium; do
     command -v "$command" >/dev/null 2>&1 || missing="$missing $command"
 done
 [ -z "$missing" ] && exit 0
-packages=$(echo "$missing" | sed 's/node/nodejs/')
+packages=$(echo "$missing" | sed 's/node/nodejs/; s/update-ca-certificates/ca-certificates/')
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $packages >/dev/null && exit 0
 fi

@@ -23,6 +23,7 @@ CORE_RULES = {
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},
     "telemetry": {"redaction", "dialects", "body", "net", "admin"},
+    "trust": {"redaction", "dialects", "body", "net", "admin", "telemetry", "config", "ledger"},
 }
 """Each package of the core, and those of which it must not know."""
 

@@ -90,6 +90,11 @@ class Authority:
     def expires(self) -> float:
         return self.certificate.not_valid_after_utc.timestamp()
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that it may vouch for, each with all below it."""
+        return tuple(_permitted(self.certificate))
+
     def permits(self, host: str) -> bool:
         """Whether clients would take a certificate of ours for this host (RFC 5280, 4.2.1.10); never for an IP address."""
         try:
@@ -179,6 +184,18 @@ def ensure(folder: Path, hosts: Iterable[str], clock: Clock | None = None) -> Au
         )
     authority.notice = notice
     return authority
+
+
+def existing(folder: Path, clock: Clock | None = None) -> Authority | None:
+    """The authority that `folder` holds, expired or not; None if none was made yet. Nothing is made or changed.
+
+    Raises ConfigError if the files cannot be read or hold something else.
+    """
+    path = folder / _PAIR
+    try:
+        return _read(path, clock or SystemClock()) if path.exists() else None
+    except OSError as error:
+        raise ConfigError(f"data_dir: the files in {folder} cannot be read: {error.strerror}") from None
 
 
 def _rotate(folder: Path) -> str:

@@ -49,6 +49,19 @@ def test_it_is_made_once_and_private(tmp_path):
     assert stat.S_IMODE((tmp_path / "ca" / "authority.pem").stat().st_mode) == 0o600
 
 
+def test_looking_at_it_makes_and_changes_nothing(tmp_path, authority):
+    assert ca.existing(tmp_path / "none") is None
+    assert not (tmp_path / "none").exists()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "ca").iterdir()}
+    found = ca.existing(tmp_path / "ca")
+    assert found.fingerprint == authority.fingerprint
+    assert {"gateway.example", "api.openai.com"} <= set(found.hosts)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "ca").iterdir()} == before
+    (tmp_path / "ca" / "authority.pem").write_text("nonsense")
+    with pytest.raises(ConfigError, match="does not hold the certificate authority"):
+        ca.existing(tmp_path / "ca")
+
+
 def test_starts_at_the_same_time_get_the_same_one(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         for round_ in range(5):
