@@ -48,8 +48,8 @@ _BASES = {
     "free": "which is free",
 }
 _ACTIONS = {
-    "redact": "masked, and put back into the answer",
-    "hash": "masked for good",
+    "redact": "masked by a placeholder",
+    "hash": "masked by a hash, for good",
     "block": "not allowed to leave",
     "log": "left as it was",
 }
@@ -200,7 +200,7 @@ def _cost(row: Row) -> list[str]:
 
 
 def _took(row: Row) -> list[str]:
-    first = f", first token after {_ms(row.ttft)}" if row.ttft is not None else ""
+    first = f", first token after {_ms(row.ttft)}" if row.stream and row.ttft is not None else ""
     return [f"{_ms(row.duration)}{first}; {_ms(row.overhead)} of it here"]
 
 

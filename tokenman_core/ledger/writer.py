@@ -23,6 +23,7 @@ _BATCH = 500
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 PROBE_S = 5.0  # an idle ledger is looked at this often, so that readiness tells of a lock before a call does
 PURGE_S, _PURGE_RETRY_S = 3600.0, 60.0
+PURGE_PAUSE_S = 0.02  # between two steps: other writers, and whoever waits for the processor, come in between
 _SAY_S = 5.0  # one line of the log for all failures within so many seconds
 _NAMED = 20  # request ids in such a line
 
@@ -90,7 +91,7 @@ class Writer:
         try:
             self._write(now)
             if self.trouble is not None:
-                log.warning("%s is written again; %d calls still wait for it", self._path, len(self._waiting))
+                log.warning("%s is written again; %d calls wait for their turn", self._path, len(self._waiting))
                 self.trouble, self._wait = None, _FIRST_RETRY_S
         except Exception as error:  # whatever it is: traffic goes on, the rows wait, and it is told
             self._fail(error)
@@ -217,7 +218,7 @@ class Writer:
             if self._store is not None and self._retention:
                 before = int((self._clock.now() - self._retention) * 1_000_000)
                 if self._store.purge(before):
-                    return 0.0  # rows that came in meanwhile go first
+                    return PURGE_PAUSE_S
         except Exception as error:  # the next tick tries again; a task that died in silence would let the file grow
             log.error("the purge of the ledger failed: %s (%s)", trouble.in_words(error), trace(error))
             self._tell(PURGE)

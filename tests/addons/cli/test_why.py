@@ -65,7 +65,7 @@ def test_an_answered_call_is_explained_whole():
         ],
         "outcome": ["answered with status 200"],
         "masked": [
-            "2 EMAIL_ADDRESS: masked, and put back into the answer (redaction.mode: redact)",
+            "2 EMAIL_ADDRESS: masked by a placeholder (redaction.mode: redact)",
             "1 PHONE_NUMBER: left as it was (redaction.entities.PHONE_NUMBER: log)",
             "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}.",
         ],
