@@ -52,9 +52,12 @@ class Client:
         return self._ask("DELETE", path)
 
     def lines(self, path: str) -> Iterator[Any]:
-        """The JSON of each server-sent event, as they come; ends when the instance does."""
+        """The JSON of each server-sent event from now on, as they come; ends when the instance does."""
         connection, answer = self._open("GET", path)
         _without_deadline(connection)
+        return self._told(connection, answer)
+
+    def _told(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Iterator[Any]:
         try:
             while line := self._line(answer):
                 if line.startswith(b"data:"):

@@ -40,7 +40,6 @@ def run(file: Path | None, filters: Iterable[str]) -> int:
         client = connect(found.settings)
         if client is None:
             raise InstanceError("nothing runs that could be followed; start it with: tokenman up")
-        _say("following; Ctrl-C ends it")
         for row in follow(client, found.settings):
             if "lost" in row:
                 _say(f"{row['lost'] or 'some'} calls went by untold; tokenman report has them")
@@ -59,19 +58,19 @@ def run(file: Path | None, filters: Iterable[str]) -> int:
 
 def follow(client: Client, settings: Settings, pause: Callable[[float], None] = time.sleep) -> Iterator[Row]:
     """The events of the instance, and of the one that is started after it. Raises InstanceError if it refuses to tell."""
-    after, waiting = "", False
+    after, told = "", ""
     while True:
         try:
-            for row in client.lines(f"/api/events?after={after}" if after else "/api/events"):
-                after, waiting = row.get("id", after), False
+            rows = client.lines(f"/api/events?after={after}" if after else "/api/events")
+            told = _say("following; Ctrl-C ends it", told)
+            for row in rows:
+                after = row.get("id", after)
                 yield row
         except InstanceError:
             now = _running(settings)
             if now is not None and now.running == client.running:
                 raise
-        if not waiting:
-            _say("it has ended; waiting for the next start (Ctrl-C ends this)")
-            waiting = True
+        told = _say("it has ended; waiting for the next start (Ctrl-C ends this)", told)
         before, client = client, _next(settings, pause)
         after = after if client.running == before.running else ""  # another process knows none of its calls
 
@@ -90,8 +89,11 @@ def _running(settings: Settings) -> Client | None:
     return None
 
 
-def _say(text: str) -> None:
-    print(f"tokenman: {text}", file=sys.stderr, flush=True)
+def _say(text: str, told: str = "") -> str:
+    """Unless that was said last. What is said last then."""
+    if text != told:
+        print(f"tokenman: {text}", file=sys.stderr, flush=True)
+    return text
 
 
 def _in_colour() -> bool:
