@@ -123,8 +123,10 @@ def running(folder: Path) -> Running | None:
         return None
 
 
-def _address(text: str) -> Address:
-    host, _, port = text.rpartition(":")
+def _address(text: object) -> Address:
+    host, _, port = str(text).rpartition(":")
+    if not host:
+        raise ValueError("no address")
     return Address(host.strip("[]"), int(port))
 
 

@@ -91,14 +91,14 @@ def _read(receiver: int, slow: Callable[[], None], after: float) -> bytes | None
 
 def _environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Ours, without what led this shell's programs to a TokenMan: the proxy itself goes straight out."""
-    folder = settings.data_dir / "ca"
+    ours = [str(settings.data_dir / "ca" / name) for name in ("bundle.pem", "tokenman-ca.pem")]
     kept = dict(environ)
     for name in _PROXY_VARIABLES:
         address = kept.get(name, "").rpartition("@")[2].rpartition("/")[2]
         if address == str(settings.listen) or ":run@127." in kept.get(name, ""):
             del kept[name]
     for name in (*REPLACED, *ADDED):
-        if name in kept and folder in Path(kept[name]).parents:
+        if kept.get(name) in ours:
             del kept[name]
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), kept.get("PYTHONPATH"))))}
 

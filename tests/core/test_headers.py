@@ -107,3 +107,21 @@ def test_virtual_keys_are_seen_in_every_header_that_carries_a_key() -> None:
     assert h.carries_virtual_key(((b"authorization", b"Bearer tkm_1"),))
     assert h.carries_virtual_key(((b"X-Api-Key", b"tkm_1"),))
     assert not h.carries_virtual_key(((b"x-note", b"tkm_1"),))
+
+
+@pytest.mark.parametrize(
+    ("value", "user"),
+    [
+        (b"Basic MDEyMzQ1Njc4OWFiOg==", "0123456789ab"),
+        (b"basic  MDEyMzQ1Njc4OWFiOnJ1bg==", "0123456789ab"),
+        (b"Basic MDEyMzQ1Njc4OWFi", "0123456789ab"),
+        (b"Bearer MDEyMzQ1Njc4OWFiOg==", ""),
+        (b"Basic", ""),
+        (b"Basic !!!", ""),
+        (b"Basic /////w==", ""),
+        (b"", ""),
+    ],
+)
+def test_the_user_of_a_proxy_is_read_or_there_is_none(value: bytes, user: str) -> None:
+    assert h.proxy_user(((b"Proxy-Authorization", value),)) == user
+    assert h.proxy_user(((b"Authorization", value),)) == ""

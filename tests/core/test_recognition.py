@@ -4,7 +4,7 @@ import pytest
 
 from tokenman_core.config.models import Settings
 from tokenman_core.providers import Provider, Providers, of_settings
-from tokenman_core.recognition import Call, Local, by_base_url
+from tokenman_core.recognition import Call, Local, by_base_url, unmarked
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,23 @@ def test_well_known_hosts_are_governed_whatever_the_base_url_is() -> None:
     assert found is not None
     assert (found.name, found.host) == ("anthropic", "127.0.0.1")
     assert ("127.0.0.1", 9999) in known.origins
+
+
+@pytest.mark.parametrize(
+    ("target", "mark", "rest"),
+    [
+        ("/r/0123456789ab/v1/messages?beta=true", "0123456789ab", "/v1/messages?beta=true"),
+        ("/r/0123456789ab/p/openai/v1/x", "0123456789ab", "/p/openai/v1/x"),
+        ("/r/0123456789ab", "0123456789ab", "/"),
+        ("/r/0123456789ab/", "0123456789ab", "/"),
+        ("/r/0123456789ab?x=1", "0123456789ab", "/?x=1"),
+        ("/v1/messages", "", "/v1/messages"),
+        ("/r/0123456789AB/v1/messages", "", "/r/0123456789AB/v1/messages"),
+        ("/r/0123456789abc/v1/messages", "", "/r/0123456789abc/v1/messages"),
+        ("/r/0123456789a/v1/messages", "", "/r/0123456789a/v1/messages"),
+        ("/x/r/0123456789ab/v1", "", "/x/r/0123456789ab/v1"),
+        ("/r/0123456789ab/r/0123456789ab/v1", "0123456789ab", "/r/0123456789ab/v1"),
+    ],
+)
+def test_the_mark_of_a_run_stands_before_the_path(target: str, mark: str, rest: str) -> None:
+    assert unmarked(target) == (mark, rest)

@@ -194,7 +194,7 @@ def _no_proxy(made: Prepared, settings: Settings, environ: Mapping[str, str], *,
     kept = [entry for entry in given if entry not in taken]
     if taken:
         names = ", ".join(taken)
-        made.notes.append(f"NO_PROXY has {names}, which would lead calls past TokenMan: left out for this program")
+        made.notes.append(f"NO_PROXY has {names}, which would lead calls past TokenMan: left out here")
     value = ",".join(dict.fromkeys([*kept, *LOOPBACK]))
     made.variables |= dict.fromkeys(_spellings("NO_PROXY"), value)
 
@@ -223,15 +223,18 @@ def _certificates(made: Prepared, authority: Authority, environ: Mapping[str, st
 def _with_own(made: Prepared, name: str, usual: Path, authority: Authority, environ: Mapping[str, str]) -> Path:
     """A company's roots, which the user has named, stay trusted: a file of both."""
     named = Path(environ.get(name) or usual)
-    if authority.folder in named.parents:
+    if named in (authority.bundle_path, authority.pem_path):
         return usual
+    own = authority.pem_path.read_bytes()
     try:
         with named.open("rb") as file:
             roots = file.read(_MOST_ROOTS)
     except OSError as error:
-        made.notes.append(f"{name} names {named}, which cannot be read ({error.strerror}): left out for this program")
+        made.notes.append(f"{name} names {named}, which cannot be read ({error.strerror}): left out here")
         return usual
-    content = roots.rstrip() + b"\n" + authority.pem_path.read_bytes()
+    if roots.endswith(own):
+        return named  # made here for this shell before
+    content = roots.rstrip() + b"\n" + own
     path = authority.folder / f"with-{hashlib.sha256(content).hexdigest()[:16]}.pem"
     if not path.exists():
         write_private(path, content, mode=0o644)
