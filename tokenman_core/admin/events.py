@@ -14,12 +14,12 @@ KEEP_ALIVE_S = 15.0
 _RETRY_MS = 2000
 
 
-def subscribe(request: Request, feed: Feed, keep_alive: float = KEEP_ALIVE_S) -> Response:
+def subscribe(request: Request, feed: Feed) -> Response:
     """`Last-Event-ID`, or `?after=ID` where headers cannot be set, begins behind the row with that id."""
     given = query(request, "after")
     after = request.headers.get("last-event-id", "") or given.get("after", "")
     try:
-        return _Events(feed.subscribe(after[:64]), keep_alive)
+        return _Events(feed.subscribe(after[:64]))
     except TooMany:
         remedy = "too many listen already; close a dashboard or a `tokenman tail`"
         return error(503, "rate_limit", remedy, {"Retry-After": "10"})
@@ -28,9 +28,9 @@ def subscribe(request: Request, feed: Feed, keep_alive: float = KEEP_ALIVE_S) ->
 class _Events(Response):
     """Lasts until the other side leaves or the feed is closed, and gives its place back in any case."""
 
-    def __init__(self, reader: Subscription, keep_alive: float) -> None:
+    def __init__(self, reader: Subscription) -> None:
         super().__init__()
-        self._reader, self._keep_alive = reader, keep_alive
+        self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -41,7 +41,7 @@ class _Events(Response):
             piece = b"retry: %d\n\n" % _RETRY_MS  # at once, so that the other side knows that it is heard
             while True:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await asyncio.wait((told, left), timeout=self._keep_alive, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((told, left), timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
                 if left.done():
                     return
                 if not told.done():

@@ -6,21 +6,23 @@ import time
 
 import httpx
 import pytest
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tokenman_core import __version__
-from tokenman_core.admin import app, serve
-from tokenman_core.config.models import Settings
+from tokenman_core.admin import pages, serve
+from tokenman_core.admin.readiness import Ask, Status
 
 
 @pytest.fixture
-def settings():
-    return Settings(access={"public_names": ["box.example"]}, admin={"listen": "127.0.0.9:7678"})
+def application(admin):
+    admin.settings = {"access": {"public_names": ["box.example"]}, "admin": {"listen": "127.0.0.9:7678"}}
+    return admin.app()
 
 
 @pytest.fixture
-def client(settings):
-    return TestClient(app.make(settings), base_url="http://127.0.0.1:7678", raise_server_exceptions=False)
+def client(application):
+    return TestClient(application, base_url="http://127.0.0.1:7678")
 
 
 def test_health_says_ok_and_the_version(client):
@@ -28,24 +30,106 @@ def test_health_says_ok_and_the_version(client):
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": __version__})
 
 
+@pytest.mark.parametrize("path", ["/health/x", "/docs", "/openapi.json", "/static/", "/static/x.js", "/favicon.ico"])
+def test_nothing_else_answers(client, path):
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_another_method_is_refused_and_the_right_one_named(client, method):
+    answer = client.request(method, "/health")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (405, "method")
+    assert "GET" in answer.headers["allow"]
+
+
+# -- readiness --
+
+
+def test_ready_is_503_once_a_check_fails_and_names_it(admin, client):
+    trouble = [None]
+    admin.checks = [Ask("ledger", lambda: trouble[0], "calls are recorded")]
+    client = TestClient(admin.app(), base_url="http://localhost")
+    assert (client.get("/health/ready").status_code, client.get("/health/ready").json()["status"]) == (200, "ready")
+    trouble[0] = "the disk is full: make room"
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unready")
+    assert answer.json()["checks"] == {"ledger": {"status": "failed", "message": "the disk is full: make room"}}
+    assert client.get("/health").status_code == 200
+
+
+class Gone:
+    name, outside = "provider:anthropic", True
+
+    async def __call__(self):
+        return Status("failed", "gone")
+
+
+def test_a_balancer_is_not_told_of_providers(admin):
+    admin.checks = [Gone()]
+    client = TestClient(admin.app(), base_url="http://localhost")
+    assert client.get("/health/ready").status_code == 503
+    assert client.get("/health/ready?for=balancer").json() == {"status": "ready", "checks": {}}
+    answer = client.get("/health/ready?for=kubernetes")
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "for")
+
+
+# -- metrics --
+
+
+def test_metrics_come_in_the_format_that_is_asked_for(client):
+    plain, other = client.get("/metrics"), client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+    assert plain.headers["content-type"].startswith("text/plain; version=")
+    assert other.headers["content-type"].startswith("application/openmetrics-text; version=")
+    assert "tokenman_build_info" in plain.text
+    assert other.text.endswith("# EOF\n")
+
+
+# -- the dashboard's files --
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    folder = tmp_path / "inside" / "static"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(pages, "FOLDER", folder)
+    return folder
+
+
+def test_files_are_served_under_their_types(files, client):
+    for name, kind in (
+        ("index.html", "text/html; charset=utf-8"),
+        ("app.js", "text/javascript; charset=utf-8"),
+        ("style.css", "text/css; charset=utf-8"),
+        ("favicon.svg", "image/svg+xml"),
+    ):
+        (files / name).write_text(f"this is {name}")
+        answer = client.get(f"/static/{name}")
+        assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, f"this is {name}", kind)
+    assert client.get("/").text == "this is index.html"
+
+
+def test_without_a_page_the_way_to_the_api_is_said(files, client):
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert "/api" in answer.text
+
+
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/"),
-        ("GET", "/metrics"),
-        ("GET", "/api/summary"),
-        ("POST", "/health"),
-        ("PATCH", "/api/config"),
-        ("GET", "/health/x"),
-        ("GET", "//health"),
-        ("OPTIONS", "/health"),
-        ("GET", "/docs"),
-    ],
+    "name",
+    ["../secret.js", "..%2fsecret.js", "%2e%2e/secret.js", "secret.txt", ".hidden.js", "app.js%00", "a/b.js", "UP.JS"],
 )
-def test_nothing_else_answers(client, method, path):
-    answer = client.request(method, path)
+def test_no_other_file_is_served(files, client, name):
+    for path in (files.parent / "secret.js", files / "secret.txt", files / ".hidden.js", files / "UP.JS"):
+        path.write_text("secret")
+    (files / "a").mkdir()
+    (files / "a" / "b.js").write_text("secret")
+    answer = client.get(f"/static/{name}")
     assert answer.status_code == 404
-    assert answer.json()["error"]["type"] == "not_found"
+    assert "secret" not in answer.text.replace("secret.", "")
+
+
+# -- hosts --
 
 
 SERVED = [
@@ -104,8 +188,8 @@ async def raw(address, text: bytes) -> bytes:
     return answer
 
 
-async def test_a_request_with_no_host_or_with_two_is_refused(settings):
-    server = await serve.serve(app.make(settings), "127.0.0.1", 0)
+async def test_a_request_with_no_host_or_with_two_is_refused(application):
+    server = await serve.serve(application, "127.0.0.1", 0)
     try:
         assert b"403" in (await raw(server.address, b"GET /health HTTP/1.0\r\n\r\n")).splitlines()[0]
         two = b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
@@ -118,21 +202,27 @@ async def test_a_request_with_no_host_or_with_two_is_refused(settings):
         await server.stop()
 
 
-async def test_an_error_inside_shows_nothing_of_itself(settings, monkeypatch):
+def test_an_error_inside_shows_nothing_of_itself_and_is_told_in_the_log_under_the_same_id(admin, caplog):
     async def crash(request):
         raise RuntimeError("/secret/path sk-ant-0123456789")
 
-    monkeypatch.setattr(app, "_health", crash)
-    client = TestClient(app.make(settings), base_url="http://localhost", raise_server_exceptions=False)
-    answer = client.get("/health")
-    assert answer.status_code == 500
-    assert "secret" not in answer.text
-    assert "RuntimeError" not in answer.text
+    admin.routes = [Route("/crash", crash)]
+    client = TestClient(admin.app(), base_url="http://localhost")
+    answer = client.get("/crash")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "internal")
+    for trace in ("secret", "RuntimeError", "sk-ant"):
+        assert trace not in answer.text
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert answer.headers["x-tokenman-request-id"] in line
+    assert answer.headers["x-tokenman-request-id"] in answer.text
+    assert "RuntimeError" in line
+    assert "sk-ant" not in line
+    assert client.get("/health").status_code == 200
 
 
-async def test_it_serves_prints_nothing_leaves_signals_alone_and_stops(settings, capfd):
+async def test_it_serves_prints_nothing_leaves_signals_alone_and_stops(application, capfd):
     handlers = [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)]
-    server = await serve.serve(app.make(settings), "127.0.0.1", 0)
+    server = await serve.serve(application, "127.0.0.1", 0)
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers
     host, port = server.address
     async with httpx.AsyncClient() as client:
@@ -149,8 +239,8 @@ async def test_it_serves_prints_nothing_leaves_signals_alone_and_stops(settings,
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-async def test_an_idle_connection_does_not_hold_up_the_stop(settings):
-    server = await serve.serve(app.make(settings), "127.0.0.1", 0)
+async def test_an_idle_connection_does_not_hold_up_the_stop(application):
+    server = await serve.serve(application, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.address)
     writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"}")
@@ -158,16 +248,16 @@ async def test_an_idle_connection_does_not_hold_up_the_stop(settings):
     writer.close()
 
 
-async def test_a_port_that_is_taken_is_an_error_that_names_it(settings):
+async def test_a_port_that_is_taken_is_an_error_that_names_it(application):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use") as caught:
-            await serve.serve(app.make(settings), "127.0.0.1", port)
+            await serve.serve(application, "127.0.0.1", port)
         assert caught.value.errno == errno.EADDRINUSE
-    await (await serve.serve(app.make(settings), "127.0.0.1", port)).stop()
+    await (await serve.serve(application, "127.0.0.1", port)).stop()
 
 
-async def test_it_listens_on_ipv6_loopback(settings):
-    server = await serve.serve(app.make(settings), "::1", 0)
+async def test_it_listens_on_ipv6_loopback(application):
+    server = await serve.serve(application, "::1", 0)
     assert b"200" in (await raw(server.address, b"GET /health HTTP/1.0\r\nHost: [::1]\r\n\r\n")).splitlines()[0]
     await server.stop()
