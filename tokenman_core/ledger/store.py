@@ -63,7 +63,7 @@ class Store:
         finally:
             os.close(descriptor)
         self._path = path
-        self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
             for setting in ("auto_vacuum = incremental", "journal_mode = wal", "synchronous = normal"):
                 self._connection.execute(f"pragma {setting}")

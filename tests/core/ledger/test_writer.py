@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 import sqlite3
@@ -188,6 +189,31 @@ def test_a_file_that_was_removed_while_in_use_is_begun_anew(path):
 
 
 @pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "full"), "disk is full"),
+        (OSError(errno.EDQUOT, "quota"), "disk is full"),
+        (PermissionError(errno.EACCES, "no"), "may not be written"),
+        (OSError(errno.EROFS, "ro"), "may not be written"),
+        (OSError(errno.EIO, "io"), "see to the disk"),
+        (OSError(errno.ENOTDIR, "no folder"), "data_dir is a folder"),
+        (sqlite3.OperationalError("strange"), "cannot be used"),
+    ],
+)
+def test_every_trouble_has_words_and_an_end(path, error, words):
+    def fail(store):
+        raise error
+
+    machine = Machine(path, change=fail)
+    machine.call(1)
+    machine.settle()
+    assert words in machine.writer.trouble
+    machine.change = lambda store: None
+    machine.recover()
+    assert machine.written == [1]
+
+
+@pytest.mark.parametrize(
     "content", [b"this is no database at all, it only stands where one should be" * 100, b"SQLite"]
 )
 def test_a_file_that_is_no_ledger_is_moved_aside_and_kept(path, content, caplog):
@@ -310,6 +336,17 @@ def test_rows_are_purged_when_the_retention_is_over_and_their_sums_stay(path):
     assert machine.written == list(range(7))
     assert LedgerReader(path).totals("day").total.calls == 10
     assert len(LedgerReader(path).totals("session").groups) == 7
+
+
+def test_a_short_retention_is_kept_soon(path):
+    machine = Machine(path, retention=20)
+    machine.settle()
+    machine.call(1)
+    machine.settle()
+    for seconds, left in ((5, [1]), (5, [1]), (5, [1]), (6, [])):
+        machine.clock.advance(seconds)
+        machine.settle()
+        assert machine.written == left
 
 
 def test_without_a_retention_all_rows_are_kept(path):
