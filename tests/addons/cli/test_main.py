@@ -1,9 +1,15 @@
+import importlib
+import inspect
+import os
+import re
+import shutil
 import subprocess
 import sys
-import time
+import types
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from addons.cli import main, up
@@ -59,15 +65,6 @@ def test_the_path_of_the_script_for_mitmdump_is_printed(command):
     assert path.name == "tokenman.py"
 
 
-def test_config_check_says_fine_and_what_is_lacking(command, tmp_path):
-    (tmp_path / "t.yaml").write_text("secret: a-secret-in-the-file-itself")
-    found = command("config", "check", "--config", str(tmp_path / "t.yaml"))
-    assert found.exit_code == 0
-    assert f"{tmp_path}/t.yaml: fine" in found.stdout
-    assert f"warning: {tmp_path}/t.yaml:1: secret holds the secret itself" in found.stdout
-    assert "not in this version: injection: detection comes later" in found.stdout
-
-
 @pytest.mark.parametrize("words", [["config", "check"], ["config", "show"], ["up"], []])
 def test_a_wrong_configuration_ends_with_2_and_the_remedy(command, tmp_path, words):
     (tmp_path / "t.yaml").write_text("limits:\n  request_bodi: 5\nbudgets: [{name: a}]")
@@ -80,24 +77,229 @@ def test_a_wrong_configuration_ends_with_2_and_the_remedy(command, tmp_path, wor
     assert found.stdout == ""
 
 
-def test_config_show_hides_secrets_and_tells_origins(command, tmp_path, monkeypatch):
-    monkeypatch.setenv("TOKENMAN_RETRY__ATTEMPTS", "1")
-    path = tmp_path / "t.yaml"
-    path.write_text("providers:\n  openai:\n    key: planted-key-0123\nsecret: planted-secret-0123\n")
-    found = command("config", "show", "--config", str(path))
+HEAVY = (
+    "mitmproxy", "pydantic", "ruamel", "cryptography", "presidio_analyzer", "uvicorn", "starlette", "rich", "structlog",
+    "genai_prices", "tiktoken", "prometheus_client", "sqlite3", "tokenman_core.config",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_help_imports_nothing_heavy(words):
+    program = (
+        "import sys\nfrom addons.cli.main import run\n"
+        "try:\n    run()\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout.endswith("heavy: []\n")
+
+
+def every_command():
+    """The words of each command."""
+    for name, command in get_command(main.app).commands.items():
+        inner = getattr(command, "commands", None)
+        yield from ((name, each) for each in inner) if inner else ((name,),)
+
+
+COMMANDS = (
+    "up", "demo", "run", "env", "web", "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
+    "config check", "config show", "config schema", "config test", "doctor", "addon-path",
+)  # fmt: skip
+
+
+def test_every_command_is_there():
+    assert {" ".join(words) for words in every_command()} == set(COMMANDS)
+
+
+def test_help_fits_a_screen_and_names_every_command_in_a_group(command):
+    found = command("--help")
+    lines = found.stdout.splitlines()
     assert found.exit_code == 0
-    assert "planted" not in found.stdout
-    assert f"providers.openai.key: **********  # {path}:3\n" in found.stdout
-    assert "retry.attempts: 1  # environment TOKENMAN_RETRY__ATTEMPTS\n" in found.stdout
-    assert "redaction.mode: redact  # default\n" in found.stdout
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.endswith("...")], "nothing is cut off"
+    for name in {words[0] for words in every_command()}:
+        assert len([line for line in lines if line.startswith(f"  {name} ")]) == 1
+    for option in ("--config", "--listen", "--version", "--install-completion", "--show-completion"):
+        assert option in found.stdout
+    assert "tokenman run -- claude" in found.stdout
 
 
-HEAVY = ("mitmproxy", "pydantic", "ruamel", "cryptography", "presidio_analyzer", "uvicorn", "starlette")
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_every_commands_help_has_an_example_that_can_be_typed(command, words):
+    found = command(*words, "--help")
+    assert found.exit_code == 0
+    examples = found.stdout.partition("Example")[2].splitlines()[1:]
+    assert examples
+    assert all(" ".join(words) in example for example in examples)
+    assert max(map(len, found.stdout.splitlines())) <= 80
 
 
-def test_the_command_itself_imports_nothing_heavy():
-    check = f"import sys; import addons.cli.main; print([name for name in {HEAVY} if name in sys.modules])"
-    started = time.monotonic()
-    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
-    assert found.stdout == "[]\n"
-    assert time.monotonic() - started < 5
+@pytest.mark.parametrize(("typed", "meant"), [("repot", "report"), ("confg", "config"), ("tial", "tail")])
+def test_a_mistyped_command_is_asked_about(command, typed, meant):
+    found = command(typed)
+    assert found.exit_code == 2
+    assert f"Did you mean '{meant}'" in found.stderr
+
+
+def test_a_mistyped_command_of_a_group_is_asked_about(command):
+    found = command("config", "chekc")
+    assert found.exit_code == 2
+    assert "Did you mean 'check'" in found.stderr
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """What each command's module was asked to do; all end with 7."""
+    asked = []
+
+    def module(name):
+        if not name.startswith("addons."):
+            return importlib.import_module(name)
+
+        class Module:
+            def __getattr__(self, function):
+                return lambda *given: asked.append((name.rpartition(".")[2], function, *given)) or 7
+
+        return Module()
+
+    monkeypatch.setattr(main, "importlib", types.SimpleNamespace(import_module=module))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("demo", ("tour", "run", False)),
+        ("run -- claude --help", ("run_program", "run", None, None, ["claude", "--help"])),
+        ("run claude -p hi --config x", ("run_program", "run", None, None, ["claude", "-p", "hi", "--config", "x"])),
+        ("run --via proxy -- a -- b", ("run_program", "run", None, "proxy", ["a", "--", "b"])),
+        ("run --config f a --via x", ("run_program", "run", Path("f"), None, ["a", "--via", "x"])),
+        ("env", ("env", "run", None, None, None)),
+        ("env --shell json --via base-url", ("env", "run", None, "base-url", "json")),
+        ("web --listen 127.0.0.1:1", ("web", "run", None, "127.0.0.1:1")),
+        ("tail", ("tail", "run", None, [])),
+        ("tail --filter model=a error --filter status=200", ("tail", "run", None, ["model=a", "status=200", "error"])),
+        ("report", ("report", "run", None, "model", "7d", "table")),
+        ("report --by day --since 24h --csv", ("report", "run", None, "day", "24h", "csv")),
+        ("report --json", ("report", "run", None, "model", "7d", "json")),
+        ("why req_1 --config f", ("why", "run", Path("f"), "req_1")),
+        ("allow", ("allow", "run", None, None, False)),
+        ("allow - --remove", ("allow", "run", None, "-", True)),
+        ("doctor", ("doctor", "run", None)),
+        ("ca show", ("ca_command", "show", None)),
+        ("ca trust --yes", ("ca_command", "trust", None, True)),
+        ("ca untrust", ("ca_command", "untrust", None, False)),
+        ("config init", ("settings", "init", None, False)),
+        ("config init - --force", ("settings", "init", "-", True)),
+        ("config check", ("settings", "check", None)),
+        ("config show --config f", ("settings", "show", Path("f"))),
+        ("config schema", ("settings", "schema")),
+        ("config test", ("settings", "test", None)),
+    ],
+)
+def test_each_command_asks_its_module_and_ends_with_its_code(command, done, words, asked):
+    assert command(*words.split()).exit_code == 7
+    assert done == [asked]
+
+
+@pytest.mark.parametrize(
+    "words", ["report --json --csv", "report --by x", "run", "run --vai x", "env --shell tcsh", "why", "ca", "config"]
+)
+def test_what_makes_no_sense_asks_nobody_and_ends_with_2(command, done, words):
+    assert command(*words.split()).exit_code == 2
+    assert done == []
+
+
+@pytest.mark.parametrize("module", ["run_program", "env", "report", "why", "allow", "ca_command", "settings", "tail"])
+def test_the_modules_take_what_they_are_asked(module):
+    found = importlib.import_module(f"addons.cli.{module}")
+    shapes = {
+        "run_program": ("run", 3), "env": ("run", 3), "report": ("run", 4), "why": ("run", 2), "allow": ("run", 3),
+        "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2),
+    }  # fmt: skip
+    name, count = shapes[module]
+    inspect.signature(getattr(found, name)).bind(*range(count))
+
+
+@pytest.mark.parametrize(
+    ("shell", "line", "offered"),
+    [
+        ("bash", "tokenman rep", {"report"}),
+        ("bash", "tokenman config s", {"show", "schema"}),
+        ("bash", "tokenman report --by p", {"project", "provider"}),
+        ("bash", "tokenman env --shell f", {"fish"}),
+        ("bash", "tokenman run --v", {"--via"}),
+        ("zsh", "tokenman rep", {"report"}),
+        ("zsh", "tokenman report --by p", {"project", "provider"}),
+        ("fish", "tokenman rep", {"report"}),
+        ("fish", "tokenman env --shell f", {"fish"}),
+    ],
+)
+def test_shells_complete_commands_options_and_their_values(shell, line, offered):
+    environ = os.environ | {"_TOKENMAN_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line, "COMP_WORDS": line}
+    environ |= {"COMP_CWORD": str(len(line.split()) - 1), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    found = subprocess.run(
+        [sys.executable, "-m", "addons.cli.main"], capture_output=True, text=True, timeout=60, check=False, env=environ
+    )
+    words = set(re.findall(r"(?:^|\s|\()\"?(--[\w-]+|[\w-]+)\"?(?=$|\s|:|\))", found.stdout, re.MULTILINE))
+    assert offered <= words, found.stdout
+    assert not {"up", "doctor", "--yes"} & words
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_shows_a_script_for_the_shell_that_asks(shell, tmp_path):
+    if shutil.which(shell) is None:
+        shell = "bash"
+    script = f"{sys.executable} -m addons.cli.main --show-completion; true"
+    found = subprocess.run([shell, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert f"complete_{shell}" in found.stdout
+    assert "tokenman" in found.stdout
+
+
+def test_nobody_who_reads_on_is_a_quiet_end():
+    program = f"{sys.executable} -c 'from addons.cli.main import run; run()' --help | true; exit ${{PIPESTATUS[0]}}"
+    found = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode in (0, 1)  # the pipe may still take it all
+    assert found.stderr == ""
+
+
+def test_a_reader_that_left_before_is_a_quiet_end():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "w") as closed:
+        found = subprocess.run(
+            [sys.executable, "-m", "addons.cli.main", "--help"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (found.returncode, found.stderr) == (1, b"")
+
+
+def test_ctrl_c_is_a_quiet_end(monkeypatch, command, done):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.importlib, "import_module", interrupted)
+    found = command("doctor")
+    assert found.exit_code == 130
+    assert "Traceback" not in found.output
+
+
+def test_a_mistake_of_ours_is_told_by_type_and_place_and_not_by_what_it_holds(monkeypatch, capsys):
+    def broken(*_):
+        raise KeyError("jane.doe@corp-mail.com")
+
+    monkeypatch.setattr(main.importlib, "import_module", broken)
+    monkeypatch.setattr(sys, "argv", ["tokenman", "doctor"])
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert "tokenman: this failed inside, please report it: KeyError at test_main.py:" in told
+    assert "jane" not in told
+    assert "Traceback" not in told
