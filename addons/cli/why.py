@@ -99,7 +99,8 @@ def _not_one(call_id: str, rows: tuple[Row, ...]) -> list[str]:
     if call_id == _LAST:
         return ["nothing has been recorded yet; send a call through TokenMan, for example with `tokenman demo`"]
     return [
-        f"no call {clean(call_id)[:40]} is in the ledger",
+        f"no call {clean(call_id)[:40]} is in the ledger: it may be older than ledger.retention, or it was refused before it was"
+        " known to be a call, then the log says why",
         "ids stand in the answer's header x-tokenman-request-id, in the text of a refusal, in the log, and in `tokenman tail`;"
         " `tokenman why last` explains the latest call",
     ]  # fmt: skip

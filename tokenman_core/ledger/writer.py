@@ -75,12 +75,15 @@ class Writer:
 
     def put(self, record: "Record") -> None:
         """A row that finds too many waiting, or the file closed, is lost; it is counted and told of."""
-        if self._closed or len(self._waiting) >= MOST_WAITING:
-            self._turned_down += 1
-            self._unsaid.append(record.id)
-            self._tell(record.id)
-        else:
+        if not self._closed and len(self._waiting) < MOST_WAITING:
             self._waiting.append(record)
+            return
+        self._turned_down += 1
+        self._tell(record.id)
+        if self._closed:
+            log.error("a call ended after the ledger was closed; request %s", record.id)
+        else:
+            self._unsaid.append(record.id)
 
     def step(self) -> float:
         """Does what is due. Seconds until there is more to do, if nothing comes in before. Never raises."""
@@ -93,8 +96,9 @@ class Writer:
         try:
             self._write(now)
             if self.trouble is not None:
-                log.warning("%s is written again; %d calls wait for their turn", self._path, len(self._waiting))
+                log.warning("%s is written again; %s", self._path, self._state())
                 self.trouble, self._wait = None, _FIRST_RETRY_S
+            self._say()
         except Exception as error:  # whatever it is: traffic goes on, the rows wait, and it is told
             self._fail(error)
             return self._wait
@@ -195,12 +199,12 @@ class Writer:
         if now < self._say_at or not (self._unsaid or error):
             return
         self._say_at = now + _SAY_S
+        why = self.trouble or "calls end faster than they can be written"
+        log.error("%s: %s%s; %s", self._path, why, f" ({trace(error)})" if error else "", self._state())
+
+    def _state(self) -> str:
         names = [self._unsaid.popleft() for _ in range(len(self._unsaid))]
-        log.error(
-            "%s: %s (%s); %d calls wait, %d are lost; requests %s",
-            self._path, self.trouble, trace(error) if error else "tried again soon", len(self._waiting), self.dropped,
-            ", ".join(names) or "none",
-        )  # fmt: skip
+        return f"{len(self._waiting)} calls wait, {self.dropped} are lost; requests {', '.join(names) or 'none'}"
 
     def _drop_store(self) -> None:
         store, self._store = self._store, None

@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.ledger.calls import DAY, NOON, call, name
 from tokenman_core.clock import ManualClock
-from tokenman_core.ledger import Filter, LedgerReader, writer
+from tokenman_core.ledger import Filter, LedgerReader, row_of, writer
 from tokenman_core.ledger import store as store_module
 from tokenman_core.ledger.store import Store
 from tokenman_core.ledger.writer import Writer
@@ -267,6 +267,7 @@ def test_a_row_that_cannot_be_written_keeps_no_other_from_it(path, caplog):
     machine.call(3)
     machine.settle()
     assert machine.written == [1, 3]
+    assert LedgerReader(path).row(name(1)) == row_of(call(1))  # its names too, which were given in vain at first
     assert (machine.writer.trouble, machine.writer.dropped, machine.told) == (None, 1, ["no id"])
     assert "no id" in caplog.text
 
@@ -287,6 +288,18 @@ def test_more_rows_than_may_wait_are_lost_counted_and_told_of_once(path, monkeyp
     assert machine.writer.dropped == 2
 
 
+def test_rows_that_come_too_fast_are_told_of_in_the_log(path, monkeypatch, caplog):
+    monkeypatch.setattr(writer, "MOST_WAITING", 1)
+    machine = Machine(path)
+    machine.call(1)
+    machine.call(2)
+    machine.settle()
+    assert machine.written == [1]
+    assert machine.told == [name(2)]
+    assert "faster than they can be written" in caplog.text
+    assert name(2) in caplog.text
+
+
 def test_the_log_names_the_calls_and_is_not_flooded(path, caplog):
     machine = Machine(path)
     machine.settle()
@@ -304,6 +317,7 @@ def test_the_log_names_the_calls_and_is_not_flooded(path, caplog):
     machine.recover()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "written again" in caplog.text
+    assert name(399) in caplog.text  # whose turn to be named had not come
 
 
 def test_rows_that_wait_at_the_end_are_said_to_be_lost(path, caplog):
@@ -318,6 +332,7 @@ def test_rows_that_wait_at_the_end_are_said_to_be_lost(path, caplog):
     assert machine.writer.dropped == 2
     assert machine.told == [name(1), name(2)]
     assert name(1) in caplog.text
+    assert name(2) in caplog.text
     other.execute("rollback")
 
 
