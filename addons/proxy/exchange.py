@@ -307,10 +307,10 @@ class Exchanges:
             task = asyncio.create_task(stages.done(exchange))
             _running.add(task)
             task.add_done_callback(_running.discard)
-        self._observe(exchange)
+        self._observe(exchange, self._clock.monotonic())
 
-    def _observe(self, exchange: Exchange) -> None:
-        record = record_of(exchange, self._clock.monotonic())
+    def _observe(self, exchange: Exchange, ended: float) -> None:
+        record = record_of(exchange, ended)
         for observer in self._observers:
             try:
                 observer.ended(record)
@@ -350,12 +350,13 @@ class Exchanges:
             log.error("a call failed: %s", trace(e))
         finally:
             forget(flow)  # first: nothing that fails below may keep the call
+            ended = self._clock.monotonic()
             await self._conductor.settle(exchange)
             self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)
-            self._tell(exchange, self._clock.monotonic() - start)
-            self._observe(exchange)
+            self._tell(exchange, ended - start)
+            self._observe(exchange, ended)
             _forget_old_flows()
 
     @staticmethod

@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,27 +35,18 @@ def test_texts_are_counted_together_and_the_cuts_cost_next_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("character", ["a", " ", "^", "\n", "漢", "1"])
-def test_a_run_of_one_character_takes_time_by_its_length_alone(character: str) -> None:
-    tokens.warm()
-
-    def seconds(length: int) -> float:
-        text = character * length
-        best = 60.0
-        for _ in range(3):
-            start = time.perf_counter()
-            tokens.estimate([text])
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    assert seconds(400_000) < 40 * seconds(40_000) + 0.05
+def test_a_run_of_one_character_is_counted_however_long_it_is(character: str) -> None:
+    """Without the cuts a million spaces are more than the stack of tiktoken's regular expression holds."""
+    per_piece = len(tokens._encoding().encode_ordinary(character * tokens.PIECE))
+    assert tokens.estimate([character * tokens.PIECE * 250]) == per_piece * 250
 
 
 def test_of_a_huge_text_a_part_is_counted_and_the_rest_is_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
     dense = "xq9 " * 100_000
     text = dense + " " * len(dense)  # whoever looked at its beginning or its end alone would be far off
-    exact = tokens.estimate([text])
+    exact = 4 * len(tokens._encoding().encode_ordinary(dense[: len(dense) // 4]))  # and the spaces next to nothing
     monkeypatch.setattr(tokens, "COUNTED", 50_000)
-    assert tokens.estimate([text]) == pytest.approx(exact, rel=0.15)
+    assert tokens.estimate([text]) == pytest.approx(exact, rel=0.1)
 
 
 def test_a_rough_count_needs_no_ranks() -> None:
@@ -86,4 +77,16 @@ def test_damaged_ranks_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tokens, "RANKS", damaged)
     monkeypatch.setattr(tokens, "_built", None)
     with pytest.raises(ValueError, match="install TokenMan anew"):
+        tokens.estimate(["hello"])
+
+
+def test_a_panic_of_the_library_is_an_ordinary_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        pass
+
+    def panics(_: str) -> list[int]:
+        raise Panic
+
+    monkeypatch.setattr(tokens, "_built", SimpleNamespace(encode_ordinary=panics))
+    with pytest.raises(RuntimeError):
         tokens.estimate(["hello"])
