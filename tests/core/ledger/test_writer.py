@@ -115,6 +115,19 @@ def test_rows_wait_behind_a_lock_and_are_written_when_it_is_gone(path):
     assert (machine.writer.trouble, machine.writer.dropped, machine.told) == (None, 0, [name(1), name(2)])
 
 
+def test_each_trouble_tells_of_its_own_rows(path):
+    machine = Machine(path)
+    machine.settle()
+    for number in range(3):
+        other = locked(path)
+        machine.call(number)
+        machine.settle()
+        other.execute("rollback")
+        machine.recover()
+        assert machine.told == [name(each) for each in range(number + 1)]
+    assert machine.written == [0, 1, 2]
+
+
 def test_a_lock_is_noticed_before_a_call_comes(path):
     machine = Machine(path)
     machine.settle()
