@@ -274,7 +274,7 @@ def test_sums_agree_with_the_calls(house: Proxy, provider: FakeProvider, opened:
     expect(calls).to_have_text(re.compile(r"\d+"))
     before = int(calls.inner_text())
     call(house, "hello")
-    expect(calls).to_have_text(str(before + 1))
+    expect(calls).to_have_text(str(before + 1), timeout=10_000)  # sooner than what is read every 15 s anyway
     expect(page.locator("#calls-chart .reading")).to_contain_text(f"{before + 1} call")
     expect(page.locator("#calls-chart rect.calls").last).to_be_visible()
     expect(page.locator("#models li").filter(has_text="claude-sonnet-4-5")).to_contain_text("$")
@@ -339,6 +339,8 @@ def test_nothing_sticks_out_of_the_page(width: int, house: Proxy, provider: Fake
     expect(page.locator("#rows tr").first).to_be_visible()
     expect(page.locator("#models li").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = "[...document.querySelectorAll('.feed, #calls td, .tile, .shares li')]"
+    assert page.evaluate(f"{boxes}.filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.outerHTML)") == []
     page.locator("#rows tr").first.click()
     assert page.evaluate("document.querySelector('#detail').scrollWidth <= innerWidth")
 

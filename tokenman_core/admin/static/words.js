@@ -40,7 +40,7 @@ const ENTITIES = {
   EMAIL_ADDRESS: "e-mail",
   PHONE_NUMBER: "phone",
   CREDIT_CARD: "card",
-  US_SSN: "social security",
+  US_SSN: "social security no.",
   IBAN_CODE: "IBAN",
   IP_ADDRESS: "IP address",
   API_KEY: "API key",
