@@ -4,7 +4,6 @@ OpenAI tells the usage of a stream only if `stream_options.include_usage` is tru
 empty, and with a null under `usage` in all others (https://platform.openai.com/docs/api-reference/chat/create).
 """
 
-import itertools
 import json
 import re
 from typing import Any
@@ -18,8 +17,8 @@ from tokenman_core.sse import Event
 OPERATIONS = frozenset({"chat", "completions"})
 
 _MEMBER = b'"include_usage":true'
-_NULL = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,')
-_MOST_PLACES = 8  # of such a null in one chunk: providers put it once
+_NULL = re.compile(rb'"usage"\s*:\s*null()(?:\s*,)?')
+_MOST_PLACES = 8  # of the word in one chunk: providers put it once
 
 
 def ask(data: bytes, value: Any) -> bytes | None:
@@ -71,7 +70,8 @@ def _means(data: bytes, intended: Any) -> bool:
 def without(event: Event) -> Event | None:
     """The event as it would have come unasked: without its null, or None for the chunk that tells the usage."""
     raw = event.raw
-    if b'"usage"' not in raw:
+    at = raw.find(b'"usage"')
+    if at < 0:
         return event
     value = walk.load(event.data or b"")
     if type(value) is not dict or "usage" not in value:
@@ -80,9 +80,25 @@ def without(event: Event) -> Event | None:
         return None
     if value["usage"] is not None:
         return event  # told beside a choice: this provider would have told it unasked
-    rest = {key: item for key, item in value.items() if key != "usage"}
-    for match in itertools.islice(_NULL.finditer(raw), _MOST_PLACES):
-        made = Event(raw[: match.start()] + raw[match.end() :], event.kind)
-        if walk.load(made.data or b"") == rest:
-            return made
+    only = raw.find(b'"usage"', at + 1) < 0  # then it is this one, at the top
+    rest = {} if only else {key: item for key, item in value.items() if key != "usage"}
+    for _ in range(_MOST_PLACES):
+        if (cut := _cut(raw, at)) is not None:
+            made = Event(cut, event.kind)
+            if only or walk.load(made.data or b"") == rest:
+                return made
+        at = raw.find(b'"usage"', at + 1)
+        if at < 0:
+            break
     return event
+
+
+def _cut(raw: bytes, at: int) -> bytes | None:
+    """Without the null that stands at `at`, and without the comma before or behind it; None if there is none."""
+    match = _NULL.match(raw, at)
+    if match is None:
+        return None
+    before = raw[:at].rstrip()
+    if before.endswith(b","):
+        return before[:-1] + raw[match.end(1) :]
+    return raw[:at] + raw[match.end() :] if match.end() > match.end(1) else None

@@ -117,6 +117,7 @@ CHUNK = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"}}],"usag
         (b'event: x\ndata: {"choices":[1], "usage" : null}\n\n', b'event: x\ndata: {"choices":[1]}\n\n'),
         (b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n', None),
         (b'data: {"usage":{"prompt_tokens":1}}\n\n', None),
+        (b'data: {"choices":["usage"],"usage":null}\n\n', b'data: {"choices":["usage"]}\n\n'),
         # Another's null, and words that only look like one, stay.
         (
             b'data: {"choices":[{"a":1,"usage":null}],"usage":null}\n\n',
