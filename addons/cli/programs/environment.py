@@ -11,7 +11,6 @@ from addons.cli.programs.table import Program, Via
 from tokenman_core.ca import Authority
 from tokenman_core.config.models import Provider, Settings
 from tokenman_core.config.values import Address
-from tokenman_core.providers import DEFAULT_PORTS, normal_host
 from tokenman_core.secret import write_private
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -22,6 +21,7 @@ REPLACED = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 ADDED = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 """Variables whose file is trusted besides the roots that are built in."""
 
+_PORTS = {"http": 80, "https": 443}
 _MOST_ROOTS = 8 << 20  # bytes of a file of certificates
 
 
@@ -130,7 +130,7 @@ def _parts(url: str) -> tuple[str, str, int]:
     """Scheme, host and port; empty for what is no URL."""
     try:
         parts = urlsplit(url)
-        return parts.scheme, normal_host(parts.hostname or ""), parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+        return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
         return "", "", 0
 

@@ -17,12 +17,18 @@ NOTES = ["first note\nwith two lines", "it's the second"]
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith(("TOKENMAN_", "SSL_", "NODE_")) or "PROXY" in name.upper()]:
+    for name in [
+        name for name in os.environ if name.startswith(("TOKENMAN_", "SSL_", "NODE_")) or "PROXY" in name.upper()
+    ]:
         monkeypatch.delenv(name)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SHELL"):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "t.yaml"
-    document = {"listen": f"127.0.0.1:{free()}", "admin": {"listen": f"127.0.0.1:{free()}"}, "data_dir": str(tmp_path / "it's data")}
+    document = {
+        "listen": f"127.0.0.1:{free()}",
+        "admin": {"listen": f"127.0.0.1:{free()}"},
+        "data_dir": str(tmp_path / "it's data"),
+    }
     path.write_text(json.dumps(document))
     return path
 
@@ -35,7 +41,9 @@ def test_any_value_passes_through_a_shell_as_it_is(shell: str, quoted: bool) -> 
     text = env.write({"ONE": value, "TWO": "2"}, NOTES, "sh")
     assert shutil.which(shell)
     script = 'eval "$TEXT"; printf "%s\\n%s" "$ONE" "$TWO"' if quoted else 'eval $TEXT; printf "%s\\n%s" "$ONE" "$TWO"'
-    done = subprocess.run([shell, "-c", script], env={"TEXT": text, "PATH": os.environ["PATH"]}, capture_output=True, check=True)
+    done = subprocess.run(
+        [shell, "-c", script], env={"TEXT": text, "PATH": os.environ["PATH"]}, capture_output=True, check=True
+    )
     assert done.stdout.decode() == f"{value}\n2"
     assert done.stderr == b""
 
@@ -65,7 +73,10 @@ def test_the_configured_listener_is_printed_and_that_nothing_listens_there(
     assert b"BEGIN CERTIFICATE" in done.stdout
 
 
-@pytest.mark.parametrize(("via", "there", "not_there"), [("base-url", "OPENAI_BASE_URL", "HTTPS_PROXY"), ("proxy", "HTTPS_PROXY", "OPENAI_BASE_URL")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("via", "there", "not_there"),
+    [("base-url", "OPENAI_BASE_URL", "HTTPS_PROXY"), ("proxy", "HTTPS_PROXY", "OPENAI_BASE_URL")],
+)
 def test_one_way_alone_can_be_asked_for(
     config: Path, capsys: pytest.CaptureFixture[str], via: env.Via, there: str, not_there: str
 ) -> None:

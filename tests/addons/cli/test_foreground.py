@@ -50,7 +50,12 @@ def environment() -> dict[str, str]:
 def test_its_streams_and_its_exit_code_are_its_own() -> None:
     script = "import sys; sys.stdout.write(sys.stdin.read().upper()); print('err', file=sys.stderr); sys.exit(7)"
     done = subprocess.run(
-        wrapped(sys.executable, "-c", script), input="in", capture_output=True, text=True, env=environment(), check=False
+        wrapped(sys.executable, "-c", script),
+        input="in",
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, "INover 7\n", "err\n")
 
@@ -101,16 +106,21 @@ def test_the_keys_of_the_terminal_are_the_programs_affair(name: str) -> None:
 
 def test_what_was_ignored_stays_ignored() -> None:
     """As under nohup."""
-    script = "import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    script = (
+        "import signal as s; print(s.getsignal(s.SIGHUP) is s.SIG_IGN, s.getsignal(s.SIGTERM) is s.SIG_DFL, "
+        "s.getsignal(s.SIGINT) is s.default_int_handler)"
+    )
     done = subprocess.run(
         ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *wrapped(sys.executable, "-c", script)],
         capture_output=True, text=True, env=environment(), check=True,
     )  # fmt: skip
-    assert done.stdout == "True True\nover 0\n"
+    assert done.stdout == "True True True\nover 0\n"
 
 
 def test_the_handlers_of_before_are_back_afterwards() -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT)}
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT)
+    }
     assert foreground.run(["true"], os.environ) == 0
     assert {number: signal.getsignal(number) for number in before} == before
 
@@ -229,7 +239,7 @@ def test_where_no_shell_watches_a_stopped_program_can_still_be_continued() -> No
         screen.type(b"\n")
         child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         deadline = time.monotonic() + 30
-        while f"State:\tT" not in Path(f"/proc/{child}/status").read_text():
+        while "State:\tT" not in Path(f"/proc/{child}/status").read_text():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         os.kill(pid, signal.SIGCONT)  # to us, who pass it on
