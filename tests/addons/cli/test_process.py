@@ -54,10 +54,7 @@ def test_it_starts_answers_health_and_ends_with_0(running, tmp_path, name):
         assert "planted" not in text
     files = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*") if path.is_file()}
     data = ".local/share/tokenman"
-    assert set(files) == {
-        f"{data}/secret",
-        f"{data}/tokenman.lock",
-        *(f"{data}/ca/{it}" for it in ("authority.pem", "tokenman-ca.pem", "bundle.pem")),
-    }
-    assert stat.S_IMODE(files[f"{data}/secret"].stat().st_mode) == 0o600
-    assert not any("planted" in path.read_text() for path in files.values())
+    private = {f"{data}/{name}" for name in ("secret", "tokenman.lock", "admin-token", "ledger.db", "ca/authority.pem")}
+    assert set(files) == private | {f"{data}/ca/{name}" for name in ("tokenman-ca.pem", "bundle.pem")}
+    assert {name for name, path in files.items() if stat.S_IMODE(path.stat().st_mode) == 0o600} == private
+    assert not any(b"planted" in path.read_bytes() for path in files.values())
