@@ -112,7 +112,7 @@ def test_the_secret_must_be_whole_and_private(patient, tmp_path):
     assert "is damaged -> put it back from a backup" in texts(installation.secret(patient()))
 
 
-def test_the_ledger_must_be_sound(patient, tmp_path):
+def test_the_ledger_must_be_sound(patient, tmp_path, monkeypatch):
     assert "no call has been recorded yet" in texts(installation.ledger(patient()))
     folder = tmp_path / ".local/share/tokenman"
     folder.mkdir(parents=True)
@@ -128,6 +128,8 @@ def test_the_ledger_must_be_sound(patient, tmp_path):
     assert states(installation.ledger(patient())) == ["fail"]
     (folder / "ledger.db").write_bytes(b"no database at all, whatever it is called" * 100)
     assert "cannot be read: DatabaseError -> move" in texts(installation.ledger(patient()))
+    monkeypatch.setattr(installation, "_look", lambda _: ("row 1 missing from index", 3))
+    assert "is damaged -> move" in texts(installation.ledger(patient()))
 
 
 def test_what_nobody_should_count_on_is_told(patient):

@@ -76,6 +76,16 @@ def test_the_example_is_the_defaults_as_it_is_and_with_all_its_settings_uncommen
     assert settings(tmp_path, uncommented(text)) == defaults
 
 
+def test_every_setting_of_the_example_may_be_uncommented_alone():
+    lines = example.text().splitlines()
+    settings_ = [at for at, line in enumerate(lines) if re.match(r" *#\S", line)]
+    assert len(settings_) > 70
+    for at in settings_:
+        one = uncommented(lines[at])
+        document = read("\n".join((*lines[:at], one, *lines[at + 1 :])))
+        assert Settings.model_validate(document) == Settings(), one
+
+
 def test_the_example_holds_every_setting_with_its_line_of_explanation():
     text = example.text()
     for setting, name, _ in named():

@@ -147,3 +147,25 @@ async def test_an_allowed_value_is_not_looked_for_in_later_texts(allowed, clock)
     found = await redactor.mask(slots, redactor.mapping())
     assert [slot.text for slot in slots] == ["ada@example.org, bob", "x ada@example.org"]
     assert not found.masked
+
+
+class Contextual:
+    """Finds a password only where the text says that it is one."""
+
+    async def find(self, texts):
+        return [
+            (Finding(at + 12, at + 21, "PASSWORD"),) if (at := text.find("password is ")) >= 0 else ()
+            for text, _ in texts
+        ]
+
+
+async def test_what_was_let_through_in_a_text_is_masked_everywhere_in_it_afterwards(allowed, clock):
+    redactor = Redactor(Settings(), b"p", Contextual(), Memo(), allowed)
+    allowed.add("hunter2!x", DAY)
+    text = "the password is hunter2!x and again hunter2!x"
+    for masked in (False, True):
+        slot = Slot((), "user", text)
+        await redactor.mask([slot], redactor.mapping())
+        assert ("hunter2" not in slot.text) is masked
+        allowed.remove("hunter2!x")
+        clock.advance(LOOK_S)
