@@ -185,7 +185,9 @@ def line(sums: dict[str, Any]) -> str:
     tokens = sums["input_tokens"] + sums["output_tokens"]
     marks = [word for word in ("notional", "estimated") if sums[word]]
     if sums["unpriced"]:
-        marks.append(f"without {_count(sums['unpriced'], 'call')} that have no price")
+        marks.append(
+            f"without {_count(sums['unpriced'], 'call')} that {'has' if sums['unpriced'] == 1 else 'have'} no price"
+        )
     parts = [
         _count(sums["calls"], "call"),
         f"{_count(sums['masked'], 'value')} masked",
