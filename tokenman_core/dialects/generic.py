@@ -10,7 +10,7 @@ from tokenman_core.dialects.base import AnswerReader, Operation
 from tokenman_core.dialects.chat_reader import ChatReader
 from tokenman_core.dialects.common import JsonDialect
 from tokenman_core.dialects.reader import remember, text_of
-from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error, openai_error
+from tokenman_core.dialects.shapes import STATUSES, dump, openai_error
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
@@ -146,47 +146,3 @@ class Generic(JsonDialect):
     def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
         """An event without a name."""
         return b"data: " + dump(openai_error(STATUSES[kind], kind, message, request_id)) + b"\n\n"
-
-
-class Gemini(Generic):
-    """Google's Gemini API by the generic walk; model and method stand in the path (`/v1beta/models/M:generateContent`)."""
-
-    name = "gemini"
-
-    _GENERATING = frozenset(
-        {"generateContent", "streamGenerateContent", "predict", "predictLongRunning", "batchGenerateContent"}
-    )
-    _EMBEDDING = frozenset({"embedContent", "batchEmbedContents", "asyncBatchEmbedContent"})
-    # What Code Assist, the Gemini CLI's Google login, is asked besides the model.
-    _ACCOUNT = frozenset(
-        {"loadCodeAssist", "onboardUser", "retrieveUserQuota", "listExperiments", "fetchAdminControls",
-         "recordCodeAssistMetrics", "setCodeAssistGlobalUserSetting"}
-    )  # fmt: skip
-
-    def operation(self, method: str, path: str) -> Operation:
-        """Told by the verb behind the path's last colon."""
-        verb = path.rpartition(":")[2] if ":" in path else ""
-        if verb == "countTokens":
-            return Operation("count_tokens", free=True)
-        if verb in self._GENERATING or verb in self._EMBEDDING:
-            return Operation("embeddings" if verb in self._EMBEDDING else "generate", generates=True)
-        if method != "POST" or "/files" in path or verb in self._ACCOUNT:
-            return Operation("models" if "/models" in path else "other", free=True)
-        return Operation("other", generates=True)
-
-    def model(self, operation: Operation, path: str, value: Any) -> str:
-        """The path's, else the body's."""
-        behind = path.partition("/models/")[2]
-        return behind.partition(":")[0] or (text_of(value, "model") or "").removeprefix("models/")
-
-    def streams(self, operation: Operation, path: str, value: Any) -> bool:
-        """As the path's verb says."""
-        return path.endswith(":streamGenerateContent") or super().streams(operation, path, value)
-
-    def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
-        """A body with an `error` object that has the status in words."""
-        return dump(gemini_error(status, kind, message, request_id))
-
-    def error_event(self, kind: ErrorKind, message: str, request_id: str) -> bytes:
-        """An event without a name."""
-        return b"data: " + dump(gemini_error(STATUSES[kind], kind, message, request_id)) + b"\n\n"

@@ -63,3 +63,14 @@ def check(place: Place, program: Program, shown: Shown) -> None:
 def test_a_program_writes_the_real_values_of_which_the_provider_saw_none(place: Place, name: str) -> None:
     program = PROGRAMS[name]
     check(place, program, write_a_file(place, program))
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name.endswith("by key")])
+def test_what_the_model_says_of_values_is_real_at_the_terminal(place: Place, name: str) -> None:
+    program = PROGRAMS[name]
+    program.home(place.home)
+    shown = place.run(program.command(f"{SENTENCES} [[say So you are <<$VALUE>>.]]"), program.environment)
+    assert shown.code == 0, shown.text
+    assert f"So you are <<{VALUES.split()[-1]}>>." in shown.text
+    assert not PLACEHOLDER.search(shown.text)
+    assert place.received(lambda one: "<<" in one.decoded.decode(errors="replace"))
