@@ -48,7 +48,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("compaction.heartbeat", keep="good value: off"),
     Gap("state.url"),
     Gap("ledger.url"),
-    Gap("ledger.retention", "calls are not recorded yet; the ledger comes later"),
     Gap("ledger.bodies", keep="good value: off"),
     Gap("inspect.plain", keep="good value: false"),
     Gap("telemetry.otel.endpoint"),

@@ -40,7 +40,6 @@ NOT_YET = [
     ("compaction: {heartbeat: on}", "compaction.heartbeat"),
     ("state: {url: 'redis://127.0.0.1'}", "state.url"),
     ("ledger: {url: 'postgresql://127.0.0.1/x'}", "ledger.url"),
-    ("ledger: {retention: 7d}", "ledger.retention"),
     ("ledger: {bodies: redacted}", "ledger.bodies"),
     ("telemetry: {otel: {endpoint: 'http://127.0.0.1:4318'}}", "telemetry.otel.endpoint"),
     ("telemetry: {otel: {propagate: true}}", "telemetry.otel.propagate"),
