@@ -194,12 +194,12 @@ class Conductor:
                         yield Trailers(answer.trailers)
                     return
             except UpstreamError as e:
+                if e.reused and e.kind == "reset" and not (again or started):
+                    again = True  # says nothing of the provider: a kept connection went stale
+                    continue
                 attempt.failure = Failure(e.kind, str(e), attempt.status)
                 if started:
                     raise
-                if e.reused and e.kind == "reset" and not again:
-                    again = True  # says nothing of the provider: a kept connection went stale
-                    continue
                 # What a protocol error quotes may be a header of the request.
                 why = f"{e.kind}: {e}" if e.kind != "protocol" else e.kind
                 log.warning("provider %s: %s", provider.name, why)

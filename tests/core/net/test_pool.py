@@ -353,3 +353,29 @@ async def test_two_hundred_aborts_leave_no_connection_and_no_error(
         await until(lambda: upstream.connections == 0)
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
     assert not caplog.records
+
+
+# -- whether a provider is there --
+
+
+async def test_reaching_a_provider_opens_a_connection_says_nothing_and_closes_it(
+    upstream: Upstream, authority: Authority
+) -> None:
+    said = asyncio.get_running_loop().create_future()
+
+    async def listen(link: Link) -> None:
+        said.set_result(await link.reader.read())
+
+    async with Fake(greet=listen) as fake:
+        await upstream.reach(("https", "localhost", fake.port))
+        assert await asyncio.wait_for(said, 5) == b""
+    assert upstream.connections == 0
+
+
+async def test_a_provider_that_is_not_there_or_may_not_be_dialled_is_not_reached(upstream: Upstream) -> None:
+    async with Fake(reply) as fake:
+        port = fake.port
+    with pytest.raises(OSError, match="Connect call failed"):
+        await upstream.reach(("http", "127.0.0.1", port))
+    with pytest.raises(UpstreamError):
+        await Upstream(guard=Guard()).reach(("http", "127.0.0.1", port))

@@ -246,3 +246,9 @@ def test_a_call_costs_little(metrics):
     metrics.ended(record)
     best = min(timeit.repeat(lambda: metrics.ended(record), number=200, repeat=20)) / 200
     assert best < 100e-6  # about 10 µs on a quiet machine; this is for a slow one
+
+
+def test_a_bound_is_in_its_bucket(metrics):
+    metrics.ended(call(overhead=0.001))
+    found = [value(metrics, "tokenman_overhead_seconds_bucket", **CALL, le=le) for le in ("0.0005", "0.001")]
+    assert found == [0, 1]
