@@ -213,15 +213,16 @@ def test_what_makes_no_sense_asks_nobody_and_ends_with_2(command, done, words):
     assert done == []
 
 
-@pytest.mark.parametrize("module", ["run_program", "env", "report", "why", "allow", "ca_command", "settings", "tail"])
+SHAPES = {
+    "run_program": ("run", 3), "env": ("run", 3), "report": ("run", 4), "why": ("run", 2), "allow": ("run", 3),
+    "doctor": ("run", 1), "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2), "web": ("run", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", SHAPES)
 def test_the_modules_take_what_they_are_asked(module):
-    found = importlib.import_module(f"addons.cli.{module}")
-    shapes = {
-        "run_program": ("run", 3), "env": ("run", 3), "report": ("run", 4), "why": ("run", 2), "allow": ("run", 3),
-        "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2),
-    }  # fmt: skip
-    name, count = shapes[module]
-    inspect.signature(getattr(found, name)).bind(*range(count))
+    name, count = SHAPES[module]
+    inspect.signature(getattr(importlib.import_module(f"addons.cli.{module}"), name)).bind(*range(count))
 
 
 @pytest.mark.parametrize(
