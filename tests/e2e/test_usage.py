@@ -280,7 +280,7 @@ def test_a_stream_that_does_not_come_to_its_end_is_booked_for_what_came(
     )  # fmt: skip
     if fault == "stall":
         came = b""
-        while b"evening" not in came:  # half of the text ends behind this word
+        while came.count(b"text_delta") < 10:  # of about forty, and twenty come
             came += answer.response.read1(4096)
         answer.response.close()
         answer.connection.close()
@@ -290,7 +290,7 @@ def test_a_stream_that_does_not_come_to_its_end_is_booked_for_what_came(
     assert row.outcome == ("aborted" if fault == "stall" else "broken")
     assert (row.estimated, row.basis, row.status) == (True, "list", 200)
     assert row.usage.input > len(TEXT) // 4  # as the provider said at the stream's beginning
-    assert len(TEXT) / 4 * 0.2 < row.usage.output < len(TEXT) / 4 * 0.8
+    assert len(TEXT) / 4 * 0.1 < row.usage.output < len(TEXT) / 4 * 0.8
     assert row.cost == (3 * row.usage.input + 15 * row.usage.output) * Decimal("1e-6")
 
 
