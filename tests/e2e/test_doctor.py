@@ -1,7 +1,6 @@
 """`tokenman doctor` as a user runs it, beside a running TokenMan and without one."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,12 +51,12 @@ def test_a_running_installation_is_fine_and_both_ways_in_are_proved(own: Proxy, 
     assert not [value for value in PLANTED.values() if value in text]
 
 
-def test_what_an_ended_one_left_in_a_shell_is_a_warning_and_a_taken_port_is_broken(own: Proxy) -> None:
-    own.stop()
-    with socket.create_server(("127.0.0.1", own.port)):
-        code, text = doctor(own.home, own.home.parent / "tokenman.yaml", ANTHROPIC_BASE_URL=own.url)
-    assert code == 2, text
-    assert f"listen 127.0.0.1:{own.port} cannot be had: another program holds it -> set listen to another port" in text
+def test_a_configuration_that_cannot_be_read_is_broken(tmp_path: Path) -> None:
+    configuration = tmp_path / "t.yaml"
+    configuration.write_text("limits: {request_bodi: 5}\n")
+    code, text = doctor(tmp_path, configuration)
+    assert code == 2
     assert (
-        "ANTHROPIC_BASE_URL leads to TokenMan, which does not run -> tokenman up, or: unset ANTHROPIC_BASE_URL" in text
+        f"{configuration}:1: limits.request_bodi: there is no such setting; did you mean request_body? -> mend it"
+        in text
     )
