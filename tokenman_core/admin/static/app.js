@@ -10,7 +10,8 @@ const SETTLE_MS = 1000; // sums are read so long after a call, so that a burst r
 const ROUTINE_MS = 15_000; // and so often without any, for what ages
 
 const OVER = "This session is over: TokenMan was started anew, or half a day has passed.";
-const USED = "This address was used already, or is too old. `tokenman up` prints a new one when it starts; or paste the token.";
+const USED =
+  "This address was used already, or is too old. `tokenman up` prints a new one when it starts; or paste the token.";
 
 const session = new Session();
 const feed = new Feed(session, { open: openCall, problem: tell });

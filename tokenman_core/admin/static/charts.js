@@ -23,14 +23,20 @@ export function barChart(figure, { title, total, bars, kinds, labels, empty }) {
       if (!value || !highest) return;
       const height = Math.max(2, (value / highest) * (HEIGHT - 4));
       top -= height;
-      group.append(svg("rect", { class: kinds[which], x: index * step + GAP / 2, y: top, width: step - GAP, height, rx: 2 }));
+      group.append(
+        svg("rect", { class: kinds[which], x: index * step + GAP / 2, y: top, width: step - GAP, height, rx: 2 }),
+      );
     });
     drawing.append(group);
     return group;
   });
 
   const reading = el("span", { class: "reading", "aria-live": "polite" }, total);
-  const plot = el("div", { class: "plot", tabindex: 0, role: "img", "aria-label": `${title}: ${total}. Arrow keys read single hours.` }, drawing);
+  const plot = el(
+    "div",
+    { class: "plot", tabindex: 0, role: "img", "aria-label": `${title}: ${total}. Arrow keys read single hours.` },
+    drawing,
+  );
   let at = -1;
   const choose = (index) => {
     columns[at]?.classList.remove("chosen");
@@ -47,7 +53,9 @@ export function barChart(figure, { title, total, bars, kinds, labels, empty }) {
   plot.addEventListener("pointerleave", () => choose(-1));
   plot.addEventListener("blur", () => choose(-1));
   plot.addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: at < 0 ? bars.length - 1 : at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1 }[event.key];
+    const to = { ArrowLeft: at < 0 ? bars.length - 1 : at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1 }[
+      event.key
+    ];
     if (to === undefined) return;
     event.preventDefault();
     choose(Math.min(bars.length - 1, Math.max(0, to)));
@@ -56,7 +64,13 @@ export function barChart(figure, { title, total, bars, kinds, labels, empty }) {
   figure.replaceChildren(
     el("figcaption", {}, el("h2", {}, title), reading),
     plot,
-    el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, labels[0]), highest ? null : el("span", {}, empty), el("span", {}, labels[1])),
+    el(
+      "div",
+      { class: "axis", "aria-hidden": "true" },
+      el("span", {}, labels[0]),
+      highest ? null : el("span", {}, empty),
+      el("span", {}, labels[1]),
+    ),
   );
 }
 

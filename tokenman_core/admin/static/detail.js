@@ -24,7 +24,13 @@ export async function show(session, id, row) {
     fill(...sections(await session.get(`api/requests/${encodeURIComponent(id)}`)));
   } catch (error) {
     if (row && error.status === 404) return; // it has ended just now: the ledger will have it in a moment
-    fill(el("p", { class: "notice", role: "alert" }, error.status === 404 ? "This call is not in the ledger (any more)." : error.message));
+    fill(
+      el(
+        "p",
+        { class: "notice", role: "alert" },
+        error.status === 404 ? "This call is not in the ledger (any more)." : error.message,
+      ),
+    );
   }
 }
 
@@ -60,12 +66,14 @@ const BASES = {
   list: "By the provider’s list price.",
   override: "By the price in your configuration.",
   ceiling: "The model is not listed: this is its provider’s dearest price, so it costs no more.",
-  unknown: "No price is known for this model, which is not the same as free. The setting pricing.overrides gives it one.",
+  unknown:
+    "No price is known for this model, which is not the same as free. The setting pricing.overrides gives it one.",
   free: "This kind of call costs nothing.",
 };
 
 function money(call) {
-  if (!call.cost_basis && !call.input_tokens && !call.output_tokens) return [el("p", { class: "quiet" }, "Nothing was due.")];
+  if (!call.cost_basis && !call.input_tokens && !call.output_tokens)
+    return [el("p", { class: "quiet" }, "Nothing was due.")];
   const remarks = [
     BASES[call.cost_basis] ?? "Nothing was due.",
     call.cost_estimated && "The provider did not say (all of) what it used: the rest was counted here.",
@@ -100,7 +108,13 @@ function times(call) {
   }
   return [
     bar,
-    el("ul", { class: "keys" }, ...PARTS.filter(([name]) => parts[name] > 0).map(([name, text]) => el("li", { class: name }, `${words.milliseconds(parts[name])} ${text}`))),
+    el(
+      "ul",
+      { class: "keys" },
+      ...PARTS.filter(([name]) => parts[name] > 0).map(([name, text]) =>
+        el("li", { class: name }, `${words.milliseconds(parts[name])} ${text}`),
+      ),
+    ),
     facts([
       ["In all", words.milliseconds(call.duration_ms)],
       ["Attempts", words.count(call.attempts)],
@@ -126,5 +140,11 @@ function names(call) {
 }
 
 function facts(pairs) {
-  return el("dl", { class: "facts" }, ...pairs.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el(
+    "dl",
+    { class: "facts" },
+    ...pairs
+      .filter(([, value]) => value)
+      .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }

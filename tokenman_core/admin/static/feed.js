@@ -28,7 +28,10 @@ export class Feed {
   #waiting = [];
   #asked = 0;
 
-  /** `open(id, from, row)` shows a call, for which the button `from` was pressed; `problem(error)` tells what went wrong, null when it went well. */
+  /** `open(id, from, row)` shows a call, for which the button `from` was pressed.
+   *
+   * `problem(error)` tells what went wrong, null when it went well.
+   */
   constructor(session, { open, problem }) {
     this.#session = session;
     this.#open = open;
@@ -141,7 +144,11 @@ export class Feed {
     const named = [row.model, row.project, row.client].some((name) => name.toLowerCase().includes(low));
     const id = row.id.startsWith(`req_${low.replace(/^req_/, "")}`);
     const among = status.endsWith("xx") ? String(row.status).startsWith(status[0]) : String(row.status) === status;
-    return (!q || named || id) && (!provider || row.provider === provider) && (!status || among || (status === "error" && row.error));
+    return (
+      (!q || named || id) &&
+      (!provider || row.provider === provider) &&
+      (!status || among || (status === "error" && row.error))
+    );
   }
 
   #know(provider) {
@@ -162,7 +169,11 @@ export class Feed {
 
   #settle() {
     const waiting = this.#waiting.length;
-    by("pause").textContent = this.#paused ? (waiting ? `Resume · ${words.plural(waiting, "new call")}` : "Resume") : "Pause";
+    by("pause").textContent = this.#paused
+      ? waiting
+        ? `Resume · ${words.plural(waiting, "new call")}`
+        : "Resume"
+      : "Pause";
     by("older").hidden = !this.#next;
     const none = this.#rows.size === 0;
     by("calls").hidden = none;
@@ -180,13 +191,23 @@ export class Feed {
       "tr",
       { role: "row", "data-id": row.id, "data-time": row.time },
       cell("time", { title: words.moments(row.time) }, open),
-      cell("program", {}, program ? el("span", {}, program) : none(), row.client && row.project ? el("small", {}, row.project) : null),
+      cell(
+        "program",
+        {},
+        program ? el("span", {}, program) : none(),
+        row.client && row.project ? el("small", {}, row.project) : null,
+      ),
       cell("model", {}, row.model ? el("span", {}, row.model) : none(), el("small", {}, row.provider)),
       cell("status", {}, el("span", { class: `pill ${tone}` }, text), reason ? el("small", {}, reason) : null),
       cell("masked", {}, ...masked(row)),
       cell("number tokens", { title: tokenTitle(row) }, ...tokens(row)),
       cell("number cost", {}, ...cost(row)),
-      cell("number took", {}, el("span", {}, words.milliseconds(row.duration_ms)), row.ttft_ms !== null && row.stream ? el("small", {}, `first ${words.milliseconds(row.ttft_ms)}`) : null),
+      cell(
+        "number took",
+        {},
+        el("span", {}, words.milliseconds(row.duration_ms)),
+        row.ttft_ms !== null && row.stream ? el("small", {}, `first ${words.milliseconds(row.ttft_ms)}`) : null,
+      ),
     );
     line.addEventListener("click", (event) => {
       if (String(getSelection()) && !event.target.closest("button")) return; // a text was selected, not a call
@@ -205,7 +226,9 @@ function masked(row) {
   }
   const counts = [...sums].sort((a, b) => b[1] - a[1]);
   if (!counts.length) return [none()];
-  const shown = counts.slice(0, 3).map(([name, number]) => el("span", { class: "chip", title: name }, `${number} ${words.entity(name)}`));
+  const shown = counts
+    .slice(0, 3)
+    .map(([name, number]) => el("span", { class: "chip", title: name }, `${number} ${words.entity(name)}`));
   if (counts.length > 3) shown.push(el("span", { class: "quiet" }, `+${counts.length - 3} more`));
   return shown;
 }
@@ -225,12 +248,21 @@ const tokenTitle = (row) =>
 
 /** The cost of a call with the marks that say how sure it is. */
 export function cost(row) {
-  if (row.cost_usd === null) return [el("span", { class: "mark warn", title: "no price is known for this model; it is not counted as free" }, "no price")];
+  if (row.cost_usd === null)
+    return [
+      el(
+        "span",
+        { class: "mark warn", title: "no price is known for this model; it is not counted as free" },
+        "no price",
+      ),
+    ];
   if (!row.cost_basis) return [none("nothing was due")];
   const amount = `${row.cost_basis === "ceiling" ? "≤ " : ""}${words.money(row.cost_usd)}`;
   const marks = [];
-  if (row.cost_estimated) marks.push(el("span", { class: "mark", title: "the tokens were counted here; the provider did not say" }, "est."));
-  if (row.cost_notional) marks.push(el("span", { class: "mark", title: "list price; a subscription has paid for it" }, "plan"));
+  if (row.cost_estimated)
+    marks.push(el("span", { class: "mark", title: "the tokens were counted here; the provider did not say" }, "est."));
+  if (row.cost_notional)
+    marks.push(el("span", { class: "mark", title: "list price; a subscription has paid for it" }, "plan"));
   return [el("span", { title: `$${row.cost_usd}` }, amount), ...marks];
 }
 
@@ -243,6 +275,9 @@ const NO_CALLS = () => [
   el("p", { class: "quiet" }, "Calls appear here by themselves, as they end."),
 ];
 
-const NO_MATCH = () => [el("h3", {}, "No call matches"), el("p", { class: "quiet" }, "Change the filter above to see others.")];
+const NO_MATCH = () => [
+  el("h3", {}, "No call matches"),
+  el("p", { class: "quiet" }, "Change the filter above to see others."),
+];
 
 const command = (text) => el("div", { class: "command" }, el("code", {}, text), copier(text));

@@ -29,24 +29,71 @@ export async function refresh(session) {
 function tiles(today, week, active) {
   const tokens = today.input_tokens + today.output_tokens;
   by("tiles").replaceChildren(
-    tile("Spend today", words.money(today.cost_usd), `${words.money(week.cost_usd)} in 7 days`, marks(today), `$${today.cost_usd}`),
+    tile(
+      "Spend today",
+      words.money(today.cost_usd),
+      `${words.money(week.cost_usd)} in 7 days`,
+      marks(today),
+      `$${today.cost_usd}`,
+    ),
     tile("Calls today", words.compact(today.calls), `${words.compact(week.calls)} in 7 days`),
-    tile("Tokens today", words.compact(tokens), `${words.compact(today.input_tokens)} in, ${words.compact(today.output_tokens)} out`, null, words.count(tokens)),
-    tile("Masked today", words.compact(today.masked), `${words.compact(week.masked)} in 7 days`, null, null, today.masked ? "mask" : ""),
-    tile("Errors today", words.compact(today.errors), `${words.compact(week.errors)} in 7 days`, null, null, today.errors ? "bad" : ""),
+    tile(
+      "Tokens today",
+      words.compact(tokens),
+      `${words.compact(today.input_tokens)} in, ${words.compact(today.output_tokens)} out`,
+      null,
+      words.count(tokens),
+    ),
+    tile(
+      "Masked today",
+      words.compact(today.masked),
+      `${words.compact(week.masked)} in 7 days`,
+      null,
+      null,
+      today.masked ? "mask" : "",
+    ),
+    tile(
+      "Errors today",
+      words.compact(today.errors),
+      `${words.compact(week.errors)} in 7 days`,
+      null,
+      null,
+      today.errors ? "bad" : "",
+    ),
     tile("Active now", words.compact(active), active ? "being answered" : "all is quiet"),
   );
 }
 
 function tile(name, value, note, marks, title, tone) {
-  return el("div", { class: "card tile" }, el("dt", {}, name), el("dd", { class: `value ${tone ?? ""}`, title }, value), el("dd", { class: "quiet" }, note, ...(marks ?? [])));
+  return el(
+    "div",
+    { class: "card tile" },
+    el("dt", {}, name),
+    el("dd", { class: `value ${tone ?? ""}`, title }, value),
+    el("dd", { class: "quiet" }, note, ...(marks ?? [])),
+  );
 }
 
 function marks(sums) {
   return [
-    sums.notional_usd !== "0" && el("span", { class: "mark", title: "of it the list price of what subscriptions have paid for" }, `${words.money(sums.notional_usd)} plan`),
-    sums.estimated_calls > 0 && el("span", { class: "mark", title: "calls whose tokens were counted here" }, `${words.compact(sums.estimated_calls)} est.`),
-    sums.unpriced_calls > 0 && el("span", { class: "mark warn", title: "calls of models without a known price: they are not in the sum" }, `${words.compact(sums.unpriced_calls)} no price`),
+    sums.notional_usd !== "0" &&
+      el(
+        "span",
+        { class: "mark", title: "of it the list price of what subscriptions have paid for" },
+        `${words.money(sums.notional_usd)} plan`,
+      ),
+    sums.estimated_calls > 0 &&
+      el(
+        "span",
+        { class: "mark", title: "calls whose tokens were counted here" },
+        `${words.compact(sums.estimated_calls)} est.`,
+      ),
+    sums.unpriced_calls > 0 &&
+      el(
+        "span",
+        { class: "mark warn", title: "calls of models without a known price: they are not in the sum" },
+        `${words.compact(sums.unpriced_calls)} no price`,
+      ),
   ];
 }
 
@@ -61,7 +108,11 @@ function charts({ items, total }, last) {
     total: words.plural(total.calls, "call") + (total.errors ? `, ${words.plural(total.errors, "error")}` : ""),
     bars: hours.map((start) => {
       const { calls, errors } = of(start);
-      return { label: hour(start), values: [calls - errors, errors], text: words.plural(calls, "call") + (errors ? `, ${words.plural(errors, "error")}` : "") };
+      return {
+        label: hour(start),
+        values: [calls - errors, errors],
+        text: words.plural(calls, "call") + (errors ? `, ${words.plural(errors, "error")}` : ""),
+      };
     }),
     kinds: ["calls", "errors"],
     labels,
@@ -70,7 +121,11 @@ function charts({ items, total }, last) {
   draw(by("spend-chart"), {
     title: "Spend, 24 hours",
     total: words.money(total.cost_usd),
-    bars: hours.map((start) => ({ label: hour(start), values: [Number(of(start).cost_usd)], text: words.money(of(start).cost_usd) })),
+    bars: hours.map((start) => ({
+      label: hour(start),
+      values: [Number(of(start).cost_usd)],
+      text: words.money(of(start).cost_usd),
+    })),
     kinds: ["spend"],
     labels,
     empty: "nothing spent",
@@ -89,7 +144,12 @@ function modelShares(items) {
   const dear = items.some((item) => Number(item.cost_usd) > 0);
   const lines = items.map((item) => ({
     name: item.model || "no model",
-    title: `${item.model || "no model"}: ${words.plural(item.calls, "call")}, ${words.count(item.input_tokens)} tokens in, ${words.count(item.output_tokens)} out, $${item.cost_usd}`,
+    title: [
+      item.model || "no model",
+      words.plural(item.calls, "call"),
+      `${words.count(item.input_tokens)} tokens in, ${words.count(item.output_tokens)} out`,
+      `$${item.cost_usd}`,
+    ].join(" · "),
     value: dear ? Number(item.cost_usd) : item.calls,
     text: item.unpriced_calls && item.cost_usd === "0" ? "no price" : words.money(item.cost_usd),
     note: words.plural(item.calls, "call"),
@@ -102,6 +162,11 @@ function entityShares(items) {
   for (const { entity, action, count } of items) {
     if (action !== "log") counts.set(entity, (counts.get(entity) ?? 0) + count);
   }
-  const lines = [...counts].map(([entity, count]) => ({ name: words.entity(entity), title: entity, value: count, text: words.count(count) }));
+  const lines = [...counts].map(([entity, count]) => ({
+    name: words.entity(entity),
+    title: entity,
+    value: count,
+    text: words.count(count),
+  }));
   shares(by("masked"), lines.sort((a, b) => b.value - a.value).slice(0, SHARES), "Nothing in the last 24 hours.");
 }

@@ -34,7 +34,8 @@ export function moment(iso) {
   return today ? clock.format(then) : `${day.format(then)}, ${clock.format(then).slice(0, 5)}`;
 }
 
-export const moments = (iso) => `${new Date(iso).toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long" })} (${iso})`;
+export const moments = (iso) =>
+  `${new Date(iso).toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long" })} (${iso})`;
 
 const ENTITIES = {
   EMAIL_ADDRESS: "e-mail",
@@ -95,15 +96,30 @@ export function outcome(row) {
     case "refused":
       return { tone: "warn", text: "Refused", reason, sentence: `TokenMan refused it with ${row.status}: ${reason}.` };
     case "aborted":
-      return { tone: "idle", text: "Left early", reason: "", sentence: `The program left after ${took}, before the answer was whole.` };
+      return {
+        tone: "idle",
+        text: "Left early",
+        reason: "",
+        sentence: `The program left after ${took}, before the answer was whole.`,
+      };
     case "broken":
       return { tone: "bad", text: "Broken off", reason, sentence: `The answer broke off after ${took}: ${reason}.` };
     case "crashed":
-      return { tone: "bad", text: "Failed", reason: "inside", sentence: "It failed inside TokenMan; the log says more by its id." };
+      return {
+        tone: "bad",
+        text: "Failed",
+        reason: "inside",
+        sentence: "It failed inside TokenMan; the log says more by its id.",
+      };
   }
   if (row.status >= 400) {
     const tone = row.status >= 500 ? "bad" : "warn";
-    return { tone, text: String(row.status), reason: "provider", sentence: `The provider answered with ${row.status} after ${took}.` };
+    return {
+      tone,
+      text: String(row.status),
+      reason: "provider",
+      sentence: `The provider answered with ${row.status} after ${took}.`,
+    };
   }
   return { tone: "ok", text: String(row.status), reason: "", sentence: `Answered with ${row.status} in ${took}.` };
 }
