@@ -227,6 +227,16 @@ def test_a_refusal_says_why_and_by_which_setting(house: Proxy, provider: FakePro
     assert PLANTED["ssn"] not in page.content() + "\n".join(seen.answers)
 
 
+def test_a_provider_that_fails_is_not_taken_for_a_refusal(house: Proxy, provider: FakeProvider, opened: Open) -> None:
+    with pytest.raises(anthropic.InternalServerError) as failed:
+        call(house, "[[reset first]]")
+    page, _ = opened(code_address(house))
+    line = row(page, failed.value.response.headers["x-tokenman-request-id"])
+    expect(line.locator(".pill.bad")).to_have_text("502")
+    line.click()
+    expect(page.get_by_role("dialog")).to_contain_text("It failed with 502")
+
+
 def test_how_sure_a_cost_is_stands_beside_it(house: Proxy, provider: FakeProvider, opened: Open) -> None:
     def chat(base: str) -> str:
         client = openai.OpenAI(base_url=house.url + base, api_key=OPENAI_KEY, max_retries=0)

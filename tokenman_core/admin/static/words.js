@@ -88,13 +88,25 @@ const KINDS = {
 
 export const kind = (name) => KINDS[name] ?? name;
 
+/** Kinds that are nobody's decision. */
+const FAILURES = new Set(["upstream", "timeout", "stage", "persistence", "internal"]);
+
 /** What became of a call: `tone` is ok, warn, bad or idle; `text` and `reason` for the feed, `sentence` for its details. */
 export function outcome(row) {
   const took = milliseconds(row.duration_ms);
   const reason = row.error ? kind(row.error) : "";
   switch (row.outcome) {
     case "refused":
-      return { tone: "warn", text: "Refused", reason, sentence: `TokenMan refused it with ${row.status}: ${reason}.` };
+      if (FAILURES.has(row.error)) {
+        const sentence = `It failed with ${row.status} after ${took}: ${reason}.`;
+        return { tone: "bad", text: String(row.status), reason, sentence };
+      }
+      return {
+        tone: "warn",
+        text: "Refused",
+        reason,
+        sentence: `TokenMan refused it with ${row.status}: ${reason}.`,
+      };
     case "aborted":
       return {
         tone: "idle",
