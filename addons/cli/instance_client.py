@@ -188,7 +188,7 @@ def _token(settings: Settings) -> str:
 
 
 def _proved(address: Address, key: bytes) -> http.client.HTTPConnection:
-    """A connection to a listener that has proved itself on it; it is not opened again once it is closed.
+    """A connection to a listener that has proved itself on it, and that is still open: a new one could lead to another.
 
     Raises InstanceError if nothing listens, Stranger if something else does.
     """
@@ -196,7 +196,6 @@ def _proved(address: Address, key: bytes) -> http.client.HTTPConnection:
     nonce = instance.new_nonce()
     try:
         connection.request("GET", f"{instance.PROOF_PATH}?nonce={nonce}")
-        connection.auto_open = 0
         answer = connection.getresponse()
         said = answer.read(_PROOF_LENGTH)
         answer.read(1)  # to its end, so that the connection is free for the next request

@@ -158,8 +158,10 @@ async def test_settled_sums_wait_for_calls_that_end_just_now(house: House, talli
     run = runs.begin("a")
     runs.enter(run.mark)
     asked = asyncio.create_task(runs.sums(run, settled=True))
+    await asyncio.sleep(0)  # it has begun to wait
     at_once = await runs.sums(run, settled=False)
     assert (at_once["calls"], at_once["open"]) == (0, 1)
+    assert not asked.done()
     record = replace(RECORD, run=run.mark)
     runs.ended(record)
     tallies.ended(record)  # whichever of the two is told first
