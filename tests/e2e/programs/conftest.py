@@ -4,17 +4,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from addons.demo.provider import FakeProvider, Received
-from tests.e2e.harness import END_S, ROOT, free_ports
+from tests.e2e.harness import END_S, ROOT, Proxy, free_ports
 from tests.e2e.programs.install import programs
 from tests.e2e.programs.terminal import Shown, show
 from tokenman_core.instance import PID_FILE
+from tokenman_core.ledger import LedgerReader, Row
 
 ELSEWHERE = (
     "api.github.com", "github.com", "ab.chatgpt.com", "play.googleapis.com", "www.googleapis.com", "oauth2.googleapis.com",
@@ -23,11 +25,13 @@ ELSEWHERE = (
 """Where the programs go besides. Governed here, so that no test talks to the internet and all that they send is seen."""
 
 PROGRAM_S = 90.0  # each takes two to four seconds alone
+WRITTEN_S = 20.0
+LEDGER = "ledger.db"
 
 
 @dataclass(frozen=True)
 class Place:
-    """`home` and `work` are the program's; `data` is TokenMan's own folder."""
+    """`home` and `work` are the program's; `data` is TokenMan's own folder. `shared`: a proxy runs there already."""
 
     home: Path
     work: Path
@@ -35,6 +39,7 @@ class Place:
     configuration: Path
     provider: FakeProvider
     commands: Path
+    shared: bool = False
 
     def run(self, command: Sequence[str], environment: Mapping[str, str], *options: str) -> Shown:
         """`tokenman run OPTIONS -- COMMAND` at a terminal of its own, in an environment that knows nothing of TokenMan."""
@@ -49,7 +54,8 @@ class Place:
         try:
             return show([*tokenman, "--", *command], own | dict(environment), self.work, PROGRAM_S)
         finally:
-            self._await_end()
+            if not self.shared:
+                self._await_end()
 
     def _await_end(self) -> None:
         """The proxy that was started for the program ends soon after it, and has then written all that it knows."""
@@ -58,8 +64,32 @@ class Place:
             assert time.monotonic() < deadline, f"the proxy did not end within {END_S} s of its last program"
             time.sleep(0.05)
 
+    def rows(self, least: int = 0) -> list[Row]:
+        """What the ledger holds, once that are as many calls; a running proxy writes them a moment after their end."""
+        deadline = time.monotonic() + WRITTEN_S
+        while True:
+            rows = LedgerReader(self.data / LEDGER).page(limit=1000).rows
+            if len(rows) >= least:
+                return list(rows)
+            assert time.monotonic() < deadline, f"{least} calls, but {len(rows)} rows after {WRITTEN_S} s"
+            time.sleep(0.05)
+
     def received(self, holds: Callable[[Received], bool]) -> list[Received]:
         return [one for one in self.provider.received if holds(one)]
+
+
+def providers(url: str) -> dict[str, Any]:
+    """All that the programs call is served by the fake provider at `url`."""
+    own = {name: {"base_url": url} for name in ("anthropic", "openai", "gemini", "gemini-code-assist")}
+    elsewhere = {"base_url": url, "dialect": "openai", "models": [], "hosts": list(ELSEWHERE)}
+    return own | {"codex": {"base_url": f"{url}/backend-api/codex"}, "elsewhere": elsewhere}
+
+
+def folders(top: Path) -> tuple[Path, Path]:
+    home, work = top / "persons-home", top / "work"
+    for path in (home, work):
+        path.mkdir(mode=0o700)
+    return home, work
 
 
 @pytest.fixture(scope="session")
@@ -69,19 +99,28 @@ def commands() -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, provider: FakeProvider, commands: Path) -> Place:
-    """`provider` looks through all that it received when the test is over: nothing planted may be in it."""
+    """Where no proxy runs yet. `provider` looks through all that it received when the test is over: nothing planted is in it."""
     port, admin_port = free_ports(2)
-    url = provider.url
-    own = {name: {"base_url": url} for name in ("anthropic", "openai", "gemini", "gemini-code-assist")}
-    elsewhere = {"base_url": url, "dialect": "openai", "models": [], "hosts": list(ELSEWHERE)}
     document = {
         "listen": f"127.0.0.1:{port}",
         "data_dir": str(tmp_path / "data"),
         "admin": {"listen": f"127.0.0.1:{admin_port}"},
-        "providers": own | {"codex": {"base_url": f"{url}/backend-api/codex"}, "elsewhere": elsewhere},
+        "providers": providers(provider.url),
     }
     configuration = tmp_path / "tokenman.yaml"
     configuration.write_text(json.dumps(document))  # JSON is YAML
-    for name in ("home", "work"):
-        (tmp_path / name).mkdir(mode=0o700)
-    return Place(tmp_path / "home", tmp_path / "work", tmp_path / "data", configuration, provider, commands)
+    return Place(*folders(tmp_path), tmp_path / "data", configuration, provider, commands)
+
+
+@pytest.fixture(scope="module")
+def running(shared_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    proxy = Proxy.start(tmp_path_factory.mktemp("up"), shared_provider.url, providers=providers(shared_provider.url))
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def shared_place(running: Proxy, tmp_path: Path, provider: FakeProvider, commands: Path) -> Place:
+    """Where `tokenman up` runs, for all tests of the module."""
+    configuration = running.home.parent / "tokenman.yaml"
+    return Place(*folders(tmp_path), running.data, configuration, provider, commands, shared=True)

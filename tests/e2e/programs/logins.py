@@ -147,4 +147,10 @@ PROGRAMS = {
         _gemini, _by_gemini, "gemini-code-assist", r"/v1internal:(streamG|g)enerateContent.*",
         ("authorization", f"Bearer {GOOGLE_TOKEN}"), _TRUSTED, _gemini_login,
     ),
+    # The same login, where the environment holds its token and nothing is stored.
+    "gemini by token": Program(
+        _gemini, _by_gemini, "gemini-code-assist", r"/v1internal:(streamG|g)enerateContent.*",
+        ("authorization", f"Bearer {GOOGLE_TOKEN}"),
+        _TRUSTED | {"GOOGLE_GENAI_USE_GCA": "true", "GOOGLE_CLOUD_ACCESS_TOKEN": GOOGLE_TOKEN},
+    ),
 }  # fmt: skip
