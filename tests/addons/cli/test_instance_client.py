@@ -25,7 +25,7 @@ class Server:
 
     def __init__(self, key: bytes | None) -> None:
         self.seen: list[tuple[str, str | None]] = []  # path, token
-        self.closes_after_proof = False
+        self.closes_after_proof = ""  # "silently", or "said" in a header
         house = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,6 +37,8 @@ class Server:
             def say(self, status: int, text: str) -> None:
                 self.send_response(status)
                 self.send_header("content-length", str(len(text)))
+                if house.closes_after_proof == "said":
+                    self.send_header("connection", "close")
                 self.end_headers()
                 self.wfile.write(text.encode())
 
@@ -46,7 +48,7 @@ class Server:
                 if parts.path == PROOF_PATH:
                     proofs = Prover(key) if key else Prover(b"a guess")
                     self.say(*proofs.answer(parts.query, Address(*self.request.getsockname()[:2])))
-                    self.close_connection = house.closes_after_proof
+                    self.close_connection = bool(house.closes_after_proof)
                 elif parts.path == "/api/events":
                     self.say(200, ': hello\n\ndata: {"a": 1}\n\nevent: x\ndata: {"a": 2}\n\n')
                 elif parts.path == "/api/wrong":
@@ -196,13 +198,14 @@ def test_the_proxys_port_has_to_prove_itself_too(
     client.prove_proxy()
 
 
+@pytest.mark.parametrize("how", ["silently", "said"])
 def test_a_connection_that_ends_after_its_proof_is_not_opened_again(
-    settings: Settings, held: Instance, honest: Server
+    settings: Settings, held: Instance, honest: Server, how: str
 ) -> None:
     """A stranger could have taken the port in between."""
     client = connected(settings, held, honest.address)
     assert client is not None
-    honest.closes_after_proof = True
+    honest.closes_after_proof = how
     with pytest.raises(InstanceError):
         client.get("/api/x")
     assert {path for path, _ in honest.seen} == {PROOF_PATH}
