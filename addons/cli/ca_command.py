@@ -90,14 +90,8 @@ def untrust(file: Path | None, yes: bool, machine: stores.Machine | None = None)
     found, authority = _authority(file, make=False)
     if found is None:
         return WRONG_USE
-    if authority is None:
-        typer.echo(
-            f"There is no certificate authority in {found.settings.data_dir / 'ca'}, so no store is known to hold it."
-        )
-        typer.echo("One of an earlier folder has the name tokenman: certs/README.md says how to find it.")
-        return FAILED
     machine = machine or stores.here()
-    certificate = _certificate(authority)
+    certificate = _certificate(authority) if authority else stores.Certificate.lost()
     plan = [(store, store.remove(certificate)) for store in stores.stores(machine) if store.left(certificate)]
     if not plan:
         typer.echo("No trust store holds it. There is nothing to take back.")

@@ -1,7 +1,11 @@
 """The user's own store on macOS (the login keychain) and on Windows (the user's root certificates)."""
 
+import re
+
 from tokenman_core.trust.machine import Machine
 from tokenman_core.trust.store import Certificate, Command
+
+_SHA256 = re.compile(r"SHA-256 hash: ([0-9A-F]{64})")
 
 
 class Keychain:
@@ -15,21 +19,23 @@ class Keychain:
         self._keychain = str(machine.home / "Library/Keychains/login.keychain-db")
 
     def holds(self, certificate: Certificate) -> bool:
-        found = self._machine.run(("security", "find-certificate", "-a", "-Z", "-c", "TokenMan CA", self._keychain))
-        return found.code == 0 and certificate.sha256 in found.out.upper()
+        return certificate.sha256 in self._held()
 
     def left(self, certificate: Certificate) -> bool:
-        return self.holds(certificate)
+        return bool(self._held())
 
     def add(self, certificate: Certificate) -> list[Command]:
         usage = ("-r", "trustRoot", "-p", "ssl", "-k", self._keychain)
-        return [("security", "add-trusted-cert", *usage, str(certificate.path))]
+        return [*self.remove(certificate), ("security", "add-trusted-cert", *usage, str(certificate.path))]
 
     def remove(self, certificate: Certificate) -> list[Command]:
-        return [
-            ("security", "remove-trusted-cert", str(certificate.path)),
-            ("security", "delete-certificate", "-Z", certificate.sha256, self._keychain),
-        ]
+        # -t: its trust settings too.
+        return [("security", "delete-certificate", "-Z", each, "-t", self._keychain) for each in self._held()]
+
+    def _held(self) -> list[str]:
+        """The fingerprints of all certificates of ours, of older authorities too."""
+        found = self._machine.run(("security", "find-certificate", "-a", "-Z", "-c", "TokenMan CA", self._keychain))
+        return _SHA256.findall(found.out) if found.code == 0 else []
 
 
 class UserRoots:
@@ -42,6 +48,8 @@ class UserRoots:
         self._machine = machine
 
     def holds(self, certificate: Certificate) -> bool:
+        if not certificate.sha1:
+            return False
         return self._machine.run(("certutil", "-user", "-store", "Root", certificate.sha1)).code == 0
 
     def left(self, certificate: Certificate) -> bool:

@@ -1,5 +1,6 @@
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -82,6 +83,15 @@ def test_trust_says_what_it_does_does_it_and_looks_at_the_outcome(authority, sys
     assert "has nothing of it any more" in capsys.readouterr().out
     assert ca_command.untrust(None, True, system) == 0
     assert "nothing to take back" in capsys.readouterr().out
+
+
+def test_untrust_finds_by_name_what_an_authority_left_whose_files_are_gone(authority, system, capsys):
+    assert ca_command.trust(None, True, system) == 0
+    shutil.rmtree(authority.folder)
+    assert ca_command.untrust(None, True, system) == 0
+    assert "has nothing of it any more" in capsys.readouterr().out
+    assert not list(system.path("/usr/local/share/ca-certificates").iterdir())
+    assert not authority.folder.exists()
 
 
 def test_trust_makes_the_authority_if_there_is_none_yet(home, system):

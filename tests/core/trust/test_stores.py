@@ -202,6 +202,7 @@ def test_the_login_keychain_holds_it_by_its_fingerprint(tmp_path, certificate):
             case "add-trusted-cert":
                 held.add(certificate.sha256)
             case "delete-certificate":
+                assert command[4] == "-t"
                 held.discard(command[3])
         return Done(0)
 
@@ -211,9 +212,11 @@ def test_the_login_keychain_holds_it_by_its_fingerprint(tmp_path, certificate):
     carry_out(one, store.add(certificate))
     assert store.holds(certificate)
     assert not store.holds(another(tmp_path))
-    carry_out(one, store.remove(certificate))
-    assert not store.left(certificate)
-    assert ("security", "remove-trusted-cert", str(certificate.path)) in one.run.ran
+    held.add("AB" * 32)  # of an older authority
+    assert store.left(Certificate.lost())
+    assert not store.holds(Certificate.lost())
+    carry_out(one, store.remove(Certificate.lost()))
+    assert not held
 
 
 def test_the_users_root_certificates_of_windows_hold_it_by_its_sha1(tmp_path, certificate):
@@ -235,6 +238,7 @@ def test_the_users_root_certificates_of_windows_hold_it_by_its_sha1(tmp_path, ce
     assert not store.holds(certificate)
     carry_out(one, store.add(certificate))
     assert store.holds(certificate)
+    assert not store.left(Certificate.lost())
     carry_out(one, store.remove(certificate))
     assert not store.left(certificate)
 
