@@ -18,7 +18,7 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
-from tokenman_core.instance import Started, Taken
+from tokenman_core.instance import LOCK_FILE, Instance, Started, Taken
 from tokenman_core.redaction import Detection
 from tokenman_core.telemetry import log
 
@@ -81,14 +81,15 @@ def _ready(found: Loaded, authority: ca.Authority, bundle: "Bundle", status: Sta
 
 
 def _who_runs(settings: Settings) -> list[str]:
-    """One line if the ports are busy because a TokenMan runs on the same data folder."""
-    from addons.cli import instance_client
-
+    """One line if a TokenMan has the data folder, and so most likely the ports."""
     try:
-        client = instance_client.connect(settings)
-    except instance_client.InstanceError:
-        return []
-    return [str(Taken(settings.data_dir, client.running))] if client else []
+        if (settings.data_dir / LOCK_FILE).exists():  # a start that fails leaves nothing behind
+            Instance.take(settings.data_dir)  # and is let go at once
+    except Taken as error:
+        return [str(error)]
+    except (ConfigError, OSError):
+        pass  # the ports are what is told
+    return []
 
 
 def busy(settings: Settings) -> list[str]:
