@@ -102,6 +102,10 @@ class Instance:
         for name in (PLACE_FILE, PID_FILE):
             _remove(self._folder / name)
 
+    def release(self) -> None:
+        """Lets go at once, for one that has nothing more to do with the folder."""
+        self._lock.close()
+
 
 def _remove(path: Path) -> None:
     try:

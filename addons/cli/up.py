@@ -84,7 +84,7 @@ def _who_runs(settings: Settings) -> list[str]:
     """One line if a TokenMan has the data folder, and so most likely the ports."""
     try:
         if (settings.data_dir / LOCK_FILE).exists():  # a start that fails leaves nothing behind
-            Instance.take(settings.data_dir)  # and is let go at once
+            Instance.take(settings.data_dir).release()
     except Taken as error:
         return [str(error)]
     except (ConfigError, OSError):

@@ -91,6 +91,8 @@ def test_what_is_published_is_read_back_and_taken_away_again(tmp_path: Path) -> 
     assert not (folder / "tokenman.pid").exists()
     with pytest.raises(Taken, match="is starting or ending just now"):
         Instance.take(folder)  # until the process has ended nobody else has its ports
+    held.release()
+    Instance.take(folder).release()
 
 
 def test_a_pid_file_that_cannot_be_removed_or_written_is_logged_with_its_path(
