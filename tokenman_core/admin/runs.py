@@ -42,6 +42,7 @@ class Run:
     program: str
     live: bool = True
     open: int = 0  # calls that are not over
+    upgrades: int = 0  # to WebSocket, which are refused: how a program learns that there is none is no error of the run
     estimated: bool = False
     notional: bool = False
     bypassed: Counter[str] = field(default_factory=Counter)
@@ -108,6 +109,7 @@ class Runs:
         if record.bill is not None:
             run.estimated = run.estimated or record.bill.estimated
             run.notional = run.notional or record.bill.notional
+        run.upgrades += record.error == "websocket"
         run.open = max(0, run.open - 1)
         if not run.open:
             run.idle.set()
@@ -140,7 +142,7 @@ class Runs:
         tally = self._tallies.of_run(run.mark)
         return {
             "run": run.mark, "program": run.program, "live": run.live, "open": run.open, "calls": tally.calls,
-            "errors": tally.errors, "aborted": tally.aborted, "masked": tally.masked, "input_tokens": tally.input,
+            "errors": tally.errors - run.upgrades, "aborted": tally.aborted, "masked": tally.masked, "input_tokens": tally.input,
             "output_tokens": tally.output, "cost_usd": money(tally.cost), "saved_usd": money(tally.saved),
             "unpriced": tally.unpriced, "estimated": run.estimated, "notional": run.notional,
             "bypassed": dict(run.bypassed), "inner": dict(run.inner),
@@ -182,10 +184,11 @@ def _count(hosts: Counter[str], host: str) -> None:
 
 def known_llm(host: str) -> bool:
     labels = host.split(".")
-    return any(".".join(labels[start:]) in _KNOWN for start in range(len(labels)))
+    return host not in _NO_LLM and any(".".join(labels[start:]) in _KNOWN for start in range(len(labels)))
 
 
 _KNOWN = frozenset(KNOWN)
+_NO_LLM = frozenset({"ab.chatgpt.com"})  # below an LLM's name, and yet only the statistics of Codex
 
 
 def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:

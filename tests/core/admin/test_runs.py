@@ -153,6 +153,17 @@ async def test_the_sums_of_a_run_are_its_own_and_stay_after_its_end(house: House
     assert (await asyncio.to_thread(house.ask, "GET", "/api/runs/000000000000"))[0] == 404
 
 
+async def test_a_refused_websocket_is_a_call_and_no_error_of_a_run(house: House, tallies: Tallies) -> None:
+    run = house.runs.begin("codex")
+    for error in ("websocket", None, "upstream"):
+        house.runs.enter(run.mark)
+        record = replace(RECORD, run=run.mark, error=error)
+        tallies.ended(record)
+        house.runs.ended(record)
+    sums = await house.runs.sums(run, settled=True)
+    assert (sums["calls"], sums["errors"], sums["open"]) == (3, 1, 0)
+
+
 async def test_settled_sums_wait_for_calls_that_end_just_now(house: House, tallies: Tallies) -> None:
     runs = house.runs
     run = runs.begin("a")
@@ -214,7 +225,9 @@ def test_hosts_of_known_llms_are_told_with_what_is_below_them(host: str) -> None
     assert known_llm(host)
 
 
-@pytest.mark.parametrize("host", ["", "mistral.ai", "ai", "xapi.mistral.ai", "api.mistral.ai.example", "github.com"])
+@pytest.mark.parametrize(
+    "host", ["", "mistral.ai", "ai", "xapi.mistral.ai", "api.mistral.ai.example", "github.com", "ab.chatgpt.com"]
+)
 def test_other_hosts_are_none(host: str) -> None:
     assert not known_llm(host)
 
