@@ -5,6 +5,7 @@ run the whole of tests/e2e/test_door.py.
 """
 
 import asyncio
+import gc
 import logging
 import types
 from collections.abc import Generator
@@ -19,7 +20,7 @@ from mitmproxy.master import Master
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.net.tls import starts_like_tls_record
-from mitmproxy.proxy import commands, events, layer, layers
+from mitmproxy.proxy import commands, events, layer, layers, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HTTPMode, HttpStream, SendHttp, _http1, _http2
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
@@ -120,12 +121,19 @@ def mend() -> None:
 
 
 def hold_listeners(master: Master) -> None:
-    """Stops a listener that has not bound its socket yet. A `-s` script is loaded when mitmproxy has already begun to listen,
-    with the options as they were before it. `listen` begins anew."""
+    """Takes back listeners that are there already, or on their way. A `-s` script is loaded when mitmproxy has begun to listen,
+    with the options as they were before it. `listen` begins anew. To be called before it changes an option."""
     for task in asyncio.all_tasks():
         if task.get_name() == "setup_servers":
             task.cancel()
-    master.addons.get("proxyserver").servers._instances.clear()
+    server = master.addons.get("proxyserver")
+    options = master.options
+    ports = {mode_specs.ProxyMode.parse(mode).listen_port(options.listen_port) for mode in options.mode}
+    # One that has bound its socket, and is cancelled before it could say so, is known to nobody but the event loop.
+    for each in gc.get_objects():
+        if isinstance(each, asyncio.Server) and ports & {one.getsockname()[1] for one in each.sockets}:
+            each.close()
+    server.servers._instances.clear()
 
 
 async def listen(master: Master) -> bool:

@@ -38,6 +38,7 @@ def load(master: Master, loader: Loader) -> None:
         given = str(getattr(master.options, OPTION))
         loaded = load_config(Path(given).expanduser() if given else None, os.environ)
         log.protect(log.secrets_of(loaded.settings))
+        internals.hold_listeners(master)
         _listen(master, loaded.settings.listen)
         _say(loaded)
         service = Service(install(master, loaded, Detection()), loaded, None)
@@ -47,7 +48,6 @@ def load(master: Master, loader: Loader) -> None:
         _end(str(e))
     except Exception as e:  # mitmproxy would log it, or not even that, and go on as a proxy that protects nothing
         _end(f"could not be started: {trace(e)}")
-    internals.hold_listeners(master)
     master.addons.add(service)
 
 

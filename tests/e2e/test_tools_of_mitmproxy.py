@@ -5,12 +5,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from addons.demo.provider import FakeProvider
 from addons.demo.provider.script import FOREIGN
 from addons.demo.provider.tls import Authority
-from tests.e2e.harness import PLANTED, WAYS, Proxy, Tool, Way, claude, command, gpt, leaked, placeholders, user
+from tests.e2e.harness import (
+    PLANTED,
+    WAYS,
+    Proxy,
+    Tool,
+    Way,
+    claude,
+    command,
+    free_ports,
+    gpt,
+    leaked,
+    placeholders,
+    user,
+)
 
 MAIL = PLANTED["e-mail"]
 
@@ -45,6 +59,22 @@ def tool_proxy(
 @pytest.mark.parametrize("way", WAYS)
 def test_mitmproxys_tools_serve_the_same(tool_proxy: Proxy, provider: FakeProvider, way: Way) -> None:
     works(tool_proxy, way, provider)
+
+
+@pytest.mark.parametrize("explicit", ["host", "port", "both"])
+def test_an_explicit_address_wins_and_nothing_else_is_listened_at(
+    shared_provider: FakeProvider, provider: FakeProvider, tmp_path: Path, explicit: str
+) -> None:
+    """mitmproxy has begun to listen, with its own defaults, before it loads a script."""
+    port = free_ports(1)[0]
+    words = {"host": [], "port": ["-p", str(port)], "both": ["-p", str(port)]}[explicit]
+    words += [] if explicit == "port" else ["--listen-host", "127.0.0.1"]
+    proxy = Proxy.start(tmp_path, shared_provider.url, tool="mitmdump", arguments=words)
+    proxy.port = proxy.port if explicit == "host" else port
+    claude(proxy).messages.create(model="m", max_tokens=9, messages=user("hello"))
+    found = psutil.Process(proxy.process.pid).net_connections("tcp")
+    assert {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN} == {proxy.port, proxy.admin_port}
+    proxy.stop()
 
 
 @pytest.mark.parametrize("tool", ["up", "mitmdump"])
