@@ -56,7 +56,10 @@ def by_base_url(providers: Providers, method: str, target: str, names: Iterable[
         name, slash, rest = path[3:].partition("/")
         provider = providers.by_name.get(name)
         return Call(provider, slash + rest or "/", query) if provider else Local(404, _unknown(providers, name))
-    provider = providers.by_name.get(_provider_of(path, frozenset(names)))
+    known = frozenset(names)
+    if b"anthropic-version" in known and (path == "/messages" or path.startswith("/messages/")):
+        path = "/v1" + path  # Vercel's AI SDK takes ANTHROPIC_BASE_URL for one that ends in /v1
+    provider = providers.by_name.get(_provider_of(path, known))
     return Call(provider, path, query) if provider else Local(404, NOT_FOUND)
 
 

@@ -33,6 +33,8 @@ def known() -> Providers:
             "/v1beta/models/gemini-pro:generateContent",
         ),
         ("POST", "/v1/models/g:streamGenerateContent?alt=sse", [], "gemini", "/v1/models/g:streamGenerateContent"),
+        ("POST", "/messages?beta=true", [b"anthropic-version"], "anthropic", "/v1/messages"),
+        ("POST", "/messages/count_tokens", [b"anthropic-version"], "anthropic", "/v1/messages/count_tokens"),
         ("GET", "/backend-api/wham/accounts/check", [], "codex", "/backend-api/wham/accounts/check"),
         ("POST", "/v1internal:countTokens", [b"authorization"], "gemini-code-assist", "/v1internal:countTokens"),
         ("GET", "/v1internal/operations/x", [], "gemini-code-assist", "/v1internal/operations/x"),
@@ -53,7 +55,7 @@ def test_path_and_headers_tell_the_provider(
     ("method", "target", "status"),
     [
         ("GET", "/", 200), ("HEAD", "/", 200), ("POST", "/", 404), ("GET", "/favicon.ico", 404), ("POST", "/p/nobody/v1/x", 404),
-        ("POST", "/V1/messages", 404), ("POST", "/v2/messages", 404), ("GET", "/p/", 404),
+        ("POST", "/V1/messages", 404), ("POST", "/messages", 404), ("POST", "/v2/messages", 404), ("GET", "/p/", 404),
     ],
 )  # fmt: skip
 def test_what_is_no_providers_is_answered_here(known: Providers, method: str, target: str, status: int) -> None:
