@@ -138,6 +138,7 @@ class Exchange:
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
+    recorded: bool = False  # its record is made
     labels: dict[str, str] = field(default_factory=dict)  # project, session, model as a record may show them: judged
     masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values
     answer_headers: list[tuple[bytes, bytes]] = field(

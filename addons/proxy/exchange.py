@@ -346,7 +346,7 @@ class Exchanges:
             exchange.outcome = "aborted"
             await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
         except Exception as e:  # a hook that ends without an answer is a refusal: the layer makes it one
-            exchange.outcome = "crashed"
+            exchange.outcome, exchange.status = "crashed", exchange.status or 500
             log.error("a call failed: %s", trace(e))
         finally:
             forget(flow)  # first: nothing that fails below may keep the call

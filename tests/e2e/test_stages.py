@@ -1,7 +1,9 @@
 """Stages of a user's own that raise, hang, block or lie: the upstream sees values masked or nothing, and the next call works."""
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +145,21 @@ def test_a_stage_that_fails_open_is_passed_over_and_what_it_left_is_masked(
     answer = call(staged, f"open:{wish}")
     assert text(answer).startswith(f"You said: {SAID}")
     assert len(provider.received) == 1
+
+
+@pytest.mark.parametrize("wish", ["raises", "head-raises", "attempt-raises", "answer-raises", "answer-nonsense"])
+def test_a_call_that_failed_here_is_counted_once(staged: Proxy, provider: FakeProvider, wish: str) -> None:
+    before = counted(staged)
+    refused(call(staged, f"behind:{wish}"), 500)
+    assert counted(staged) - before == Counter(calls=1, errors=1)
+
+
+def counted(proxy: Proxy) -> Counter[str]:
+    text = httpx.get(f"http://127.0.0.1:{proxy.admin_port}/metrics", trust_env=False).text
+    found: Counter[str] = Counter()
+    for name, value in re.findall(r"^tokenman_(requests|errors)_total\{.*\} ([0-9.]+)$", text, re.MULTILINE):
+        found["calls" if name == "requests" else "errors"] += int(float(value))
+    return found
 
 
 def test_a_stage_may_answer_and_refuse(staged: Proxy, provider: FakeProvider) -> None:
