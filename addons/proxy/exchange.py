@@ -310,6 +310,9 @@ class Exchanges:
         self._observe(exchange, self._clock.monotonic())
 
     def _observe(self, exchange: Exchange, ended: float) -> None:
+        if exchange.recorded:
+            return  # its hook failed, and now the door refuses it
+        exchange.recorded = True
         record = record_of(exchange, ended)
         for observer in self._observers:
             try:
