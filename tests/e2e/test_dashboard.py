@@ -322,6 +322,21 @@ def test_filters_hold_for_old_calls_and_for_live_ones(house: Proxy, provider: Fa
     expect(row(page, hidden)).to_be_visible()
 
 
+def test_older_calls_are_read_on_demand_and_none_comes_twice(
+    house: Proxy, provider: FakeProvider, opened: Open
+) -> None:
+    project = {"x-tokenman-project": "many-calls"}
+    names = {call(house, "hello", extra_headers=project) for _ in range(60)}
+    page, _ = opened(code_address(house))
+    expect(page.locator("#rows tr")).to_have_count(50)
+    page.get_by_role("searchbox").fill("many-calls")
+    older = page.get_by_role("button", name="Show older calls")
+    older.click()
+    expect(page.locator("#rows tr")).to_have_count(60)
+    expect(older).to_be_hidden()
+    assert set(page.locator("#rows tr").evaluate_all("rows => rows.map((it) => it.dataset.id)")) == names
+
+
 def test_a_paused_feed_holds_calls_back_and_says_how_many(house: Proxy, provider: FakeProvider, opened: Open) -> None:
     call(house, "hello")
     page, _ = opened(code_address(house))

@@ -41,6 +41,7 @@ export class Feed {
     by("filters").addEventListener("submit", (event) => event.preventDefault());
     by("filters").addEventListener("input", () => {
       clearTimeout(typing);
+      by("older").disabled = true; // what follows is another list
       typing = setTimeout(() => this.load(), TYPING_MS);
     });
     by("pause").addEventListener("click", () => this.#pause(!this.#paused));
@@ -58,6 +59,7 @@ export class Feed {
   /** Shows the newest calls anew. */
   async load() {
     const asked = ++this.#asked;
+    by("older").disabled = true;
     try {
       const page = await this.#session.get("api/requests", { limit: PAGE, ...this.#filter });
       if (asked !== this.#asked) return; // a later filter has been typed
@@ -71,6 +73,7 @@ export class Feed {
     } catch (error) {
       this.#problem(error);
     }
+    if (asked === this.#asked) by("older").disabled = false;
     this.#settle();
   }
 
@@ -91,7 +94,7 @@ export class Feed {
     } catch (error) {
       this.#problem(error);
     }
-    by("older").disabled = false;
+    if (asked === this.#asked) by("older").disabled = false;
     this.#settle();
   }
 
