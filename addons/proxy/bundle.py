@@ -9,8 +9,9 @@ from mitmproxy.master import Master
 
 from addons import chain
 from addons.proxy import internals
+from addons.proxy.admission import Front, Limits
 from addons.proxy.dispatch import remember
-from addons.proxy.exchange import Exchanges, Front, Limits
+from addons.proxy.exchange import Exchanges
 from addons.proxy.gate import Gate
 from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable

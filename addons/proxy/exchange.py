@@ -8,26 +8,25 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mitmproxy import ctx, http
 
+from addons.proxy.admission import Admission, Front, Limits
 from addons.proxy.door import Refusal, Way
-from addons.proxy.internals import HttpErrorHook, HttpResponseHook, validate_headers
+from addons.proxy.internals import HttpErrorHook, HttpResponseHook
 from addons.proxy.layer import forget, hide_secrets, outlet_of
 from addons.proxy.outlet import End, Outlet
 from tokenman_core import headers as h
 from tokenman_core.admin.runs import Runs
 from tokenman_core.clock import Clock, request_id
 from tokenman_core.conductor import Conductor
-from tokenman_core.config.values import Address
-from tokenman_core.dialects.base import Dialect
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Caller, Exchange, Sent, Times
-from tokenman_core.instance import PROOF_PATH, Prover
+from tokenman_core.instance import Prover
 from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Provider, normal_host
 from tokenman_core.recognition import Local, by_base_url, split, unmarked
@@ -40,29 +39,7 @@ log = logging.getLogger("tokenman.call")
 
 WHOLE = 1 << 20  # an answer of known length up to this leaves in one piece
 KEPT_FLOWS = 500  # of mitmweb and mitmproxy: their view keeps every flow for ever otherwise
-TUNNEL_PORTS_NEVER = frozenset({25, 465, 587})  # mail: the one protocol that open tunnels are abused for
 _MODEL = re.compile(r"[\w.:/-]{1,80}")  # as models are named; anything else may be a value, or a second line of the log
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bytes and seconds; 0 is no limit."""
-
-    request_body: int
-    head_size: int
-    head_count: int
-    header_timeout: float
-    body_timeout: float
-    keepalive_timeout: float
-
-
-@dataclass(frozen=True)
-class Front:
-    """Who may talk to the listener by base URL."""
-
-    listeners: Callable[[], Collection[tuple[str, int]]]
-    host_names: frozenset[str]
-    origins: frozenset[str]
 
 
 class Call:
@@ -86,7 +63,7 @@ class Call:
         return record
 
 
-class Exchanges:
+class Exchanges(Admission):
     """Must stay the last add-on. Also what the door asks (`addons.proxy.layer.Door`)."""
 
     name = "exchange"
@@ -105,15 +82,10 @@ class Exchanges:
         prover: Prover | None = None,
     ) -> None:
         """`identity` is the key under which callers are told apart without their credentials being kept."""
-        self._identity = identity
-        self._conductor, self._stages, self._front, self._limits, self._clock = conductor, stages, front, limits, clock
         self._runs = runs or Runs()
-        self._observers = (*observers, self._runs)
-        self._prover = prover
+        super().__init__(front, limits, (*observers, self._runs), prover)
+        self._conductor, self._stages, self._clock, self._identity = conductor, stages, clock, identity
         self._providers = conductor.providers
-        self.head_cap, self.header_count = limits.head_size, limits.head_count
-        self.header_timeout, self.body_timeout = limits.header_timeout, limits.body_timeout
-        self.keepalive_timeout = limits.keepalive_timeout
         self.active: set[Exchange] = set()
         self._idle: asyncio.Event | None = None  # set when the last call ends, once somebody waits for that
         self.closing = False
@@ -122,13 +94,6 @@ class Exchanges:
 
     def governs(self, host: str | None, port: int | None) -> bool:
         return self._providers.governs(host, port)
-
-    def is_listener(self, host: str, port: int) -> bool:
-        host = host.rstrip(".").lower().strip("[]")
-        return any(port == p and (host == a or host in self._front.host_names) for a, p in self._front.listeners())
-
-    def may_tunnel(self, host: str, port: int) -> bool:
-        return bool(host) and 0 < port < 65536 and port not in TUNNEL_PORTS_NEVER and not self.is_listener(host, port)
 
     def body_cap(self, call: Call) -> int:
         return self._limits.request_body
@@ -150,31 +115,10 @@ class Exchanges:
     def broken(self, call: Call) -> Refusal:
         return self._refused(call.exchange, Refuse(500, "stage", "The call could not be judged, so it was not sent."))
 
-    def blocked(self, why: str) -> Refusal:
-        return self._turn_away(403, "forbidden", f"Refused: {why}.")
-
-    def head_too_large(self) -> Refusal:
-        message = f"The request's headers are over limits.request_headers ({self.head_cap} bytes, {self.header_count} of them)."
-        return self._turn_away(431, "headers_cap", message)
-
     def over(self, call: Call) -> None:
         call.exchange.outcome = "aborted"
         with about.call(call.exchange.id):
             self._end(call.exchange)
-
-    def examine(self, request: http.Request) -> None:
-        fields = request.headers.fields
-        size = len(request.data.path) + sum(len(k) + len(v) + 4 for k, v in fields)
-        if len(fields) > self.header_count or size > self.head_cap:
-            raise self.head_too_large()
-        try:
-            validate_headers(request)
-        except ValueError:
-            raise self._turn_away(
-                400, "parse", "The request's headers are ambiguous: they could be read as two requests."
-            ) from None
-        if any(not h.is_value(value) for _, value in fields):
-            raise self._turn_away(400, "parse", "A header of the request holds a character that no header may hold.")
 
     def open(self, request: http.Request, place: tuple[str, int] | None, way: Way) -> Call:
         fields = request.headers.fields
@@ -213,14 +157,6 @@ class Exchanges:
         run = self._runs.enter(mark)
         return caller if run is None else replace(caller, run=run.mark, client=caller.client or run.program)
 
-    def _prove(self, request: http.Request, target: str, way: Way) -> None:
-        """Answers who asks whether this is the TokenMan that it knows. Raises Refusal, which is the answer."""
-        path, query = split(target)
-        if path != PROOF_PATH or request.method != "GET" or self._prover is None:
-            return
-        self._admit(request, DIALECTS["openai"])
-        raise self._plain_text(Local(*self._prover.answer(query, Address(*way.listener))))
-
     def _at_head(self, exchange: Exchange, provider: Provider) -> Refuse | None:
         headers = exchange.sent.headers
         if self.closing:
@@ -239,57 +175,6 @@ class Exchanges:
         if stages is None:
             return Refuse(500, "stage", "A script could not be loaded, so nothing is sent. The log says which.")
         return stages.head(exchange)
-
-    def _admit(self, request: http.Request, speaks: Dialect) -> Headers:
-        """May this origin-form call be here at all? CORS headers for the answer. Raises Refusal."""
-        fields = request.headers.fields
-        if not h.host_allowed(fields, self._front.host_names):
-            raise self._turn_away(403, "forbidden", "This name is not in access.public_names.", speaks)
-        origin = h.first(fields, b"origin")
-        if h.cross_site(fields, self._front.origins):
-            message = "Web pages may not call this address unless access.allowed_origins lists them."
-            raise self._turn_away(403, "forbidden", message, speaks)
-        if origin is None:
-            return ()
-        cors = (
-            (b"access-control-allow-origin", origin),
-            (b"vary", b"Origin"),
-            (b"access-control-expose-headers", b"*"),
-        )
-        if request.method == "OPTIONS":
-            asked = h.first(fields, b"access-control-request-headers") or b"*"
-            allow = ((b"access-control-allow-methods", b"GET, POST, DELETE"), (b"access-control-allow-headers", asked))
-            raise Refusal(Head(204, (*cors, *allow)), b"")
-        return cors
-
-    def _turn_away(self, status: int, kind: ErrorKind, message: str, speaks: Dialect | None = None) -> Refusal:
-        """A refusal before there is an exchange; of no known dialect, in the form that most programs read."""
-        speaks = speaks or DIALECTS["openai"]
-        name = request_id()
-        body = speaks.error(status, kind, message, name)
-        for observer in self._observers:
-            observer.turned_away(kind)
-        with about.call(name):
-            log.info("refused %d %s", status, kind)
-        headers = (
-            (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-tokenman-error", kind.encode()),
-            (b"x-tokenman-request-id", name.encode()), (b"x-should-retry", b"false"),
-        )  # fmt: skip
-        return Refusal(Head(status, headers), body)
-
-    def _plain_text(self, local: Local) -> Refusal:
-        body, name = local.text.encode(), request_id()
-        headers: Headers = (
-            (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
-            (b"x-tokenman-request-id", name.encode()),
-        )  # fmt: skip
-        if local.status >= 400:
-            for observer in self._observers:
-                observer.turned_away("not_found")
-            with about.call(name):
-                log.info("refused %d not_found", local.status)
-            headers = (*headers, (b"x-tokenman-error", b"not_found"), (b"x-should-retry", b"false"))
-        return Refusal(Head(local.status, headers), body)
 
     def _refused(self, exchange: Exchange, refuse: Refuse) -> Refusal:
         with about.call(exchange.id):
