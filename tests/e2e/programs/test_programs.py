@@ -1,13 +1,15 @@
 """The unmodified programs from npm, behind `tokenman run` at a terminal: a call of a tool, there and back."""
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
 
 from addons.demo.provider.script import PLACEHOLDER
-from tests.e2e.harness import PLANTED, said
+from tests.e2e.harness import PLANTED, ROOT, said
 from tests.e2e.programs.conftest import Place
+from tests.e2e.programs.install import PACKAGES
 from tests.e2e.programs.logins import PROGRAMS, Program
 from tests.e2e.programs.terminal import Shown
 from tokenman_core.ledger import Row
@@ -107,3 +109,9 @@ def test_a_programs_failure_is_its_own_exit_code(shared_place: Place) -> None:
     assert shown.code == 1
     assert "This error was asked for." in shown.text
     assert numbers(shown)[0] >= 1
+
+
+def test_the_page_on_programs_speaks_of_the_versions_that_run_here() -> None:
+    page = (ROOT / "docs" / "programs.md").read_text()
+    versions = json.loads(PACKAGES.read_text())["dependencies"]
+    assert [name for name, version in versions.items() if f"with {version}" not in page] == []
