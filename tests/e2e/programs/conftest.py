@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,13 @@ class Place:
             assert time.monotonic() < deadline, f"the proxy did not end within {END_S} s of its last program"
             time.sleep(0.05)
 
-    def rows(self, least: int = 0) -> list[Row]:
-        """What the ledger holds, once that are as many calls; a running proxy writes them a moment after their end."""
+    def rows(self, since: datetime, least: int) -> list[Row]:
+        """The calls that began since then, once the ledger has that many; a running proxy writes them a moment late."""
         deadline = time.monotonic() + WRITTEN_S
         while True:
-            rows = LedgerReader(self.data / LEDGER).page(limit=1000).rows
+            rows = [row for row in LedgerReader(self.data / LEDGER).page(limit=1000).rows if row.time >= since]
             if len(rows) >= least:
-                return list(rows)
+                return rows
             assert time.monotonic() < deadline, f"{least} calls, but {len(rows)} rows after {WRITTEN_S} s"
             time.sleep(0.05)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -27,7 +28,7 @@ LAST = re.compile(
 def write_a_file(place: Place, program: Program, *options: str) -> None:
     """The program writes the values that the provider got to a file, and they are real; the run says what it came to."""
     path = place.work / "out.txt"
-    before = {row.id for row in place.rows()}
+    began = datetime.now(UTC)
     program.home(place.home)
     shown = place.run(program.command(f"{SENTENCES}. {program.writes(str(path))}"), program.environment, *options)
     assert shown.code == 0, shown.text
@@ -42,7 +43,7 @@ def write_a_file(place: Place, program: Program, *options: str) -> None:
     assert max(len(set(PLACEHOLDER.findall(one.decoded.decode()))) for one in asked) >= len(PLANTED)
 
     calls, masked, tokens = numbers(shown)
-    rows = [row for row in place.rows(len(before) + calls) if row.id not in before]
+    rows = place.rows(began, calls)
     of_models = [row for row in rows if row.provider == program.provider and row.usage.output]
     assert len(of_models) == len(asked)
     assert all(row.cost and not row.estimated and row.notional == program.by_login for row in of_models)
