@@ -21,7 +21,7 @@ from tokenman_core.ledger import LedgerReader, Row
 
 ELSEWHERE = (
     "api.github.com", "github.com", "ab.chatgpt.com", "play.googleapis.com", "www.googleapis.com", "oauth2.googleapis.com",
-    "mcp-proxy.anthropic.com", "downloads.claude.ai", "storage.googleapis.com", "registry.npmjs.org",
+    "mcp-proxy.anthropic.com", "downloads.claude.ai", "storage.googleapis.com",
 )  # fmt: skip
 """Where the programs go besides. Governed here, so that no test talks to the internet and all that they send is seen."""
 
