@@ -258,9 +258,10 @@ class Exchanges(Admission):
         stages = ", ".join(
             f"{name} {phase} {took * 1000:.1f}" for (name, phase), took in exchange.stage_seconds.items()
         )
+        model = exchange.labels.get("model", "")  # as it was judged: what a program names may hold anything
         log.info(
             "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s)",
-            exchange.outcome, refused, exchange.operation.name, exchange.model if _MODEL.fullmatch(exchange.model) else "-",
+            exchange.outcome, refused, exchange.operation.name, model if _MODEL.fullmatch(model) else "-",
             attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
             len(exchange.attempts), masked, seconds * 1000, stages,
         )  # fmt: skip

@@ -86,6 +86,7 @@ async def test_a_graceful_end_waits_for_the_last_call_and_no_longer() -> None:
 def test_one_line_tells_of_a_call_and_holds_no_value(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     done = call()
+    done.labels = {"model": "claude-x"}
     done.attempts.append(Attempt(1, Candidate("anthropic", "claude-x"), status=200))
     done.masked = Counter({"EMAIL_ADDRESS": 2})
     done.stage_seconds = {("redaction", "request"): 0.0012}
@@ -107,3 +108,15 @@ def test_one_line_tells_of_a_call_and_holds_no_value(caplog: pytest.LogCaptureFi
     assert "jane" not in caplog.text
     assert "forged" not in caplog.text
     assert "refused 429 budget" in caplog.text
+
+
+@pytest.mark.parametrize("model", ["DE89370400440532013000", "536-22-8765", "85.214.132.117", "4539148803436467"])
+def test_the_line_of_a_call_names_no_model_that_was_not_judged(model: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    done = call(model)
+    done.outcome = "answered"
+    for labels in ({}, {"model": "[IBAN_CODE_0123456789ab]"}):
+        done.labels = labels
+        Exchanges._tell(done, 0.001)
+        assert "answered messages - to nobody" in caplog.text
+        assert model not in caplog.text
