@@ -232,7 +232,7 @@ def test_a_leaf_is_made_in_less_than_what_the_loop_may_be_held(authority):
 
     authority.leaf(["warm.api.openai.com"])
     best = min(_seconds(authority, time.perf_counter, f"h{number}.api.openai.com") for number in range(20))
-    assert best < 0.001
+    assert best < 0.003  # about 0.3 ms; the machine may be busy with other tests
     assert authority.leaf(["h1.api.openai.com"])[0].fingerprint(hashes.SHA256())
 
 

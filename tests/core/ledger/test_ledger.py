@@ -110,7 +110,7 @@ async def test_failures_are_told_on_the_loop_and_traffic_goes_on(path, monkeypat
     began = time.monotonic()
     for number in range(100):
         ledger.ended(call(number))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     await until(lambda: len(told) == 100)
     assert "locked" in ledger.trouble
     other.execute("rollback")
