@@ -1,13 +1,16 @@
 """Starts under mitmproxy's own tools: options that are refused or forced, and scripts that come back broken."""
 
 import os
+import resource
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from addons.demo.provider import FakeProvider
@@ -168,3 +171,20 @@ def test_a_script_that_is_taken_away_leaves_the_door_shut(
     assert text(call(proxy)).startswith("You said: ")
     assert raw.head(tunnelled(proxy))[0] == 200
     assert MAIL.encode() not in b"".join(one.body for one in provider.received)
+
+
+def test_it_is_ready_after_little_work(tmp_path: Path, shared_provider: FakeProvider) -> None:
+    """Two seconds until it serves, on a machine that does nothing else: of processor time, which others do not take from it."""
+    fresh = Proxy.start(tmp_path, shared_provider.url)
+    main = psutil.Process(fresh.process.pid)
+    took = [sum(one.cpu_times()[:2]) for one in (main, *main.children())]
+    assert max(took) < 2, took
+    fresh.stop()
+
+
+def test_help_takes_little_work(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "addons.cli.main", "--help"]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=30)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
