@@ -17,8 +17,8 @@ from tokenman_core.redaction import (
     Restorer,
     TextRefused,
     WorkerUnavailable,
+    judged,
 )
-from tokenman_core.slots import Slot
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
 
@@ -121,10 +121,12 @@ class Redaction:
         if exchange.body is None:
             return None
         state: State = exchange.notes[self.name]
+        labels, exchange.labels = exchange.labels, {}  # of a call that is refused here, none are shown
         try:
-            if not exchange.labels:
-                exchange.labels = await self._labels(exchange)
             masked = await self._redactor.mask(exchange.body.slots, state.mapping)
+            if not masked.blocked:  # what the body holds is no less a value in a label
+                known = labels and not masked.masked
+                exchange.labels = labels if known else await self._labels(exchange, state.mapping)
         except WorkerUnavailable:
             return _BUSY
         except TextRefused:
@@ -140,12 +142,10 @@ class Redaction:
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         return None
 
-    async def _labels(self, exchange: Exchange) -> dict[str, str]:
+    async def _labels(self, exchange: Exchange, mapping: Mapping) -> dict[str, str]:
         """What the record calls a call by is text like any other: a project may be named after somebody's address."""
         said = {"project": exchange.project, "session": exchange.session, "model": exchange.model}
-        slots = [Slot((name,), "other", text) for name, text in said.items()]
-        masked = await self._redactor.mask(slots, self._redactor.mapping())
-        return {} if masked.blocked else {slot.key: slot.text for slot in slots}
+        return await judged(self._redactor, said, mapping)
 
     def _redactions(self, masked: Counter[str], logged: Counter[str]) -> tuple[Redacted, ...]:
         """What `why`, the report and the metrics tell of a call."""

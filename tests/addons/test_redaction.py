@@ -51,8 +51,19 @@ class FakeBody:
         self.unreadable: Counter[str] = Counter()
 
 
-def stage(error: Exception | None = None, **settings: Any) -> Redaction:
-    return Redaction(Settings.model_validate(settings), b"k" * 32, Finder(error))  # type: ignore[arg-type]
+class ByContext:
+    """Finds a value only behind the words that tell what it is, as the detectors do."""
+
+    async def find(self, texts: Sequence[Text]) -> list[Findings]:
+        context = {"the password is ": "PASSWORD", "mail ": "EMAIL_ADDRESS", "call ": "PHONE_NUMBER"}
+        return [
+            tuple(Finding(len(words), len(text), kind) for words, kind in context.items() if text.startswith(words))
+            for text, _ in texts
+        ]
+
+
+def stage(error: Exception | None = None, *, finder: Any = None, **settings: Any) -> Redaction:
+    return Redaction(Settings.model_validate(settings), b"k" * 32, finder or Finder(error))
 
 
 def exchange(*texts: str, dialect: str = "anthropic") -> Exchange:
@@ -418,6 +429,73 @@ async def test_the_labels_of_a_record_are_judged_like_any_text() -> None:
     assert (call.labels["session"], call.labels["model"]) == ("s1", "claude-x")
     assert not call.masked  # of the request itself nothing was
     assert call.project == "of alice@example.com"
+
+
+@pytest.mark.parametrize(
+    ("body", "label", "kept"),
+    [
+        ("the password is hunter2xx", "of {}", "of [PASSWORD_"),
+        ("mail alice@example.com", "YWxpY2VAZXhhbXBsZS5jb20=", "[EMAIL_ADDRESS_"),
+        ("mail alice@example.com", "alice%40example.com", "[EMAIL_ADDRESS_"),
+        ("mail alice@example.com", "Alice-Example.COM", "[EMAIL_ADDRESS_"),
+        ("call +1 650 253 0000", "16502530000", "[PHONE_NUMBER_"),
+        ("call +1 650 253 0000", "650-253-0000", "[PHONE_NUMBER_"),
+        ("call +1 650 253 0000", "team-65025", "team-65025"),
+    ],
+)
+async def test_what_is_masked_in_the_body_of_a_call_stands_in_no_label(body: str, label: str, kept: str) -> None:
+    call, redaction = exchange(body), stage(finder=ByContext())
+    call.project = call.session = call.model = label.format("hunter2xx")
+    assert await redaction.llm_request(call) is None
+    assert call.labels.keys() == {"project", "session", "model"}
+    for text in call.labels.values():
+        assert text.startswith(kept)
+    assert call.masked.total() == 1  # in the request itself
+    state = call.notes["redaction"]
+    assert [len(value.stood) for value in state.mapping.values()] == [1]  # a label is no place where a value may go
+
+
+async def test_a_value_that_stands_in_a_label_alone_is_not_put_back() -> None:
+    call, redaction = exchange("the password is hunter2xx"), stage()
+    call.project = "of alice@example.com"
+    await redaction.llm_request(call)
+    state = call.notes["redaction"]
+    assert [value.text for value in state.mapping.values()] == ["hunter2xx"]
+    assert state.mapping.value(call.labels["project"].removeprefix("of ")) is None
+    assert (b"x-tokenman-redacted", b"1") in call.answer_headers
+
+
+async def test_labels_are_judged_again_by_what_a_later_stage_put_into_the_body() -> None:
+    call, redaction = exchange("hello"), stage(finder=ByContext())
+    call.project = "hunter2xx"
+    assert await redaction.llm_request(call) is None
+    assert call.labels["project"] == "hunter2xx"  # by itself it looks like a name
+    call.body.slots[0].text = "the password is hunter2xx"  # type: ignore[union-attr]
+    assert await redaction.llm_recheck(call) is None
+    assert call.labels["project"].startswith("[PASSWORD_")
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_call_whose_body_is_refused_has_no_labels(later: bool) -> None:
+    call, redaction = exchange("hello" if later else "alice@example.com"), stage(mode="block")
+    call.project = "p"
+    if later:
+        assert await redaction.llm_request(call) is None
+        assert call.labels["project"] == "p"
+        call.body.slots[0].text = "alice@example.com"  # type: ignore[union-attr]
+    assert isinstance(await (redaction.llm_recheck if later else redaction.llm_request)(call), Refuse)
+    assert call.labels == {}
+
+
+async def test_a_call_that_cannot_be_judged_has_no_labels() -> None:
+    call, finder = exchange("hello"), Finder()
+    redaction = stage(finder=finder)
+    call.project = "p"
+    assert await redaction.llm_request(call) is None
+    finder.error = WorkerUnavailable()
+    call.body.slots[0].text = "something else"  # type: ignore[union-attr]
+    assert isinstance(await redaction.llm_recheck(call), Refuse)
+    assert call.labels == {}
 
 
 async def test_labels_whose_value_blocks_are_not_recorded() -> None:

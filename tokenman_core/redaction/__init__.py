@@ -4,6 +4,7 @@ from tokenman_core.redaction.allowed import Allowed
 from tokenman_core.redaction.detection import Detection, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
+from tokenman_core.redaction.labels import judged
 from tokenman_core.redaction.mask import Masked, Redactor
 from tokenman_core.redaction.memo import Memo
 from tokenman_core.redaction.placeholders import Mapping
@@ -27,4 +28,5 @@ __all__ = [
     "Text",
     "TextRefused",
     "WorkerUnavailable",
+    "judged",
 ]

@@ -46,6 +46,13 @@ class Mapping:
         """Whether there is anything that could be put back."""
         return bool(self._sorted)
 
+    def aside(self) -> "Mapping":
+        """Another mapping that knows these values by these placeholders; what is added to it, the exchange never sees."""
+        other = Mapping(self._key)
+        other._placeholders = dict(self._placeholders)
+        other._values = {name: Value(each.entity, each.text, restorable=False) for name, each in self._values.items()}
+        return other
+
     def values(self) -> list[Value]:
         """In the order in which they were found."""
         return list(self._values.values())
