@@ -17,7 +17,13 @@ from tokenman_core.sse import Event
 OPERATIONS = frozenset({"chat", "completions"})
 
 _MEMBER = b'"include_usage":true'
-_NULL = re.compile(rb'"usage"\s*:\s*null()(?:\s*,)?')
+_USAGE = re.compile(rb'"usage"\s*:\s*')
+_COMMA = re.compile(rb"\s*,")
+_SCAN = json.JSONDecoder(strict=False).raw_decode
+# What OpenAI's chunk that tells the usage holds besides it. Others may put into theirs what the program did ask for (citations).
+_OF_ITS_OWN = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation"}
+)
 _MOST_PLACES = 8  # of the word in one chunk: providers put it once
 
 
@@ -68,7 +74,7 @@ def _means(data: bytes, intended: Any) -> bool:
 
 
 def without(event: Event) -> Event | None:
-    """The event as it would have come unasked: without its null, or None for the chunk that tells the usage."""
+    """The event as it would have come unasked: without its null, or None for the chunk that tells the usage and nothing else."""
     raw = event.raw
     at = raw.find(b'"usage"')
     if at < 0:
@@ -76,14 +82,14 @@ def without(event: Event) -> Event | None:
     value = walk.load(event.data or b"")
     if type(value) is not dict or "usage" not in value:
         return event
-    if type(value["usage"]) is dict and not value.get("choices"):
-        return None
-    if value["usage"] is not None:
+    if value["usage"] is not None and (type(value["usage"]) is not dict or value.get("choices")):
         return event  # told beside a choice: this provider would have told it unasked
+    if value["usage"] is not None and all(key in _OF_ITS_OWN or item is None for key, item in value.items()):
+        return None
     only = raw.find(b'"usage"', at + 1) < 0  # then it is this one, at the top
     rest = {} if only else {key: item for key, item in value.items() if key != "usage"}
     for _ in range(_MOST_PLACES):
-        if (cut := _cut(raw, at)) is not None:
+        if (cut := _cut(raw, at, value["usage"])) is not None:
             made = Event(cut, event.kind)
             if only or walk.load(made.data or b"") == rest:
                 return made
@@ -93,12 +99,28 @@ def without(event: Event) -> Event | None:
     return event
 
 
-def _cut(raw: bytes, at: int) -> bytes | None:
-    """Without the null that stands at `at`, and without the comma before or behind it; None if there is none."""
-    match = _NULL.match(raw, at)
+def _cut(raw: bytes, at: int, usage: Any) -> bytes | None:
+    """Without the member that stands at `at`, and without the comma before or behind it; None if its value is another."""
+    match = _USAGE.match(raw, at)
     if match is None:
+        return None
+    end = _end(raw, match.end(), usage)
+    if end is None:
         return None
     before = raw[:at].rstrip()
     if before.endswith(b","):
-        return before[:-1] + raw[match.end(1) :]
-    return raw[:at] + raw[match.end() :] if match.end() > match.end(1) else None
+        return before[:-1] + raw[end:]
+    comma = _COMMA.match(raw, end)
+    return raw[:at] + raw[comma.end() :] if comma else None
+
+
+def _end(raw: bytes, start: int, usage: Any) -> int | None:
+    """Where the value that stands at `start` ends; None if it is not `usage`."""
+    if usage is None:
+        return start + 4 if raw.startswith(b"null", start) else None
+    try:
+        # A character a byte, so that places are those of the bytes; of its texts only the names of its members count.
+        found, end = _SCAN(raw[start:].decode("latin-1"))
+    except (ValueError, RecursionError):
+        return None
+    return start + end if type(found) is dict and found.keys() == usage.keys() else None

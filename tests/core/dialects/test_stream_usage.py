@@ -117,6 +117,20 @@ CHUNK = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"}}],"usag
         (b'event: x\ndata: {"choices":[1], "usage" : null}\n\n', b'event: x\ndata: {"choices":[1]}\n\n'),
         (b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n', None),
         (b'data: {"usage":{"prompt_tokens":1}}\n\n', None),
+        (b'data: {"id":"c","model":"m","choices":[],"usage":{"prompt_tokens":1},"citations":null}\n\n', None),
+        # What else such a chunk tells was not asked for by us.
+        (
+            'data: {"citations":["é"],"choices":[],"usage":{"prompt_tokens":1,"x":{"a":"é}"}}}\n\n'.encode(),
+            'data: {"citations":["é"],"choices":[]}\n\n'.encode(),
+        ),
+        (
+            b'data: {"usage" : {"prompt_tokens":1} , "x_groq":{"usage":{"prompt_tokens":1}}}\r\n\r\n',
+            b'data: { "x_groq":{"usage":{"prompt_tokens":1}}}\r\n\r\n',
+        ),
+        (
+            b'data: {"x":{"a":1,"usage":{"prompt_tokens":2}},"usage":{"prompt_tokens":1}}\n\n',
+            b'data: {"x":{"a":1,"usage":{"prompt_tokens":2}}}\n\n',
+        ),
         (b'data: {"choices":["usage"],"usage":null}\n\n', b'data: {"choices":["usage"]}\n\n'),
         # Another's null, and words that only look like one, stay.
         (
@@ -145,6 +159,7 @@ def test_an_event_passes_as_it_would_have_come_unasked(came: bytes, passed: byte
         b'data: {"choices":[{"usage":{"prompt_tokens":1}}]}\n\n',  # Moonshot's way
         b'data: {"usage":null}\n\n',
         b'data: {"usage":nul\n\n',
+        b'data: {"citations":[],\ndata: "usage":{"prompt_tokens":\ndata: 1}}\n\n',  # in pieces, and so left whole
     ],
 )
 def test_every_other_event_passes_as_it_came(came: bytes) -> None:
