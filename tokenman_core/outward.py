@@ -229,31 +229,23 @@ class Outward:
             yield exchange.dialect.error_event(broken, "The stream broke off before its end.", exchange.id)
 
     def _through(self, events: list[Event]) -> bytes:
+        """What goes out for what came. Each is learnt from in its turn: of two usages, the later one counts."""
         exchange, reader = self._exchange, self._exchange.reader
         assert reader
-        if self._unasked:
-            events = self._as_asked(events)
-        if not self._listeners:
-            for event in events:
-                reader.note(event)
-            return b"".join(event.raw for event in events)
         out: list[bytes] = []
         for event in events:
-            if event.kind != "end":
-                reader.read(event)
-            out.extend(one.render() for one in self._stages.event(exchange, self._listeners, event))
+            shown = stream_usage.without(event) if self._unasked else event
+            if shown is not event or not self._listeners:
+                reader.note(event)
+            if shown is None:
+                continue
+            if not self._listeners:
+                out.append(shown.raw)
+                continue
+            if shown.kind != "end":
+                reader.read(shown)
+            out.extend(one.render() for one in self._stages.event(exchange, self._listeners, shown))
         return b"".join(out)
-
-    def _as_asked(self, events: list[Event]) -> list[Event]:
-        """What would have come if only the program had asked; what came besides is learnt from."""
-        assert self._exchange.reader
-        kept = []
-        for event in events:
-            if (made := stream_usage.without(event)) is not None:
-                kept.append(made)
-            else:
-                self._exchange.reader.note(event)
-        return kept
 
     def _flushed(self) -> bytes:
         """Text that was held back goes out before the error: what the provider said must not be lost."""

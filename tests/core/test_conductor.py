@@ -465,6 +465,28 @@ async def test_a_chat_stream_tells_its_usage_here_and_not_to_the_program(
     assert call.attempts[0].usage == Usage(input=7, output=2)
 
 
+TOLD_TWICE = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"[A_1]"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":100,"completion_tokens":1}}\n\n',
+    b'data: {"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":5000}}\n\n',
+    b"data: [DONE]\n\n",
+)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("besides", [b"", b'"citations":["x"],'])
+async def test_of_two_usages_the_later_one_counts_however_the_stream_is_cut(masked: bool, besides: bytes) -> None:
+    last = TOLD_TWICE[1].replace(b'{"choices', b"{" + besides + b'"choices')
+    stream = TOLD_TWICE[0] + last + TOLD_TWICE[2]
+    for cut in range(len(stream)):
+        call = chat(CHAT_BODY)
+        upstream = Upstream((200, SSE, [stream[:cut], stream[cut:]]))
+        _, body, _ = await carry(upstream, call, *([Masks()] if masked else []))
+        assert call.attempts[0].usage == Usage(input=100, output=5000), cut
+        assert b"5000" not in body
+        assert (b"citations" in body) is bool(besides)
+
+
 def deciding(decide: Callable[[Attempt], Any], done: list[Attempt]) -> object:
     async def llm_attempt(exchange: Exchange, attempt: Attempt) -> Any:
         return decide(attempt)
