@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
 NOT_FOUND = 127
@@ -25,10 +25,10 @@ class NotStarted(Exception):
         self.code = code
 
 
-def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
+def run(command: Sequence[str], environ: Mapping[str, str], started: Callable[[int], None] = lambda pid: None) -> int:
     """Blocks until the program has ended. Its exit code, or 128 and the number of the signal that ended it.
 
-    Raises NotStarted.
+    `started` is told the program's process. Raises NotStarted.
     """
     child: list[int] = []
     early: list[int] = []
@@ -46,6 +46,7 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
     with _handled({**dict.fromkeys(_LEFT, leave), **dict.fromkeys(_PASSED, pass_on)}):
         process = _start(command, environ)
         child.append(process.pid)
+        started(process.pid)
         for number in early:
             pass_on(number, None)
         process.returncode = _wait(process.pid)

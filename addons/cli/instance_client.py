@@ -128,10 +128,14 @@ class Client:
 
 
 class Held:
-    """An open connection to the instance; `first` is the JSON of its first line. What comes behind it is read and dropped."""
+    """An open connection to the instance; `first` is the JSON of its first line. What comes behind it is read and dropped.
+
+    `ended` is set when the connection has, whoever ended it.
+    """
 
     def __init__(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
         self._connection, self._answer = connection, answer
+        self.ended = threading.Event()
         _without_deadline(connection)
         try:
             self.first: Any = json.loads(answer.readline(_MOST))
@@ -145,6 +149,7 @@ class Held:
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError):  # broken off: over either way
             while self._answer.readline(_MOST):
                 pass
+        self.ended.set()
         self._connection.close()
 
     def close(self) -> None:

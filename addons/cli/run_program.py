@@ -18,6 +18,7 @@ from addons.cli.programs.environment import Place
 from addons.cli.programs.find import Found, find
 from addons.cli.programs.table import Via
 from addons.cli.settings import complain, loaded
+from addons.cli.stand_in import Watch
 from tokenman_core import ca
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
@@ -84,7 +85,11 @@ def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settin
     for note in prepared.notes:
         _say(note)
     words = [*command[: found.at + 1], *prepared.words, *arguments]
-    code = foreground.run(words, environment.child(os.environ, prepared))
+    watch = Watch(session.held, session.client, session.mark, found.program.name, _say)
+    try:
+        code = foreground.run(words, environment.child(os.environ, prepared), watch.start)
+    finally:
+        watch.close()
     _sum_up(found, via, arguments, session)
     return code
 

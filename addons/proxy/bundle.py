@@ -62,6 +62,7 @@ class Bundle:
     codes: Codes
     runs: Runs
     prover: Prover
+    gate: Gate
 
 
 class Keeper:
@@ -147,12 +148,12 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     exchanges = Exchanges(
         conductor, stages, _front(settings, listeners), _limits(settings), clock, identity, observers, runs, prover
     )
+    gate = Gate(exchanges, guard, settings.limits.connections)
     bundle = Bundle(
         exchanges, authority, detection, upstream, meter, stages, [redaction], ledger, metrics, feed, health, tallies,
-        Codes(clock), runs, prover,
+        Codes(clock), runs, prover, gate,
     )  # fmt: skip
     remember(master, stages.forget)
-    gate = Gate(exchanges, guard, settings.limits.connections)
     master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)
     return bundle
 

@@ -37,20 +37,20 @@ class Gate:
 
     def __init__(self, door: Door[Any], guard: Guard, connections: int) -> None:
         self._door, self._guard, self._max = door, guard, connections
-        self._open = 0
+        self.open = 0  # connections of clients
 
     # -- clients --
 
     def client_connected(self, client: Client) -> None:
-        self._open += 1
-        if self._max and self._open > self._max:
+        self.open += 1
+        if self._max and self.open > self._max:
             client.error = "too many connections"
             log.warning("a client was turned away: limits.connections (%d) are open", self._max)
             return
         deadlines.arm(client, self._door.header_timeout)
 
     def client_disconnected(self, client: Client) -> None:
-        self._open -= 1
+        self.open -= 1
         deadlines.disarm(client)
 
     # -- what comes next on a connection --

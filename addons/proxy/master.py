@@ -38,7 +38,7 @@ async def serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Sta
     master.addons.add(Service(bundle, loaded, on_ready, started))
     leave = _on_signals(master, bundle)
     if started == "run":
-        bundle.runs.when_unused(leave, lambda: bool(bundle.exchanges.active))
+        bundle.runs.when_unused(leave, lambda: bool(bundle.exchanges.active or bundle.gate.open))
     await master.run()
     return 0
 

@@ -17,6 +17,7 @@ import pytest
 
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import ANTHROPIC_KEY, OPENAI_KEY, PLANTED, ROOT, Proxy, free_ports, placeholders, user
+from tokenman_core.admin.runs import GRACE_S
 
 MAIL = PLANTED["e-mail"]
 WAIT_S = 60.0  # two starts at once on a slow machine
@@ -41,7 +42,10 @@ for line in sys.stdin:
     body = json.dumps({{"model": "m", "max_tokens": 9, "messages": [{{"role": "user", "content": "I am {MAIL}"}}]}})
     headers = {{"x-api-key": "{ANTHROPIC_KEY}", "content-type": "application/json"}}
     request = urllib.request.Request(os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", body.encode(), headers)
-    print(urllib.request.urlopen(request, timeout=20).status, flush=True)
+    try:
+        print(urllib.request.urlopen(request, timeout=20).status, flush=True)
+    except OSError as error:  # also what is no answer
+        print(getattr(error, "code", error), flush=True)
 """
 """Makes a call for each line that it is given."""
 
@@ -350,15 +354,66 @@ def test_a_proxy_that_cannot_start_is_said_with_the_reason_and_the_program_is_no
     assert "did you mean admin" in done.stderr
 
 
-def test_a_proxy_that_is_killed_under_a_program_is_said_at_its_end(alone: Path, provider: FakeProvider) -> None:
-    runner = Runner(alone)
-    assert runner.line() == "ready"
-    os.kill(place(alone)["pid"], signal.SIGKILL)
-    assert "the calls cannot be summed up" in runner.end()
+def test_a_proxy_that_is_killed_under_a_program_is_said_at_once_and_its_port_is_kept(
+    alone: Path, provider: FakeProvider
+) -> None:
+    runner, other = Runner(alone), Runner(alone)
+    assert runner.line() == other.line() == "ready"
+    assert runner.call() == "200"
+    where = place(alone)
+    os.kill(where["pid"], signal.SIGKILL)
+    until(lambda: runner.call() == "503")  # the dying one may still have taken a connection
+    assert [runner.call() for _ in range(3)] == ["503"] * 3
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(("127.0.0.1", int(where["proxy"].rpartition(":")[2])))
+    answer = httpx.post(f"http://{where['proxy']}/v1/messages", content=b"x" * (1 << 18))
+    assert answer.json()["error"]["type"] == answer.headers["x-tokenman-error"] == "shutdown"
+    said, at_the_end = runner.end().splitlines()[-2:]
+    assert "its calls are refused from now on" in said
+    assert "the calls cannot be summed up" in at_the_end
+    assert other.call() == "503"  # the port is kept for as long as one of them lives
+    other.end()
     again = Runner(alone)  # nothing that it left behind is in the way
     assert again.line() == "ready"
     assert again.call() == "200"
     assert "tokenman: 1 call, " in again.end()
+
+
+def test_a_program_whose_proxys_port_a_stranger_took_is_ended_before_it_calls_there(alone: Path) -> None:
+    script = "import time; print('ready', flush=True); time.sleep(99)"
+    process = subprocess.Popen(
+        words(alone, "run", "--", sys.executable, "-c", script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(alone.parent),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    where = place(alone)
+    os.kill(process.pid, signal.SIGSTOP)  # so that the stranger is sure to be first
+    os.kill(where["pid"], signal.SIGKILL)
+    port = int(where["proxy"].rpartition(":")[2])
+    until(lambda: not listens(port))
+    stranger = Stranger(port)
+    os.kill(process.pid, signal.SIGCONT)
+    try:
+        _, said = process.communicate(timeout=WAIT_S)
+    finally:
+        stranger.stop()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"{where['proxy']} is another program's now: python" in said
+
+
+def test_the_proxy_stays_as_long_as_a_program_lives_whose_run_was_killed(alone: Path, provider: FakeProvider) -> None:
+    runner = Runner(alone)
+    assert runner.line() == "ready"
+    where = place(alone)
+    runner.process.kill()
+    runner.process.wait()
+    time.sleep(3 * GRACE_S)  # longer than it would stay without a user
+    assert runner.call() == "200"
+    assert place(alone) == where
+    assert runner.process.stdin is not None
+    runner.process.stdin.close()
+    until(lambda: not listens(int(where["proxy"].rpartition(":")[2])))
 
 
 # -- one instance a data folder --

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import secrets
 from collections import Counter, OrderedDict
@@ -41,6 +42,7 @@ class Run:
     mark: str
     program: str
     live: bool = True
+    pid: int = 0  # of the program; 0 once it is known to be gone
     open: int = 0  # calls that are not over
     upgrades: int = 0  # to WebSocket, which are refused: how a program learns that there is none is no error of the run
     estimated: bool = False
@@ -81,6 +83,7 @@ class Runs:
         if not run.live:
             return
         run.live = False
+        run.pid = run.pid if _alive(run.pid) else 0
         self._live -= 1
         self._runs.move_to_end(run.mark)
         over = [one.mark for one in self._runs.values() if not one.live]
@@ -120,7 +123,7 @@ class Runs:
     def bypassed(self, mark: str, host: str) -> bool:
         """Whether a run's program calls an LLM that no provider governs; counted if so. `host` in lower case."""
         run = self._runs.get(mark)
-        if run is None or not run.live or not known_llm(host):
+        if run is None or not (run.live or run.pid) or not known_llm(host):
             return False
         _count(run.bypassed, host)
         return True
@@ -141,7 +144,8 @@ class Runs:
                 pass  # then without them: the program is gone, and its user waits
         tally = self._tallies.of_run(run.mark)
         return {
-            "run": run.mark, "program": run.program, "live": run.live, "open": run.open, "calls": tally.calls,
+            "run": run.mark, "program": run.program, "live": run.live, "open": run.open, "calls": tally.calls, "model_calls": tally.asked,
+            "refused": {str(status): number for status, number in sorted(tally.refused.items())}, "ceiling": tally.ceiling,
             "errors": tally.errors - run.upgrades, "aborted": tally.aborted, "masked": tally.masked, "input_tokens": tally.input,
             "output_tokens": tally.output, "cost_usd": money(tally.cost), "saved_usd": money(tally.saved),
             "unpriced": tally.unpriced, "estimated": run.estimated, "notional": run.notional,
@@ -153,7 +157,8 @@ class Runs:
     def when_unused(self, leave: Callable[[], None], busy: Callable[[], bool], grace: float = GRACE_S) -> None:
         """Calls `leave` once no run has used the proxy for `grace` seconds; the first one has longer to come.
 
-        `busy`: whether calls are being answered, perhaps of a program whose run was killed.
+        A program whose run was killed still counts: it would call whoever has our port next. `busy`: whether somebody else is
+        connected.
         """
         self._leave, self._busy, self._grace = leave, busy, grace
         self._arm(max(grace, _FIRST_USER_S))
@@ -169,11 +174,21 @@ class Runs:
 
     def _end_of_use(self) -> None:
         assert self._leave is not None
-        if self._busy():
+        for run in self._runs.values():
+            run.pid = run.pid if _alive(run.pid) else 0
+        if self._busy() or any(run.pid for run in self._runs.values()):
             self._arm(self._grace)
             return
         self.closing.set()  # a run that comes now is told to start a proxy of its own
         self._leave()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError):  # another user's process is none of ours
+        return False
+    return pid > 0
 
 
 def _count(hosts: Counter[str], host: str) -> None:
@@ -212,6 +227,19 @@ def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
             return _error(503, "forbidden", f"{MOST_RUNS} runs are open, which is the most at a time")
         return _Lease(runs, program)
 
+    async def program(request: Request) -> Response:
+        run = runs.get(request.path_params["mark"])
+        try:
+            pid = (await request.json())["pid"]
+        except (ValueError, KeyError, TypeError):
+            pid = None
+        if type(pid) is not int or pid < 1:
+            return _error(400, "parse", 'the body must be {"pid": N}, the number of the run\'s process')
+        if run is None or not run.live:
+            return _error(404, "not_found", "there is no such run")
+        run.pid = pid
+        return JSONResponse({})
+
     async def sums(request: Request) -> Response:
         run = runs.get(request.path_params["mark"])
         if run is None:
@@ -221,6 +249,7 @@ def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
     return [
         Route(PROOF_PATH, prove, methods=["GET"]),
         Route("/api/runs", begin, methods=["POST"]),
+        Route("/api/runs/{mark}", program, methods=["POST"]),
         Route("/api/runs/{mark}", sums, methods=["GET"]),
     ]
 

@@ -3,12 +3,15 @@
 import asyncio
 import http.client
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
@@ -301,3 +304,44 @@ async def test_one_that_a_person_started_never_ends_for_want_of_users() -> None:
     runs.end(runs.begin("a"))
     await asyncio.sleep(0.05)
     assert not runs.closing.is_set()
+
+
+def waiting() -> "subprocess.Popen[bytes]":
+    """A program that lives until its block ends."""
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+
+async def test_a_program_whose_run_was_killed_keeps_it_and_is_still_refused_what_its_run_was() -> None:
+    runs, left = Runs(), asyncio.Event()
+    runs.when_unused(left.set, lambda: False, grace=0.01)
+    with waiting() as program:
+        run = runs.begin("a")
+        run.pid = program.pid
+        runs.end(run)
+        await asyncio.sleep(0.1)
+        assert not left.is_set()
+        assert runs.bypassed(run.mark, "api.mistral.ai")
+    async with asyncio.timeout(10):
+        await left.wait()
+    assert not runs.bypassed(run.mark, "api.mistral.ai")
+
+
+async def test_a_number_that_became_another_programs_keeps_nobody() -> None:
+    runs = Runs()
+    run = runs.begin("a")
+    with waiting() as program:
+        run.pid = program.pid
+    runs.end(run)
+    assert run.pid == 0
+
+
+@pytest.mark.parametrize("body", ["{}", '{"pid": 0}', '{"pid": -1}', '{"pid": "1"}', '{"pid": true}', "x"])
+async def test_a_runs_process_is_a_number(body: str) -> None:
+    runs = Runs()
+    run = runs.begin("a")
+    app = Starlette(routes=routes(runs, Prover(b"k")))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:1") as client:
+        assert (await client.post(f"/api/runs/{run.mark}", content=body)).status_code == 400
+        assert (await client.post("/api/runs/000000000000", content='{"pid": 7}')).status_code == 404
+        assert (await client.post(f"/api/runs/{run.mark}", content='{"pid": 7}')).status_code == 200
+    assert run.pid == 7
