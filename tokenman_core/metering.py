@@ -20,7 +20,7 @@ from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.pricing import Prices
-from tokenman_core.providers import Providers
+from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.usage import Bill, Usage
 
@@ -42,6 +42,7 @@ class Meter:
         self._thread = ThreadPoolExecutor(1, "tokenman-meter")
         self._awake = False  # the price lists are loaded
         self._waiting = 0
+        self._closed = False
         self._start: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -49,7 +50,8 @@ class Meter:
         self._start = asyncio.create_task(self._warm())
 
     def close(self) -> None:
-        """No call runs any more."""
+        """The end is near: what is still to be booked is counted roughly, at once."""
+        self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _warm(self) -> None:
@@ -60,7 +62,7 @@ class Meter:
             log.error("what calls cost cannot be told in full: %s", trace(e))
 
     async def _wake(self) -> None:
-        if not self._awake:
+        if not self._awake and not self._closed:
             await self._off_loop(self._prices.warm)
             self._awake = True
 
@@ -87,17 +89,20 @@ class Meter:
         due = _due(exchange, attempt)
         if due == "nothing":
             return
-        used = _Used(attempt.usage or Usage(), estimated=due == "estimate")
+        said = attempt.usage or Usage()
+        used = _Used(said, estimated=False)
         try:
             await self._wake()
             if due == "estimate":
-                used = await self._estimate(exchange, used.usage)
+                used = await self._estimate(exchange, said)
         except asyncio.CancelledError:
-            self._book(exchange, attempt, used)  # what is known so far: a call that ends in haste is not free
+            if due == "estimate":  # a call that ends in haste is not free
+                used = _used(exchange, said, *_roughly(exchange, said))
+            self._book(exchange, attempt, used)
             raise
         except Exception as e:  # what it used is not known; the call itself must not suffer for it
-            log.error("a call is booked without its tokens: %s; request %s", trace(e), exchange.id)
-            used = replace(used, counted=False)
+            log.error("a call is booked without its tokens: %s", trace(e))
+            used = _Used(said, estimated=True, counted=False)
         self._book(exchange, attempt, used)
 
     def _book(self, exchange: Exchange, attempt: Attempt, used: "_Used") -> None:
@@ -115,34 +120,27 @@ class Meter:
             [reader.model or "" if reader else "", attempt.candidate.model or exchange.model],
             datetime.fromtimestamp(exchange.times.begun, UTC),
             terms=reader.terms if reader else None,
-            subscription=own and (exchange.caller.login == "oauth" or provider.name == "codex"),
+            subscription=own and _subscribed(provider, exchange),
             estimated=used.estimated,
         )
 
     # -- what nobody said --
 
     async def _estimate(self, exchange: Exchange, said: Usage) -> "_Used":
-        """Usage by what was sent and what came; of what was said, all that is not less."""
+        if self._closed or self._waiting >= _MOST_WAITING:
+            return _used(exchange, said, *_roughly(exchange, said))
         sent = [] if said.input else _sent(exchange)
-        captured, whole, reader = exchange.captured, exchange.said, exchange.reader
-        fresh = exchange.dialect.reader(exchange.operation)
+        captured, whole, fresh = exchange.captured, exchange.said, exchange.dialect.reader(exchange.operation)
         writes = exchange.operation.name != "embeddings"  # the others answer in words
 
         def count() -> tuple[int, int]:
             return tokens.estimate(sent), _came(captured, whole, fresh) if writes else 0
 
-        if self._waiting >= _MOST_WAITING:
-            given, answered = tokens.rough(sent), (captured.seen if captured else 0) // 4
-        else:
-            self._waiting += 1
-            try:
-                given, answered = await self._off_loop(count)
-            finally:
-                self._waiting -= 1
-        failed = reader is not None and reader.failed is not None and not answered and said == Usage()
-        readable = captured is not None or whole is not None or reader is None
-        usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
-        return _Used(usage, True, counted=readable and exchange.operation.name not in _UNCOUNTED, nothing=failed)
+        self._waiting += 1
+        try:
+            return _used(exchange, said, *await self._off_loop(count))
+        finally:
+            self._waiting -= 1
 
 
 @dataclass(frozen=True)
@@ -153,6 +151,22 @@ class _Used:
     estimated: bool
     counted: bool = True
     nothing: bool = False
+
+
+def _used(exchange: Exchange, said: Usage, given: int, answered: int) -> _Used:
+    """By what was counted here; of what was said, all that is not less."""
+    reader = exchange.reader
+    failed = reader is not None and reader.failed is not None and not answered and said == Usage()
+    readable = exchange.captured is not None or exchange.said is not None or reader is None
+    usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
+    return _Used(usage, True, counted=readable and exchange.operation.name not in _UNCOUNTED, nothing=failed)
+
+
+def _roughly(exchange: Exchange, said: Usage) -> tuple[int, int]:
+    """Input and output by their bytes alone, which takes no time; what frames the text counts as text."""
+    captured, whole = exchange.captured, exchange.said
+    came = captured.seen if captured else len(whole or b"")
+    return 0 if said.input else tokens.rough(_sent(exchange)), came // 4
 
 
 def _due(exchange: Exchange, attempt: Attempt) -> Due:
@@ -178,6 +192,13 @@ def _sent(exchange: Exchange) -> list[str]:
     if type(body.value) is dict:
         texts += [orjson.dumps(tools).decode() for key in ("tools", "functions") if (tools := body.value.get(key))]
     return texts
+
+
+def _subscribed(provider: Provider, exchange: Exchange) -> bool:
+    """Whether the caller pays by the month. With a Google login at the Gemini API itself he pays by use."""
+    if provider.name in ("codex", "gemini-code-assist"):
+        return True
+    return exchange.caller.login == "oauth" and provider.dialect.name != "gemini"
 
 
 def _came(captured: Capture | None, whole: bytes | None, reader: AnswerReader) -> int:

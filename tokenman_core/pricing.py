@@ -27,7 +27,13 @@ _MILLION = Decimal(10**6)
 _LONGEST = 200  # characters of a model's name: what is longer is none, and must not be remembered
 
 # Whose prices hold for a provider of ours, by its name. Other names may be those of a list (`deepseek`, `groq`).
-_BY_NAME = {"anthropic": "anthropic", "openai": "openai", "codex": "openai", "gemini": "google"}
+_BY_NAME = {
+    "anthropic": "anthropic",
+    "openai": "openai",
+    "codex": "openai",
+    "gemini": "google",
+    "gemini-code-assist": "google",
+}
 _BY_DIALECT = {"anthropic": "anthropic", "openai": "openai", "gemini": "google"}
 # Listed without any price, and free of charge: Gemma on the Gemini API (https://ai.google.dev/gemini-api/docs/pricing), OpenAI's
 # moderation (https://platform.openai.com/docs/guides/moderation), what OpenRouter calls free.

@@ -465,11 +465,14 @@ def _text(headers: Headers, name: bytes) -> str:
     return (h.first(headers, name) or b"").decode("utf-8", "replace")[:200]
 
 
+_LOGINS = (b"sk-ant-oat", b"ya29.")  # how the tokens of Claude's logins and of Google's begin
+
+
 def _caller(headers: Headers, key: bytes) -> Caller:
     for name in (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"):
         if value := h.first(headers, name):
             bearer = value.partition(b" ")[2] if name == b"authorization" else b""
-            oauth = bearer.startswith(b"sk-ant-oat") or h.first(headers, b"chatgpt-account-id") is not None
+            oauth = bearer.startswith(_LOGINS) or h.first(headers, b"chatgpt-account-id") is not None
             return Caller(
                 hashlib.blake2b(value, digest_size=16, key=key).hexdigest(), login="oauth" if oauth else "key"
             )

@@ -78,7 +78,7 @@ def _reaches(bundle: Bundle, loaded: Loaded) -> list[Reach]:
 
 def _watch(bundle: Bundle, metrics: Metrics, reaches: list[Reach]) -> None:
     def up() -> dict[tuple[str, ...], float]:
-        found = {reach.name.partition(":")[2]: reach.known for reach in reaches}
+        found = {reach.name.partition(":")[2]: reach.last for reach in reaches}
         return {(name,): float(status.status == "ok") for name, status in found.items() if status is not None}
 
     metrics.watch(

@@ -27,6 +27,7 @@ PROVIDERS = Providers(
         Provider("openai", DIALECTS["openai"], "http", "127.0.0.1", 2),
         Provider("codex", DIALECTS["openai"], "http", "127.0.0.1", 3),
         Provider("gemini", DIALECTS["gemini"], "http", "127.0.0.1", 4),
+        Provider("gemini-code-assist", DIALECTS["gemini"], "http", "127.0.0.1", 7),
         Provider("keyed", DIALECTS["anthropic"], "http", "127.0.0.1", 5, key="sk-configured"),
         Provider("mine", DIALECTS["openai"], "http", "127.0.0.1", 6),
     ]
@@ -149,6 +150,8 @@ async def test_the_words_that_change_a_price_are_heard(meter: Meter) -> None:
         ("anthropic", "oauth", True),
         ("anthropic", "key", False),
         ("codex", "key", True),
+        ("gemini-code-assist", "oauth", True),
+        ("gemini", "oauth", False),
         ("keyed", "oauth", False),  # the configured key is what the provider sees and bills
     ],
 )
@@ -367,7 +370,9 @@ async def test_whoever_is_cancelled_while_counting_still_owes_what_was_said(
         await task
     bill = exchange.attempts[0].bill
     assert bill is not None
-    assert (bill.usage.input, bill.cost, bill.estimated) == (1000, Decimal("0.003015"), True)
+    assert (bill.usage.input, bill.estimated) == (1000, True)
+    assert bill.usage.output > tokens.estimate([ANSWER]) // 2
+    assert bill.cost is not None
 
 
 async def test_a_crowd_of_estimates_is_counted_roughly_and_does_not_pile_up(
@@ -378,6 +383,16 @@ async def test_a_crowd_of_estimates_is_counted_roughly_and_does_not_pile_up(
     assert attempt.bill is not None
     assert attempt.bill.usage.input == tokens.rough([QUESTION])
     assert attempt.bill.usage.output > tokens.estimate([ANSWER]) // 2
+
+
+async def test_after_its_end_a_meter_still_books(meter: Meter) -> None:
+    meter.close()
+    told = await settled(meter, answered(call("anthropic", "claude-sonnet-4-5"), *claude_stream()))
+    assert told.bill is not None
+    assert told.bill.cost == Decimal("0.0105")
+    untold = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream()))
+    assert untold.bill is not None
+    assert untold.bill.usage.input == tokens.rough([QUESTION])
 
 
 async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:

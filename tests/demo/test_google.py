@@ -157,3 +157,10 @@ def test_code_assist_knows_the_account(fake: FakeProvider) -> None:
     assert (loaded["currentTier"]["id"], loaded["cloudaicompanionProject"]) == ("standard-tier", "fake-project")
     assert post(fake, "/v1internal:onboardUser", {"tierId": "standard-tier"}, LOGIN).json()["done"]
     assert post(fake, "/v1internal:recordCodeAssistMetrics", {}, LOGIN).json() == {}
+
+
+def test_google_says_to_whom_a_login_belongs(fake: FakeProvider) -> None:
+    assert "cloud-platform" in post(fake, "/tokeninfo", {}, {}).json()["scope"]
+    url = fake.url + "/oauth2/v2/userinfo"
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers=LOGIN).json()["email"] == "fake.user@example.com"

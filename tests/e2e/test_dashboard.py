@@ -7,9 +7,9 @@ import shutil
 import socket
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import anthropic
@@ -19,6 +19,11 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import OPENAI_KEY, PLANTED, Proxy, claude, said, user
+from tokenman_core.admin.pages import FOLDER
+from tokenman_core.config import known
+from tokenman_core.config.models import Action
+from tokenman_core.errors import ErrorKind
+from tokenman_core.usage import Basis
 
 expect.set_options(timeout=20_000)  # for what takes a second or two: two slow cores may have other work
 HOSTILE = "<img src=x onerror=window.pwned=1>"
@@ -274,7 +279,7 @@ def test_sums_agree_with_the_calls(house: Proxy, provider: FakeProvider, opened:
     expect(calls).to_have_text(re.compile(r"\d+"))
     before = int(calls.inner_text())
     call(house, "hello")
-    expect(calls).to_have_text(str(before + 1))
+    expect(calls).to_have_text(str(before + 1), timeout=10_000)  # sooner than what is read every 15 s anyway
     expect(page.locator("#calls-chart .reading")).to_contain_text(f"{before + 1} call")
     expect(page.locator("#calls-chart rect.calls").last).to_be_visible()
     expect(page.locator("#models li").filter(has_text="claude-sonnet-4-5")).to_contain_text("$")
@@ -339,6 +344,8 @@ def test_nothing_sticks_out_of_the_page(width: int, house: Proxy, provider: Fake
     expect(page.locator("#rows tr").first).to_be_visible()
     expect(page.locator("#models li").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = "[...document.querySelectorAll('.feed, #calls td, .tile, .shares li')]"
+    assert page.evaluate(f"{boxes}.filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.outerHTML)") == []
     page.locator("#rows tr").first.click()
     assert page.evaluate("document.querySelector('#detail').scrollWidth <= innerWidth")
 
@@ -352,6 +359,21 @@ def test_it_is_light_or_dark_as_the_system_is_and_every_control_has_a_name(house
         for control in page.locator("button:visible, input:visible, select:visible").all():
             expect(control).to_have_accessible_name(re.compile(r"\w"))
     assert grounds[0] != grounds[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "names"),
+    [
+        ("words.js", "KINDS", get_args(ErrorKind)),
+        ("words.js", "ENTITIES", known.ENTITIES),
+        ("words.js", "ACTIONS", [name for name in get_args(Action) if name != "off"]),
+        ("detail.js", "BASES", get_args(Basis)),
+    ],
+)
+def test_it_has_words_for_all_that_a_row_may_say(file: str, table: str, names: Iterable[str]) -> None:
+    found = re.search(rf"const {table} = {{(.*?)\n}};", (FOLDER / file).read_text(), re.DOTALL)
+    assert found
+    assert set(re.findall(r"^  (\w+):", found[1], re.MULTILINE)) == set(names)
 
 
 class Relay:

@@ -1,6 +1,5 @@
 """What the API answers: sums, calls, what was masked, providers, settings. Read from the ledger on a thread, never on the loop."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -12,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from tokenman_core import __version__
 from tokenman_core.admin import events, openapi
 from tokenman_core.admin.answers import Wrong, body, error, not_found, query
+from tokenman_core.admin.aside import aside
 from tokenman_core.admin.keys import SESSION_S, TooManyFailures
 from tokenman_core.admin.parts import Parts
 from tokenman_core.admin.readiness import Reach
@@ -56,8 +56,8 @@ class Api:
         if by is None:
             raise Wrong("by", f"is nothing to group by; good values: {', '.join(BYS)}")
         ledger = self._parts.ledger
-        totals = await asyncio.to_thread(ledger.totals, by, since, until)
-        masked = await asyncio.to_thread(ledger.redactions, since, until)
+        totals = await aside(ledger.totals, by, since, until)
+        masked = await aside(ledger.redactions, since, until)
         return JSONResponse(
             {
                 "since": iso(since) if since else None,
@@ -77,7 +77,7 @@ class Api:
             raise Wrong("limit", f"must be a number from 1 to {MOST_ROWS}; good value: 100")
         wanted = Filter(**{name: given[name] for name in _FILTERS if name in given})
         try:
-            page = await asyncio.to_thread(self._parts.ledger.page, wanted, int(limit), given.get("before"))
+            page = await aside(self._parts.ledger.page, wanted, int(limit), given.get("before"))
         except ValueError as e:
             field, _, message = str(e).partition(": ")
             raise Wrong(field, message) from None
@@ -85,7 +85,7 @@ class Api:
 
     async def request(self, request: Request) -> Response:
         query(request)
-        row = await asyncio.to_thread(self._parts.ledger.row, request.path_params["id"])
+        row = await aside(self._parts.ledger.row, request.path_params["id"])
         if row is None:
             return not_found("there is no call with this id, or it was removed when ledger.retention had passed")
         return JSONResponse(details(row))
@@ -93,7 +93,7 @@ class Api:
     async def redaction(self, request: Request) -> Response:
         given = query(request, "since", "until")
         since, until = self._window(given, "24h")
-        found = await asyncio.to_thread(self._parts.ledger.redactions, since, until)
+        found = await aside(self._parts.ledger.redactions, since, until)
         settings = self._settings.redaction
         actions = self._parts.actions.items()
         return JSONResponse(
@@ -134,7 +134,7 @@ class Api:
     def _provider(self, name: str) -> dict[str, Any]:
         settings, seen = self._settings.providers[name], self._parts.health.of(name)
         reach = next((one for one in self._parts.readiness.checks if one.name == f"provider:{name}"), None)
-        status = reach.known if isinstance(reach, Reach) else None
+        status = reach.last if isinstance(reach, Reach) else None
         state = {"ok": "up", "failed": "down"}.get(status.status if status else "", "unknown")
         return {
             "name": name,

@@ -1,6 +1,5 @@
 """The admin application: what its paths answer, and the guards before them."""
 
-import asyncio
 from collections.abc import Iterable
 
 from starlette.applications import Starlette
@@ -13,6 +12,7 @@ from tokenman_core import __version__
 from tokenman_core.admin import pages
 from tokenman_core.admin.answers import HANDLERS, Wrong, query
 from tokenman_core.admin.api import Api
+from tokenman_core.admin.aside import aside
 from tokenman_core.admin.guards import Bounds, HostCheck, Sealed, SiteCheck, TokenCheck
 from tokenman_core.admin.parts import Parts
 from tokenman_core.config.models import Settings
@@ -43,7 +43,7 @@ def _routes(parts: Parts) -> list[BaseRoute]:
         from tokenman_core.telemetry.exposition import exposition  # prometheus_client takes its time to load
 
         series = parts.metrics.snapshot()
-        content, kind = await asyncio.to_thread(exposition, series, request.headers.get("accept", ""))
+        content, kind = await aside(exposition, series, request.headers.get("accept", ""))
         return Response(content, headers={"content-type": kind})
 
     return [

@@ -145,7 +145,8 @@ PATHS: dict[str, dict[str, Schema]] = {
             _asked("model", "A name, or a pattern with * and ?", "claude-*"), _asked("project", "A name", "web"),
             _asked("client", "A name", "claude"), _asked("provider", "A name", "anthropic"),
             _asked("status", "A status, a class of them, or error", "4xx"),
-            _asked("session", "A name", ""), _asked("q", "The beginning of an id, or a part of a model, project or client", "req_12"), other=503,
+            _asked("session", "A name", "5b7c0f0e7f3c4b8f"),
+            _asked("q", "The beginning of an id, or a part of a model, project or client", "req_12"), other=503,
         )
     },
     "/api/requests/{id}": {

@@ -1,6 +1,5 @@
 """The dashboard's own files: a flat folder of them, each served under a type that a browser will not guess about."""
 
-import asyncio
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from tokenman_core import __version__
 from tokenman_core.admin.answers import not_found
+from tokenman_core.admin.aside import aside
 
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {
@@ -19,14 +19,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.[a-z0-9]{1,5}")
 
 
 async def index(request: Request) -> Response:
-    found = await asyncio.to_thread(_read, "index.html")
+    found = await aside(_read, "index.html")
     if found is None:
         return PlainTextResponse(f"TokenMan {__version__}: the API is at /api, its description at /api/openapi.json\n")
     return found
 
 
 async def static(request: Request) -> Response:
-    return await asyncio.to_thread(_read, request.path_params["name"]) or not_found()
+    return await aside(_read, request.path_params["name"]) or not_found()
 
 
 def _read(name: str) -> Response | None:

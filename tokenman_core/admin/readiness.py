@@ -8,9 +8,8 @@ from typing import Any, Literal, Protocol
 from tokenman_core.clock import Clock
 from tokenman_core.telemetry.health import Health
 
-PROBE_EVERY_S = 10.0
+FRESH_S = 10.0  # so long what is known of a provider is taken for what is
 PROBE_S = 3.0
-FRESH_S = 60.0  # so long a call says whether its provider is there
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Ask:
 
 
 class Reach:
-    """Whether a provider is there: by the calls of the last minute, else by a connection, one in ten seconds at the most.
+    """Whether a provider is there: by a call of the last ten seconds, else by a connection, one in ten seconds at the most.
 
     `connect` opens a connection and closes it; it raises whatever it likes if there is none. It sends nothing, so it costs
     nothing.
@@ -68,23 +67,24 @@ class Reach:
         self._turn = asyncio.Lock()
 
     @property
-    def known(self) -> Status | None:
-        """By calls of the last minute, or else by a probe that was made not long ago; None: nobody knows."""
+    def last(self) -> Status | None:
+        """By the last call or connection, whichever came later; None: there was none."""
         seen = self._health.of(self._provider)
-        if seen.at and self._clock.now() - seen.at < FRESH_S:
-            if seen.failed:
-                return Status("failed", f"the last call there failed ({seen.failed.replace('_', ' ')})")
-            return Status("ok", "the last call there was answered")
-        if self._probed is not None and self._clock.monotonic() - self._at < PROBE_EVERY_S:
+        if self._probed is not None and self._at >= seen.at:
             return self._probed
-        return None
+        if not seen.at:
+            return None
+        if seen.failed:
+            return Status("failed", f"the last call there failed ({seen.failed.replace('_', ' ')})")
+        return Status("ok", "the last call there was answered")
 
     async def __call__(self) -> Status:
         async with self._turn:  # who asks meanwhile waits for the same answer
-            return self.known or await self._probe()
+            age = self._clock.now() - max(self._at, self._health.of(self._provider).at)
+            last = self.last
+            return last if last is not None and 0 <= age < FRESH_S else await self._probe()
 
     async def _probe(self) -> Status:
-        self._at = self._clock.monotonic()
         try:
             async with asyncio.timeout(PROBE_S):
                 await self._connect()
@@ -92,6 +92,7 @@ class Reach:
         except Exception:  # whatever it is, the provider was not reached; the text could tell of the network inside
             remedy = "see the machine's way to the internet, and the provider's base_url"
             self._probed = Status("failed", f"no connection can be opened; {remedy}")
+        self._at = self._clock.now()
         return self._probed
 
 

@@ -157,6 +157,11 @@ class Gemini(Generic):
         {"generateContent", "streamGenerateContent", "predict", "predictLongRunning", "batchGenerateContent"}
     )
     _EMBEDDING = frozenset({"embedContent", "batchEmbedContents", "asyncBatchEmbedContent"})
+    # What Code Assist, the Gemini CLI's Google login, is asked besides the model.
+    _ACCOUNT = frozenset(
+        {"loadCodeAssist", "onboardUser", "retrieveUserQuota", "listExperiments", "fetchAdminControls",
+         "recordCodeAssistMetrics", "setCodeAssistGlobalUserSetting"}
+    )  # fmt: skip
 
     def operation(self, method: str, path: str) -> Operation:
         """Told by the verb behind the path's last colon."""
@@ -165,7 +170,7 @@ class Gemini(Generic):
             return Operation("count_tokens", free=True)
         if verb in self._GENERATING or verb in self._EMBEDDING:
             return Operation("embeddings" if verb in self._EMBEDDING else "generate", generates=True)
-        if method != "POST" or "/files" in path:
+        if method != "POST" or "/files" in path or verb in self._ACCOUNT:
             return Operation("models" if "/models" in path else "other", free=True)
         return Operation("other", generates=True)
 

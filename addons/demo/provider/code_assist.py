@@ -44,6 +44,17 @@ def refused(received: Received) -> Reply | None:
     return None
 
 
+def google_account(received: Received) -> Reply | None:
+    """What Google's own hosts say of a login; the Gemini CLI asks them before it uses one that it has stored."""
+    match received.path:
+        case "/tokeninfo":
+            scope = "https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/userinfo.email"
+            return json_reply(200, {"aud": "fake", "scope": scope, "expires_in": 3600, "access_type": "offline"})
+        case "/oauth2/v2/userinfo":
+            return refused(received) or json_reply(200, {"id": "1", "email": "fake.user@example.com"})
+    return None
+
+
 def script_of(value: Any) -> Script:
     return gemini_api.script_of(value.get("request") or {}, str(value.get("model", "")))
 

@@ -61,7 +61,7 @@ class Routes:
             return responses_api.refused(received) or responses_api.codex_models()
         if received.method == "GET" and received.path == responses_api.ACCOUNT:
             return responses_api.refused(received) or responses_api.codex_account(received)
-        return _echo(received)
+        return code_assist.google_account(received) or _echo(received)
 
     def _post(self, endpoint: Endpoint, received: Received) -> Reply:
         if refusal := endpoint.refused(received):

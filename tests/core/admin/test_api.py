@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.core.admin.conftest import TOKEN
 from tests.core.ledger.calls import NOON, bill, call, mixed, name
 from tokenman_core import __version__
+from tokenman_core.admin.readiness import Reach
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.ledger.row import details, plain, row_of
@@ -197,6 +198,20 @@ async def test_redaction_tells_what_is_in_force_and_how_often_it_was(admin):
     assert {"entity": "EMAIL_ADDRESS", "action": "redact", "count": 2} in answer["items"]
     all_of_it = (await admin.get("/api/redaction?since=7d")).json()
     assert {"entity": "EMAIL_ADDRESS", "action": "redact", "count": 4} in all_of_it["items"]
+
+
+async def test_a_provider_is_up_or_down_by_the_last_that_was_seen_of_it(admin):
+    async def nobody():
+        raise OSError
+
+    admin.checks = [Reach(name, admin.health, nobody, admin.clock) for name in ("anthropic", "openai", "gemini")]
+    admin.end(call(1, tried=(Tried("openai", "timeout"), Tried("anthropic", "ok"))))
+    admin.clock.advance(3600)
+    states = {item["name"]: item["state"] for item in (await admin.get("/api/providers")).json()["items"]}
+    assert (states["anthropic"], states["openai"], states["gemini"]) == ("up", "down", "unknown")
+    await admin.get("/health/ready")
+    states = {item["name"]: item["state"] for item in (await admin.get("/api/providers")).json()["items"]}
+    assert (states["anthropic"], states["openai"], states["gemini"]) == ("down", "down", "down")
 
 
 async def test_providers_tell_how_they_do_by_the_calls_that_went_there(admin):

@@ -50,17 +50,19 @@ def inner(trouble=None, name="ledger"):
 
 async def test_without_calls_a_provider_is_tried_once_in_ten_seconds(reach, clock):
     check = reach(line := Line())
-    assert check.known is None
+    assert check.last is None
     for _ in range(5):
         assert await check() == Status("ok", "a connection can be opened")
     assert line.opened == 1
     clock.advance(9.9)
-    assert check.known == Status("ok", "a connection can be opened")
     await check()
     assert line.opened == 1
     clock.advance(0.1)
-    await check()
+    line.there = False
+    assert (await check()).status == "failed"
     assert line.opened == 2
+    clock.advance(3600)
+    assert check.last.status == "failed"
 
 
 async def test_a_failure_is_remembered_as_long_and_shows_no_address(reach, clock):
@@ -85,14 +87,23 @@ async def test_those_who_ask_at_once_share_one_connection(reach):
     assert line.opened == 1
 
 
-async def test_a_call_of_the_last_minute_tells_more_than_a_connection(reach, health, clock):
+async def test_a_clock_that_is_set_back_makes_nothing_last_for_ever(reach, clock):
+    check = reach(line := Line(there=False))
+    await check()
+    line.there = True
+    clock.advance(-86400)
+    assert (await check()).status == "ok"
+
+
+async def test_a_call_of_the_last_seconds_tells_more_than_a_connection(reach, health, clock):
     check = reach(line := Line())
     health.ended(call(tried=(Tried("anthropic", "server_error"),)))
     assert await check() == Status("failed", "the last call there failed (server error)")
     health.ended(call(tried=(Tried("anthropic", "ok"),)))
     assert await check() == Status("ok", "the last call there was answered")
     assert line.opened == 0
-    clock.advance(60)
+    clock.advance(10)
+    assert check.last == Status("ok", "the last call there was answered")
     assert await check() == Status("ok", "a connection can be opened")
     assert line.opened == 1
 

@@ -65,6 +65,7 @@ const BASES = {
 };
 
 function money(call) {
+  if (!call.cost_basis && !call.input_tokens && !call.output_tokens) return [el("p", { class: "quiet" }, "Nothing was due.")];
   const remarks = [
     BASES[call.cost_basis] ?? "Nothing was due.",
     call.cost_estimated && "The provider did not say (all of) what it used: the rest was counted here.",
@@ -103,7 +104,7 @@ function times(call) {
     facts([
       ["In all", words.milliseconds(call.duration_ms)],
       ["Attempts", words.count(call.attempts)],
-      ["Answer", call.stream ? "a stream" : "in one piece"],
+      ["Answer", call.attempts > 0 && (call.stream ? "a stream" : "in one piece")],
     ]),
   ];
 }

@@ -180,8 +180,8 @@ export class Feed {
       "tr",
       { role: "row", "data-id": row.id, "data-time": row.time },
       cell("time", { title: words.moments(row.time) }, open),
-      cell("program", {}, el("span", {}, program || "—"), row.client && row.project ? el("small", {}, row.project) : null),
-      cell("model", {}, el("span", {}, row.model || "—"), el("small", {}, row.provider)),
+      cell("program", {}, program ? el("span", {}, program) : none(), row.client && row.project ? el("small", {}, row.project) : null),
+      cell("model", {}, row.model ? el("span", {}, row.model) : none(), el("small", {}, row.provider)),
       cell("status", {}, el("span", { class: `pill ${tone}` }, text), reason ? el("small", {}, reason) : null),
       cell("masked", {}, ...masked(row)),
       cell("number tokens", { title: tokenTitle(row) }, ...tokens(row)),
@@ -196,20 +196,22 @@ export class Feed {
   }
 }
 
+const none = (why) => el("span", { class: "quiet none", title: why }, "—");
+
 function masked(row) {
   const sums = new Map();
   for (const { entity, action, count } of row.redacted) {
     if (action !== "log") sums.set(entity, (sums.get(entity) ?? 0) + count); // what is only logged leaves as it is
   }
   const counts = [...sums].sort((a, b) => b[1] - a[1]);
-  if (!counts.length) return [el("span", { class: "quiet none" }, "—")];
+  if (!counts.length) return [none()];
   const shown = counts.slice(0, 3).map(([name, number]) => el("span", { class: "chip", title: name }, `${number} ${words.entity(name)}`));
   if (counts.length > 3) shown.push(el("span", { class: "quiet" }, `+${counts.length - 3} more`));
   return shown;
 }
 
 function tokens(row) {
-  if (!row.input_tokens && !row.output_tokens) return [el("span", { class: "quiet none" }, "—")];
+  if (!row.input_tokens && !row.output_tokens) return [none()];
   return [
     el("span", {}, `${words.compact(row.input_tokens)} → ${words.compact(row.output_tokens)}`),
     row.cache_read_tokens ? el("small", {}, `${words.compact(row.cache_read_tokens)} cached`) : null,
@@ -224,7 +226,7 @@ const tokenTitle = (row) =>
 /** The cost of a call with the marks that say how sure it is. */
 export function cost(row) {
   if (row.cost_usd === null) return [el("span", { class: "mark warn", title: "no price is known for this model; it is not counted as free" }, "no price")];
-  if (!row.cost_basis) return [el("span", { class: "quiet none", title: "nothing was due" }, "—")];
+  if (!row.cost_basis) return [none("nothing was due")];
   const amount = `${row.cost_basis === "ceiling" ? "≤ " : ""}${words.money(row.cost_usd)}`;
   const marks = [];
   if (row.cost_estimated) marks.push(el("span", { class: "mark", title: "the tokens were counted here; the provider did not say" }, "est."));

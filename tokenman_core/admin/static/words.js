@@ -40,7 +40,7 @@ const ENTITIES = {
   EMAIL_ADDRESS: "e-mail",
   PHONE_NUMBER: "phone",
   CREDIT_CARD: "card",
-  US_SSN: "social security",
+  US_SSN: "social security no.",
   IBAN_CODE: "IBAN",
   IP_ADDRESS: "IP address",
   API_KEY: "API key",
@@ -66,7 +66,10 @@ const KINDS = {
   auth: "not authorised",
   forbidden: "not allowed",
   body_cap: "body too large",
+  not_found: "no such path",
   response_cap: "answer too large",
+  headers_cap: "headers too large",
+  coding: "unknown coding",
   budget: "budget spent",
   pricing: "no price",
   rate_limit: "rate limit",
@@ -78,6 +81,7 @@ const KINDS = {
   breaker: "breaker open",
   shutdown: "shutting down",
   persistence: "count not kept",
+  websocket: "WebSocket",
   internal: "internal error",
 };
 
