@@ -114,6 +114,6 @@ def _provider(name: str, one: models.Provider) -> Provider:
     return Provider(
         name, DIALECTS[one.dialect], one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
         frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
-        Deadlines(times.connect, times.first_byte, times.idle, times.total),
+        Deadlines(times.connect, times.first_byte, times.idle, times.total, times.first_token),
         one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE,
     )  # fmt: skip

@@ -41,6 +41,7 @@ class Deadlines:
     first_byte: float = 600  # from then on until the head of the answer, the upload included
     idle: float = 120  # between two pieces of the body
     total: float = 0  # the whole call; looked at whenever we wait
+    first_token: float = 0  # from the head of a stream until its first real event; kept by who reads it
 
 
 class UpstreamError(Exception):
