@@ -1,8 +1,8 @@
 #!/bin/sh
-# What the tests run besides Python: curl (with HTTP/2), node, openssl, and chromium for the dashboard. Installed where apt-get
-# and the right to use it are there.
+# What the tests run besides Python: curl (with HTTP/2), node and npm (for the real programs, see tests/e2e/programs), openssl,
+# and chromium for the dashboard. Installed where apt-get and the right to use it are there.
 missing=""
-for command in curl node openssl chromium; do
+for command in curl node npm openssl chromium; do
     command -v "$command" >/dev/null 2>&1 || missing="$missing $command"
 done
 [ -z "$missing" ] && exit 0

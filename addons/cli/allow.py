@@ -66,6 +66,10 @@ def run(file: Path | None, value: str | None, remove: bool) -> int:
         typer.echo(f"{what} was allowed already.")
         return 0
     typer.echo("A running TokenMan obeys within 2 seconds; no restart is needed.")
+    if value not in (None, "-"):
+        complain(
+            ValueError("it stood on the command line, so your shell's history may hold it; next time: tokenman allow")
+        )
     return 0
 
 

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Api = Literal["anthropic", "openai"]
+_MODELS: dict[Api, str] = {
+    "anthropic": "claude-sonnet-4-5",
+    "openai": "gpt-5-mini",
+}  # real ones, so that they have a price
 _PATHS: dict[Api, str] = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
 _KEYS: dict[Api, dict[str, str]] = {
     "anthropic": {"x-api-key": "sk-ant-demo", "anthropic-version": "2023-06-01"},
@@ -18,9 +22,13 @@ _PATIENCE_S = 10.0
 
 @dataclass
 class Result:
-    """What came back: the text, the tool calls as (name, arguments), how many values were masked, and the seconds."""
+    """What came back: the text, the tool calls as (name, arguments), how many values were masked, and the seconds.
+
+    `id` is the request id, by which the record of the call is found.
+    """
 
     status: int
+    id: str = ""
     text: str = ""
     tools: list[tuple[str, Any]] = field(default_factory=list)
     masked: int = 0
@@ -30,14 +38,16 @@ class Result:
 
 def send(port: int, api: Api, text: str, stream: bool) -> Result:
     """One call through the proxy on this machine. Raises OSError and http.client.HTTPException if nobody answers."""
-    body = {"model": "fake-echo", "max_tokens": 1024, "stream": stream, "messages": [{"role": "user", "content": text}]}
+    messages = [{"role": "user", "content": text}]
+    body = {"model": _MODELS[api], "max_tokens": 1024, "stream": stream, "messages": messages}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
     started = time.perf_counter()
     try:
         headers = {"content-type": "application/json", **_KEYS[api]}
         connection.request("POST", _PATHS[api], json.dumps(body, ensure_ascii=False).encode(), headers)
         answer = connection.getresponse()
-        result = Result(answer.status, masked=int(answer.headers.get("x-tokenman-redacted", "0")))
+        result = Result(answer.status, answer.headers.get("x-tokenman-request-id", ""))
+        result.masked = int(answer.headers.get("x-tokenman-redacted", "0"))
         if answer.status != 200:
             result.text = answer.read().decode("utf-8", "replace")
         elif stream:

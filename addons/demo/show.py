@@ -1,12 +1,16 @@
 """The tour on the screen: what the program sent, what the provider received, what came back, side by side."""
 
 import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from addons.cli import figures, tail
 from addons.demo.calls import Result
 from addons.demo.provider.script import PLACEHOLDER
 from addons.demo.scenes import PLANTED, Scene
@@ -57,19 +61,38 @@ def verdict(screen: Console, faults: list[str], requests: int) -> None:
         screen.print(Text(line, style="bold green"))
 
 
-def invitation(screen: Console, port: int | None) -> None:
-    """How to go on. `port`: where the demo goes on running, None if it ends now."""
+def receipt(screen: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What the calls of the tour came to, from their records."""
+    cost = sum((Decimal(row["cost_usd"]) for row in rows if row["cost_usd"] is not None), Decimal(0))
+    masked = sum(row["redactions"] for row in rows)
+    screen.print()
+    screen.print(
+        Text("What is kept of them, and no word of what was said (tokenman tail, tokenman report):", style="bold")
+    )
+    for row in rows:
+        screen.print(Text(f"  {tail.line(row)}"), soft_wrap=True)
+    total = f"  {len(rows)} calls, {masked} values masked, {figures.money(cost)} at the providers' list prices"
+    screen.print(Text(f"{total} (here: spent on nobody)"))
+
+
+def invitation(screen: Console, port: int | None, dashboard: str = "") -> None:
+    """How to go on. `port`: where the demo goes on running, and the address of its dashboard; None if it ends now."""
     screen.print()
     screen.print(Text("Your own programs, with their own keys and logins:", style="bold"))
     for line in (
-        "tokenman up",
+        "tokenman run -- claude                                   (or codex, gemini, python bot.py, …)",
+        "tokenman up                                              (a proxy that stays, then by hand:)",
         "export ANTHROPIC_BASE_URL=http://127.0.0.1:7677",
         "export OPENAI_BASE_URL=http://127.0.0.1:7677/v1",
     ):
-        screen.print(Text(f"  {line}"))
+        screen.print(Text(f"  {line}"), soft_wrap=True)
     if port is not None:
+        screen.print()
+        screen.print(Text("Its dashboard, which this address opens once:", style="bold"))
+        screen.print(Text(f"  {dashboard}"), soft_wrap=True)
         screen.print()
         screen.print(
             Text("Or play with this one, which answers from its built-in provider (Ctrl-C ends it):", style="bold")
         )
-        screen.print(Text(f"  export ANTHROPIC_BASE_URL=http://127.0.0.1:{port} ANTHROPIC_API_KEY=sk-ant-demo"))
+        line = f"  export ANTHROPIC_BASE_URL=http://127.0.0.1:{port} ANTHROPIC_API_KEY=sk-ant-demo"
+        screen.print(Text(line), soft_wrap=True)

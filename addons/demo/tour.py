@@ -10,18 +10,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from addons.cli.instance_client import Client, InstanceError, connect
 from addons.demo import show
 from addons.demo.calls import Result, send
 from addons.demo.provider import FakeProvider, Received
 from addons.demo.provider.script import without_directives
 from addons.demo.scenes import PLANTED, SCENES, Scene
+from tokenman_core.config.load import load
 
+CONFIGURATION = "tokenman.yaml"  # in the demo's folder
+_LOOKS, _LOOK_S = 50, 0.1  # for the record of a call
 _READY_S = 15.0  # a start takes about two seconds
 _END_S = 5.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -43,16 +48,24 @@ def run(once: bool = False) -> int:
         with (
             _sigterm_cleans_up(),
             tempfile.TemporaryDirectory(prefix="tokenman-demo-") as folder,
-            _proxy(Path(folder), provider.url) as (process, port),
+            running(Path(folder), provider.url) as (process, port),
         ):
-            faults = play(screen, port, provider)
-            show.invitation(screen, port if stays else None)
+            played = play(screen, port, provider)
+            client = connect(load(Path(folder) / CONFIGURATION, _environment()).settings)
+            if client is None:
+                raise NotStarted("it does not answer on its admin port")
+            played.faults += receipt(screen, client, played.ids)
+            dashboard = f"http://{client.running.admin}/#code={client.post('/api/codes', {})['code']}" if stays else ""
+            show.invitation(screen, port if stays else None, dashboard)
             if stays:
                 with contextlib.suppress(KeyboardInterrupt):
                     process.wait()
-        return 1 if faults else 0
+        return 1 if played.faults else 0
     except NotStarted as error:
         print(f"tokenman: the demo's proxy did not start: {error}", file=sys.stderr)
+        return 1
+    except InstanceError as error:
+        print(f"tokenman: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1  # before the tour was over
@@ -60,27 +73,55 @@ def run(once: bool = False) -> int:
         provider.stop()
 
 
-def play(screen: Console, port: int, provider: FakeProvider) -> list[str]:
-    """Plays all scenes through the proxy at `port`; says what went wrong, which should be nothing."""
-    faults: list[str] = []
+@dataclass
+class Played:
+    """What went wrong, which should be nothing, and the request ids of the calls."""
+
+    faults: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+
+def play(screen: Console, port: int, provider: FakeProvider) -> Played:
+    """Plays all scenes through the proxy at `port`."""
+    played = Played()
     _warm_up(port)
     for one in SCENES:
         try:
             result = send(port, one.api, f"{one.text}\n{one.script}".strip(), one.stream)
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-            faults.append(f"{one.title}: the call failed ({error})")
+            played.faults.append(f"{one.title}: the call failed ({error})")
             continue
         show.scene(screen, one, _arrived(provider), result)
-        faults += _missed(one, result)
-    faults += [f"{value} reached the provider" for value in leaked(provider.received)]
-    show.verdict(screen, faults, len(provider.received))
+        played.faults += _missed(one, result)
+        played.ids.append(result.id)
+    played.faults += [f"{value} reached the provider" for value in leaked(provider.received)]
+    show.verdict(screen, played.faults, len(provider.received))
+    return played
+
+
+def receipt(
+    screen: Console, client: Client, ids: Sequence[str], pause: Callable[[float], None] = time.sleep
+) -> list[str]:
+    """Shows what the records of the calls say; what is wrong with them. Records are written when their calls are over."""
+    faults, rows = [], []
+    for name in ids:
+        for attempt in range(_LOOKS):
+            try:
+                rows.append(client.get(f"/api/requests/{name}"))
+                break
+            except InstanceError as error:
+                if attempt == _LOOKS - 1:
+                    faults.append(f"the record of {name} cannot be had: {error}")
+                else:
+                    pause(_LOOK_S)
+    show.receipt(screen, rows)
     return faults
 
 
 def _warm_up(port: int) -> None:
     """The first text waits for the detector to have been loaded, which is the start's time and not a call's."""
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError):  # the scenes tell what is wrong
-        send(port, "anthropic", "Hello.", stream=False)
+        send(port, "anthropic", "My address is warm.up@corp-mail.com, my card 4111 1111 1111 1111.", stream=False)
 
 
 def leaked(received: Iterable[Received]) -> list[str]:
@@ -104,7 +145,7 @@ def _missed(one: Scene, result: Result) -> list[str]:
 
 
 @contextlib.contextmanager
-def _proxy(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def running(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A TokenMan as `tokenman up` starts it, with its files in `folder`; the process, and the port it listens at."""
     port, admin = _free_ports()
     document = {
@@ -117,7 +158,7 @@ def _proxy(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[b
             "codex": {"base_url": f"{provider_url}/backend-api/codex"},
         },
     }
-    configuration = folder / "tokenman.yaml"
+    configuration = folder / CONFIGURATION
     configuration.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
     log = folder / "log"
     with log.open("wb") as output:

@@ -4,6 +4,8 @@ import gzip
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,7 @@ from tokenman_core.providers import Provider, Providers
 from tokenman_core.session import Sessions
 from tokenman_core.sse import Event
 from tokenman_core.stages import Link, Stages
+from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Answer, Candidate, Head, Headers, Parts, Refuse, Skip, Trailers
 
 JSON: Headers = ((b"content-type", b"application/json"),)
@@ -94,6 +97,7 @@ class Masks:
             slot.text = slot.text.replace("[A_1]", "secret")
 
 
+CHAT = Provider("chat", DIALECTS["openai"], "https", "chat.example", 443)
 PROVIDER = Provider("anthropic", DIALECTS["anthropic"], "https", "api.example", 443)
 OTHER = Provider("other", DIALECTS["anthropic"], "https", "other.example", 443, key="sk-configured")
 
@@ -116,15 +120,25 @@ def exchange(
     return made
 
 
+def conducting(chain: Stages, upstream: Upstream, cap: int = 0, request_cap: int = 0) -> tuple[Conductor, Meter]:
+    providers = Providers([PROVIDER, OTHER, CHAT])
+    meter = Meter(Prices(Pricing()), providers)
+    caps, clock = Caps(request_cap, cap, 1 << 20), ManualClock()
+    return Conductor(lambda: chain, providers, upstream, caps, clock, Sessions(b"k"), meter), meter  # type: ignore[arg-type]
+
+
 async def carry(
-    upstream: Upstream, call: Exchange, *stages: object, cap: int = 0, request_cap: int = 0
+    upstream: Upstream,
+    call: Exchange,
+    *stages: object,
+    cap: int = 0,
+    request_cap: int = 0,
+    ended: Callable[[], None] = lambda: None,
 ) -> tuple[Head, bytes, list[Any]]:
     chain = Stages([Link.of(stage, type(stage).__name__) for stage in stages], ManualClock())
-    providers = Providers([PROVIDER, OTHER])
-    meter = Meter(Prices(Pricing()), providers)
-    caps = Caps(request_cap, cap, 1 << 20)
-    conductor = Conductor(lambda: chain, providers, upstream, caps, ManualClock(), Sessions(b"k"), meter)  # type: ignore[arg-type]
+    conductor, meter = conducting(chain, upstream, cap, request_cap)
     parts: list[Any] = [part async for part in conductor.answer(call)]
+    ended()
     await conductor.settle(call)
     meter.close()
     assert isinstance(parts[0], Head)
@@ -364,6 +378,90 @@ async def test_an_answer_of_a_stage_goes_back_through_the_stages_before_it() -> 
     _, body, _ = await carry(upstream, exchange(), Masks(), Cached())
     assert body == SAID.replace(b"[A_1]", b"secret")
     assert not upstream.requests
+
+
+async def test_a_whole_answer_says_what_it_cost_and_an_error_does_not() -> None:
+    call = exchange(BODY.replace(b'"m"', b'"claude-sonnet-4-5"'))
+    head, _, _ = await carry(Upstream((200, JSON, [SAID])), call)
+    assert dict(head.headers)[b"x-tokenman-cost-usd"] == b"0.000084"  # 3 of input, 5 of output
+    assert call.attempts[0].bill is not None
+    assert call.attempts[0].bill.cost == Decimal("0.000084")
+    for refused in (Upstream((429, JSON, [b'{"type":"error"}'])), Upstream(UpstreamError("connect", "down"))):
+        head, _, _ = await carry(refused, exchange())
+        assert b"x-tokenman-cost-usd" not in dict(head.headers)
+
+
+async def test_an_answer_ends_before_it_is_counted_and_is_booked_before_the_call_is_done() -> None:
+    order: list[str] = []
+
+    class Notes:
+        async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
+            order.append(f"attempt done, booked: {attempt.bill is not None}")
+
+        async def llm_response(self, exchange: Exchange) -> None:
+            order.append("response")
+
+    untold = STREAM.replace(b',"usage":{"output_tokens":5}', b"").replace(
+        b',"usage":{"input_tokens":3,"output_tokens":1}', b""
+    )
+    call = exchange()
+    await carry(Upstream((200, SSE, [untold])), call, Notes(), ended=lambda: order.append("the client has its end"))
+    assert order == ["response", "the client has its end", "attempt done, booked: True"]
+    assert call.attempts[0].bill is not None
+    assert call.attempts[0].bill.estimated
+
+
+async def test_a_client_that_leaves_is_booked_at_once() -> None:
+    done: list[Attempt] = []
+    call = exchange()
+    chain = Stages([Link.of(deciding(lambda _: None, done), "notes")], ManualClock())
+    conductor, meter = conducting(chain, Upstream((200, SSE, [STREAM[: STREAM.index(b"content_block_stop") - 40]])))
+    async with aclosing(conductor.answer(call)) as parts:
+        await anext(parts)
+        await anext(parts)
+    meter.close()
+    assert done == call.attempts
+    assert done[0].bill is not None
+    assert (done[0].bill.usage.input, done[0].bill.estimated) == (3, True)
+
+
+def chat(body: bytes) -> Exchange:
+    made = exchange(body, (b"content-type", b"application/json"))
+    made.dialect = DIALECTS["openai"]
+    made.sent = Sent("POST", "/v1/chat/completions", "", made.sent.headers, "")
+    made.operation, made.plan = made.dialect.operation("POST", made.sent.path), (Candidate("chat", ""),)
+    return made
+
+
+CHAT_BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hello secret"}]}'
+CHUNKS = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"[A_1]"}}],"usage":null}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
+    b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
+)
+UNASKED = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"[A_1]"}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("coding", [b"", b"gzip"])
+async def test_a_chat_stream_tells_its_usage_here_and_not_to_the_program(
+    size: int, masked: bool, coding: bytes
+) -> None:
+    came = gzip.compress(CHUNKS) if coding else CHUNKS
+    headers = (*SSE, (b"content-encoding", coding)) if coding else SSE
+    upstream = Upstream((200, headers, [came[at : at + size] for at in range(0, len(came), size)]))
+    call = chat(CHAT_BODY)
+    head, body, _ = await carry(upstream, call, *([Masks()] if masked else []))
+    text = b"[A_1]" if masked else b"secret"
+    asked = CHAT_BODY.replace(b"secret", text)[:-1] + b',"stream_options":{"include_usage":true}}'
+    assert upstream.requests[0].body == asked
+    assert body == (UNASKED.replace(b"[A_1]", b"secret") if masked else UNASKED)
+    assert b"content-encoding" not in dict(head.headers)
+    assert call.attempts[0].usage == Usage(input=7, output=2)
 
 
 def deciding(decide: Callable[[Attempt], Any], done: list[Attempt]) -> object:

@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tokenman_core.config.load import load
 from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.errors import ConfigError
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider
 from tokenman_core.usage import Bill, Usage, anthropic_usage, gemini_usage, money, openai_usage
@@ -231,3 +234,39 @@ def test_money_is_exact_to_a_trillionth_and_fits_where_it_is_kept() -> None:
 )
 def test_money_reads_without_exponent_and_needless_zeros(amount: str, text: str) -> None:
     assert money(Decimal(amount)) == text
+
+
+@pytest.mark.parametrize(
+    ("pricing", "told"),
+    [
+        ("{overrides: {m: {input_mtok: 1}}}", "pricing.overrides.m.output_mtok: is missing; a good value: 2"),
+        (
+            "{overrides: {m: {input_mtok: -1, output_mtok: 1}}}",
+            "pricing.overrides.m.input_mtok: is not a price; good values: 0",
+        ),
+        ("{overrides: {m: {input_mtok: cheap, output_mtok: 1}}}", "pricing.overrides.m.input_mtok: is not a price"),
+        ("{overrides: {m: {input_mtok: .nan, output_mtok: 1}}}", "pricing.overrides.m.input_mtok: is not a price"),
+        ("{overrides: {m: {input_mtok: true, output_mtok: 1}}}", "pricing.overrides.m.input_mtok: is not a price"),
+        ("{overrides: {m: {input_tok: 1, output_mtok: 1}}}", "did you mean input_mtok?"),
+        ("{overrides: {m: 5}}", "pricing.overrides.m: must hold settings of its own"),
+        ("{unknown_model: free}", "pricing.unknown_model: must be one of ceiling, refuse or allow"),
+    ],
+)
+def test_a_wrong_price_ends_the_start_and_names_a_good_one(tmp_path: Path, pricing: str, told: str) -> None:
+    path = tmp_path / "tokenman.yaml"
+    path.write_text(f"pricing: {pricing}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"HOME": str(tmp_path)})
+    assert told in str(caught.value)
+
+
+def test_prices_of_a_file_are_exact(tmp_path: Path) -> None:
+    path = tmp_path / "tokenman.yaml"
+    path.write_text('pricing: {overrides: {"my-*": {input_mtok: 0.1, output_mtok: "0.3", cache_read_mtok: 0}}}\n')
+    override = load(path, {"HOME": str(tmp_path)}).settings.pricing.overrides["my-*"]
+    assert (override.input_mtok, override.output_mtok, override.cache_read_mtok, override.cache_write_mtok) == (
+        Decimal("0.1"),
+        Decimal("0.3"),
+        Decimal(0),
+        None,
+    )

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 from rich.console import Console
 
+from addons.cli.instance_client import InstanceError
 from addons.demo import tour
 from addons.demo.provider import FakeProvider
 from addons.demo.provider.script import PLACEHOLDER
@@ -29,17 +32,50 @@ def environment(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_the_tour_ends_by_itself_and_shows_masking_and_restoring(tmp_path: Path) -> None:
-    started = time.monotonic()
-    ended = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60, check=False, env=environment(tmp_path))
+@pytest.fixture(scope="module")
+def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], float, Path]:
+    """A tour without a terminal, the seconds that it took, and the folder where it had its files."""
+    folder, started = tmp_path_factory.mktemp("tour"), time.monotonic()
+    ended = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60, check=False, env=environment(folder))
+    return ended, time.monotonic() - started, folder
+
+
+def test_the_tour_ends_by_itself_and_shows_masking_and_restoring(
+    toured: tuple[subprocess.CompletedProcess[str], float, Path],
+) -> None:
+    ended, seconds, folder = toured
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert time.monotonic() - started < 20
+    assert seconds < 30
     assert all(one.title in ended.stdout for one in SCENES)
     assert all(value in ended.stdout for value in PLANTED if " " not in value)
     assert len(set(PLACEHOLDER.findall(ended.stdout))) == len(PLANTED)
     assert "export ANTHROPIC_BASE_URL=http://127.0.0.1:7677" in ended.stdout
+    assert "tokenman run -- claude" in ended.stdout
+    assert "#code=" not in ended.stdout, "nothing stays that it could open"
     assert "Traceback" not in ended.stdout + ended.stderr
-    assert not list(tmp_path.glob("tokenman-demo-*"))
+    assert not list(folder.glob("tokenman-demo-*"))
+
+
+def test_the_tour_ends_with_what_it_came_to_from_the_records_of_its_calls(
+    toured: tuple[subprocess.CompletedProcess[str], float, Path],
+) -> None:
+    shown = toured[0].stdout
+    row = r"200  (\w+)/\S+  [\d.k]+>\d+ tokens  <?\$(0\.\d{4})  (\d) masked  \S+  req_\w{24}$"
+    rows = re.findall(row, shown, re.MULTILINE)
+    assert [provider for provider, _, _ in rows] == [one.api for one in SCENES], shown
+    total = re.search(r"4 calls, (\d+) values masked, \$(0\.\d+) at the providers' list prices", shown)
+    assert total
+    assert int(total[1]) == sum(int(masked) for _, _, masked in rows) == 7
+    assert 0 < float(total[2]) <= sum(float(cost) for _, cost, _ in rows) + 0.0002
+
+
+def test_a_record_that_cannot_be_had_is_a_failure() -> None:
+    class Forgetful:
+        def get(self, path: str) -> Any:
+            raise InstanceError("there is no call with this id")
+
+    faults = tour.receipt(Console(quiet=True), Forgetful(), ["req_1"], pause=lambda _: None)  # type: ignore[arg-type]
+    assert faults == ["the record of req_1 cannot be had: there is no call with this id"]
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -54,6 +90,13 @@ def test_on_a_terminal_it_goes_on_until_it_is_told_to_end(
     while not (port := re.search(r"BASE_URL=http://127\.0\.0\.1:(\d+) ANTHROPIC_API_KEY", shown)):
         shown += os.read(ours, 65536).decode(errors="replace")
     assert port
+    address = re.search(r"(http://127\.0\.0\.1:\d+)/#code=([\w-]+)", shown)
+    assert address
+    opened = httpx.post(f"{address[1]}/api/login", json={"code": address[2]})
+    summary = httpx.get(
+        f"{address[1]}/api/summary", headers={"authorization": f"Bearer {opened.json()['token']}"}
+    ).json()
+    assert summary["live"]["calls"] == len(SCENES) + 1
     assert "\x1b[" in shown, "in colour"
     children = psutil.Process(process.pid).children(recursive=True)
     assert process.poll() is None
@@ -82,7 +125,7 @@ def test_what_reaches_the_provider_in_clear_is_a_failure() -> None:
     """Without a proxy in between everything arrives as it was sent."""
     provider = FakeProvider().start_in_thread()
     try:
-        faults = tour.play(Console(quiet=True), provider.port, provider)
+        faults = tour.play(Console(quiet=True), provider.port, provider).faults
     finally:
         provider.stop()
     assert {f"{value} reached the provider" for value in PLANTED} <= set(faults)
@@ -91,7 +134,7 @@ def test_what_reaches_the_provider_in_clear_is_a_failure() -> None:
 def test_nobody_at_the_port_is_a_failure() -> None:
     provider = FakeProvider().start_in_thread()
     provider.stop()
-    assert len(tour.play(Console(quiet=True), provider.port, provider)) == len(SCENES)
+    assert len(tour.play(Console(quiet=True), provider.port, provider).faults) == len(SCENES)
 
 
 def test_a_proxy_that_does_not_start_is_told(

@@ -129,6 +129,11 @@ class Reader(ABC):
 
     def _strange(self, event: Event, data: bytes, value: Any) -> None:
         """Data that is no object: a list, a string, JSON lines or any text may hold what is to be restored."""
+        for item in (
+            value if type(value) is list else ()
+        ):  # Gemini's streams are lists of chunks where no events were asked for
+            if type(item) is dict:
+                self._learn(item)
         if event.kind == "whole":
             self.spoke = True
             self.finished = self.failed is None

@@ -32,12 +32,15 @@ def test_the_value_comes_from_standard_input_and_is_neither_shown_nor_written(co
     assert f"The value ({len(VALUE)} characters) passes unmasked from now on" in found.stdout
     assert "tokenman allow --remove" in found.stdout
     assert VALUE not in found.output
+    assert "history" not in found.output
     assert VALUE.encode() not in written(tmp_path)
     assert (tmp_path / ".local/share/tokenman/allowed").stat().st_mode & 0o777 == 0o600
 
 
 def test_it_may_be_an_argument_too(command, tmp_path):
-    assert command(VALUE).exit_code == 0
+    first = command(VALUE)
+    assert first.exit_code == 0
+    assert "your shell's history may hold it" in first.stderr
     again = command(input=VALUE)
     assert (again.exit_code, "allowed already" in again.stdout) == (0, True)
     gone = command(VALUE, "--remove")

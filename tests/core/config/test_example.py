@@ -9,6 +9,7 @@ from tests.core.config.test_mistakes import MISTAKES
 from tokenman_core.config import available, example, known, schema, written
 from tokenman_core.config.described import EXAMPLES, SETTINGS, named
 from tokenman_core.config.load import load
+from tokenman_core.config.models import Settings
 from tokenman_core.config.values import parse_duration, parse_size
 from tokenman_core.errors import ConfigError
 
@@ -166,3 +167,48 @@ def test_what_an_editor_marks_ends_the_start(tmp_path):
         assert complaints(read(text))
         with pytest.raises(ConfigError):
             settings(tmp_path, text)
+
+
+# --- durations and sizes, wherever they stand
+
+
+def settings_of(parser) -> list[str]:
+    from pydantic import BeforeValidator
+
+    return [
+        setting
+        for setting, name, model in named()
+        for each in model.model_fields[name].metadata
+        if isinstance(each, BeforeValidator) and each.func is parser
+    ]
+
+
+def given(setting: str, value: object) -> dict[str, object]:
+    document: object = value
+    for step in reversed(setting.replace("*", "openai").split(".")):
+        document = {step: document}
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.parametrize("setting", settings_of(parse_duration))
+def test_every_duration_may_be_written_in_all_ways_and_refuses_the_others(setting):
+    for value in (30, "30", "30s", "500ms", 1.5, "1.5", "5m", "1h", "90d"):
+        Settings.model_validate(given(setting, value))
+    for value in ("abc", -5, "-5", "5 parsecs", True, None, "1e3", [30]):
+        with pytest.raises(ValueError, match=re.escape(setting.rpartition(".")[2])):
+            Settings.model_validate(given(setting, value))
+
+
+@pytest.mark.parametrize("setting", settings_of(parse_size))
+def test_every_size_may_be_written_in_all_ways_and_refuses_the_others(setting):
+    for value in (65536, "65536", "64KiB", "32MiB", "1GB", "1 gb", 0):
+        Settings.model_validate(given(setting, value))
+    for value in ("abc", -5, "-5", "5 parsecs", True, None, 1.5, [30]):
+        with pytest.raises(ValueError, match=re.escape(setting.rpartition(".")[2])):
+            Settings.model_validate(given(setting, value))
+
+
+def test_durations_and_sizes_are_found():
+    assert len(settings_of(parse_duration)) > 12
+    assert len(settings_of(parse_size)) > 3

@@ -350,6 +350,21 @@ def test_gemini_usage_is_read_where_code_assist_nests_it() -> None:
     assert (one.usage, one.finished, one.model) == (Usage(10, 7, reasoning=2), True, "gemini-x")
 
 
+def test_gemini_usage_is_read_from_a_list_of_chunks() -> None:
+    one = reader("gemini", "/v1beta/models/g:streamGenerateContent")
+    chunks = [
+        {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}], "usageMetadata": {"promptTokenCount": 10}},
+        {
+            "candidates": [{"finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5},
+        },
+    ]
+    whole = Event(json.dumps(chunks).encode(), "whole")
+    one.read(whole)
+    assert [slot.text for slot in whole.slots if "Hi" in slot.text] == ["Hi"]
+    assert (one.usage, one.finished) == (Usage(10, 5), True)
+
+
 def test_a_gemini_stream_may_end_without_usage() -> None:
     one = reader("gemini", "/v1beta/models/g:streamGenerateContent")
     note(one, event({"candidates": [{"content": {}}]}, named=False))

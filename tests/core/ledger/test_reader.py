@@ -182,6 +182,15 @@ def test_reading_changes_nothing_and_waits_for_no_writer(path):
         connection.execute("delete from calls")
 
 
+def test_what_is_read_at_once_is_of_one_state(path):
+    reader = write(path, [call(1)])
+    with reader._open() as connection:
+        rows = connection.execute("select count(*) from calls").fetchone()[0]
+        write(path, [call(2)])
+        assert connection.execute("select sum(calls) from days").fetchone()[0] == rows
+    assert reader.totals("model").total.calls == 2
+
+
 # -- sums --
 
 

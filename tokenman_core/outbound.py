@@ -1,0 +1,85 @@
+"""The bytes of one attempt, made anew from the governed call each time: body, headers, target and the provider's key."""
+
+import asyncio
+from functools import partial
+from urllib.parse import urljoin, urlsplit
+
+from tokenman_core import headers as h
+from tokenman_core.body.base import Body
+from tokenman_core.dialects import stream_usage
+from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.net import Request
+from tokenman_core.providers import Provider
+from tokenman_core.stages import StageFailed
+from tokenman_core.verdicts import Headers
+
+OFF_LOOP = 128 << 10
+"""Bytes: bodies above this are worked on in a thread, so that the loop is not held for more than a millisecond."""
+
+KEY_HEADER = {"anthropic": b"x-api-key", "gemini": b"x-goog-api-key"}
+
+
+async def request_of(exchange: Exchange, attempt: Attempt, provider: Provider, target: str | None = None) -> Request:
+    """A request that says what the governed call says, at `target` (path and query) if a redirect named one.
+
+    Raises StageFailed for a call that is no longer what was judged, BodyError where masking made two keys of an object one.
+    """
+    sent = exchange.sent
+    if exchange.body is None or not exchange.intact:
+        raise StageFailed("a stage changed more of the request than its texts")
+    dropped: set[bytes] = set()
+    asks = _may_ask(exchange, provider)
+    body = exchange.raw
+    if exchange.body.changed or asks:
+        render = partial(_rendered, exchange.body, asks)
+        most = OFF_LOOP // 8 if sent.header(b"content-encoding") else OFF_LOOP  # of a packed one the size tells little
+        made, attempt.asked_usage = await asyncio.to_thread(render) if len(body) > most else render()
+        if exchange.body.changed or attempt.asked_usage:
+            body = made
+            dropped.add(b"content-encoding")
+            dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
+    headers = h.to_provider(sent.headers, sent.header(b"connection"), dropped)
+    if provider.key is not None:
+        headers = _with_key(headers, provider)
+    if target is None:
+        path, query = exchange.target.render() if exchange.target else (sent.path, sent.query)
+        target = provider.target(path) + (f"?{query}" if query else "")
+    headers = ((b"Host", provider.authority.encode()), *headers)
+    return Request(
+        sent.method.encode(), provider.scheme, provider.host, provider.port, target.encode("latin-1"), headers, body
+    )
+
+
+def _may_ask(exchange: Exchange, provider: Provider) -> bool:
+    """Whether the provider is asked what a stream used. What the program asks itself is seen when the body is made."""
+    named = exchange.operation.name in stream_usage.OPERATIONS
+    return named and exchange.stream and provider.stream_usage and provider.dialect is exchange.dialect
+
+
+def _rendered(body: Body, asks: bool) -> tuple[bytes, bool]:
+    """The bytes of a request, and whether its usage is asked for in them."""
+    data = body.render()
+    made = stream_usage.ask(data, body.value) if asks else None
+    return (data, False) if made is None else (made, True)
+
+
+def inside(request: Request, location: str, status: int) -> str | None:
+    """The target of a redirect that stays with this provider and may be repeated as it is, else None."""
+    base = f"{request.scheme}://{request.host}:{request.port}"
+    there = urlsplit(urljoin(base + request.path.decode("latin-1"), location))
+    port = there.port or {"http": 80, "https": 443}.get(there.scheme)
+    if (there.scheme, there.hostname, port) != (request.scheme, request.host, request.port):
+        return None
+    if status not in (307, 308) and request.method not in (b"GET", b"HEAD"):
+        return None
+    return (there.path or "/") + (f"?{there.query}" if there.query else "")
+
+
+def _with_key(headers: Headers, provider: Provider) -> Headers:
+    """The provider's configured key in place of whatever the caller sent."""
+    assert provider.key is not None
+    gone = h.CREDENTIALS - {b"cookie"}
+    kept = tuple((k, v) for k, v in headers if k.lower() not in gone)
+    name = KEY_HEADER.get(provider.dialect.name)
+    key = provider.key.encode()
+    return (*kept, (name, key) if name else (b"authorization", b"Bearer " + key))
