@@ -73,6 +73,7 @@ class Attempt:
     seconds: float = 0.0
     sent: bool = False
     asked_usage: bool = False
+    answered: bool = False  # it has an answer, or the beginning of one
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Exchange:
     operation: Operation
     plan: tuple[Candidate, ...]
     times: Times = field(default_factory=lambda: Times(0.0, 0.0))
+    named: str = ""  # the provider that the call itself is addressed to
     caller: Caller = field(default_factory=Caller)
     project: str = ""
     session: str = ""

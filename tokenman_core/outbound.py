@@ -1,10 +1,12 @@
 """The bytes of one attempt, made anew from the governed call each time: body, headers, target and the provider's key."""
 
 import asyncio
+import re
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from tokenman_core import headers as h
+from tokenman_core.body import literals
 from tokenman_core.body.base import Body
 from tokenman_core.dialects import stream_usage
 from tokenman_core.exchange import Attempt, Exchange
@@ -15,6 +17,8 @@ from tokenman_core.verdicts import Headers
 
 OFF_LOOP = 128 << 10
 """Bytes: bodies above this are worked on in a thread, so that the loop is not held for more than a millisecond."""
+
+_IN_PATH = re.compile(r"(/models/)[^/:?]+")  # where Gemini's API names it
 
 KEY_HEADER = {"anthropic": b"x-api-key", "gemini": b"x-goog-api-key"}
 
@@ -29,20 +33,23 @@ async def request_of(exchange: Exchange, attempt: Attempt, provider: Provider, t
         raise StageFailed("a stage changed more of the request than its texts")
     dropped: set[bytes] = set()
     asks = _may_ask(exchange, provider)
+    model = attempt.candidate.model if attempt.candidate.model != exchange.model else ""
     body = exchange.raw
-    if exchange.body.changed or asks:
-        render = partial(_rendered, exchange.body, asks)
+    if exchange.body.changed or asks or model:
+        render = partial(_rendered, exchange.body, asks, model)
         most = OFF_LOOP // 8 if sent.header(b"content-encoding") else OFF_LOOP  # of a packed one the size tells little
         made, attempt.asked_usage = await asyncio.to_thread(render) if len(body) > most else render()
-        if exchange.body.changed or attempt.asked_usage:
+        if exchange.body.changed or attempt.asked_usage or model:
             body = made
             dropped.add(b"content-encoding")
             dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
     headers = h.to_provider(sent.headers, sent.header(b"connection"), dropped)
-    if provider.key is not None:
+    if provider.key is not None or provider.name != exchange.named:
         headers = _with_key(headers, provider)
     if target is None:
         path, query = exchange.target.render() if exchange.target else (sent.path, sent.query)
+        if model:
+            path = _IN_PATH.sub(lambda found: found[1] + quote(model, safe=""), path)
         target = provider.target(path) + (f"?{query}" if query else "")
     headers = ((b"Host", provider.authority.encode()), *headers)
     return Request(
@@ -56,9 +63,12 @@ def _may_ask(exchange: Exchange, provider: Provider) -> bool:
     return named and exchange.stream and provider.stream_usage and provider.dialect is exchange.dialect
 
 
-def _rendered(body: Body, asks: bool) -> tuple[bytes, bool]:
-    """The bytes of a request, and whether its usage is asked for in them."""
+def _rendered(body: Body, asks: bool, model: str) -> tuple[bytes, bool]:
+    """The bytes of a request, and whether its usage is asked for in them. `model` takes the place of the one that it names."""
     data = body.render()
+    if model and type(body.value) is dict and type(body.value.get("model")) is str:
+        start, end = literals.locate(data, {"model": 0}, {})[0]
+        data = data[:start] + literals.write(model, data[start:end]) + data[end:]
     made = stream_usage.ask(data, body.value) if asks else None
     return (data, False) if made is None else (made, True)
 
@@ -76,10 +86,11 @@ def inside(request: Request, location: str, status: int) -> str | None:
 
 
 def _with_key(headers: Headers, provider: Provider) -> Headers:
-    """The provider's configured key in place of whatever the caller sent."""
-    assert provider.key is not None
-    gone = h.CREDENTIALS - {b"cookie"}
-    kept = tuple((k, v) for k, v in headers if k.lower() not in gone)
+    """The provider's configured key in place of whatever the caller sent; none, if it has none: what the caller sent is for
+    the provider that he called, and for no other."""
+    kept = tuple((k, v) for k, v in headers if k.lower() not in h.CREDENTIALS - {b"cookie"})
+    if provider.key is None:
+        return kept
     name = KEY_HEADER.get(provider.dialect.name)
     key = provider.key.encode()
     return (*kept, (name, key) if name else (b"authorization", b"Bearer " + key))

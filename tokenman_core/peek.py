@@ -104,5 +104,6 @@ async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: f
 
 def _said(error: str, head: Head) -> Failure:
     """What the first event of a stream says went wrong. A name that is not known is the caller's fault, as far as we can tell."""
-    return Failure("status", f"an error in the first event: {error[:80]}", STATUSES_OF_ERRORS.get(error, 400), head.headers)
-
+    return Failure(
+        "status", f"an error in the first event: {error[:80]}", STATUSES_OF_ERRORS.get(error, 400), head.headers
+    )

@@ -78,6 +78,7 @@ class Tries:
                 async with aclosing(self._means.sender.attempt(exchange, attempt)) as source:
                     seen = await self._look(source, attempt)
                     if seen.failure is None:
+                        attempt.answered = True
                         async for part in seen.parts():
                             yield part
                         return

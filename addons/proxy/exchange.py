@@ -197,7 +197,8 @@ class Exchanges:
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
             request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
-            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), self._called_by(fields, mark),
+            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), provider.name,
+            self._called_by(fields, mark),
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
         call = Call(exchange, request, provider, extra)

@@ -29,10 +29,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("tls.key"),
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
-    Gap("providers.*.timeouts.first_token", "the deadline is that of first_byte"),
-    Gap("retry", "a call is tried once; retries and failover come later", keep="leave all of it out, or attempts: 1"),
-    Gap("breaker", "no provider is held back after failures; the breaker comes later"),
-    Gap("routes"),
     Gap("redaction.ner", off=("off",), keep="good value: off"),
     Gap("redaction.note", keep="good value: off"),
     Gap("redaction.recognizers"),
@@ -60,7 +56,6 @@ GAPS: tuple[Gap, ...] = (
 
 # Groups are accepted as a whole also when they are switched off: what else they say then means nothing.
 _SWITCHED_OFF: Mapping[str, Callable[[Settings], bool]] = {
-    "retry": lambda settings: settings.retry.attempts == 1,
     "injection": lambda settings: settings.injection.mode == "off",
 }
 

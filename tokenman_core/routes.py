@@ -1,0 +1,80 @@
+"""Resolves the route of a call: which providers may answer it, in which order, and under which name each knows the model."""
+
+import fnmatch
+import hashlib
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenman_core.config.routing import Route
+from tokenman_core.exchange import Exchange
+from tokenman_core.providers import Providers
+from tokenman_core.verdicts import Candidate
+
+# What only the provider that made it can read: its own ids, what it encrypted or signed.
+_BOUND = re.compile(
+    rb'"(?:previous_response_id|conversation|file_id|file_ids|container_id|encrypted_content|signature|thoughtSignature)"\s*:'
+    rb'\s*(?!null)|"redacted_thinking"|"cachedContent"\s*:'
+)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    model: re.Pattern[str]
+    project: re.Pattern[str]
+    provider: re.Pattern[str]
+    places: tuple[tuple[Candidate, int], ...]  # with its weight; 0: it keeps its place
+
+    def fits(self, exchange: Exchange) -> bool:
+        named = exchange.plan[0].provider
+        return bool(
+            self.model.match(exchange.model) and self.project.match(exchange.project) and self.provider.match(named)
+        )
+
+
+class Routes:
+    """Of a configuration. Values only: made anew when it changes."""
+
+    def __init__(self, routes: Sequence[Route], providers: Providers) -> None:
+        self._rules = [_rule(route) for route in routes]
+        self._dialects: Mapping[str, object] = {name: it.dialect for name, it in providers.by_name.items()}
+
+    def plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
+        """The first route that fits, else the provider that the call named, which also gets what asks no model."""
+        named = (Candidate(exchange.plan[0].provider, exchange.model),)
+        if not exchange.model or not (exchange.operation.generates or exchange.operation.name == "count_tokens"):
+            return named
+        rule = next((rule for rule in self._rules if rule.fits(exchange)), None)
+        if rule is None:
+            return named
+        plan = tuple(
+            Candidate(place.provider, place.model or exchange.model)
+            for place in _in_order(rule.places, exchange.session or exchange.id)
+            if self._dialects[place.provider] is exchange.dialect
+        )
+        return (plan[:1] if len(plan) > 1 and _is_bound(exchange) else plan) or named
+
+
+def _rule(route: Route) -> _Rule:
+    patterns = (
+        re.compile(fnmatch.translate(text)) for text in (route.match.model, route.match.project, route.match.provider)
+    )
+    model, project, provider = patterns
+    places = tuple((Candidate(place.provider, place.model or ""), place.weight) for place in route.places)
+    return _Rule(model, project, provider, places)
+
+
+def _in_order(places: Sequence[tuple[Candidate, int]], session: str) -> list[Candidate]:
+    """Those with a weight change places among themselves, by chance, but alike for all calls of a session: the provider that
+    has a conversation in its cache is to get the next turn too."""
+    weighted = [(candidate, weight) for candidate, weight in places if weight]
+    chance = random.Random(hashlib.blake2b(session.encode("utf-8", "surrogatepass")).digest())
+    # The largest of u^(1/w) comes first: a weighted order without replacement (Efraimidis and Spirakis, 2006).
+    drawn = iter(sorted(weighted, key=lambda it: chance.random() ** (1 / it[1]), reverse=True))
+    return [next(drawn)[0] if weight else candidate for candidate, weight in places]
+
+
+def _is_bound(exchange: Exchange) -> bool:
+    """Whether the body speaks of what only one provider has. It stays with the first of its plan then."""
+    return exchange.body is not None and _BOUND.search(exchange.body.render()) is not None
