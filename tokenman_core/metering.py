@@ -113,7 +113,7 @@ class Meter:
             attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
             return
         provider = self._providers.by_name[attempt.candidate.provider]
-        own = provider.key is None  # the caller's login is what the provider sees
+        own = provider.key is None and provider.name == exchange.named  # the caller's login is what the provider sees
         attempt.bill = self._prices.bill(
             used.usage,
             provider,
