@@ -41,6 +41,10 @@ class Failover:
     def states(self) -> dict[str, State]:
         return {name: breaker.state for name, breaker in self._breakers.items()}
 
+    def rests(self, provider: str) -> bool:
+        """Whether it gets no call now. Raises KeyError."""
+        return self._breakers[provider].rests
+
     def hold(self, provider: str) -> None:
         """Gives a provider a rest by hand, until `release`. Raises KeyError."""
         self._breakers[provider].hold()

@@ -74,6 +74,7 @@ class Attempt:
     sent: bool = False
     asked_usage: bool = False
     answered: bool = False  # it has an answer, or the beginning of one
+    waited: float = 0.0  # seconds before it, since the attempt before it failed
 
 
 @dataclass(frozen=True)

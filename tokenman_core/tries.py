@@ -55,10 +55,11 @@ class Tries:
         exchange, policy = self._exchange, self._means.policy
         repeatable, once = _repeatable(exchange), _is_a_retry(exchange)
         last: list[Part | Refuse] = []
-        plan, course = list(exchange.plan), Course(tries=0)
+        plan, course, wait = list(exchange.plan), Course(tries=0), 0.0
         while plan:
             provider = plan[0].provider
-            attempt = self._attempt = Attempt(len(exchange.attempts) + 1, plan[0])
+            attempt = self._attempt = Attempt(len(exchange.attempts) + 1, plan[0], waited=wait)
+            wait = 0.0
             exchange.attempts.append(attempt)
             self._entered, start = [], self._means.clock.monotonic()
             match verdict := await self._stages.attempt(exchange, attempt, self._entered):
@@ -98,7 +99,7 @@ class Tries:
                 case Again(seconds):
                     log.info("provider %s: %s; again in %.2f s", provider, seen.failure.kind, seconds)
                     await self._means.sleep(seconds)
-                    course = Course(course.tries, course.waited + seconds)
+                    course, wait = Course(course.tries, course.waited + seconds), seconds
                 case Next():
                     log.info("provider %s: %s; the next one is tried", provider, seen.failure.kind)
                     plan, course = plan[1:], Course(0, course.waited)

@@ -56,6 +56,12 @@ class Breaker:
         self._opened = 0.0
         self._probing = 0
 
+    @property
+    def rests(self) -> bool:
+        """Whether all who ask now are turned away: it is open, and the time for a probe has not come."""
+        due = self._opened + self.rules.reset
+        return self.state == "open" and (self.held or self._clock.monotonic() < due)
+
     def ask(self) -> Ticket | float:
         """A ticket, or for how many seconds there will be none (0: until a probe is over)."""
         answer = self._do("ask", None)

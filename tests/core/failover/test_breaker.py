@@ -172,3 +172,16 @@ def test_what_a_hand_opened_only_a_hand_closes(clock: ManualClock) -> None:
     fail(breaker, 3)
     clock.advance(30)
     ticket(breaker)
+
+
+def test_it_rests_until_a_probe_is_due_or_as_long_as_a_hand_holds_it(clock: ManualClock) -> None:
+    breaker = Breaker(RULES, clock)
+    assert not breaker.rests
+    breaker = opened(clock)
+    assert breaker.rests
+    clock.advance(RULES.reset)
+    assert not breaker.rests
+    assert breaker.state == "open"
+    breaker.hold()
+    clock.advance(RULES.reset * 10)
+    assert breaker.rests
