@@ -59,6 +59,7 @@ class Bundle:
     meter: Meter
     stages: Callable[[], Stages | None]
     ours: list[object]
+    failover: Failover
     ledger: Ledger
     metrics: Metrics
     feed: Feed
@@ -138,7 +139,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     upstream = Upstream(guard=guard, proxies=_proxies(settings))
     redaction = chain.redaction(settings, root, detection)
     clock = SystemClock()
-    failover = Failover(_breaker(settings), settings.retry.max_delay, settings.providers, clock)
+    failover = Failover(_breaker(settings), settings.retry.max_delay, providers, clock)
     stages = ChainKeeper(master, [redaction, failover])
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
     meter = Meter(Prices(settings.pricing), providers)
@@ -156,7 +157,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         conductor, stages, _front(settings, listeners), _limits(settings), clock, identity, observers, runs, prover
     )
     bundle = Bundle(
-        exchanges, authority, detection, upstream, meter, stages, [redaction], ledger, metrics, feed, health, tallies,
+        exchanges, authority, detection, upstream, meter, stages, [redaction], failover, ledger, metrics, feed, health, tallies,
         Codes(clock), runs, prover,
     )  # fmt: skip
     remember(master, stages.forget)
