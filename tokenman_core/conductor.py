@@ -27,8 +27,6 @@ from tokenman_core.verdicts import Answer, Head, Parts, Refuse
 
 log = logging.getLogger("tokenman.call")
 
-MAX_REDIRECTS = 3
-
 
 class Conductor:
     def __init__(
@@ -77,9 +75,11 @@ class Conductor:
                     yield piece
         except BaseException:  # the client left, or nothing more can come: nobody waits for what is booked
             if tries is not None:
+                self._routes.answered(exchange)
                 await tries.settle()
             raise
         if tries is not None:  # only now all of the answer has been read, so its usage is known
+            self._routes.answered(exchange)
             if tries.ready:
                 await tries.settle()
             else:

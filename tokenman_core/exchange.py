@@ -151,6 +151,11 @@ class Exchange:
     entered: list["Link"] = field(default_factory=list)  # stages whose `llm_done` is owed
     returning: list["Link"] = field(default_factory=list)  # stages that see the answer, in the order of the chain
 
+    @property
+    def tried(self) -> list[Attempt]:
+        """The attempts that set out to a provider. The last of them is the one whose answer is given."""
+        return [attempt for attempt in self.attempts if attempt.sent]
+
     def seal(self) -> None:
         """Remembers what was read of the request."""
         assert self.body is not None

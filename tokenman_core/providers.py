@@ -55,6 +55,14 @@ class Provider:
             return base + path[len(first) :]
         return base + path
 
+    def api_path(self, path: str) -> str:
+        """The path as the API's own documentation has it: what a path at this provider is at another one's `target`."""
+        for prefix in (self.native_path, self.base_path):
+            if prefix and path.startswith(prefix + "/"):
+                rest = path[len(prefix) :]
+                return f"/v1{rest}" if prefix == self.native_path or prefix.endswith("/v1") else rest
+        return path
+
 
 def normal_host(host: str) -> str:
     """As hosts are compared: lower case, no final dot, no brackets."""

@@ -4,6 +4,7 @@ import fnmatch
 import hashlib
 import random
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,12 @@ from tokenman_core.verdicts import Candidate
 
 # What only the provider that made it can read: its own ids, what it encrypted or signed.
 _BOUND = re.compile(
-    rb'"(?:previous_response_id|conversation|file_id|file_ids|container_id|encrypted_content|signature|thoughtSignature)"\s*:'
-    rb'\s*(?!null)|"redacted_thinking"|"cachedContent"\s*:'
+    rb'"(?:previous_response_id|conversation|file_ids?|fileUri|file_uri|container_id|vector_store_ids|assistant_id'
+    rb'|encrypted_content|signature|thoughtSignature|thought_signature|cachedContent|cached_content)"\s*+:\s*+(?!null|""|\[\])'
+    rb'|"container"\s*+:\s*+"|"redacted_thinking"|"item_reference"'
 )
+
+MOST_SERVED = 10_000  # sessions whose provider is remembered; callers can make them grow, the oldest are forgotten
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,12 @@ class _Rule:
 
 
 class Routes:
-    """Of a configuration. Values only: made anew when it changes."""
+    """Of a configuration. Remembers which provider a session was answered by: what is bound to one goes there."""
 
     def __init__(self, routes: Sequence[Route], providers: Providers) -> None:
         self._rules = [_rule(route) for route in routes]
         self._dialects: Mapping[str, object] = {name: it.dialect for name, it in providers.by_name.items()}
+        self._served: OrderedDict[tuple[str, str], Candidate] = OrderedDict()
 
     def plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
         """The first route that fits, else the provider that the call named, which also gets what asks no model."""
@@ -53,7 +58,19 @@ class Routes:
             for place in _in_order(rule.places, exchange.session or exchange.id)
             if self._dialects[place.provider] is exchange.dialect
         )
-        return (plan[:1] if len(plan) > 1 and _is_bound(exchange) else plan) or named
+        if len(plan) < 2 or not _is_bound(exchange):
+            return plan or named
+        served = self._served.get(_who(exchange))
+        return (served,) if served in plan else plan[:1]
+
+    def answered(self, exchange: Exchange) -> None:
+        """The call is over. Who gave its answer is to get the next one of its session that is bound to him."""
+        tried = exchange.tried
+        if tried and tried[-1].answered and len(exchange.plan) > 1 and exchange.session:
+            self._served[_who(exchange)] = tried[-1].candidate
+            self._served.move_to_end(_who(exchange))
+            while len(self._served) > MOST_SERVED:
+                self._served.popitem(last=False)
 
 
 def _rule(route: Route) -> _Rule:
@@ -75,6 +92,10 @@ def _in_order(places: Sequence[tuple[Candidate, int]], session: str) -> list[Can
     return [next(drawn)[0] if weight else candidate for candidate, weight in places]
 
 
+def _who(exchange: Exchange) -> tuple[str, str]:
+    return exchange.caller.credential, exchange.session
+
+
 def _is_bound(exchange: Exchange) -> bool:
-    """Whether the body speaks of what only one provider has. It stays with the first of its plan then."""
+    """Whether the body speaks of what only one provider has."""
     return exchange.body is not None and _BOUND.search(exchange.body.render()) is not None

@@ -16,6 +16,24 @@ log = logging.getLogger("tokenman.call")
 
 MAX_REDIRECTS = 3
 
+_REPEATABLE = frozenset(
+    {
+        "messages", "complete", "chat", "responses", "completions", "embeddings", "generate", "count_tokens",
+        "moderations", "images", "audio",
+    }
+)  # fmt: skip
+"""Operations that a POST may ask for twice: they change nothing where they are answered. A file or a batch would be made twice."""
+
+
+def repeatable(exchange: Exchange) -> bool:
+    """Whether the call may be sent again when its provider may have begun with it."""
+    if exchange.sent.method in ("GET", "HEAD"):
+        return True
+    value = exchange.body.value if exchange.body is not None else None
+    if type(value) is dict and (value.get("background") is True or value.get("conversation")):
+        return False  # a job that would run twice, unseen; a conversation that would hold the turn twice
+    return exchange.sent.method == "POST" and exchange.operation.name in _REPEATABLE
+
 
 class Sender:
     def __init__(self, providers: Providers, upstream: Upstream, clock: Clock) -> None:
@@ -27,8 +45,9 @@ class Sender:
         Raises UpstreamError once the answer has begun.
         """
         provider = self.providers.by_name[attempt.candidate.provider]
+        named = self.providers.by_name.get(exchange.named)
         try:
-            request = await request_of(exchange, attempt, provider)
+            request = await request_of(exchange, attempt, provider, named)
         except BodyError as e:  # two keys of an object that masking would make one
             yield Refuse(400, "parse", str(e))
             return
@@ -51,8 +70,9 @@ class Sender:
                             target := inside(request, location.decode("latin-1"), answer.status)
                         ) and redirects < MAX_REDIRECTS:
                             redirects += 1
-                            request = await request_of(exchange, attempt, provider, target)
+                            request = await request_of(exchange, attempt, provider, named, target)
                             continue
+                        attempt.failure = Failure("protocol", "a redirect that leaves it", answer.status)
                         yield Refuse(502, "upstream", "The provider answered with a redirect that leaves it.")
                         return
                     started = True
@@ -66,8 +86,8 @@ class Sender:
                 attempt.failure = Failure(e.kind, str(e), attempt.status)
                 if started:
                     raise
-                if e.reused and e.kind == "reset" and not again:
-                    again = True  # says nothing of the provider: a kept connection went stale
+                if e.reused and e.kind == "reset" and not again and (e.untouched or repeatable(exchange)):
+                    again, attempt.failure = True, None  # says nothing of the provider: a kept connection went stale
                     continue
                 # What a protocol error quotes may be a header of the request.
                 why = f"{e.kind}: {e}" if e.kind != "protocol" else e.kind

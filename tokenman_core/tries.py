@@ -9,23 +9,15 @@ from typing import assert_never
 
 from tokenman_core.clock import Clock
 from tokenman_core.exchange import Attempt, Exchange
-from tokenman_core.failover.policy import Again, Course, Last, Next, Policy
+from tokenman_core.failover.policy import Again, Course, Decision, Last, Next, Policy
 from tokenman_core.metering import Meter
 from tokenman_core.outward import Pieces
 from tokenman_core.peek import Peeked, peek
-from tokenman_core.sending import Sender
+from tokenman_core.sending import Sender, repeatable
 from tokenman_core.stages import Link, Stages
-from tokenman_core.verdicts import Part, Refuse, Skip
+from tokenman_core.verdicts import Candidate, Part, Refuse, Skip
 
 log = logging.getLogger("tokenman.call")
-
-_REPEATABLE = frozenset(
-    {
-        "messages", "chat", "responses", "completions", "embeddings", "generate", "count_tokens", "moderations", "images",
-        "audio", "models",
-    }
-)  # fmt: skip
-"""Operations that change nothing where they are answered. A file, a batch or a conversation might be made twice."""
 
 NOBODY = Refuse(503, "upstream", "No configured provider may serve this call.", retry_after=1)
 
@@ -53,23 +45,22 @@ class Tries:
     async def parts(self) -> Pieces:
         """Nothing is given before an attempt has an answer, or nothing more is tried."""
         exchange, policy = self._exchange, self._means.policy
-        repeatable, once = _repeatable(exchange), _is_a_retry(exchange)
-        last: list[Part | Refuse] = []
-        plan, course, wait = list(exchange.plan), Course(tries=0), 0.0
+        repeats, once = repeatable(exchange), _is_a_retry(exchange)
+        said: list[Part | Refuse] = []  # by the last provider that was asked
+        refusal = NOBODY
+        plan, course, wait = exchange.plan, Course(tries=0), 0.0
         while plan:
-            provider = plan[0].provider
-            attempt = self._attempt = Attempt(len(exchange.attempts) + 1, plan[0], waited=wait)
-            wait = 0.0
-            exchange.attempts.append(attempt)
-            self._entered, start = [], self._means.clock.monotonic()
+            attempt, provider = self._begin(plan[0], wait), plan[0].provider
+            start, wait = self._means.clock.monotonic(), 0.0
             match verdict := await self._stages.attempt(exchange, attempt, self._entered):
                 case Skip():
-                    last = last or [_nobody(verdict)]
+                    refusal = _nobody(verdict)
                     await self.settle()
                     plan, course = plan[1:], Course(0, course.waited)
                     continue
                 case Refuse():
-                    last = last or [verdict]
+                    refusal = verdict
+                    await self.settle()
                     break
                 case None:
                     course = Course(course.tries + 1, course.waited)
@@ -78,35 +69,41 @@ class Tries:
             try:
                 async with aclosing(self._means.sender.attempt(exchange, attempt)) as source:
                     seen = await self._look(source, attempt)
-                    if seen.failure is None:
-                        attempt.answered = True
-                        async for part in seen.parts():
-                            yield part
-                        return
-                    attempt.failure = seen.failure
-                    decision = policy.decide(
-                        seen.failure, provider, course, more=len(plan) > 1, repeatable=repeatable, once=once
-                    )
-                    if isinstance(decision, Last):
-                        async for part in seen.parts():
-                            yield part
+                    failure = attempt.failure = seen.failure
+                    decision: Decision = Last()
+                    if failure is not None:
+                        decision = policy.decide(
+                            failure, provider, course, more=len(plan) > 1, repeatable=repeats, once=once
+                        )
+                    if failure is None or isinstance(decision, Last):
+                        attempt.answered = failure is None and attempt.status is not None
+                        async with aclosing(seen.parts()) as parts:
+                            async for part in parts:
+                                yield part
                         return
             finally:
                 attempt.seconds = self._means.clock.monotonic() - start
-            last = seen.held
+            said = seen.kept
             await self.settle()
+            exchange.captured = None  # was this attempt's
             match decision:
                 case Again(seconds):
-                    log.info("provider %s: %s; again in %.2f s", provider, seen.failure.kind, seconds)
+                    log.info("provider %s: %s; again in %.2f s", provider, failure.kind, seconds)
                     await self._means.sleep(seconds)
                     course, wait = Course(course.tries, course.waited + seconds), seconds
                 case Next():
-                    log.info("provider %s: %s; the next one is tried", provider, seen.failure.kind)
+                    log.info("provider %s: %s; the next one is tried", provider, failure.kind)
                     plan, course = plan[1:], Course(0, course.waited)
                 case _:
                     assert_never(decision)
-        for part in last or [NOBODY]:
+        for part in said or [refusal]:
             yield part
+
+    def _begin(self, candidate: Candidate, waited: float) -> Attempt:
+        attempt = Attempt(len(self._exchange.attempts) + 1, candidate, waited=waited)
+        self._exchange.attempts.append(attempt)
+        self._attempt, self._entered = attempt, []
+        return attempt
 
     async def _look(self, source: Pieces, attempt: Attempt) -> Peeked:
         means = self._means
@@ -127,15 +124,6 @@ class Tries:
             await self._means.meter.settle(self._exchange, attempt)
         finally:
             await self._stages.attempt_done(self._exchange, attempt, self._entered)
-
-
-def _repeatable(exchange: Exchange) -> bool:
-    """Whether the call may be sent twice. A background job would run twice, and be paid for twice, unseen."""
-    if exchange.sent.method in ("GET", "HEAD"):
-        return True
-    value = exchange.body.value if exchange.body is not None else None
-    background = type(value) is dict and value.get("background") is True
-    return exchange.operation.name in _REPEATABLE and not background
 
 
 def _is_a_retry(exchange: Exchange) -> bool:

@@ -194,13 +194,13 @@ class H2Stream:
 
     async def head(self, request: Request) -> Head:
         if not self.usable:
-            raise UpstreamError("reset", self._connection.why, reused=True)
+            raise UpstreamError("reset", self._connection.why, untouched=True)
         self.id = self._connection.begin(self)
         try:
             self._connection.conn.send_headers(self.id, h2_fields(request), end_stream=not request.body)
             await self._send(request.body)
         except h2.exceptions.TooManyStreamsError as e:  # it takes fewer than it took a moment ago
-            raise UpstreamError("reset", "the provider takes no more streams", reused=True) from e
+            raise UpstreamError("reset", "the provider takes no more streams", untouched=True) from e
         except h2.exceptions.ProtocolError as e:
             raise UpstreamError("protocol", f"the request cannot be sent ({type(e).__name__})") from e
         while not self.response:
@@ -277,7 +277,8 @@ class H2Stream:
         self.fail(f"the provider reset the stream ({name})", untouched=code is h2.errors.ErrorCodes.REFUSED_STREAM)
 
     def fail(self, why: str, untouched: bool) -> None:
-        self._error = UpstreamError("reset", why, reused=untouched or (self._reused and self.response is None))
+        stale = self._reused and self.response is None
+        self._error = UpstreamError("reset", why, reused=stale, untouched=untouched)
         self.waiter.wake()
 
     def _check(self) -> None:

@@ -49,13 +49,15 @@ class UpstreamError(Exception):
 
     `deadline` names the one that passed. `reused` says that the same call may be made again at once: not a byte of an
     answer had come, and the connection had served before (so it may have been closed in the meantime) or the provider
-    said that it did not begin with the call.
+    said that it did not begin with the call. `untouched`: it did not, for sure.
     """
 
-    def __init__(self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False) -> None:
+    def __init__(
+        self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False, untouched: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
-        self.deadline, self.reused = deadline, reused
+        self.deadline, self.reused, self.untouched = deadline, reused or untouched, untouched
 
 
 class Channel(Protocol):
