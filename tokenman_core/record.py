@@ -85,8 +85,8 @@ _BACK = frozenset({"event", "response"})
 def record_of(exchange: Exchange, ended: float) -> Record:
     """`ended` by the same clock as `exchange.times.complete`. Labels that were not judged are left out: they may be anything."""
     times = exchange.times
-    attempt = exchange.attempts[-1] if exchange.attempts else None
-    candidate = attempt.candidate if attempt else exchange.plan[0] if exchange.plan else None
+    made = exchange.tried or exchange.attempts
+    candidate = made[-1].candidate if made else exchange.plan[0] if exchange.plan else None
     refusal = exchange.refusal
     sent = times.sent if times.sent is not None else ended
     back = sum(took for (_, phase), took in exchange.stage_seconds.items() if phase in _BACK)
@@ -107,7 +107,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         error=_error(exchange),
         detail=refusal.message if refusal else "",
         stream=exchange.stream,
-        attempts=len(exchange.attempts),
+        attempts=len(exchange.tried),
         cache=exchange.cache,
         bill=Bill.together([each.bill for each in exchange.attempts if each.bill is not None]),
         saved=exchange.saved,
@@ -135,7 +135,7 @@ def _tried(exchange: Exchange, attempt: Attempt) -> str:
         return "rate_limited"
     if status >= 400:
         return "client_error" if status < 500 else "server_error"
-    cut = exchange.outcome == "broken" and exchange.broken != "stage" and attempt is exchange.attempts[-1]
+    cut = exchange.outcome == "broken" and exchange.broken != "stage" and attempt.answered
     return "broken" if cut else "ok"
 
 

@@ -365,7 +365,8 @@ class Exchanges:
         """One line a call: what became of it, what was masked, and how long each stage took."""
         if not log.isEnabledFor(logging.INFO):
             return
-        attempt = exchange.attempts[-1] if exchange.attempts else None
+        made = exchange.tried
+        attempt = made[-1] if made else None
         refused = f" {exchange.refusal.status} {exchange.refusal.kind}" if exchange.refusal else ""
         masked = ", ".join(f"{count} {entity}" for entity, count in sorted(exchange.masked.items())) or "nothing"
         stages = ", ".join(
@@ -375,7 +376,7 @@ class Exchanges:
             "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s)",
             exchange.outcome, refused, exchange.operation.name, exchange.model if _MODEL.fullmatch(exchange.model) else "-",
             attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
-            len(exchange.attempts), masked, seconds * 1000, stages,
+            len(made), masked, seconds * 1000, stages,
         )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:

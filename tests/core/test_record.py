@@ -57,7 +57,7 @@ def test_labels_that_nobody_judged_are_left_out() -> None:
 
 def test_the_model_of_a_route_is_the_configurations_own() -> None:
     call = exchange()
-    call.attempts.append(Attempt(1, Candidate("openai", "gpt-5-mini")))
+    call.attempts.append(Attempt(1, Candidate("openai", "gpt-5-mini"), sent=True))
     record = record_of(call, 51.0)
     assert (record.provider, record.model, record.attempts) == ("openai", "gpt-5-mini", 1)
 
@@ -129,7 +129,7 @@ def test_an_answer_that_ended_early_is_told_of_the_last_attempt_alone() -> None:
     call.labels["model"] = "claude-x"
     call.attempts += [
         Attempt(1, Candidate("anthropic", "claude-x"), status=200, sent=True),
-        Attempt(2, Candidate("openai", "gpt-5-mini"), status=200, sent=True, waited=0.5),
+        Attempt(2, Candidate("openai", "gpt-5-mini"), status=200, sent=True, answered=True, waited=0.5),
     ]
     assert record_of(call, 51.0).tried == (
         Tried("anthropic", "ok", "claude-x"),
