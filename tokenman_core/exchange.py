@@ -136,7 +136,8 @@ class Exchange:
     said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
     refusal: Refuse | None = None
     outcome: Outcome = "crashed"
-    status: int = 0  # what the client got; 0: nothing yet
+    status: int = 0  # what the client got, or was told by an error event; 0: nothing yet
+    begun: bool = False  # the head went out before the answer had one, and with no coding
     broken: ErrorKind | None = None  # why an answer that had begun ended before its end
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD

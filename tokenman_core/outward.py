@@ -188,7 +188,7 @@ class Outward:
                 return
         self._unasked = any(attempt.asked_usage for attempt in exchange.tried[-1:])
         # It passes in its coding, and only a copy is read.
-        packed = decoder is not None and not changing and not self._unasked
+        packed = decoder is not None and not (changing or self._unasked or exchange.begun)
         parser = SseParser()
         captured = exchange.captured = Capture(self._caps.stream_capture, stream=True)
         yield self._head(head, None, () if packed else (b"content-encoding",))

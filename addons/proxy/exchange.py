@@ -35,6 +35,7 @@ from tokenman_core.record import Observer, record_of
 from tokenman_core.stages import Stages
 from tokenman_core.telemetry import about
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
+from tokenman_core.waiting import patiently
 
 log = logging.getLogger("tokenman.call")
 
@@ -340,7 +341,10 @@ class Exchanges:
             if flow.error is not None:
                 return  # killed there, or by a script: no answer is a refusal
             exchange.raw, call.body = call.body or b"", None
-            async with aclosing(self._conductor.answer(exchange)) as parts:
+            async with (
+                aclosing(self._conductor.answer(exchange)) as answer,
+                aclosing(patiently(answer, exchange)) as parts,
+            ):
                 await self._deliver(outlet, call, parts)
         except asyncio.CancelledError:
             # Swallowed: this is the end of the task anyway, and mitmproxy's bookkeeping of the hook must go on.
