@@ -38,8 +38,8 @@ class ChatReader(Reader):
         error = value.get("error")
         if error:
             code = error.get("code") if type(error) is dict else None  # a status, where it is a number
-            named = text_of(error, "code", "type", "status") or (str(code) if type(code) is int else None)
-            self.failed = named or text_of(error, "message") or "error"
+            named = str(code) if type(code) is int else text_of(error, "code", "type", "status", "message")
+            self.failed = named or "error"
         said = value.get("usage")
         if type(said) is dict and not self._free:
             self.usage = openai_usage(said)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tokenman_core import headers as h
 from tokenman_core.clock import Clock
 from tokenman_core.failover.retry import Budget, backoff, retry_after
 from tokenman_core.verdicts import Failure
@@ -109,6 +110,8 @@ class Policy:
         status = failure.status
         if failure.kind == "status" and status is not None:
             again, on = status in self.rules.statuses, status >= 500 or status in self.rules.statuses
+            if h.first(failure.headers, b"x-should-retry") == b"false":  # the SDKs of Anthropic and OpenAI obey it too
+                again = False
             sent = status >= 500
         else:
             safe = SAFE.get(failure.kind, Safe(again=False, next=False))

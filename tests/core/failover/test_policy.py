@@ -87,6 +87,12 @@ def test_what_the_provider_asks_for_is_obeyed_up_to_the_bound() -> None:
     assert decide(status(429, ("retry-after-ms", "10"))) == Again(0.25)
 
 
+def test_a_provider_that_says_not_to_ask_again_is_not_asked_again() -> None:
+    assert decide(status(503, ("x-should-retry", "false")), more=True) == Next()
+    assert decide(status(503, ("x-should-retry", "false"))) == Last()
+    assert decide(status(503, ("x-should-retry", "true"))) == AGAIN
+
+
 def test_the_waits_of_a_call_are_bounded_together() -> None:
     assert decide(status(503, ("retry-after", "20")), tries=2, waited=40) == Again(20.0)
     assert decide(status(503, ("retry-after", "20")), tries=2, waited=41) == Last()
