@@ -273,12 +273,12 @@ class H2Stream:
     def reset(self, code: h2.errors.ErrorCodes | None) -> None:
         # After a whole answer it only means that the rest of the request is not wanted (RFC 9113 §8.1), and nobody looks.
         name = code.name if code is not None else "unknown code"
-        # RFC 9113 §8.7: refused means that nothing was done.
+        # RFC 9113 §8.7: refused means that nothing was done. Any other reset was said of this very request, however long the
+        # connection had served: it is no sign of a stale one.
         self.fail(f"the provider reset the stream ({name})", untouched=code is h2.errors.ErrorCodes.REFUSED_STREAM)
 
     def fail(self, why: str, untouched: bool) -> None:
-        stale = self._reused and self.response is None
-        self._error = UpstreamError("reset", why, reused=stale, untouched=untouched)
+        self._error = UpstreamError("reset", why, untouched=untouched)
         self.waiter.wake()
 
     def _check(self) -> None:
