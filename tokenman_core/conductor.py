@@ -149,7 +149,8 @@ class Conductor:
         exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
         exchange.session = self._sessions.of(exchange)
-        exchange.plan = self._routes.plan(exchange)
+        large = len(plain) > OFF_LOOP  # and all of it is looked through
+        exchange.plan = await asyncio.to_thread(self._routes.plan, exchange) if large else self._routes.plan(exchange)
 
 
 async def _given(parts: Parts) -> Pieces:

@@ -5,7 +5,7 @@ import hashlib
 import random
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenman_core.config.routing import Route
@@ -28,7 +28,7 @@ class _Rule:
     model: re.Pattern[str]
     project: re.Pattern[str]
     provider: re.Pattern[str]
-    places: tuple[tuple[Candidate, int], ...]  # with its weight; 0: it keeps its place
+    places: tuple[tuple[Candidate, int], ...] | None  # with its weight; 0: it keeps its place
 
     def fits(self, exchange: Exchange) -> bool:
         named = exchange.plan[0].provider
@@ -42,26 +42,32 @@ class Routes:
 
     def __init__(self, routes: Sequence[Route], providers: Providers) -> None:
         self._rules = [_rule(route) for route in routes]
-        self._dialects: Mapping[str, object] = {name: it.dialect for name, it in providers.by_name.items()}
+        self._providers = providers.by_name
         self._served: OrderedDict[tuple[str, str], Candidate] = OrderedDict()
 
     def plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
-        """The first route that fits, else the provider that the call named, which also gets what asks no model."""
+        """The first route that fits and leads to the API that the call speaks, else the provider that the call named, which
+        also gets what asks no model.
+        """
         named = (Candidate(exchange.plan[0].provider, exchange.model),)
         if not exchange.model or not (exchange.operation.generates or exchange.operation.name == "count_tokens"):
             return named
-        rule = next((rule for rule in self._rules if rule.fits(exchange)), None)
-        if rule is None:
-            return named
-        plan = tuple(
-            Candidate(place.provider, place.model or exchange.model)
-            for place in _in_order(rule.places, exchange.session or exchange.id)
-            if self._dialects[place.provider] is exchange.dialect
+        plan = next(
+            (plan for rule in self._rules if rule.fits(exchange) and (plan := self._led_by(rule, exchange))), named
         )
         if len(plan) < 2 or not _is_bound(exchange):
-            return plan or named
+            return plan
         served = self._served.get(_who(exchange))
         return (served,) if served in plan else plan[:1]
+
+    def _led_by(self, rule: _Rule, exchange: Exchange) -> tuple[Candidate, ...]:
+        session = exchange.session or exchange.id
+        places = self._serving(exchange) if rule.places is None else _in_order(rule.places, session)
+        return tuple(
+            Candidate(place.provider, place.model or exchange.model)
+            for place in places
+            if self._providers[place.provider].dialect is exchange.dialect
+        )
 
     def answered(self, exchange: Exchange) -> None:
         """The call is over. Who gave its answer is to get the next one of its session that is bound to him."""
@@ -72,12 +78,26 @@ class Routes:
             while len(self._served) > MOST_SERVED:
                 self._served.popitem(last=False)
 
+    def _serving(self, exchange: Exchange) -> list[Candidate]:
+        """Whoever has the model, by priority, of equals the one that the call named first. What needs a key is left out where
+        none is configured: the caller's own is for the provider that he called."""
+        named = exchange.plan[0].provider
+        serving = [
+            it
+            for it in self._providers.values()
+            if any(fnmatch.fnmatchcase(exchange.model, pattern) for pattern in it.models)
+            and (it.name == named or it.key is not None or not it.hosts)
+        ]
+        return [Candidate(it.name, "") for it in sorted(serving, key=lambda it: (it.priority, it.name != named))]
+
 
 def _rule(route: Route) -> _Rule:
     patterns = (
         re.compile(fnmatch.translate(text)) for text in (route.match.model, route.match.project, route.match.provider)
     )
     model, project, provider = patterns
+    if route.places is None:
+        return _Rule(model, project, provider, None)
     places = tuple((Candidate(place.provider, place.model or ""), place.weight) for place in route.places)
     return _Rule(model, project, provider, places)
 

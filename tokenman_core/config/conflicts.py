@@ -2,9 +2,10 @@
 
 import difflib
 import fnmatch
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from tokenman_core.config.models import Settings
+from tokenman_core.config.routing import Match, Route
 
 
 def found(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
@@ -22,18 +23,42 @@ def _ports(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
 def _routes(settings: Settings) -> list[tuple[str, str]]:
     wrong: list[tuple[str, str]] = []
     for at, route in enumerate(settings.routes):
-        names = [place.provider for place in route.places]
-        for number, name in enumerate(names):
-            if name not in settings.providers:
-                wrong.append((f"routes[{at}].try[{number}].provider", f"names no provider; {_meant(name, settings)}"))
-        dialects = sorted({settings.providers[name].dialect for name in names if name in settings.providers})
-        if len(dialects) > 1:
-            text = f"leads to different APIs ({', '.join(dialects)}), and calls are not translated in this version"
-            wrong.append((f"routes[{at}].try", f"{text}; a good value: providers of one dialect"))
-        if not fnmatch.filter(settings.providers, route.match.provider):
-            meant = _meant(route.match.provider, settings)
-            wrong.append((f"routes[{at}].match.provider", f"matches no provider; {meant}"))
+        wrong += _places(f"routes[{at}]", route, settings)
+        over = next((each for each in range(at) if _covers(settings.routes[each], route, settings)), None)
+        if over is not None:
+            text = f"is never reached: routes[{over}] matches all that it does, and the first match wins"
+            wrong.append((f"routes[{at}].match", f"{text}; put it before that one"))
     return wrong
+
+
+def _places(setting: str, route: Route, settings: Settings) -> Iterator[tuple[str, str]]:
+    known, places = settings.providers, route.places or ()
+    for number, place in enumerate(places):
+        if place.provider not in known:
+            yield f"{setting}.try[{number}]", f"names no provider; {_meant(place.provider, settings)}"
+        elif any((place.provider, place.model) == (each.provider, each.model) for each in places[:number]):
+            yield f"{setting}.try[{number}]", "is there already; name each provider once, or another model of it"
+    dialects = _dialects(route, settings)
+    matched = fnmatch.filter(known, route.match.provider)
+    if len(dialects) > 1:
+        text = f"leads to different APIs ({', '.join(dialects)}), and calls are not translated in this version"
+        yield f"{setting}.try", f"{text}; a good value: providers of one dialect"
+    if not matched:
+        yield f"{setting}.match.provider", f"matches no provider; {_meant(route.match.provider, settings)}"
+    elif len(dialects) == 1 and dialects[0] not in {known[name].dialect for name in matched}:
+        text = f"matches no provider of the API that `try` leads to ({dialects[0]}), and calls are not translated"
+        yield f"{setting}.match.provider", f"{text} in this version; leave it out"
+
+
+def _covers(one: Route, other: Route, settings: Settings) -> bool:
+    """Whether whatever the other leads, the one leads; not all of that is seen."""
+    alike = _dialects(one, settings) == _dialects(other, settings)
+    return alike and all(getattr(one.match, name) in ("*", getattr(other.match, name)) for name in Match.model_fields)
+
+
+def _dialects(route: Route, settings: Settings) -> list[str]:
+    known = settings.providers
+    return sorted({known[place.provider].dialect for place in route.places or () if place.provider in known})
 
 
 def _meant(name: str, settings: Settings) -> str:

@@ -104,7 +104,7 @@ class Breaker:
             self._slices.append([now, 0, 0])
         self._slices[-1][1] += 1
         self._slices[-1][2] += failed
-        while self._slices[0][0] <= now - self.rules.window:
+        while self._slices and self._slices[0][0] <= now - self.rules.window:
             self._slices.popleft()
 
     def allow(self) -> Ticket:
