@@ -79,11 +79,12 @@ def _may_ask(exchange: Exchange, provider: Provider) -> bool:
 
 def _rendered(body: Body, asks: bool, named: str, model: str) -> tuple[bytes, bool]:
     """The bytes of a request, and whether its usage is asked for in them. `model` takes the place of the one that is `named`."""
-    data = body.render()
-    if model and type(body.value) is dict and body.value.get("model") == named:
+    data, value = body.render(), body.value
+    if model and type(value) is dict and value.get("model") == named:
         start, end = literals.locate(data, {"model": 0}, {})[0]
         data = data[:start] + literals.write(model, data[start:end]) + data[end:]
-    made = stream_usage.ask(data, body.value) if asks else None
+        value = {**value, "model": model}
+    made = stream_usage.ask(data, value) if asks else None
     return (data, False) if made is None else (made, True)
 
 
