@@ -424,7 +424,8 @@ class Exchanges:
             self._cut(exchange, e)
             broken = True
         await self._record(flow, exchange, head)
-        await outlet.send(End(broken=broken))
+        # A stream that broke off has told so by its last event; a program that overlooks that sees the connection end.
+        await outlet.send(End(broken=broken, last=exchange.outcome == "broken"))
 
     @staticmethod
     def _cut(exchange: Exchange, error: UpstreamError) -> None:

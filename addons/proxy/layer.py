@@ -347,6 +347,7 @@ class GovernedStream(HttpStream):
                     pass  # RFC 9110 §6.5.1 lets us drop them where the client did not say that it wants them
                 case End():
                     end = piece
+                    self._closes |= piece.last
                     if self._chunked and not end.broken:
                         out += b"0\r\n\r\n"
                 case _:
