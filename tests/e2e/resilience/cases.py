@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,29 +11,16 @@ import httpx
 
 from tests.core.net.fakes import Authority
 from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy
-from tests.e2e.resilience import table
+from tests.e2e.resilience import house, table
+from tests.e2e.resilience.house import INSIDE, PATIENCE_S, body, check_refusal
 from tests.e2e.resilience.table import ATTEMPTS, GOOD, SILENT_S, Expected, Fault, Late, Mode, Which
 from tests.e2e.resilience.upstreams import Seen, Upstream, Upstreams, Version
 
 AT_ONCE = 24
-PATIENCE_S = 40.0  # generous: two slow cores, other tests beside
 MAIL = PLANTED["e-mail"]
-HEADERS = {
-    "x-api-key": ANTHROPIC_KEY,
-    "content-type": "application/json",
-    "anthropic-version": "2023-06-01",
-    "x-odd": "a, b",
-}
-INSIDE = re.compile(r"mitmproxy|Traceback|\.py\b|Error\(|exception|127\.0\.0|localhost", re.IGNORECASE)
+HEADERS = house.HEADERS | {"x-odd": "a, b"}
 RETRY = {"base_delay": "10ms", "max_delay": f"{table.MOST_DELAY_S}s", "max_wait": "10s", "attempts": ATTEMPTS}
 NEVER_OPENS = {"failures": 1_000_000, "min_calls": 0}
-
-
-def body(mode: Mode, text: str = f"I am {MAIL}", model: str = "m") -> bytes:
-    start = b'{"stream": true, ' if mode == "stream" else b"{"
-    return (
-        start + f'"model": "{model}", "max_tokens": 9, "messages": [{{"role": "user", "content": "{text}"}}]}}'.encode()
-    )
 
 
 def deadlines(short: bool) -> dict[str, Any]:
@@ -130,7 +116,7 @@ async def call(client: httpx.AsyncClient, case: Case) -> Got:
     begun = time.monotonic()
     data, cut = b"", False
     async with client.stream(
-        "POST", f"/p/{case.names[0]}/v1/messages", content=body(case.mode), headers=HEADERS
+        "POST", f"/p/{case.names[0]}/v1/messages", content=body(case.mode, f"I am {MAIL}"), headers=HEADERS
     ) as answer:
         try:
             async for piece in answer.aiter_raw():
@@ -183,17 +169,7 @@ def check(case: Case, got: Got) -> None:
         assert got.headers["request-id"] == "req_upstream"
         assert [got.headers.get(name) for name, _ in final.fields] == [value for _, value in final.fields]
         return
-    check_refusal(got, final.kind)
-
-
-def check_refusal(got: Got, kind: str) -> None:
-    assert got.headers["x-tokenman-error"] == kind
-    assert got.headers["content-type"].startswith("application/json")
-    document = httpx.Response(200, content=got.body).json()
-    assert document["type"] == "error"
-    assert document["error"]["type"]
-    assert document["error"]["message"]
-    assert not INSIDE.search(got.body.decode()), got.body
+    check_refusal(got.status, got.headers, got.body, final.kind)
 
 
 def check_upstreams(case: Case, wanted: Expected) -> None:

@@ -1,44 +1,20 @@
 """The table of faults, through the real proxy: what a provider does wrong, and what a program feels of it."""
 
-import re
-import sqlite3
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.core.net.fakes import Authority
 from tests.e2e.harness import Proxy
 from tests.e2e.resilience import cases, table
 from tests.e2e.resilience.cases import Case, Got
+from tests.e2e.resilience.house import metric, recorded, until
 from tests.e2e.resilience.table import Fault, Late
 from tests.e2e.resilience.upstreams import Upstreams, Version
 from tokenman_core.ledger import LedgerReader, Row
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.05)
-    return found
-
-
-def metric(proxy: Proxy, name: str) -> Counter[str]:
-    """The values of a metric by its labels as they are written: `type="timeout"`."""
-    text = httpx.get(f"http://127.0.0.1:{proxy.admin_port}/metrics", trust_env=False).text
-    return Counter(
-        {labels: int(float(value)) for labels, value in re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)}
-    )
-
-
-def recorded(proxy: Proxy) -> int:
-    with sqlite3.connect(f"file:{proxy.data / 'ledger.db'}?mode=ro", uri=True) as connection:
-        return int(connection.execute("select count(*) from calls").fetchone()[0])
 
 
 @pytest.fixture(scope="module")
