@@ -322,7 +322,7 @@ async def test_an_outage_is_not_multiplied() -> None:
     for _ in range(100):
         made = call()
         _ = [part async for part in world.conductor.answer(made)]
-    assert len(world.upstream.requests) <= 100 + 10 + 100 * 0.2
+    assert 100 + 25 < len(world.upstream.requests) <= 100 + 10 + 100 * 0.2
     world.meter.close()
 
 
@@ -435,6 +435,32 @@ async def test_who_leaves_during_an_attempt_closes_and_settles_it_once(answer: A
     await left_at(world, made, world.upstream.asked)
     assert len(world.upstream.requests) == 1
     check_stages(world, 1)
+
+
+@pytest.mark.parametrize(
+    "first", [(200, JSON, [b"x" * 4000, UpstreamError("reset", "")]), UpstreamError("reset", "", reused=True)]
+)
+async def test_what_an_earlier_try_left_behind_is_not_told_of_the_one_that_was_left(first: Any) -> None:
+    world, made, moment = World({"a": [first, STALL], "b": [STALL]}), call(), asyncio.Event()
+    world.upstream.asked = Second(moment)
+    await left_at(world, made, moment)
+    attempt = made.attempts[-1]
+    assert (len(world.upstream.requests), attempt.failure) == (2, None)
+    assert attempt.bill is not None
+    assert attempt.bill.usage.output == 0
+
+
+class Second(asyncio.Event):
+    """Sets another event when it is set for the second time."""
+
+    def __init__(self, then: asyncio.Event) -> None:
+        super().__init__()
+        self._then = then
+
+    def set(self) -> None:
+        if self.is_set():
+            self._then.set()
+        super().set()
 
 
 # -- what is booked, and measured --
