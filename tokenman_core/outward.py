@@ -42,6 +42,9 @@ def upstream_refusal(error: UpstreamError) -> Refuse:
         return Refuse(504, "timeout", "The provider did not answer in time.", retryable=True)
     if error.kind == "cap":
         return _OVER_CAP
+    if error.kind == "full":
+        message = "As many calls as can run at once are running at this provider; try again in a moment."
+        return Refuse(503, "upstream", message, retry_after=1)
     return Refuse(
         502, "upstream", "The provider could not be reached, or broke off before it answered.", retryable=True
     )

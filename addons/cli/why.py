@@ -72,6 +72,7 @@ _TRIED = {
     "broken": "broke off in the middle of its answer",
     "protocol": "answered what cannot be read",
     "cap": "answered more than limits.response_body allows",
+    "full": "as many calls as can run at once were running there",
     "refused": "not dialled: its address is not allowed",
     "not_sent": "passed over: its breaker was open, or it had told this caller to wait",
     "unanswered": "had not answered when the program left",

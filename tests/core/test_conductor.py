@@ -226,6 +226,7 @@ async def test_a_body_that_cannot_be_read_is_refused_and_goes_nowhere(
         (UpstreamError("protocol", "nonsense"), 502, b"upstream"),
         (UpstreamError("refused", "inside"), 502, b"upstream"),
         (UpstreamError("cap", "oversize"), 502, b"response_cap"),
+        (UpstreamError("full", "taken"), 503, b"upstream"),
     ],
 )
 async def test_a_failed_attempt_is_an_error_of_the_dialect_without_internals(

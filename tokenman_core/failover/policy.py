@@ -55,6 +55,7 @@ SAFE: Mapping[str, Safe] = {
     "truncated": Safe(again=True, next=True),  # a stream that ended before it said anything
     "timeout": Safe(again=False, next=True),  # the deadline was long: the same provider would be as slow
     "protocol": Safe(again=False, next=True),
+    "full": Safe(again=False, next=True, sent=False),  # our own bound on connections; it was waited for already
     "refused": Safe(again=False, next=True, sent=False),  # by our own guard: an address that may not be dialled
     "cap": Safe(again=False, next=False),  # the answer is too large; another one would be too
 }

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from tokenman_core.verdicts import Head, Headers
 
 Origin = tuple[str, str, int]  # scheme, host, port
-FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused"]
+FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused", "full"]
 
 READ_AHEAD = 256 << 10  # bytes that a provider may send and nobody has taken yet, for each call
 READ_SIZE = 64 << 10  # bytes taken from a socket at once

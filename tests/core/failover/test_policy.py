@@ -47,7 +47,7 @@ def test_who_cannot_be_reached_is_waited_for_only_if_nobody_else_can_be_asked(ki
     assert decide(Failure(kind, ""), tries=3) == Last()
 
 
-@pytest.mark.parametrize("kind", ["timeout", "protocol", "refused"])
+@pytest.mark.parametrize("kind", ["timeout", "protocol", "refused", "full"])
 def test_who_was_too_slow_or_spoke_nonsense_is_not_asked_again(kind: str) -> None:
     assert decide(Failure(kind, ""), more=True) == Next()
     assert decide(Failure(kind, "")) == Last()
