@@ -20,6 +20,10 @@ ORDER = (
     ("compaction", "rewrites what is already masked, so that what the cache keys on is what is sent"),
     ("users", "scripts of the user's own; what they put into a slot is masked again"),
     ("caching", "answers in the provider's place, so it stands where the provider would"),
+    (
+        "failover",
+        "its breaker has the last word on an attempt: what another stage refuses must not take a probe's place",
+    ),
 )
 """Stages of ours by the `name` of their add-on. On the way back the order is the reverse."""
 

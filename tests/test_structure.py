@@ -19,6 +19,7 @@ CORE_RULES = {
     "body": {"redaction", "net", "admin", "config", "telemetry"},
     "dialects": {"redaction", "net", "admin", "config", "telemetry"},
     "redaction": {"dialects", "net", "admin", "telemetry"},
+    "failover": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry"},
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},

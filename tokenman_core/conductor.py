@@ -8,27 +8,24 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import replace
 
 from tokenman_core import headers as h
 from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
-from tokenman_core.exchange import Attempt, Exchange
-from tokenman_core.metering import Meter
-from tokenman_core.net import Upstream, UpstreamError
+from tokenman_core.exchange import Exchange
 from tokenman_core.net.coding import CodingError, decode
-from tokenman_core.outbound import OFF_LOOP, inside, request_of
-from tokenman_core.outward import Caps, Outward, Pieces, marks, upstream_refusal
+from tokenman_core.outbound import OFF_LOOP
+from tokenman_core.outward import Caps, Outward, Pieces, marks
 from tokenman_core.providers import Providers
+from tokenman_core.routes import Routes
 from tokenman_core.session import Sessions
-from tokenman_core.stages import FAILED, Link, StageFailed, Stages
+from tokenman_core.stages import FAILED, Stages
 from tokenman_core.target import Addressed, Target
-from tokenman_core.verdicts import Answer, Failure, Head, Parts, Refuse, Skip, Trailers
+from tokenman_core.tries import Means, Tries
+from tokenman_core.verdicts import Answer, Head, Parts, Refuse
 
 log = logging.getLogger("tokenman.call")
-
-MAX_REDIRECTS = 3
 
 
 class Conductor:
@@ -36,15 +33,15 @@ class Conductor:
         self,
         stages: Callable[[], Stages | None],
         providers: Providers,
-        upstream: Upstream,
+        means: Means,
         caps: Caps,
         clock: Clock,
         sessions: Sessions,
-        meter: Meter,
+        routes: Routes,
     ) -> None:
         """`stages` gives the chain as it is now, or None when one of its parts could not be loaded: then all is refused."""
-        self._sessions, self._meter = sessions, meter
-        self._stages, self.providers, self._upstream, self._caps, self._clock = stages, providers, upstream, caps, clock
+        self._stages, self.providers, self._means, self._caps, self._clock = stages, providers, means, caps, clock
+        self._sessions, self._routes = sessions, routes
 
     async def answer(self, exchange: Exchange) -> Parts:
         """The parts of the answer. Whoever has passed on the last of them calls `settle`."""
@@ -53,7 +50,7 @@ class Conductor:
             for part in self.refusal(exchange, FAILED):
                 yield part
             return
-        tries: _Tries | None = None
+        tries: Tries | None = None
         match verdict := await self._judge(exchange, stages):
             case Refuse():
                 for part in self.refusal(exchange, verdict):
@@ -62,10 +59,10 @@ class Conductor:
             case Answer():
                 source: Pieces = _given(verdict.parts)
             case None:
-                tries = _Tries(self._attempt, exchange, stages, self._meter, self._clock)
+                tries = Tries(self._means, exchange, stages)
                 source = tries.parts()
         exchange.outcome = "answered"
-        outward = Outward(exchange, stages, self._caps, self._clock, self._meter)
+        outward = Outward(exchange, stages, self._caps, self._clock, self._means.meter)
         refused = False
         try:
             async with aclosing(source), aclosing(outward.parts(source)) as parts:
@@ -78,9 +75,11 @@ class Conductor:
                     yield piece
         except BaseException:  # the client left, or nothing more can come: nobody waits for what is booked
             if tries is not None:
+                self._routes.answered(exchange)
                 await tries.settle()
             raise
         if tries is not None:  # only now all of the answer has been read, so its usage is known
+            self._routes.answered(exchange)
             if tries.ready:
                 await tries.settle()
             else:
@@ -148,118 +147,10 @@ class Conductor:
             exchange.body = Addressed(exchange.target, body)
         exchange.seal()
         exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
-        exchange.plan = tuple(
-            replace(candidate, model=candidate.model or exchange.model) for candidate in exchange.plan
-        )
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
         exchange.session = self._sessions.of(exchange)
-
-    # -- attempts --
-
-    async def _attempt(self, exchange: Exchange, attempt: Attempt) -> Pieces:
-        provider = self.providers.by_name[attempt.candidate.provider]
-        try:
-            request = await request_of(exchange, attempt, provider)
-        except BodyError as e:  # two keys of an object that masking would make one
-            yield Refuse(400, "parse", str(e))
-            return
-        except StageFailed as e:
-            log.error("%s", e)
-            yield FAILED
-            return
-        started = again = False
-        redirects = 0
-        attempt.sent = True
-        if exchange.times.sent is None:
-            exchange.times.sent = self._clock.monotonic()
-        while True:
-            try:
-                async with self._upstream.call(request, provider.deadlines) as answer:
-                    attempt.status = answer.status
-                    location = answer.header(b"location")
-                    if 300 <= answer.status < 400 and answer.status != 304 and location is not None:
-                        if (
-                            target := inside(request, location.decode("latin-1"), answer.status)
-                        ) and redirects < MAX_REDIRECTS:
-                            redirects += 1
-                            request = await request_of(exchange, attempt, provider, target)
-                            continue
-                        yield Refuse(502, "upstream", "The provider answered with a redirect that leaves it.")
-                        return
-                    started = True
-                    yield Head(answer.status, answer.headers)
-                    async for chunk in answer:
-                        yield chunk
-                    if answer.trailers:
-                        yield Trailers(answer.trailers)
-                    return
-            except UpstreamError as e:
-                if e.reused and e.kind == "reset" and not (again or started):
-                    again = True  # says nothing of the provider: a kept connection went stale
-                    continue
-                attempt.failure = Failure(e.kind, str(e), attempt.status)
-                if started:
-                    raise
-                # What a protocol error quotes may be a header of the request.
-                why = f"{e.kind}: {e}" if e.kind != "protocol" else e.kind
-                log.warning("provider %s: %s", provider.name, why)
-                yield upstream_refusal(e)
-                return
-
-
-class _Tries:
-    """The attempts of one call: one, at the first candidate that no stage skips. The loop around it comes with resilience."""
-
-    def __init__(
-        self,
-        make: Callable[[Exchange, Attempt], Pieces],
-        exchange: Exchange,
-        stages: Stages,
-        meter: Meter,
-        clock: Clock,
-    ) -> None:
-        self._make, self._exchange, self._stages, self._meter, self._clock = make, exchange, stages, meter, clock
-        self._attempt: Attempt | None = None  # made, and not settled yet
-        self._entered: list[Link] = []
-
-    async def parts(self) -> Pieces:
-        exchange = self._exchange
-        for candidate in exchange.plan:
-            attempt = self._attempt = Attempt(len(exchange.attempts) + 1, candidate)
-            exchange.attempts.append(attempt)
-            self._entered, start = [], self._clock.monotonic()
-            match verdict := await self._stages.attempt(exchange, attempt, self._entered):
-                case Skip():
-                    await self.settle()
-                    continue
-                case Refuse():
-                    yield verdict
-                    return
-                case None:
-                    pass
-            try:
-                async with aclosing(self._make(exchange, attempt)) as parts:
-                    async for part in parts:
-                        yield part
-            finally:
-                attempt.seconds = self._clock.monotonic() - start
-            return
-        yield Refuse(503, "upstream", "No configured provider may serve this call.")
-
-    @property
-    def ready(self) -> bool:
-        """Whether it is known at once what the attempt used and cost."""
-        return self._attempt is None or self._meter.ready(self._exchange, self._attempt)
-
-    async def settle(self) -> None:
-        """Books the attempt, and tells the stages how it went, once."""
-        attempt, self._attempt = self._attempt, None
-        if attempt is None:
-            return
-        try:
-            await self._meter.settle(self._exchange, attempt)
-        finally:
-            await self._stages.attempt_done(self._exchange, attempt, self._entered)
+        large = len(plain) > OFF_LOOP  # and all of it is looked through
+        exchange.plan = await asyncio.to_thread(self._routes.plan, exchange) if large else self._routes.plan(exchange)
 
 
 async def _given(parts: Parts) -> Pieces:

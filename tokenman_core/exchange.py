@@ -73,6 +73,8 @@ class Attempt:
     seconds: float = 0.0
     sent: bool = False
     asked_usage: bool = False
+    answered: bool = False  # it has an answer, or the beginning of one
+    waited: float = 0.0  # seconds before it, since the attempt before it failed
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Exchange:
     operation: Operation
     plan: tuple[Candidate, ...]
     times: Times = field(default_factory=lambda: Times(0.0, 0.0))
+    named: str = ""  # the provider that the call itself is addressed to
     caller: Caller = field(default_factory=Caller)
     project: str = ""
     session: str = ""
@@ -133,7 +136,8 @@ class Exchange:
     said: bytes | None = None  # a whole answer as the provider gave it, values still masked; None: streamed or none
     refusal: Refuse | None = None
     outcome: Outcome = "crashed"
-    status: int = 0  # what the client got; 0: nothing yet
+    status: int = 0  # what the client got, or was told by an error event; 0: nothing yet
+    begun: bool = False  # the head went out before the answer had one, and with no coding
     broken: ErrorKind | None = None  # why an answer that had begun ended before its end
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
@@ -148,6 +152,11 @@ class Exchange:
     notes: dict[str, Any] = field(default_factory=dict)  # a stage's own state for this call, under the stage's name
     entered: list["Link"] = field(default_factory=list)  # stages whose `llm_done` is owed
     returning: list["Link"] = field(default_factory=list)  # stages that see the answer, in the order of the chain
+
+    @property
+    def tried(self) -> list[Attempt]:
+        """The attempts that set out to a provider. The last of them is the one whose answer is given."""
+        return [attempt for attempt in self.attempts if attempt.sent]
 
     def seal(self) -> None:
         """Remembers what was read of the request."""

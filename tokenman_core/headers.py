@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tokenman_core.verdicts import Headers
 
@@ -98,6 +98,11 @@ def query_without_secrets(query: str) -> str:
     return "&".join(
         f"{name}=[hidden]" if eq and name.lower() in SECRET_QUERY else name + eq + value for name, eq, value in pairs
     )
+
+
+def query_without_keys(query: str) -> str:
+    """A query without what `SECRET_QUERY` names, all else as it was."""
+    return "&".join(pair for pair in query.split("&") if unquote(pair.partition("=")[0]).lower() not in SECRET_QUERY)
 
 
 def carries_virtual_key(headers: Headers) -> bool:

@@ -113,7 +113,7 @@ class Meter:
             attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
             return
         provider = self._providers.by_name[attempt.candidate.provider]
-        own = provider.key is None  # the caller's login is what the provider sees
+        own = provider.key is None and provider.name == exchange.named  # the caller's login is what the provider sees
         attempt.bill = self._prices.bill(
             used.usage,
             provider,
@@ -178,6 +178,8 @@ def _due(exchange: Exchange, attempt: Attempt) -> Due:
     if attempt.status is None:
         # No answer had begun: the client left while the provider worked, or it never came to that.
         return "estimate" if attempt.sent and attempt.failure is None else "nothing"
+    if reader is None and attempt.failure is not None and attempt.failure.kind == "status":
+        return "nothing"  # a stream began with an error, and something else was tried then
     if attempt.status >= 300:
         return "said" if said else "nothing"
     return "said" if said and reader is not None and reader.finished else "estimate"

@@ -1,10 +1,12 @@
 """The bytes of one attempt, made anew from the governed call each time: body, headers, target and the provider's key."""
 
 import asyncio
+import re
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from tokenman_core import headers as h
+from tokenman_core.body import literals
 from tokenman_core.body.base import Body
 from tokenman_core.dialects import stream_usage
 from tokenman_core.exchange import Attempt, Exchange
@@ -16,11 +18,20 @@ from tokenman_core.verdicts import Headers
 OFF_LOOP = 128 << 10
 """Bytes: bodies above this are worked on in a thread, so that the loop is not held for more than a millisecond."""
 
+_IN_PATH = re.compile(r"(/models/)[^/:?]+")  # where Gemini's API names it
+
+_ACCOUNT = frozenset({b"openai-organization", b"openai-project", b"chatgpt-account-id", b"x-goog-user-project"})
+"""Whose account it is at the provider that was called. No other one knows it, nor is it to."""
+
 KEY_HEADER = {"anthropic": b"x-api-key", "gemini": b"x-goog-api-key"}
 
 
-async def request_of(exchange: Exchange, attempt: Attempt, provider: Provider, target: str | None = None) -> Request:
+async def request_of(
+    exchange: Exchange, attempt: Attempt, provider: Provider, named: Provider | None, target: str | None = None
+) -> Request:
     """A request that says what the governed call says, at `target` (path and query) if a redirect named one.
+
+    `named` is the provider that the call itself is addressed to.
 
     Raises StageFailed for a call that is no longer what was judged, BodyError where masking made two keys of an object one.
     """
@@ -29,20 +40,30 @@ async def request_of(exchange: Exchange, attempt: Attempt, provider: Provider, t
         raise StageFailed("a stage changed more of the request than its texts")
     dropped: set[bytes] = set()
     asks = _may_ask(exchange, provider)
+    model = attempt.candidate.model if attempt.candidate.model != exchange.model else ""
     body = exchange.raw
-    if exchange.body.changed or asks:
-        render = partial(_rendered, exchange.body, asks)
+    if exchange.body.changed or asks or model:
+        render = partial(_rendered, exchange.body, asks, exchange.model, model)
         most = OFF_LOOP // 8 if sent.header(b"content-encoding") else OFF_LOOP  # of a packed one the size tells little
         made, attempt.asked_usage = await asyncio.to_thread(render) if len(body) > most else render()
-        if exchange.body.changed or attempt.asked_usage:
+        if exchange.body.changed or attempt.asked_usage or model:
             body = made
             dropped.add(b"content-encoding")
             dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more
     headers = h.to_provider(sent.headers, sent.header(b"connection"), dropped)
+    elsewhere = provider is not named
+    if elsewhere:
+        headers = tuple((k, v) for k, v in headers if k.lower() not in h.CREDENTIALS | _ACCOUNT)
     if provider.key is not None:
         headers = _with_key(headers, provider)
     if target is None:
         path, query = exchange.target.render() if exchange.target else (sent.path, sent.query)
+        if model:
+            path = _IN_PATH.sub(lambda found: found[1] + quote(model, safe=""), path)
+        if elsewhere and named is not None:
+            path = named.api_path(path)
+        if elsewhere or provider.key is not None:
+            query = h.query_without_keys(query)
         target = provider.target(path) + (f"?{query}" if query else "")
     headers = ((b"Host", provider.authority.encode()), *headers)
     return Request(
@@ -56,10 +77,14 @@ def _may_ask(exchange: Exchange, provider: Provider) -> bool:
     return named and exchange.stream and provider.stream_usage and provider.dialect is exchange.dialect
 
 
-def _rendered(body: Body, asks: bool) -> tuple[bytes, bool]:
-    """The bytes of a request, and whether its usage is asked for in them."""
-    data = body.render()
-    made = stream_usage.ask(data, body.value) if asks else None
+def _rendered(body: Body, asks: bool, named: str, model: str) -> tuple[bytes, bool]:
+    """The bytes of a request, and whether its usage is asked for in them. `model` takes the place of the one that is `named`."""
+    data, value = body.render(), body.value
+    if model and type(value) is dict and value.get("model") == named:
+        start, end = literals.locate(data, {"model": 0}, {})[0]
+        data = data[:start] + literals.write(model, data[start:end]) + data[end:]
+        value = {**value, "model": model}
+    made = stream_usage.ask(data, value) if asks else None
     return (data, False) if made is None else (made, True)
 
 
@@ -78,8 +103,6 @@ def inside(request: Request, location: str, status: int) -> str | None:
 def _with_key(headers: Headers, provider: Provider) -> Headers:
     """The provider's configured key in place of whatever the caller sent."""
     assert provider.key is not None
-    gone = h.CREDENTIALS - {b"cookie"}
-    kept = tuple((k, v) for k, v in headers if k.lower() not in gone)
-    name = KEY_HEADER.get(provider.dialect.name)
-    key = provider.key.encode()
+    kept = tuple((k, v) for k, v in headers if k.lower() not in h.CREDENTIALS - {b"cookie"})
+    name, key = KEY_HEADER.get(provider.dialect.name), provider.key.encode()
     return (*kept, (name, key) if name else (b"authorization", b"Bearer " + key))

@@ -42,6 +42,9 @@ def upstream_refusal(error: UpstreamError) -> Refuse:
         return Refuse(504, "timeout", "The provider did not answer in time.", retryable=True)
     if error.kind == "cap":
         return _OVER_CAP
+    if error.kind == "full":
+        message = "As many calls as can run at once are running at this provider; try again in a moment."
+        return Refuse(503, "upstream", message, retry_after=1)
     return Refuse(
         502, "upstream", "The provider could not be reached, or broke off before it answered.", retryable=True
     )
@@ -51,8 +54,9 @@ def marks(exchange: Exchange) -> Headers:
     """Our own headers on an answer."""
     said = [(b"x-tokenman-request-id", exchange.id.encode())]
     if exchange.attempts:
-        said.append((b"x-tokenman-provider", exchange.attempts[-1].candidate.provider.encode()))
-        said.append((b"x-tokenman-attempts", b"%d" % len(exchange.attempts)))
+        tried = exchange.tried
+        said.append((b"x-tokenman-provider", (tried or exchange.attempts)[-1].candidate.provider.encode()))
+        said.append((b"x-tokenman-attempts", b"%d" % len(tried)))
     return (*said, *exchange.answer_headers)
 
 
@@ -164,8 +168,8 @@ class Outward:
             yield trailers
 
     async def _tell_cost(self) -> None:
-        attempts = self._exchange.attempts
-        cost = await self._meter.quote(self._exchange, attempts[-1]) if attempts else None
+        tried = self._exchange.tried
+        cost = await self._meter.quote(self._exchange, tried[-1]) if tried else None
         if cost is not None:
             self._exchange.answer_headers.append((b"x-tokenman-cost-usd", money(cost).encode()))
 
@@ -185,9 +189,9 @@ class Outward:
                     502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
                 )
                 return
-        self._unasked = bool(exchange.attempts) and exchange.attempts[-1].asked_usage
+        self._unasked = any(attempt.asked_usage for attempt in exchange.tried[-1:])
         # It passes in its coding, and only a copy is read.
-        packed = decoder is not None and not changing and not self._unasked
+        packed = decoder is not None and not (changing or self._unasked or exchange.begun)
         parser = SseParser()
         captured = exchange.captured = Capture(self._caps.stream_capture, stream=True)
         yield self._head(head, None, () if packed else (b"content-encoding",))

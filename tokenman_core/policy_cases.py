@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tokenman_core.body.read import read_body
@@ -12,6 +12,7 @@ from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Attempt, Exchange, Sent
 from tokenman_core.providers import Providers
 from tokenman_core.recognition import Local, by_base_url
+from tokenman_core.routes import Routes
 from tokenman_core.stages import Link, Stages
 from tokenman_core.verdicts import Candidate, Headers, Refuse, Skip
 
@@ -29,16 +30,16 @@ class Outcome:
     provider: str
 
 
-async def run(case: Case, stages: Stages, providers: Providers) -> list[str]:
+async def run(case: Case, stages: Stages, providers: Providers, routes: Routes) -> list[str]:
     """What differs from what the case expects, one line each; nothing if it holds."""
-    return differences(case.expect, await outcome(case.request, stages, providers))
+    return differences(case.expect, await outcome(case.request, stages, providers, routes))
 
 
-async def outcome(asked: Asked, stages: Stages, providers: Providers) -> Outcome:
+async def outcome(asked: Asked, stages: Stages, providers: Providers, routes: Routes) -> Outcome:
     """Takes a call through the chain up to where its bytes would be made."""
     exchange = _exchange(asked, providers)
     try:
-        refusal = await _judge(exchange, stages)
+        refusal = await _judge(exchange, stages, routes)
     finally:
         await stages.done(exchange)
     provider = exchange.attempts[-1].candidate.provider if exchange.attempts and refusal is None else ""
@@ -61,7 +62,7 @@ def differences(expected: Expected, found: Outcome) -> list[str]:
     return lines
 
 
-async def _judge(exchange: Exchange, stages: Stages) -> Refuse | None:
+async def _judge(exchange: Exchange, stages: Stages, routes: Routes) -> Refuse | None:
     if refusal := stages.head(exchange):
         return refusal
     sent = exchange.sent
@@ -72,7 +73,7 @@ async def _judge(exchange: Exchange, stages: Stages) -> Refuse | None:
     exchange.body = body
     exchange.seal()
     exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
-    exchange.plan = tuple(replace(one, model=one.model or exchange.model) for one in exchange.plan)
+    exchange.plan = routes.plan(exchange)
     verdict = await stages.request(exchange)
     if verdict is not None:
         return verdict if isinstance(verdict, Refuse) else None

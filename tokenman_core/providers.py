@@ -34,6 +34,8 @@ class Provider:
     key: str | None = field(default=None, repr=False)
     deadlines: Deadlines = field(default_factory=Deadlines)
     stream_usage: bool = True
+    models: tuple[str, ...] = ("*",)  # patterns: which it serves
+    priority: int = 1
 
     @property
     def authority(self) -> str:
@@ -54,6 +56,14 @@ class Provider:
         if base.endswith(first):
             return base + path[len(first) :]
         return base + path
+
+    def api_path(self, path: str) -> str:
+        """The path as the API's own documentation has it: what a path at this provider is at another one's `target`."""
+        for prefix in (self.native_path, self.base_path):
+            if prefix and path.startswith(prefix + "/"):
+                rest = path[len(prefix) :]
+                return f"/v1{rest}" if prefix == self.native_path or prefix.endswith("/v1") else rest
+        return path
 
 
 def normal_host(host: str) -> str:
@@ -114,6 +124,6 @@ def _provider(name: str, one: models.Provider) -> Provider:
     return Provider(
         name, DIALECTS[one.dialect], one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
         frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
-        Deadlines(times.connect, times.first_byte, times.idle, times.total),
-        one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE,
+        Deadlines(times.connect, times.first_byte, times.idle, times.total, times.first_token),
+        one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE, one.models, one.priority,
     )  # fmt: skip

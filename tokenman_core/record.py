@@ -14,10 +14,14 @@ from tokenman_core.verdicts import Candidate
 
 @dataclass(frozen=True)
 class Tried:
-    """One attempt: `ok`, `rate_limited` (429), `client_error`, `server_error`, the kind of failure on the way, or `unanswered`."""
+    """One attempt: `ok`, `rate_limited` (429), `client_error`, `server_error`, the kind of failure on the way, `broken` for an
+    answer that ended before its end, `not_sent` (passed over, or refused by a stage), or `unanswered`. `wait`: seconds before it.
+    """
 
     provider: str
     outcome: str
+    model: str = ""
+    wait: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ _BACK = frozenset({"event", "response"})
 def record_of(exchange: Exchange, ended: float) -> Record:
     """`ended` by the same clock as `exchange.times.complete`. Labels that were not judged are left out: they may be anything."""
     times = exchange.times
-    attempt = exchange.attempts[-1] if exchange.attempts else None
-    candidate = attempt.candidate if attempt else exchange.plan[0] if exchange.plan else None
+    made = exchange.tried or exchange.attempts
+    candidate = made[-1].candidate if made else exchange.plan[0] if exchange.plan else None
     refusal = exchange.refusal
     sent = times.sent if times.sent is not None else ended
     back = sum(took for (_, phase), took in exchange.stage_seconds.items() if phase in _BACK)
@@ -103,7 +107,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         error=_error(exchange),
         detail=refusal.message if refusal else "",
         stream=exchange.stream,
-        attempts=len(exchange.attempts),
+        attempts=len(exchange.tried),
         cache=exchange.cache,
         bill=Bill.together([each.bill for each in exchange.attempts if each.bill is not None]),
         saved=exchange.saved,
@@ -112,18 +116,27 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         ttft=None if times.first is None else max(0.0, times.first - times.complete),
         overhead=max(0.0, sent - times.complete) + (back if times.sent is not None else 0.0),
         stages=dict(exchange.stage_seconds),
-        tried=tuple(Tried(each.candidate.provider, _tried(each)) for each in exchange.attempts),
+        tried=tuple(
+            Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)
+            for each in exchange.attempts
+        ),
     )
 
 
-def _tried(attempt: Attempt) -> str:
-    if attempt.failure is not None:
-        return attempt.failure.kind
-    if attempt.status is None:
-        return "unanswered"  # the client left, or a stage did not let it go
-    if attempt.status == 429:
+def _tried(exchange: Exchange, attempt: Attempt) -> str:
+    failure, status = attempt.failure, attempt.status
+    if failure is not None:
+        if failure.kind != "status" or failure.status is None:
+            return failure.kind
+        status = failure.status  # what an error in the first event of a 200 stands for
+    if status is None:
+        return "unanswered" if attempt.sent else "not_sent"  # unanswered: the client left
+    if status == 429:
         return "rate_limited"
-    return "ok" if attempt.status < 400 else "client_error" if attempt.status < 500 else "server_error"
+    if status >= 400:
+        return "client_error" if status < 500 else "server_error"
+    cut = exchange.outcome == "broken" and exchange.broken != "stage" and attempt.answered
+    return "broken" if cut else "ok"
 
 
 def _model(exchange: Exchange, candidate: Candidate | None) -> str:

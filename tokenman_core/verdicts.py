@@ -62,9 +62,14 @@ class Reroute:
 
 @dataclass(frozen=True)
 class Skip:
-    """This attempt is not made; the next candidate is asked. `reason` is for the record."""
+    """This attempt is not made; the next candidate is asked. `reason` is for the record.
+
+    If nobody is left, `kind` and `retry_after` (seconds) are told to the client.
+    """
 
     reason: str
+    kind: ErrorKind = "upstream"
+    retry_after: float | None = None
 
 
 Verdict = Refuse | Answer | Reroute

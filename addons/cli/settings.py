@@ -151,14 +151,16 @@ async def _outcomes(found: Loaded) -> list[list[str]]:
     from tokenman_core.clock import SystemClock
     from tokenman_core.providers import of_settings
     from tokenman_core.redaction import Detection
+    from tokenman_core.routes import Routes
 
     settings = found.settings
     root = secret.installation_secret(settings) if settings.data_dir.exists() else secrets.token_bytes(32)
     detection = Detection()
     stages = chain.arrange([], [chain.redaction(settings, root, detection)], SystemClock())
     providers = of_settings(settings)
+    routes = Routes(settings.routes, providers)
     await detection.start()
     try:
-        return [await policy_cases.run(case, stages, providers) for case in settings.tests]
+        return [await policy_cases.run(case, stages, providers, routes) for case in settings.tests]
     finally:
         await detection.close()

@@ -60,6 +60,25 @@ _OUTCOMES = {
     "aborted": "the program left before the end",
     "crashed": "failed inside TokenMan",
 }
+_TRIED = {
+    "ok": "answered",
+    "rate_limited": "said that there were too many calls (429)",
+    "client_error": "would not answer this call",
+    "server_error": "failed or was overloaded",
+    "connect": "could not be reached",
+    "reset": "broke the connection off",
+    "timeout": "took too long",
+    "truncated": "ended before it had said anything",
+    "broken": "broke off in the middle of its answer",
+    "protocol": "answered what cannot be read",
+    "cap": "answered more than limits.response_body allows",
+    "full": "as many calls as can run at once were running there",
+    "refused": "not dialled: its address is not allowed",
+    "not_sent": "passed over: its breaker was open, or it had told this caller to wait",
+    "unanswered": "had not answered when the program left",
+}
+"""Outcomes of attempts, as `Tried` has them."""
+
 _CACHE = {
     "hit": "answered from the cache",
     "miss": "asked for, and not there",
@@ -167,7 +186,14 @@ def _routed(row: Row) -> list[str]:
         return [
             "to nobody: nothing was sent" if row.cache not in ("hit", "coalesced") else "to nobody: the cache had it"
         ]
-    return [f"to {row.provider}, {row.attempts} attempt{'' if row.attempts == 1 else 's'}"]
+    lines = [f"to {row.provider}, {row.attempts} attempt{'' if row.attempts == 1 else 's'}"]
+    for number, each in enumerate(row.tried, 1):
+        wait = f", after a wait of {_ms(each.wait)}" if each.wait else ""
+        model = f" for {each.model}" if each.model else ""
+        lines.append(f"{number}. {each.provider}{model}: {_TRIED.get(each.outcome, each.outcome)}{wait}")
+    if 0 < len(row.tried) < row.attempts:
+        lines.append(f"and {row.attempts - len(row.tried)} more")
+    return lines
 
 
 def _tokens(row: Row) -> list[str]:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mitmproxy.master import Master
 
 from addons import chain
+from addons.failover import Failover
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
 from addons.proxy.dispatch import remember
@@ -23,6 +25,7 @@ from tokenman_core.conductor import Conductor
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
+from tokenman_core.failover import breaker, policy
 from tokenman_core.instance import Prover
 from tokenman_core.ledger.ledger import Ledger, open_ledger
 from tokenman_core.metering import Meter
@@ -31,12 +34,15 @@ from tokenman_core.outward import Caps
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Detection
+from tokenman_core.routes import Routes
+from tokenman_core.sending import Sender
 from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
 from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
 from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.tally import Tallies
+from tokenman_core.tries import Means
 
 log = logging.getLogger("tokenman")
 
@@ -54,6 +60,7 @@ class Bundle:
     meter: Meter
     stages: Callable[[], Stages | None]
     ours: list[object]
+    failover: Failover
     ledger: Ledger
     metrics: Metrics
     feed: Feed
@@ -133,12 +140,15 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     guard = Guard(permitted=_permitted(settings, providers), listeners=listeners)
     upstream = Upstream(guard=guard, proxies=_proxies(settings))
     redaction = chain.redaction(settings, root, detection)
-    stages = ChainKeeper(master, [redaction])
     clock = SystemClock()
+    failover = Failover(_breaker(settings), settings.retry.max_delay, providers, clock)
+    stages = ChainKeeper(master, [redaction, failover])
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
     meter = Meter(Prices(settings.pricing), providers)
     sessions = Sessions(secret.derive(root, "session"))
-    conductor = Conductor(stages, providers, upstream, caps, clock, sessions, meter)
+    judge = policy.Policy(_retry(settings), clock, random.random)
+    means = Means(Sender(providers, upstream, clock), judge, meter, clock, caps.response_body)
+    conductor = Conductor(stages, providers, means, caps, clock, sessions, Routes(settings.routes, providers))
     identity = secret.derive(root, "caller")
     tallies = Tallies(lambda: len(exchanges.active))
     runs, prover = Runs(tallies), Prover(secret.derive(root, "proof"))
@@ -150,11 +160,11 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     )
     gate = Gate(exchanges, guard, settings.limits.connections)
     bundle = Bundle(
-        exchanges, authority, detection, upstream, meter, stages, [redaction], ledger, metrics, feed, health, tallies,
+        exchanges, authority, detection, upstream, meter, stages, [redaction], failover, ledger, metrics, feed, health, tallies,
         Codes(clock), runs, prover, gate,
     )  # fmt: skip
     remember(master, stages.forget)
-    master.addons.add(Leaves(authority), gate, redaction, Keeper(bundle), exchanges, table)
+    master.addons.add(Leaves(authority), gate, redaction, failover, Keeper(bundle), exchanges, table)
     return bundle
 
 
@@ -171,6 +181,16 @@ def _proxies(settings: Settings) -> Proxies:
 def _permitted(settings: Settings, providers: Providers) -> list[tuple[str, int | None]]:
     """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
     return [*providers.origins, *((host, None) for host in settings.intercept.private)]
+
+
+def _retry(settings: Settings) -> policy.Rules:
+    retry = settings.retry
+    return policy.Rules(retry.attempts, retry.base_delay, retry.max_delay, retry.max_wait, frozenset(retry.statuses))
+
+
+def _breaker(settings: Settings) -> breaker.Rules:
+    it = settings.breaker
+    return breaker.Rules(it.failures, it.ratio, it.min_calls, it.window, it.reset, it.probes)
 
 
 def _front(settings: Settings, listeners: object) -> Front:

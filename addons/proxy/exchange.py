@@ -34,6 +34,7 @@ from tokenman_core.record import Observer, record_of
 from tokenman_core.stages import Stages
 from tokenman_core.telemetry import about
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
+from tokenman_core.waiting import patiently
 
 log = logging.getLogger("tokenman.call")
 
@@ -141,7 +142,8 @@ class Exchanges(Admission):
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
             request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
-            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), self._called_by(fields, mark),
+            (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), provider.name,
+            self._called_by(fields, mark),
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
         call = Call(exchange, request, provider, extra)
@@ -227,7 +229,10 @@ class Exchanges(Admission):
             if flow.error is not None:
                 return  # killed there, or by a script: no answer is a refusal
             exchange.raw, call.body = call.body or b"", None
-            async with aclosing(self._conductor.answer(exchange)) as parts:
+            async with (
+                aclosing(self._conductor.answer(exchange)) as answer,
+                aclosing(patiently(answer, exchange)) as parts,
+            ):
                 await self._deliver(outlet, call, parts)
         except asyncio.CancelledError:
             # Swallowed: this is the end of the task anyway, and mitmproxy's bookkeeping of the hook must go on.
@@ -252,7 +257,8 @@ class Exchanges(Admission):
         """One line a call: what became of it, what was masked, and how long each stage took."""
         if not log.isEnabledFor(logging.INFO):
             return
-        attempt = exchange.attempts[-1] if exchange.attempts else None
+        made = exchange.tried
+        attempt = made[-1] if made else None
         refused = f" {exchange.refusal.status} {exchange.refusal.kind}" if exchange.refusal else ""
         masked = ", ".join(f"{count} {entity}" for entity, count in sorted(exchange.masked.items())) or "nothing"
         stages = ", ".join(
@@ -263,7 +269,7 @@ class Exchanges(Admission):
             "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s)",
             exchange.outcome, refused, exchange.operation.name, model if _MODEL.fullmatch(model) else "-",
             attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
-            len(exchange.attempts), masked, seconds * 1000, stages,
+            len(made), masked, seconds * 1000, stages,
         )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:
@@ -307,7 +313,8 @@ class Exchanges(Admission):
             self._cut(exchange, e)
             broken = True
         await self._record(flow, exchange, head)
-        await outlet.send(End(broken=broken))
+        # A stream that broke off has told so by its last event; a program that overlooks that sees the connection end.
+        await outlet.send(End(broken=broken, last=exchange.outcome == "broken"))
 
     @staticmethod
     def _cut(exchange: Exchange, error: UpstreamError) -> None:

@@ -109,7 +109,7 @@ def check_version() -> None:
 
 
 def mend() -> None:
-    """Four faults of the stock layers, for governed and other connections alike. Doing it twice changes nothing."""
+    """Five faults of the stock layers, for governed and other connections alike. Doing it twice changes nothing."""
     # Its error answers are HTML and name it. Ours have an id that the log knows too.
     _http1.make_error_response = _error_answer
     setattr(_http2, "format_error", lambda status_code, message: _error_body(status_code, request_id()))  # noqa: B010
@@ -118,6 +118,8 @@ def mend() -> None:
     Http1Connection.read_body = _read_body  # type: ignore[method-assign]
     # Told to close a connection twice it cancels its own clean-up: the socket stays open, counted by nobody.
     ConnectionHandler.close_connection = _close_once  # type: ignore[method-assign]
+    # Told to close a connection while more of it is read, it can end without having done so.
+    ConnectionHandler.handle_connection = _handle_to_the_end  # type: ignore[method-assign]
 
 
 def hold_listeners(master: Master) -> None:
@@ -149,6 +151,23 @@ _close = ConnectionHandler.close_connection
 def _close_once(self: ConnectionHandler, connection: Connection, half_close: bool = False) -> None:
     if connection.state is not ConnectionState.CLOSED:
         _close(self, connection, half_close)
+
+
+_handle = ConnectionHandler.handle_connection
+
+
+async def _handle_to_the_end(self: ConnectionHandler, connection: Connection) -> None:
+    writer = self.transports[connection].writer
+    try:
+        await _handle(self, connection)
+    finally:
+        if writer is not None and connection in self.transports:  # cancelled while it waited for its turn to read on
+            connection.state = ConnectionState.CLOSED
+            writer.close()
+            try:
+                await self.server_event(events.ConnectionClosed(connection))
+            finally:
+                self.transports.pop(connection, None)
 
 
 def _error_body(status: int, name: str) -> bytes:

@@ -353,8 +353,14 @@ class GovernedStream(HttpStream):
                     assert_never(piece)
         if end:
             yield from self._finish()
-        ending: Ending = "none" if end is None else "cut" if end.broken else "close" if self._closes else "keep"
-        yield SendHttp(RawAnswer(self.stream_id, bytes(out), ending), self.context.client)
+        yield SendHttp(RawAnswer(self.stream_id, bytes(out), self._ending(end)), self.context.client)
+
+    def _ending(self, end: End | None) -> Ending:
+        if end is None:
+            return "none"
+        if end.broken:
+            return "cut"
+        return "close" if self._closes else "linger" if end.last else "keep"
 
     def _framing(self, head: Head) -> Headers:
         request = self.flow.request

@@ -21,9 +21,12 @@ CLIENT_STALL_S = 60.0  # a client that takes nothing for so long is dropped; no 
 
 @dataclass(frozen=True)
 class End:
-    """Of the whole answer. `broken` cuts it, so that it cannot be taken for complete."""
+    """Of the whole answer. `broken` cuts it, so that it cannot be taken for complete. `last`: an HTTP/1 connection is closed
+    soon after it; on HTTP/2 a stream ends alone.
+    """
 
     broken: bool = False
+    last: bool = False
 
 
 Piece = Head | bytes | Trailers | End

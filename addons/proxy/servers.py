@@ -1,9 +1,12 @@
 """The side that faces the client: mitmproxy's HTTP/1 and HTTP/2 servers, with bounds on what a stranger can make grow."""
 
+import asyncio
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import h2.errors
+import h2.events
 from mitmproxy import http
 
 from addons.proxy import deadlines
@@ -26,7 +29,10 @@ Commands = Generator[commands.Command, Any]
 MAX_PIPELINED = 1 << 20  # bytes that a client may send while its call is answered
 
 
-Ending = Literal["none", "keep", "close", "cut"]
+Ending = Literal["none", "keep", "linger", "close", "cut"]
+LINGER_S = 0.5
+"""How long a connection is kept on which a stream broke off. Closed at once, it would be closed under the next request of a
+program that goes on."""
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Http1Front(Http1Server):
     def __init__(self, context: Context, door: "Door[Any]") -> None:
         super().__init__(context)
         self._door = door
-        self._in_head = False
+        self._in_head = self._lingers = False
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         client = self.context.client
@@ -81,6 +87,7 @@ class Http1Front(Http1Server):
             yield commands.CloseConnection(self.conn)
         elif event.ending != "none":
             self.response = _CLOSED if event.ending == "close" else _KEPT
+            self._lingers = event.ending == "linger"
             yield from self.mark_done(response=True)
 
     def wait(self, event: events.Event) -> Commands:
@@ -91,11 +98,51 @@ class Http1Front(Http1Server):
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
         if self.request_done + request and self.response_done + response:
-            deadlines.arm(self.context.client, self._door.keepalive_timeout)
+            keep = self._door.keepalive_timeout
+            deadlines.arm(self.context.client, min(LINGER_S, keep or LINGER_S) if self._lingers else keep)
         yield from super().mark_done(request=request, response=response)
 
 
+MOST_RESETS = 200  # streams that a client may give up at once; twice what it may have open, and
+RESETS_S = 30.0  # seconds after which it may do so again
+
+
 class Http2Front(Http2Server):
+    """Headers that never end (CONTINUATION floods) are bounded by the h2 library: 64 frames, 64 KiB of decoded headers."""
+
     def __init__(self, context: Context, door: "Door[Any]") -> None:
         super().__init__(context)
         self._door = door
+        self._resets = Allowance(MOST_RESETS, RESETS_S)
+
+    def handle_h2_event(self, event: h2.events.Event) -> Generator[commands.Command, Any, bool]:
+        """A stream that is given up takes no room in the count of streams, though its call may be on its way to a provider
+        already: begun and reset without end, they would cost much and never reach a limit (CVE-2023-44487)."""
+        if isinstance(event, h2.events.StreamReset) and not self._resets.take(asyncio.get_running_loop().time()):
+            yield from self.protocol_error("too many streams were given up", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+            return True
+        ended = event.stream_id if isinstance(event, h2.events.StreamEnded) else None
+        state = self.streams.get(ended) if ended is not None else None
+        done: bool = yield from super().handle_h2_event(event)
+        if ended is not None and state is not None:
+            # mitmproxy forgets a stream at its end if it is closed by then. Where its reset came in the same read it is, and
+            # the call would go on without anybody to answer.
+            self.streams.setdefault(ended, state)
+        return done
+
+
+class Allowance:
+    """So many of something at once; all of it comes back evenly within `seconds`."""
+
+    def __init__(self, most: float, seconds: float) -> None:
+        self._most, self._per_s = most, most / seconds
+        self._left, self._at = most, 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether there was one left. `now` in seconds, by a clock that only goes on."""
+        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,6 +1,7 @@
 """Puts together what the admin port shows of a running bundle: its parts, its gauges, and the checks of its readiness."""
 
 import functools
+from collections.abc import Mapping
 
 from addons.proxy.bundle import Bundle
 from tokenman_core.admin.keys import Keys, admin_token
@@ -8,6 +9,7 @@ from tokenman_core.admin.parts import Parts
 from tokenman_core.admin.readiness import Ask, Check, Reach, Readiness
 from tokenman_core.clock import SystemClock
 from tokenman_core.config.load import Loaded
+from tokenman_core.failover.breaker import State
 from tokenman_core.ledger.ledger import path_of
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.providers import of_settings
@@ -15,6 +17,8 @@ from tokenman_core.redaction import ENTITIES
 from tokenman_core.redaction.mask import Policy
 from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.series import Count, Gauge
+
+BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 def parts_of(bundle: Bundle, loaded: Loaded) -> Parts:
@@ -32,6 +36,7 @@ def parts_of(bundle: Bundle, loaded: Loaded) -> Parts:
         bundle.tallies,
         bundle.health,
         Readiness([*_inner(bundle), *reaches]),
+        bundle.failover,
         bundle.codes,
         Keys(admin_token(settings), bundle.codes, clock),
         clock,
@@ -71,6 +76,7 @@ def _reaches(bundle: Bundle, loaded: Loaded) -> list[Reach]:
             bundle.health,
             functools.partial(bundle.upstream.reach, (it.scheme, it.host, it.port)),
             clock,
+            functools.partial(bundle.failover.rests, it.name),
         )
         for it in providers
     ]
@@ -86,13 +92,22 @@ def _watch(bundle: Bundle, metrics: Metrics, reaches: list[Reach]) -> None:
     )
     metrics.watch(
         lambda: Gauge(
-            "tokenman_provider_up", "1: its last call was answered, or it can be reached.", ("provider",), up()
+            "tokenman_provider_up",
+            "1: its last call was answered, or it can be reached; 0: neither, or its breaker is open.",
+            ("provider",),
+            up(),
         )
     )
     metrics.watch(
         lambda: Gauge(
             "tokenman_background_task_age_seconds", "Since a task last did its work with success.", ("task",),
             {("ledger_purge",): bundle.ledger.purge_age_seconds},
+        )
+    )  # fmt: skip
+    metrics.watch(
+        lambda: Gauge(
+            "tokenman_breaker_state", "0: closed, 1: half-open, 2: open.", ("provider",),
+            {(name,): BREAKER_STATES[state] for name, state in bundle.failover.states.items()},
         )
     )  # fmt: skip
     dropped = Count("tokenman_ledger_dropped_rows", "Calls whose row was lost.", ())

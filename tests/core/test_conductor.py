@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from decimal import Decimal
 from types import SimpleNamespace
@@ -15,16 +15,21 @@ from tokenman_core.body.read import read_body
 from tokenman_core.clock import ManualClock
 from tokenman_core.conductor import Conductor
 from tokenman_core.config.models import Pricing
+from tokenman_core.config.routing import Route
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Sent
+from tokenman_core.failover.policy import Policy, Rules
 from tokenman_core.metering import Meter
 from tokenman_core.net import Deadlines, Request, UpstreamError
 from tokenman_core.outward import Caps
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
+from tokenman_core.routes import Routes
+from tokenman_core.sending import Sender
 from tokenman_core.session import Sessions
 from tokenman_core.sse import Event
 from tokenman_core.stages import Link, Stages
+from tokenman_core.tries import Means
 from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Answer, Candidate, Head, Headers, Parts, Refuse, Skip, Trailers
 
@@ -100,11 +105,10 @@ class Masks:
 CHAT = Provider("chat", DIALECTS["openai"], "https", "chat.example", 443)
 PROVIDER = Provider("anthropic", DIALECTS["anthropic"], "https", "api.example", 443)
 OTHER = Provider("other", DIALECTS["anthropic"], "https", "other.example", 443, key="sk-configured")
+BOTH = Route.model_validate({"try": ["anthropic", "other"]})
 
 
-def exchange(
-    body: bytes = BODY, *headers: tuple[bytes, bytes], method: str = "POST", plan: tuple[str, ...] = ("anthropic",)
-) -> Exchange:
+def exchange(body: bytes = BODY, *headers: tuple[bytes, bytes], method: str = "POST") -> Exchange:
     dialect = DIALECTS["anthropic"]
     sent = Sent(
         method,
@@ -113,18 +117,26 @@ def exchange(
         headers or ((b"content-type", b"application/json"), (b"X-Api-Key", b"mine")),
         "",
     )
-    made = Exchange(
-        "req_1", sent, dialect, dialect.operation(method, sent.path), tuple(Candidate(name, "") for name in plan)
-    )
+    operation = dialect.operation(method, sent.path)
+    made = Exchange("req_1", sent, dialect, operation, (Candidate("anthropic", ""),), named="anthropic")
     made.raw = body
     return made
 
 
-def conducting(chain: Stages, upstream: Upstream, cap: int = 0, request_cap: int = 0) -> tuple[Conductor, Meter]:
-    providers = Providers([PROVIDER, OTHER, CHAT])
+async def never(seconds: float) -> None:
+    raise AssertionError("nothing waits here")
+
+
+def conducting(
+    chain: Stages, upstream: Upstream, cap: int = 0, request_cap: int = 0, routes: Sequence[Route] = ()
+) -> tuple[Conductor, Meter]:
+    """A call is tried once at each provider."""
+    providers, caps, clock = Providers([PROVIDER, OTHER, CHAT]), Caps(request_cap, cap, 1 << 20), ManualClock()
     meter = Meter(Prices(Pricing()), providers)
-    caps, clock = Caps(request_cap, cap, 1 << 20), ManualClock()
-    return Conductor(lambda: chain, providers, upstream, caps, clock, Sessions(b"k"), meter), meter  # type: ignore[arg-type]
+    sender = Sender(providers, upstream, clock)  # type: ignore[arg-type]
+    means = Means(sender, Policy(Rules(attempts=1), clock, lambda: 0.5), meter, clock, cap, sleep=never)
+    routed = Routes(routes, providers)
+    return Conductor(lambda: chain, providers, means, caps, clock, Sessions(b"k"), routed), meter
 
 
 async def carry(
@@ -134,9 +146,10 @@ async def carry(
     cap: int = 0,
     request_cap: int = 0,
     ended: Callable[[], None] = lambda: None,
+    routes: Sequence[Route] = (),
 ) -> tuple[Head, bytes, list[Any]]:
     chain = Stages([Link.of(stage, type(stage).__name__) for stage in stages], ManualClock())
-    conductor, meter = conducting(chain, upstream, cap, request_cap)
+    conductor, meter = conducting(chain, upstream, cap, request_cap, routes)
     parts: list[Any] = [part async for part in conductor.answer(call)]
     ended()
     await conductor.settle(call)
@@ -213,6 +226,7 @@ async def test_a_body_that_cannot_be_read_is_refused_and_goes_nowhere(
         (UpstreamError("protocol", "nonsense"), 502, b"upstream"),
         (UpstreamError("refused", "inside"), 502, b"upstream"),
         (UpstreamError("cap", "oversize"), 502, b"response_cap"),
+        (UpstreamError("full", "taken"), 503, b"upstream"),
     ],
 )
 async def test_a_failed_attempt_is_an_error_of_the_dialect_without_internals(
@@ -430,7 +444,8 @@ def chat(body: bytes) -> Exchange:
     made = exchange(body, (b"content-type", b"application/json"))
     made.dialect = DIALECTS["openai"]
     made.sent = Sent("POST", "/v1/chat/completions", "", made.sent.headers, "")
-    made.operation, made.plan = made.dialect.operation("POST", made.sent.path), (Candidate("chat", ""),)
+    made.operation = made.dialect.operation("POST", made.sent.path)
+    made.named, made.plan = "chat", (Candidate("chat", ""),)
     return made
 
 
@@ -501,7 +516,7 @@ async def test_a_skipped_candidate_gives_way_to_the_next_with_its_own_key() -> N
     done: list[Attempt] = []
     skips = deciding(lambda attempt: Skip("breaker") if attempt.candidate.provider == "anthropic" else None, done)
     upstream = Upstream((200, JSON, [SAID]))
-    await carry(upstream, exchange(plan=("anthropic", "other")), skips)
+    await carry(upstream, exchange(), skips, routes=(BOTH,))
     assert upstream.requests[0].host == "other.example"
     assert dict(upstream.requests[0].headers)[b"x-api-key"] == b"sk-configured"
     assert b"X-Api-Key" not in dict(upstream.requests[0].headers)

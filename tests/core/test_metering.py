@@ -54,7 +54,7 @@ def call(provider: str, model: str = "", path: str = "", login: Login = "key", b
     value = body or {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
     made = Exchange(
         "req_1", Sent("POST", path, "", (), ""), dialect, dialect.operation("POST", path),
-        (Candidate(provider, model),), Times(NOW, 0.0), Caller(login=login), model=model,
+        (Candidate(provider, model),), Times(NOW, 0.0), provider, Caller(login=login), model=model,
     )  # fmt: skip
     made.raw = json.dumps(value).encode()
     made.body = read_body(made.raw, "application/json", dialect, made.operation)

@@ -4,8 +4,10 @@ from tokenman_core import policy_cases
 from tokenman_core.clock import ManualClock
 from tokenman_core.config.cases import Case, Expected
 from tokenman_core.config.models import Settings
+from tokenman_core.config.routing import Route
 from tokenman_core.policy_cases import Outcome
 from tokenman_core.providers import of_settings
+from tokenman_core.routes import Routes
 from tokenman_core.stages import Link, Stages
 from tokenman_core.verdicts import Refuse
 
@@ -42,10 +44,19 @@ def spy():
     return Spy()
 
 
-async def outcome(spy, **request):
+async def outcome(spy, routes=(), **request):
     case = Case.model_validate({"name": "a", "request": request, "expect": {"masked": []}})
     stages = Stages([Link.of(spy, "spy")], ManualClock())
-    return await policy_cases.outcome(case.request, stages, of_settings(Settings()))
+    providers = of_settings(Settings())
+    routed = Routes([Route.model_validate(route) for route in routes], providers)
+    return await policy_cases.outcome(case.request, stages, providers, routed)
+
+
+async def test_a_case_goes_where_its_route_leads(spy):
+    found = await outcome(
+        spy, [{"match": {"model": "gpt-*"}, "try": ["codex"]}], dialect="openai", text="x", model="gpt-5"
+    )
+    assert found.provider == "codex"
 
 
 @pytest.mark.parametrize(

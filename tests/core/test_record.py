@@ -6,9 +6,9 @@ import pytest
 
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Outcome, Redacted, Sent, Times
-from tokenman_core.record import record_of
+from tokenman_core.record import Tried, record_of
 from tokenman_core.usage import Bill, Usage
-from tokenman_core.verdicts import Candidate, Refuse
+from tokenman_core.verdicts import Candidate, Failure, Refuse
 
 
 def exchange(outcome: Outcome = "answered", status: int = 200) -> Exchange:
@@ -57,7 +57,7 @@ def test_labels_that_nobody_judged_are_left_out() -> None:
 
 def test_the_model_of_a_route_is_the_configurations_own() -> None:
     call = exchange()
-    call.attempts.append(Attempt(1, Candidate("openai", "gpt-5-mini")))
+    call.attempts.append(Attempt(1, Candidate("openai", "gpt-5-mini"), sent=True))
     record = record_of(call, 51.0)
     assert (record.provider, record.model, record.attempts) == ("openai", "gpt-5-mini", 1)
 
@@ -101,3 +101,39 @@ def test_what_is_only_logged_is_not_masked() -> None:
     call = exchange()
     call.redactions = (Redacted("EMAIL_ADDRESS", "redact", "redaction.mode", 2), Redacted("IP_ADDRESS", "log", "x", 5))
     assert record_of(call, 51.0).masked == 2
+
+
+@pytest.mark.parametrize(
+    ("attempt", "outcome"),
+    [
+        (Attempt(1, Candidate("a", "m"), status=200, sent=True), "ok"),
+        (Attempt(1, Candidate("a", "m"), status=404, sent=True), "client_error"),
+        (Attempt(1, Candidate("a", "m"), failure=Failure("status", "status 429", 429), status=429), "rate_limited"),
+        (Attempt(1, Candidate("a", "m"), failure=Failure("status", "status 503", 503), status=503), "server_error"),
+        (Attempt(1, Candidate("a", "m"), failure=Failure("status", "in a stream", 529), status=200), "server_error"),
+        (Attempt(1, Candidate("a", "m"), failure=Failure("status", "in a stream", 400), status=200), "client_error"),
+        (Attempt(1, Candidate("a", "m"), failure=Failure("truncated", "cut"), status=200), "truncated"),
+        (Attempt(1, Candidate("a", "m"), failure=Failure("connect", "no"), sent=True), "connect"),
+        (Attempt(1, Candidate("a", "m"), sent=True), "unanswered"),
+        (Attempt(1, Candidate("a", "m")), "not_sent"),
+    ],
+)
+def test_each_attempt_is_told_by_how_it_went(attempt: Attempt, outcome: str) -> None:
+    call = exchange()
+    call.attempts.append(attempt)
+    assert [tried.outcome for tried in record_of(call, 51.0).tried] == [outcome]
+
+
+def test_an_answer_that_ended_early_is_told_of_the_last_attempt_alone() -> None:
+    call = exchange("broken")
+    call.labels["model"] = "claude-x"
+    call.attempts += [
+        Attempt(1, Candidate("anthropic", "claude-x"), status=200, sent=True),
+        Attempt(2, Candidate("openai", "gpt-5-mini"), status=200, sent=True, answered=True, waited=0.5),
+    ]
+    assert record_of(call, 51.0).tried == (
+        Tried("anthropic", "ok", "claude-x"),
+        Tried("openai", "broken", "gpt-5-mini", 0.5),
+    )
+    call.broken = "stage"
+    assert record_of(call, 51.0).tried[-1].outcome == "ok"

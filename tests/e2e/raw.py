@@ -175,15 +175,20 @@ def opened(
         yield inner
 
 
+def h2_socket(proxy: Proxy, host: str = "api.anthropic.com") -> ssl.SSLSocket:
+    """A tunnel in which HTTP/2 was agreed on; nothing was said yet."""
+    connection = dial(proxy)
+    assert connect(connection, f"{host}:443").startswith(b"HTTP/1.1 200")
+    context = proxy.trust(only_h2=True)
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(connection, server_hostname=host)
+
+
 class H2Client:
     """Several calls on one HTTP/2 connection through a tunnel; each can be reset alone."""
 
     def __init__(self, proxy: Proxy, host: str = "api.anthropic.com") -> None:
-        self._socket = dial(proxy)
-        assert connect(self._socket, f"{host}:443").startswith(b"HTTP/1.1 200")
-        context = proxy.trust(only_h2=True)
-        context.set_alpn_protocols(["h2"])
-        self._tls = context.wrap_socket(self._socket, server_hostname=host)
+        self._tls = h2_socket(proxy, host)
         self._h2 = h2.connection.H2Connection()
         self._h2.initiate_connection()
         self._host = host

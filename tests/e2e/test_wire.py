@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,14 @@ def is_refusal(answer: bytes) -> bool:
         return True
     status, fields = raw.head(answer)
     return 400 <= status < 600 and fields["x-tokenman-request-id"].startswith("req_")
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """One frame of HTTP/2 (RFC 9113 §4.1)."""
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
 
 
 # -- smuggling --
@@ -416,6 +425,47 @@ def test_a_stream_that_is_reset_ends_alone(tight: Proxy, provider: FakeProvider)
     ]
     said = "".join(one["delta"].get("text", "") for one in events if one["type"] == "content_block_delta")
     assert said.endswith(MAIL)
+
+
+def test_streams_that_are_begun_and_given_up_without_end_end_the_connection(
+    tight: Proxy, provider: FakeProvider
+) -> None:
+    """And no other one: its neighbours are answered meanwhile."""
+    stall, ended, made = body("[[stall first]]", stream=True), 0, 0
+    with H2Client(tight) as client:
+        client.until(lambda: True)
+        try:
+            while made < 2000:
+                stream = client.post("/v1/messages", stall, HEADERS)
+                client.reset(stream)
+                made += 1
+                if made % 50 == 0:
+                    assert ordinary(tight) < 5
+        except (ConnectionError, ssl.SSLError):
+            ended = made
+    assert 200 <= ended < 2000
+    # A reset that came in one packet with its request ends the call, too.
+    assert provider.wait(lambda fake: all(one.client_left for one in fake.received if b"stall" in one.body))
+    assert ordinary(tight) < 5
+
+
+def test_headers_that_never_end_end_the_connection_and_take_no_memory(tight: Proxy, provider: FakeProvider) -> None:
+    ordinary(tight)
+    before, sent = memory(tight), 0
+    with raw.h2_socket(tight) as connection:
+        # RFC 9113 §6.2, §6.10: HEADERS without END_HEADERS, then CONTINUATION frames that never have it either.
+        connection.sendall(PREFACE + frame(4, 0, 0, b"") + frame(1, 0, 1, b""))
+        try:
+            while sent < 64 << 20:
+                connection.sendall(frame(9, 0, 1, bytes([0, 1]) + b"a" + bytes([1]) + b"b") * 500)
+                sent += 500 * 14
+                connection.sendall(frame(9, 0, 1, b"\x00" * 16000))
+                sent += 16000
+        except (ConnectionError, ssl.SSLError):
+            pass
+    assert sent < 16 << 20
+    assert memory(tight) - before < 50
+    assert ordinary(tight) < 5
 
 
 @pytest.mark.parametrize("when", ["head", "body", "stream"])

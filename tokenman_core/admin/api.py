@@ -40,6 +40,7 @@ class Api:
             Route("/api/events", self.events, methods=["GET"]),
             Route("/api/redaction", self.redaction, methods=["GET"]),
             Route("/api/providers", self.providers, methods=["GET"]),
+            Route("/api/providers/{name}/breaker", self.breaker, methods=["POST"]),
             Route("/api/config", self.config, methods=["GET"]),
             Route("/api/version", self.version, methods=["GET"]),
             Route("/api/login", self.login, methods=["POST"]),
@@ -142,12 +143,30 @@ class Api:
             "dialect": settings.dialect,
             "key": "configured" if settings.key is not None else "the caller's own",
             "state": state,
+            "breaker": self._parts.breakers.states[name],
             "attempts": seen.attempts,
             "failures": seen.failures,
             "last_attempt": _time(seen.at) if seen.at else None,
             "last_error": seen.last_failure or None,
             "last_error_at": _time(seen.last_failure_at) if seen.last_failure_at else None,
         }
+
+    async def breaker(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._settings.providers:
+            return not_found(f"there is no such provider; there are {', '.join(self._settings.providers)}")
+        query(request)
+        given = await body(request, '{"state": "open"}')
+        if unknown := sorted(given.keys() - {"state"}):
+            raise Wrong(unknown[0][:40], 'is not known here; good value: {"state": "open"}')
+        match given.get("state"):
+            case "open":
+                self._parts.breakers.hold(name)
+            case "closed":
+                self._parts.breakers.release(name)
+            case _:
+                raise Wrong("state", "must say what the breaker is to be; good values: open, closed")
+        return JSONResponse(self._provider(name))
 
     async def config(self, request: Request) -> Response:
         query(request)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tokenman_core import __version__
+from tokenman_core.failover.breaker import STATES
 
 Schema = dict[str, Any]
 
@@ -49,6 +50,7 @@ _ROW = _object(
     outcome=_TEXT, detail=_maybe(_TEXT), cache_write_5m_tokens=_COUNT, cache_write_1h_tokens=_COUNT,
     reasoning_tokens=_COUNT, cost_basis=_maybe(_TEXT), cost_estimated=_FLAG, cost_notional=_FLAG,
     redacted=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT, count=_COUNT)),
+    tried=_list(_object(provider=_TEXT, model=_TEXT, outcome=_TEXT, wait_ms=_NUMBER)),
 )  # fmt: skip
 _CHECK = _object(status={"type": "string", "enum": ["ok", "failed", "unknown"]}, message=_TEXT)
 _READY = _object(
@@ -56,6 +58,7 @@ _READY = _object(
 )
 _PROVIDER = _object(
     name=_TEXT, host=_TEXT, dialect=_TEXT, key=_TEXT, state={"type": "string", "enum": ["up", "down", "unknown"]},
+    breaker={"type": "string", "enum": list(STATES)},
     attempts=_COUNT, failures=_COUNT, last_attempt=_maybe(_TIME), last_error=_maybe(_TEXT), last_error_at=_maybe(_TIME),
 )  # fmt: skip
 _ERROR = _object(error=_object(type=_TEXT, message=_TEXT))
@@ -102,16 +105,16 @@ def _operation(summary: str, schema: Schema, kind: str = _JSON, *, free: bool = 
     return {"summary": summary, "responses": answers, **({"security": []} if free else {})}
 
 
-def _posted(summary: str, schema: Schema, given: Schema | None, *, free: bool = False) -> Schema:
+def _posted(summary: str, schema: Schema, given: Schema | None, *, free: bool = False, other: int = 0) -> Schema:
     body = {"requestBody": {"required": True, "content": {_JSON: {"schema": given}}}} if given else {}
-    return _operation(summary, schema, free=free, other=403 if free else 0) | body
+    return _operation(summary, schema, free=free, other=403 if free else other) | body
 
 
 _STATUS = {
     400: "A parameter will not do; the message names it and a good value",
     401: "No token",
     403: "Not the right token, or another site's page",
-    404: "There is no such call",
+    404: "There is nothing of this name",
     503: "Not now",
 }
 
@@ -166,6 +169,13 @@ PATHS: dict[str, dict[str, Schema]] = {
         "get": _get("What is masked and by which setting, and how often it was", _ref("Redaction"), _SINCE, _UNTIL, other=503)
     },
     "/api/providers": {"get": _get("The providers, and how they do", _object(items=_list(_ref("Provider"))))},
+    "/api/providers/{name}/breaker": {
+        "post": _posted(
+            "Opens a provider's breaker until it is closed by hand, or closes it", _ref("Provider"),
+            _object(state={"type": "string", "enum": ["open", "closed"]}), other=404,
+        )
+        | {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
+    },
     "/api/config": {
         "get": _get(
             "The settings in force, secrets hidden, each with its origin",

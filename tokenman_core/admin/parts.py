@@ -2,16 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tokenman_core.admin.keys import Codes, Keys
 from tokenman_core.admin.readiness import Readiness
 from tokenman_core.clock import Clock
 from tokenman_core.config.load import Loaded
+from tokenman_core.failover.breaker import State
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
 from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.tally import Tallies
+
+
+class Breakers(Protocol):
+    """The breakers of the providers, by name."""
+
+    @property
+    def states(self) -> Mapping[str, State]: ...
+
+    def hold(self, provider: str) -> None:
+        """Opens one until `release`. Raises KeyError."""
+
+    def release(self, provider: str) -> None:
+        """Closes one, whoever opened it. Raises KeyError."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class Parts:
     tallies: Tallies
     health: Health
     readiness: Readiness
+    breakers: Breakers
     codes: Codes
     keys: Keys
     clock: Clock

@@ -50,17 +50,29 @@ class Ask:
         return Status("ok", self.fine) if trouble is None else Status("failed", trouble)
 
 
+RESTS = Status("failed", "its breaker is open, so it gets no calls; it is probed when breaker.reset has passed")
+
+
 class Reach:
     """Whether a provider is there: by a call of the last ten seconds, else by a connection, one in ten seconds at the most.
+    One whose breaker is open gets no calls, so it is as good as gone.
 
-    `connect` opens a connection and closes it; it raises whatever it likes if there is none. It sends nothing, so it costs
-    nothing.
+    `rests` tells whether the breaker is open, and not due for a probe. `connect` opens a connection and closes it; it raises
+    whatever it likes if there is none. It sends nothing, so it costs nothing.
     """
 
     outside = True
 
-    def __init__(self, provider: str, health: Health, connect: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    def __init__(
+        self,
+        provider: str,
+        health: Health,
+        connect: Callable[[], Awaitable[None]],
+        clock: Clock,
+        rests: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.name = f"provider:{provider}"
+        self._rests = rests
         self._provider, self._health, self._connect, self._clock = provider, health, connect, clock
         self._probed: Status | None = None
         self._at = 0.0
@@ -68,7 +80,9 @@ class Reach:
 
     @property
     def last(self) -> Status | None:
-        """By the last call or connection, whichever came later; None: there was none."""
+        """By its breaker, else by the last call or connection, whichever came later; None: there was none."""
+        if self._rests():
+            return RESTS
         seen = self._health.of(self._provider)
         if self._probed is not None and self._at >= seen.at:
             return self._probed
@@ -79,6 +93,8 @@ class Reach:
         return Status("ok", "the last call there was answered")
 
     async def __call__(self) -> Status:
+        if self._rests():
+            return RESTS
         async with self._turn:  # who asks meanwhile waits for the same answer
             age = self._clock.now() - max(self._at, self._health.of(self._provider).at)
             last = self.last

@@ -29,10 +29,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("tls.key"),
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
-    Gap("providers.*.timeouts.first_token", "the deadline is that of first_byte"),
-    Gap("retry", "a call is tried once; retries and failover come later", keep="leave all of it out, or attempts: 1"),
-    Gap("breaker", "no provider is held back after failures; the breaker comes later"),
-    Gap("routes"),
     Gap("redaction.ner", off=("off",), keep="good value: off"),
     Gap("redaction.note", keep="good value: off"),
     Gap("redaction.recognizers"),
@@ -59,21 +55,18 @@ GAPS: tuple[Gap, ...] = (
 
 # Groups are accepted as a whole also when they are switched off: what else they say then means nothing.
 _SWITCHED_OFF: Mapping[str, Callable[[Settings], bool]] = {
-    "retry": lambda settings: settings.retry.attempts == 1,
     "injection": lambda settings: settings.injection.mode == "off",
 }
 
 _DEFAULT = Settings()
-_EACH = "providers.*."
 
 
 def refusals(settings: Settings) -> list[tuple[str, str]]:
     """(setting, what to tell) for each thing that was asked for and that this version does not do."""
     found = [
-        (setting, f"{LATER}; {gap.keep}")
+        (gap.setting, f"{LATER}; {gap.keep}")
         for gap in GAPS
-        for setting in _places(gap, settings)
-        if not _asks_nothing(gap, settings) and value(settings, setting) != _default(gap)
+        if not _asks_nothing(gap, settings) and _value(settings, gap.setting) != _value(_DEFAULT, gap.setting)
     ]
     found += [
         (f"redaction.entities.{entity}", f"the detection of it {LATER}; good value: off")
@@ -114,29 +107,12 @@ def _asks_nothing(gap: Gap, settings: Settings) -> bool:
     switched_off = _SWITCHED_OFF.get(gap.setting)
     if switched_off is not None:
         return switched_off(settings)
-    return bool(gap.off) and value(settings, gap.setting) in gap.off
+    return bool(gap.off) and _value(settings, gap.setting) in gap.off
 
 
-def _places(gap: Gap, settings: Settings) -> list[str]:
-    """The setting by its full name, one for each provider where it is a provider's."""
-    if not gap.setting.startswith(_EACH):
-        return [gap.setting]
-    return [gap.setting.replace("*", name, 1) for name in settings.providers]
-
-
-def _default(gap: Gap) -> Any:
-    if gap.setting.startswith(_EACH):
-        return value(_DEFAULT, gap.setting.replace("*", "anthropic", 1))  # these are the same for all
-    return value(_DEFAULT, gap.setting)
-
-
-def value(settings: Settings, setting: str) -> Any:
+def _value(settings: Settings, setting: str) -> Any:
     """What stands at a dotted name."""
     found: Any = settings
-    steps = setting.split(".")
-    if setting.startswith("providers."):  # whose names may hold dots: what follows them here is always two steps
-        name = ".".join(steps[1:-2])
-        found, steps = settings.providers[name], steps[-2:]
-    for step in steps:
+    for step in setting.split("."):
         found = getattr(found, step)
     return found

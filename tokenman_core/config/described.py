@@ -130,7 +130,9 @@ SETTINGS: Mapping[str, str] = {
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "providers": ('my-ollama: {base_url: "http://127.0.0.1:11434/v1", dialect: openai}',),
-    "routes": ('routes: [{match: {model: "claude-*"}, try: [anthropic, {provider: openai, model: gpt-5-mini}]}]',),
+    "routes": (
+        'routes: [{match: {model: "claude-*"}, try: [anthropic, {provider: anthropic, model: claude-haiku-4-5}]}]',
+    ),
     "redaction.recognizers": (r"recognizers: [{name: EMPLOYEE_ID, pattern: 'E-\d{6}', context: [employee]}]",),
     "budgets": (
         "budgets: [{name: daily, limit_usd: 10, window: day, scope: global, on_exceed: block, alerts: [0.5, 0.8]}]",

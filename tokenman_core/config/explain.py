@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from tokenman_core.config import known, written
@@ -36,7 +37,7 @@ def suggestion(word: str, model: type[BaseModel] | None, root: type[BaseModel]) 
     A name of this group that is close; else the same name in another group; else what others call what is called so here.
     """
     word = word.lower()
-    names = list(model.model_fields) if model else []
+    names = list(_fields(model)) if model else []
     called = [_ELSEWHERE[word]] if word in _ELSEWHERE else []
     here = [name for name in called if name in names] or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     elsewhere = [setting for setting in _settings(root, "") if setting.rpartition(".")[2] == word]
@@ -62,7 +63,7 @@ _ELSEWHERE = {
 
 def _settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """Every setting by its full name; those of a provider under `providers.NAME`."""
-    for name, field in model.model_fields.items():
+    for name, field in _fields(model).items():
         yield f"{prefix}{name}"
         inner, mapped = _inner(field.annotation)
         if inner is not None:
@@ -73,8 +74,16 @@ def _inner(kind: Any) -> tuple[type[BaseModel] | None, bool]:
     """The model of a group of settings, and whether there is one under each name."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind, False
-    models = [it for it in getattr(kind, "__args__", ()) if isinstance(it, type) and issubclass(it, BaseModel)]
-    return (models[0], True) if models else (None, False)
+    for inner in getattr(kind, "__args__", ()):
+        found, _ = _inner(getattr(inner, "__origin__", inner) if hasattr(inner, "__metadata__") else inner)
+        if found is not None:
+            return found, True
+    return None, False
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """By the names that one writes."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _unknown(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
@@ -125,7 +134,7 @@ def _model(root: type[BaseModel], where: Steps) -> type[BaseModel] | None:
     model: type[BaseModel] | None = root
     path = list(where)
     while path and model is not None:
-        field = model.model_fields.get(str(path.pop(0)))
+        field = _fields(model).get(str(path.pop(0)))
         model, mapped = _inner(field.annotation) if field else (None, False)
         if mapped:  # the next step is a name or a number in it
             if not path:
@@ -137,7 +146,7 @@ def _model(root: type[BaseModel], where: Steps) -> type[BaseModel] | None:
 def _group(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
     """A group of settings that was given as something else: `redaction: off`."""
     model = _model(root, where)
-    first = next(iter(model.model_fields)) if model else ""
+    first = next(iter(_fields(model))) if model else ""
     good = _good(root, (*where, first)).removeprefix("; a good value: ") if first else ""
     return "must hold settings of its own" + (f", for example {{{first}: {good}}}" if good else "")
 
@@ -149,7 +158,7 @@ def _good(root: type[BaseModel], where: Steps) -> str:
         named = named[:-1]
     entry = len(named) < len(where)
     model = _model(root, named[:-1])
-    field = model.model_fields.get(str(named[-1])) if model and named else None
+    field = _fields(model).get(str(named[-1])) if model and named else None
     if field is None:
         return ""
     given = field.examples[0] if field.examples else field.default

@@ -19,6 +19,7 @@ from pydantic import (
 
 from tokenman_core.config import known
 from tokenman_core.config.cases import Case
+from tokenman_core.config.routing import Route
 from tokenman_core.config.secrets_ref import Source
 from tokenman_core.config.section import DialectName, Entity, Section
 from tokenman_core.config.values import (
@@ -319,7 +320,7 @@ class Settings(Section):
     ] = Field(default_factory=dict)
     retry: Retry = _section()
     breaker: Breaker = _section()
-    routes: tuple[Entry, ...] = ()
+    routes: tuple[Route, ...] = ()
     redaction: Redaction = _section()
     injection: Injection = _section()
     budgets: tuple[Entry, ...] = ()

@@ -37,7 +37,9 @@ class ChatReader(Reader):
             self.terms["service_tier"] = tier
         error = value.get("error")
         if error:
-            self.failed = text_of(error, "code", "type", "message") or "error"
+            code = error.get("code") if type(error) is dict else None  # a status, where it is a number
+            named = str(code) if type(code) is int else text_of(error, "code", "type", "status", "message")
+            self.failed = named or "error"
         said = value.get("usage")
         if type(said) is dict and not self._free:
             self.usage = openai_usage(said)

@@ -10,6 +10,7 @@ from typing import Any
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger.row import Row, dollars
 from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, STREAM
+from tokenman_core.record import Tried
 from tokenman_core.usage import Usage
 
 LONGEST_WORD = 100
@@ -100,7 +101,8 @@ def cursor(call: sqlite3.Row) -> str:
 def rows_of(connection: sqlite3.Connection, calls: Sequence[sqlite3.Row]) -> tuple[Row, ...]:
     """Rows with their names, in the same order."""
     numbers = {call[name] for call in calls for name in _NAMED}
-    numbers |= {number for call in calls for number, _ in _redactions(call["redactions"])}
+    numbers |= {number for call in calls for number, _ in _pairs(call["redactions"])}
+    numbers |= {number for call in calls for number, _ in _pairs(_tried_of(call))}
     names: dict[int, str] = {}
     wanted = sorted(numbers)
     for start in range(0, len(wanted), 500):
@@ -125,10 +127,11 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         estimated=bool(call["flags"] & ESTIMATED),
         notional=bool(call["flags"] & NOTIONAL),
         saved=dollars(call["saved"]),
-        redactions=tuple(_redacted(names.get(number, ""), count) for number, count in _redactions(call["redactions"])),
+        redactions=tuple(_redacted(names.get(number, ""), count) for number, count in _pairs(call["redactions"])),
         duration=call["duration"] / 1e6,
         ttft=None if call["ttft"] is None else call["ttft"] / 1e6,
         overhead=call["overhead"] / 1e6,
+        tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_tried_of(call))),
     )  # fmt: skip
 
 
@@ -138,7 +141,18 @@ def _redacted(name: str, count: int) -> Redacted:
     return Redacted(entity, action, setting, count)
 
 
-def _redactions(text: str | None) -> list[tuple[int, int]]:
+def _tried(name: str, wait: int) -> Tried:
+    provider, model, outcome = ["", "", *name.rsplit(" ", 2)][-3:]
+    return Tried(provider, outcome, model, wait / 1000)
+
+
+def _tried_of(call: sqlite3.Row) -> str | None:
+    """A file that no newer version has opened for writing yet has no such column."""
+    found: str | None = call["tried"] if "tried" in call.keys() else None  # noqa: SIM118, a Row is no mapping
+    return found
+
+
+def _pairs(text: str | None) -> list[tuple[int, int]]:
     return [
         (int(number), int(count)) for number, count in (part.split(":") for part in (text or "").split(",") if part)
     ]

@@ -2,22 +2,22 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenman_core.exchange import Redacted
+from tokenman_core.record import Record, Tried
 from tokenman_core.telemetry.mask import GONE, Mask
 from tokenman_core.usage import Usage
-
-if TYPE_CHECKING:
-    from tokenman_core.record import Record
 
 LONGEST_MODEL = 80
 LONGEST_NAME = 64  # of a project, a client, a session
 LONGEST_DETAIL = 200
+MOST_TRIED = 10  # attempts of a call that are kept one by one: few calls make more, and a row has its bound
 UNNAMED = "-"  # for a model whose name is none: it may be a value that a program put into the wrong field
 
 _PICO = Decimal(10) ** 12
@@ -34,7 +34,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u20
 class Row:
     """A call. Durations in seconds; `cost` in USD, None where no price is known; `basis` as in `Bill`, "" for no bill.
 
-    `error` is a kind of INTERFACE §7, "" for none. `status` 0: the client left before there was any.
+    `error` is a kind of INTERFACE §7, "" for none. `status` 0: the client left before there was any. `tried` is empty for a
+    call that was answered at the first attempt, or not sent at all.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Row:
     duration: float
     ttft: float | None
     overhead: float
+    tried: tuple[Tried, ...] = ()
 
     @property
     def masked(self) -> int:
@@ -71,7 +73,7 @@ class Row:
         return sum(each.count for each in self.redactions if each.action != "log")
 
 
-def row_of(record: "Record") -> Row:
+def row_of(record: Record) -> Row:
     """What is kept of a call: texts without control characters and no longer than their bound, money in 1e-12 USD."""
     bill = record.bill
     return Row(
@@ -102,6 +104,7 @@ def row_of(record: "Record") -> Row:
         duration=record.duration,
         ttft=record.ttft,
         overhead=record.overhead,
+        tried=_tried(record.tried),
     )
 
 
@@ -151,6 +154,10 @@ def details(row: Row) -> dict[str, Any]:
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions
         ],
+        "tried": [
+            {"provider": each.provider, "model": each.model, "outcome": each.outcome, "wait_ms": _ms(each.wait)}
+            for each in row.tried
+        ],
     }
 
 
@@ -199,6 +206,16 @@ def model_name(text: str) -> str:
 def _masked(text: str) -> str:
     """A caller can put a key into any field; what is no field for one is kept and shown without it."""
     return _MASK(text)
+
+
+def _tried(tried: Sequence[Tried]) -> tuple[Tried, ...]:
+    """One attempt that went well is told by the rest of the row."""
+    if [each.outcome for each in tried] in ([], ["ok"]):
+        return ()
+    return tuple(
+        Tried(short(each.provider, LONGEST_NAME), each.outcome, model_name(each.model), round(each.wait, 3))
+        for each in tried[:MOST_TRIED]
+    )
 
 
 def _count(number: int) -> int:

@@ -86,6 +86,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # `horizon`: rows before this moment (microseconds) have been purged; what is told of them are the days' sums.
         "create table facts (name text primary key, value integer not null) without rowid",
     ),
+    # Attempts of a call that was not answered at the first: `NAME:WAIT,…`, the name being `PROVIDER MODEL OUTCOME`, the wait
+    # in milliseconds.
+    ("alter table calls add column tried text",),
 )
 
 

@@ -28,6 +28,7 @@ _CALL = (
     "id", "time", "provider", "model", "dialect", "operation", "project", "client", "session", "login", "outcome",
     "status", "error", "detail", "flags", "attempts", "cache", "input", "output", "cache_read", "cache_write_5m",
     "cache_write_1h", "reasoning", "cost", "basis", "saved", "masked", "redactions", "duration", "ttft", "overhead",
+    "tried",
 )  # fmt: skip
 _INSERT = f"insert or ignore into calls ({', '.join(_CALL)}) values ({', '.join('?' * len(_CALL))})"
 
@@ -168,6 +169,9 @@ class Store:
         redactions = ",".join(
             f"{number(f'{each.entity} {each.action} {each.setting}')}:{each.count}" for each in row.redactions
         )
+        tried = ",".join(
+            f"{number(f'{each.provider} {each.model} {each.outcome}')}:{round(each.wait * 1000)}" for each in row.tried
+        )
         return (
             bytes.fromhex(row.id.removeprefix("req_")), time, number(row.provider), number(row.model), number(row.dialect),
             number(row.operation), number(row.project), number(row.client), number(row.session), number(row.login),
@@ -175,6 +179,7 @@ class Store:
             usage.input, usage.output, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h, usage.reasoning,
             None if row.cost is None else pico(row.cost), number(row.basis), pico(row.saved), row.masked,
             redactions or None, _micro(row.duration), None if row.ttft is None else _micro(row.ttft), _micro(row.overhead),
+            tried or None,
         )  # fmt: skip
 
     def _kept(self, key: Key) -> Key:

@@ -57,7 +57,7 @@ class H1(Connection):
         _bounded(headers)
         if event.status_code == 408 and self.served:
             # RFC 9110 §15.5.9: the provider gave up waiting for a request just as this one was sent.
-            raise UpstreamError("reset", "the provider had timed the kept connection out", reused=True)
+            raise UpstreamError("reset", "the provider had timed the kept connection out", untouched=True)
         return Head(event.status_code, headers)
 
     async def chunk(self) -> bytes:

@@ -194,13 +194,13 @@ class H2Stream:
 
     async def head(self, request: Request) -> Head:
         if not self.usable:
-            raise UpstreamError("reset", self._connection.why, reused=True)
+            raise UpstreamError("reset", self._connection.why, untouched=True)
         self.id = self._connection.begin(self)
         try:
             self._connection.conn.send_headers(self.id, h2_fields(request), end_stream=not request.body)
             await self._send(request.body)
         except h2.exceptions.TooManyStreamsError as e:  # it takes fewer than it took a moment ago
-            raise UpstreamError("reset", "the provider takes no more streams", reused=True) from e
+            raise UpstreamError("reset", "the provider takes no more streams", untouched=True) from e
         except h2.exceptions.ProtocolError as e:
             raise UpstreamError("protocol", f"the request cannot be sent ({type(e).__name__})") from e
         while not self.response:
@@ -273,11 +273,12 @@ class H2Stream:
     def reset(self, code: h2.errors.ErrorCodes | None) -> None:
         # After a whole answer it only means that the rest of the request is not wanted (RFC 9113 §8.1), and nobody looks.
         name = code.name if code is not None else "unknown code"
-        # RFC 9113 §8.7: refused means that nothing was done.
+        # RFC 9113 §8.7: refused means that nothing was done. Any other reset was said of this very request, however long the
+        # connection had served: it is no sign of a stale one.
         self.fail(f"the provider reset the stream ({name})", untouched=code is h2.errors.ErrorCodes.REFUSED_STREAM)
 
     def fail(self, why: str, untouched: bool) -> None:
-        self._error = UpstreamError("reset", why, reused=untouched or (self._reused and self.response is None))
+        self._error = UpstreamError("reset", why, untouched=untouched)
         self.waiter.wake()
 
     def _check(self) -> None:

@@ -65,7 +65,14 @@ class Call:
         if deadlines.total:
             self._ends = asyncio.get_running_loop().time() + deadlines.total
         step = self._upstream.channel(request.origin, deadlines.connect)
-        channel = self._channel = await self._within("connect", deadlines.connect, step)
+        try:
+            channel = self._channel = await self._within("connect", deadlines.connect, step)
+        except UpstreamError as e:
+            if e.kind == "timeout" and self._upstream.is_full(
+                request.origin
+            ):  # our own bound, no fault of the provider's
+                raise UpstreamError("full", "all connections were taken", e.deadline) from e
+            raise
         try:
             head = await self._within("first_byte", deadlines.first_byte, channel.head(request))
             self._check_declared(head)
@@ -140,6 +147,10 @@ class Upstream:
         """How many are open, idle ones too."""
         return sum(len(site.open) for site in self._sites.values())
 
+    def is_full(self, origin: Origin) -> bool:
+        """Whether it has as many connections as it may, and all are taken."""
+        return origin in self._sites and self._sites[origin].full
+
     async def reach(self, origin: Origin) -> None:
         """Opens a connection of its own and closes it. Raises UpstreamError or OSError where none can be had."""
         await self._dialler(origin).reach()
@@ -161,6 +172,10 @@ class Upstream:
             self._sites = {key: kept for key, kept in self._sites.items() if not kept.empty}
             scheme = origin[0]
             site = self._sites[origin] = Site(
-                self._dialler(origin), may_share=scheme == "https", limit=self._max, keep=self._keep, keep_s=self._keep_s
+                self._dialler(origin),
+                may_share=scheme == "https",
+                limit=self._max,
+                keep=self._keep,
+                keep_s=self._keep_s,
             )
         return await site.channel(seconds)

@@ -121,7 +121,11 @@ class Site:
         self._match()
 
     def _give_up(self) -> None:
-        for task in self._dials:
+        dials, self._dials = (
+            self._dials,
+            set(),
+        )  # now: who comes before they have ended must not wait for what they bring
+        for task in dials:
             task.cancel()
 
     def ready(self, connection: H1 | H2) -> None:
@@ -141,6 +145,10 @@ class Site:
         if connection.closed:
             self.open.discard(connection)
         self._match()
+
+    @property
+    def full(self) -> bool:
+        return len(self.open) >= self._limit and not self.idle and not any(shared.has_room for shared in self.shared)
 
     @property
     def empty(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from tokenman_core.verdicts import Head, Headers
 
 Origin = tuple[str, str, int]  # scheme, host, port
-FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused"]
+FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused", "full"]
 
 READ_AHEAD = 256 << 10  # bytes that a provider may send and nobody has taken yet, for each call
 READ_SIZE = 64 << 10  # bytes taken from a socket at once
@@ -41,6 +41,7 @@ class Deadlines:
     first_byte: float = 600  # from then on until the head of the answer, the upload included
     idle: float = 120  # between two pieces of the body
     total: float = 0  # the whole call; looked at whenever we wait
+    first_token: float = 0  # from the head of a stream until its first real event; kept by who reads it
 
 
 class UpstreamError(Exception):
@@ -48,13 +49,15 @@ class UpstreamError(Exception):
 
     `deadline` names the one that passed. `reused` says that the same call may be made again at once: not a byte of an
     answer had come, and the connection had served before (so it may have been closed in the meantime) or the provider
-    said that it did not begin with the call.
+    said that it did not begin with the call. `untouched`: it did not, for sure.
     """
 
-    def __init__(self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False) -> None:
+    def __init__(
+        self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False, untouched: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
-        self.deadline, self.reused = deadline, reused
+        self.deadline, self.reused, self.untouched = deadline, reused or untouched, untouched
 
 
 class Channel(Protocol):

@@ -6,8 +6,11 @@ from tokenman_core.clock import Clock
 from tokenman_core.errors import ErrorKind
 from tokenman_core.record import Record
 
-FAILURES = frozenset({"server_error", "connect", "timeout", "reset", "protocol", "truncated"})
+FAILURES = frozenset({"server_error", "connect", "timeout", "reset", "protocol", "truncated", "broken"})
 """Outcomes of an attempt that are the provider's own. A 429 or a 400 shows that it is there."""
+
+SILENT = frozenset({"unanswered", "not_sent", "refused", "cap", "full"})
+"""Outcomes that say nothing of the provider."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Health:
     def ended(self, record: Record) -> None:
         now = self._clock.now()
         for tried in record.tried:
-            if tried.outcome in ("unanswered", "refused", "cap"):  # says nothing of the provider
+            if tried.outcome in SILENT:
                 continue
             seen = self.of(tried.provider)
             failed = tried.outcome if tried.outcome in FAILURES else ""

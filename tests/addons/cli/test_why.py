@@ -9,8 +9,11 @@ from addons.cli import main, why
 from tests.core.ledger.calls import NOON, bill, call, name
 from tokenman_core.errors import ErrorKind
 from tokenman_core.exchange import Redacted
+from tokenman_core.failover.policy import SAFE
 from tokenman_core.ledger import row_of
 from tokenman_core.ledger.store import Store
+from tokenman_core.record import Tried
+from tokenman_core.telemetry.health import FAILURES, SILENT
 from tokenman_core.usage import Bill, Usage
 
 
@@ -78,6 +81,28 @@ def test_an_answered_call_is_explained_whole():
         "cost": ["$0.0123 at list price", "$0.5 saved"],
         "took": ["1,500 ms, first token after 250 ms; 1.2 ms of it here"],
     }
+
+
+def test_each_attempt_is_told_with_its_outcome_and_its_wait():
+    tried = (
+        Tried("anthropic", "server_error", "claude-sonnet-4-5"),
+        Tried("anthropic", "not_sent", "claude-sonnet-4-5", 0.512),
+        Tried("openai", "ok", "gpt-5-mini"),
+    )
+    found = parts(call(provider="openai", attempts=3, tried=tried))
+    assert found["routed"] == [
+        "to openai, 3 attempts",
+        "1. anthropic for claude-sonnet-4-5: failed or was overloaded",
+        "2. anthropic for claude-sonnet-4-5: passed over: its breaker was open, or it had told this caller to wait,"
+        " after a wait of 512 ms",
+        "3. openai for gpt-5-mini: answered",
+    ]
+    assert parts(call(attempts=30, tried=tried * 10))["routed"][-1] == "and 20 more"
+
+
+def test_every_outcome_of_an_attempt_has_its_words():
+    kinds = {*SAFE, *FAILURES, *SILENT, "ok", "client_error", "rate_limited"}
+    assert kinds == set(why._TRIED)
 
 
 def test_a_refusal_is_told_with_its_text_and_what_to_do():

@@ -87,7 +87,7 @@ def test_one_line_tells_of_a_call_and_holds_no_value(caplog: pytest.LogCaptureFi
     caplog.set_level(logging.INFO)
     done = call()
     done.labels = {"model": "claude-x"}
-    done.attempts.append(Attempt(1, Candidate("anthropic", "claude-x"), status=200))
+    done.attempts.append(Attempt(1, Candidate("anthropic", "claude-x"), status=200, sent=True))
     done.masked = Counter({"EMAIL_ADDRESS": 2})
     done.stage_seconds = {("redaction", "request"): 0.0012}
     done.outcome = "answered"

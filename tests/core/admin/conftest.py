@@ -23,6 +23,22 @@ TOKEN = "the-admin-token-of-this-test"
 HOST = "127.0.0.1:7678"
 
 
+class Hands:
+    """Breakers that only a hand moves."""
+
+    def __init__(self):
+        self.states = dict.fromkeys(Settings().providers, "closed")
+
+    def rests(self, provider):
+        return self.states[provider] == "open"
+
+    def hold(self, provider):
+        self.states[provider] = "open"
+
+    def release(self, provider):
+        self.states[provider] = "closed"
+
+
 class Admin:
     """The parts, and clients of the application over them. `settings` may be changed before the first call."""
 
@@ -33,6 +49,7 @@ class Admin:
         self.running = 0
         self.checks = []
         self.routes = []
+        self.breakers = Hands()
         self.metrics, self.feed, self.health = Metrics(), Feed(), Health(self.clock)
         self.tallies = Tallies(lambda: self.running)
         self.codes = Codes(self.clock)
@@ -42,8 +59,8 @@ class Admin:
         settings = Settings(**self.settings)
         parts = Parts(
             Loaded(settings, None, {"admin.metrics": "environment TOKENMAN_ADMIN__METRICS"}), LedgerReader(self.path),
-            self.metrics, self.feed, self.tallies, self.health, Readiness(self.checks), self.codes, self.keys, self.clock,
-            self.clock.now() - 90, {"EMAIL_ADDRESS": ("redact", "redaction.mode")},
+            self.metrics, self.feed, self.tallies, self.health, Readiness(self.checks), self.breakers, self.codes, self.keys,
+            self.clock, self.clock.now() - 90, {"EMAIL_ADDRESS": ("redact", "redaction.mode")},
         )  # fmt: skip
         return app.make(settings, parts, self.routes)
 

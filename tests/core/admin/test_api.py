@@ -1,3 +1,4 @@
+import functools
 import random
 from datetime import timedelta
 from decimal import Decimal
@@ -221,12 +222,69 @@ async def test_providers_tell_how_they_do_by_the_calls_that_went_there(admin):
     found = {item["name"]: item for item in answer.json()["items"]}
     assert "sk-secret" not in answer.text
     assert found["openai"] == {
-        "name": "openai", "host": "127.0.0.1", "dialect": "openai", "key": "configured", "state": "unknown", "attempts": 1,
-        "failures": 1, "last_attempt": "2026-11-24T12:01:00.000Z", "last_error": "timeout",
+        "name": "openai", "host": "127.0.0.1", "dialect": "openai", "key": "configured", "state": "unknown",
+        "breaker": "closed", "attempts": 1, "failures": 1, "last_attempt": "2026-11-24T12:01:00.000Z", "last_error": "timeout",
         "last_error_at": "2026-11-24T12:01:00.000Z",
     }  # fmt: skip
     assert (found["anthropic"]["failures"], found["anthropic"]["last_error"]) == (0, None)
     assert found["gemini"]["attempts"] == 0
+
+
+async def test_a_breaker_is_opened_and_closed_by_hand(admin):
+    async with admin.client() as client:
+        for state in ("open", "closed"):
+            answer = await client.post("/api/providers/openai/breaker", json={"state": state})
+            assert (answer.status_code, answer.json()["breaker"]) == (200, state)
+            assert (admin.breakers.states["openai"], admin.breakers.states["anthropic"]) == (state, "closed")
+            found = {item["name"]: item["breaker"] for item in (await client.get("/api/providers")).json()["items"]}
+            assert found["openai"] == state
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "status", "said"),
+    [
+        ("nobody", {"state": "open"}, 404, "there are anthropic, openai"),
+        ("openai", {"state": "half_open"}, 400, "good values: open, closed"),
+        ("openai", {"state": True}, 400, "good values: open, closed"),
+        ("openai", {}, 400, "good values: open, closed"),
+        ("openai", [], 400, '{"state": "open"}'),
+        ("openai", {"state": "open", "for": 5}, 400, "for: is not known"),
+    ],
+)
+async def test_what_will_not_do_moves_no_breaker(admin, name, given, status, said):
+    async with admin.client() as client:
+        answer = await client.post(f"/api/providers/{name}/breaker", json=given)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+    assert set(admin.breakers.states.values()) == {"closed"}
+
+
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("wrong", 403)])
+async def test_a_stranger_moves_no_breaker(admin, token, status):
+    async with admin.client(token) as client:
+        answer = await client.post("/api/providers/openai/breaker", json={"state": "open"})
+    assert answer.status_code == status
+    assert admin.breakers.states["openai"] == "closed"
+
+
+async def test_a_provider_whose_breaker_is_open_is_down(admin):
+    async def fine():
+        return None
+
+    admin.checks = [
+        Reach(name, admin.health, fine, admin.clock, functools.partial(admin.breakers.rests, name))
+        for name in ("anthropic", "openai")
+    ]
+    admin.breakers.hold("openai")
+    answer = await admin.get("/health/ready")
+    assert (answer.status_code, answer.json()["checks"]["provider:openai"]["status"]) == (200, "failed")
+    admin.breakers.hold("anthropic")
+    assert (await admin.get("/health/ready")).status_code == 503
+    assert (await admin.get("/health/ready?for=balancer")).status_code == 200
+    found = {item["name"]: item["state"] for item in (await admin.get("/api/providers")).json()["items"]}
+    assert found["openai"] == found["anthropic"] == "down"
+    admin.breakers.release("openai")
+    assert (await admin.get("/health/ready")).status_code == 200
 
 
 async def test_the_settings_are_told_with_their_origin_and_without_their_secrets(admin):

@@ -115,6 +115,18 @@ async def test_a_provider_that_does_not_answer_holds_nobody_up(reach, monkeypatc
     assert (await check()).status == "failed"
 
 
+async def test_a_provider_whose_breaker_is_open_is_not_asked_and_counts_as_gone(health, clock):
+    resting = True
+    check = Reach("anthropic", health, line := Line(), clock, lambda: resting)
+    health.ended(call(tried=(Tried("anthropic", "ok"),)))
+    assert (await check()).status == "failed"
+    assert check.last is not None
+    assert "breaker" in check.last.message
+    assert line.opened == 0
+    resting = False
+    assert (await check()).status == "ok"
+
+
 # -- all of it --
 
 

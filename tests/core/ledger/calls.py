@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from tokenman_core.exchange import Redacted
-from tokenman_core.record import Record
+from tokenman_core.record import Record, Tried
 from tokenman_core.usage import Basis, Bill, Usage
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -98,4 +98,5 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         duration=dice.random() * 60,
         ttft=dice.choice([None, dice.random() * 5]),
         overhead=dice.random() / 100,
+        tried=dice.choice([(), (), (Tried("openai", "server_error", "gpt-5-mini"), Tried("anthropic", "ok", "m", 0.75))]),
     )  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 from tests.core.ledger.calls import NOON, bill, call
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger import as_json, details, row_of
-from tokenman_core.ledger.row import dollars, iso, model_name, pico, plain, short
+from tokenman_core.ledger.row import MOST_TRIED, dollars, iso, model_name, pico, plain, short
+from tokenman_core.record import Tried
 from tokenman_core.usage import Bill, Usage
 
 FIELDS = [
@@ -62,6 +63,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         outcome="broken",
         detail="why",
         login="oauth",
+        tried=(Tried("openai", "connect", "gpt-5"), Tried("anthropic", "ok", "m", 0.5120001)),
     )
     told = details(row_of(found))
     assert list(told)[: len(FIELDS)] == FIELDS
@@ -77,6 +79,10 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "cost_estimated": True,
         "cost_notional": True,
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
+        "tried": [
+            {"provider": "openai", "model": "gpt-5", "outcome": "connect", "wait_ms": 0},
+            {"provider": "anthropic", "model": "m", "outcome": "ok", "wait_ms": 512.0},
+        ],
     }
 
 
@@ -160,3 +166,12 @@ def test_a_key_in_a_field_that_is_for_none_is_not_kept():
     row = row_of(call(model=key, project=key, client="x " + key[:40], session=f"Bearer {key}"))
     assert not [text for text in (row.model, row.project, row.client, row.session) if "0123456789" in text]
     assert row.client == "x sk-ant-***"
+
+
+def test_attempts_are_kept_where_there_is_more_to_say_than_that_it_went_well():
+    assert row_of(call(tried=(Tried("anthropic", "ok", "m"),))).tried == ()
+    assert row_of(call(tried=(Tried("anthropic", "timeout", "m"),))).tried == (Tried("anthropic", "timeout", "m"),)
+    many = tuple(Tried("anthropic", "server_error", "jane@example.com", 0.1) for _ in range(50))
+    kept = row_of(call(tried=many)).tried
+    assert len(kept) == MOST_TRIED
+    assert {each.model for each in kept} == {"-"}

@@ -7,6 +7,7 @@ import pytest
 from tests.core.ledger.calls import call, name
 from tokenman_core.ledger import LedgerReader, row_of, schema
 from tokenman_core.ledger.store import Store
+from tokenman_core.record import Tried
 
 NEXT = (
     *schema.STEPS,
@@ -93,3 +94,22 @@ def test_a_step_that_fails_is_taken_back_whole(tmp_path):
 def test_steps_only_add(steps):
     adds = re.compile(r"create table |create index |alter table \w+ add column \w+ \w+( not null default \S+)?\Z")
     assert [statement for step in steps for statement in step if not adds.match(statement)] == []
+
+
+def test_a_file_of_the_first_version_is_read_and_then_written_with_attempts(tmp_path):
+    path = tmp_path / "l.db"
+    Store(path).close()
+    old = open_file(path)
+    old.execute("alter table calls drop column tried")
+    old.execute("pragma user_version = 1")
+    old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
+    found = LedgerReader(path).row(name(1))
+    assert found is not None
+    assert found.tried == ()
+    store = Store(path)
+    tried = (Tried("anthropic", "server_error", "claude-x"), Tried("openai", "ok", "gpt-5-mini", 1.25))
+    store.add([row_of(call(2, tried=tried))])
+    store.close()
+    found = LedgerReader(path).row(name(2))
+    assert found is not None
+    assert found.tried == tried

@@ -271,7 +271,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name)]
         if name == "localhost":
-            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+            names += [x509.IPAddress(ipaddress.ip_address(f"127.0.0.{last}")) for last in (1, 2)]
         leaf = (
             _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self._cert.subject, key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)

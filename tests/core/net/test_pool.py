@@ -146,6 +146,19 @@ async def test_a_dial_that_nobody_waits_for_ends(upstream: Upstream, authority: 
         assert next(iter(upstream._sites.values())).empty
 
 
+async def test_who_comes_as_a_dial_is_given_up_gets_one_of_his_own(upstream: Upstream) -> None:
+    async with Fake(reply) as fake:
+        for turns in range(6):  # of the event loop, that the dial has had when its caller leaves
+            leaves = asyncio.create_task(body_of(upstream, request_to(fake)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            leaves.cancel()
+            comes = asyncio.create_task(body_of(upstream, request_to(fake), Deadlines(connect=5)))
+            await asyncio.wait({leaves})
+            assert await comes == b"ok"
+            await upstream.aclose()
+
+
 async def test_a_failed_dial_fails_all_who_waited_for_it(upstream: Upstream, authority: Authority) -> None:
     async def close(link: Link) -> None:
         pass
@@ -219,12 +232,12 @@ async def test_beyond_the_limit_callers_wait_for_a_connection_in_their_order(nar
         assert [sorted(served[n : n + 2]) for n in range(0, 8, 2)] == [paths[n : n + 2] for n in range(0, 8, 2)]
 
 
-async def test_waiting_for_a_connection_counts_as_connecting(narrow: Upstream) -> None:
+async def test_waiting_for_a_connection_counts_as_connecting_and_is_not_the_providers_fault(narrow: Upstream) -> None:
     async with Fake(never) as fake:
         busy = [asyncio.create_task(body_of(narrow, request_to(fake))) for _ in range(2)]
         await until(lambda: len(fake.requests) == 2)
         error = await failure(narrow, request_to(fake), Deadlines(connect=0.05))
-        assert (error.kind, error.deadline) == ("timeout", "connect")
+        assert (error.kind, error.deadline) == ("full", "connect")
         waits = asyncio.create_task(body_of(narrow, request_to(fake)))
         await asyncio.sleep(0)
         busy[0].cancel()  # its connection closes: there is room for another one

@@ -19,7 +19,7 @@ def test_nothing_is_known_before_the_first_call(clock):
     assert Health(clock).of("anthropic") == Seen()
 
 
-@pytest.mark.parametrize("outcome", ["server_error", "connect", "timeout", "reset", "protocol", "truncated"])
+@pytest.mark.parametrize("outcome", ["server_error", "connect", "timeout", "reset", "protocol", "truncated", "broken"])
 def test_what_is_the_providers_own_failure_is_one(clock, outcome):
     health = Health(clock)
     health.ended(tried(outcome))
@@ -35,7 +35,7 @@ def test_an_answer_of_any_other_kind_shows_that_it_is_there(clock, outcome):
     assert health.of("anthropic") == Seen("", 105.0, 2, 1, "connect", 100.0)
 
 
-@pytest.mark.parametrize("outcome", ["unanswered", "refused", "cap"])
+@pytest.mark.parametrize("outcome", ["unanswered", "not_sent", "refused", "cap", "full"])
 def test_what_was_not_the_providers_doing_says_nothing_of_it(clock, outcome):
     health = Health(clock)
     health.ended(tried("ok"))

@@ -118,6 +118,10 @@ function times(call) {
     facts([
       ["In all", words.milliseconds(call.duration_ms)],
       ["Attempts", words.count(call.attempts)],
+      ...call.tried.map((each, index) => [
+        `Attempt ${index + 1}`,
+        [each.provider, each.outcome.replace("_", " "), each.wait_ms ? `after ${words.milliseconds(each.wait_ms)}` : ""].filter(Boolean).join(", "),
+      ]),
       ["Answer", call.attempts > 0 && (call.stream ? "a stream" : "in one piece")],
     ]),
   ];

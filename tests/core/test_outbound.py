@@ -1,0 +1,126 @@
+"""The bytes of one attempt: whose key goes where, under which path, in which body."""
+
+import gzip
+from typing import Any
+
+import pytest
+
+from tests.core.scripted import GOOD, World, call, provider
+from tokenman_core.net import Request
+
+CODEX = provider("codex", "openai", base_path="/backend-api/codex", native_path="/backend-api/codex")
+ROUTER = provider("router", "openai", key="sk-router", base_path="/api/v1")
+OPENAI = provider("openai", "openai", key="sk-openai")
+LOCAL = provider("local", "openai", base_path="/v1")
+
+
+async def sent_to(name: str, made: Any, *providers: Any, model: str | None = None) -> Request:
+    world = World({name: [GOOD]}, routes=[{"try": [{"provider": name, "model": model}]}], providers=providers)
+    head, _ = await world.carry(made)
+    assert head.status == 200
+    return world.upstream.requests[0]
+
+
+CREDENTIALS = (
+    (b"Authorization", b"Bearer sk-mine"), (b"x-api-key", b"sk-mine"), (b"X-Goog-Api-Key", b"sk-mine"), (b"api-key", b"sk-mine"),
+    (b"Cookie", b"session=sk-mine"), (b"openai-organization", b"org-mine"), (b"OpenAI-Project", b"proj-mine"),
+    (b"chatgpt-account-id", b"acc-mine"), (b"x-goog-user-project", b"p-mine"),
+)  # fmt: skip
+SECRET_QUERY = "beta=true&key=sk-mine&KEY=sk-mine&%6bey=sk-mine&access_token=sk-mine&a=%20b"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "key", "kept"),
+    [
+        ("anthropic", None, None), ("anthropic", "sk-b", (b"x-api-key", b"sk-b")), ("gemini", "sk-b", (b"x-goog-api-key", b"sk-b")),
+        ("openai", "sk-b", (b"authorization", b"Bearer sk-b")),
+    ],
+)  # fmt: skip
+async def test_nothing_that_tells_who_the_caller_is_goes_to_a_provider_that_he_did_not_call(
+    dialect: str, key: str | None, kept: tuple[bytes, bytes] | None
+) -> None:
+    path = {"gemini": "/v1beta/models/m:generateContent", "openai": "/v1/chat/completions"}.get(dialect, "/v1/messages")
+    made = call(b'{"model":"m"}', *CREDENTIALS, (b"X-Mine", b"1"), dialect=dialect, path=path, query=SECRET_QUERY)
+    request = await sent_to("b", made, provider("a", dialect), provider("b", dialect, key=key))
+    assert not [value for _, value in request.headers if b"mine" in value]
+    assert request.path.endswith(b"?beta=true&a=%20b")
+    assert b"mine" not in request.path
+    assert (b"X-Mine", b"1") in request.headers
+    names = {b"Host", b"content-type", b"X-Mine"}
+    assert [pair for pair in request.headers if pair[0] not in names] == ([kept] if kept else [])
+
+
+async def test_the_callers_own_key_goes_to_the_provider_that_he_called() -> None:
+    made = call(b'{"model":"m"}', *CREDENTIALS, query=SECRET_QUERY)
+    request = await sent_to("a", made, provider("a"))
+    assert set(CREDENTIALS) <= set(request.headers)
+    assert request.path == b"/v1/messages?" + SECRET_QUERY.encode()
+
+
+async def test_a_configured_key_takes_the_place_of_the_callers_in_the_query_too() -> None:
+    made = call(b'{"contents":[]}', (b"x-goog-api-key", b"sk-mine"), dialect="gemini", query="key=sk-mine&alt=sse",
+                path="/v1beta/models/m:generateContent")  # fmt: skip
+    request = await sent_to("a", made, provider("a", "gemini", key="sk-a"))
+    assert request.path == b"/v1beta/models/m:generateContent?alt=sse"
+    assert [value for name, value in request.headers if name.lower() == b"x-goog-api-key"] == [b"sk-a"]
+
+
+@pytest.mark.parametrize(
+    ("named", "path", "to", "target"),
+    [
+        ("codex", "/backend-api/codex/responses", "openai", b"/v1/responses"),
+        ("openai", "/v1/responses", "codex", b"/backend-api/codex/responses"),
+        ("router", "/api/v1/chat/completions", "openai", b"/v1/chat/completions"),
+        ("router", "/api/v1/chat/completions", "local", b"/v1/chat/completions"),
+        ("openai", "/v1/chat/completions", "router", b"/api/v1/chat/completions"),
+        ("codex", "/backend-api/codex/responses", "router", b"/api/v1/responses"),
+        ("codex", "/v1/responses", "openai", b"/v1/responses"),
+        ("openai", "/v1/chat/completions", "openai", b"/v1/chat/completions"),
+    ],
+)
+async def test_a_path_is_the_same_place_of_the_api_at_another_provider(
+    named: str, path: str, to: str, target: bytes
+) -> None:
+    made = call(b'{"model":"m","input":"x"}', dialect="openai", named=named, path=path)
+    request = await sent_to(to, made, CODEX, ROUTER, OPENAI, LOCAL)
+    assert (request.path, request.host) == (target, f"{to}.example")
+    assert dict(request.headers)[b"Host"] == request.host.encode()
+
+
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "countTokens"])
+async def test_gemini_names_the_model_in_its_path(verb: str) -> None:
+    body = b'{"contents":[{"parts":[{"text":"models/m"}]}]}'
+    made = call(body, dialect="gemini", path=f"/v1beta/models/Gemini-M:{verb}", query="alt=sse&x=models/y")
+    request = await sent_to("b", made, provider("a", "gemini"), provider("b", "gemini"), model="My Model-2.5/x")
+    assert request.path == f"/v1beta/models/My%20Model-2.5%2Fx:{verb}?alt=sse&x=models/y".encode()
+    assert request.body == body
+
+
+async def test_a_packed_body_is_unpacked_where_its_model_is_renamed() -> None:
+    plain = b'{ "model": "m", "messages": [] }'
+    packed = gzip.compress(plain)
+    for model, body, coding in (("n", plain.replace(b'"m"', b'"n"'), None), (None, packed, b"gzip")):
+        made = call(packed, (b"Content-Encoding", b"gzip"), (b"content-md5", b"x"))
+        request = await sent_to("b", made, provider("a"), provider("b"), model=model)
+        assert request.body == body
+        assert dict(request.headers).get(b"Content-Encoding") == coding
+        assert (b"content-md5" in dict(request.headers)) is (coding is not None)
+
+
+async def test_a_large_body_is_renamed_too() -> None:
+    filler = b"x" * (200 << 10)
+    made = call(b'{"messages":[{"content":"%s"}],"model":"m"}' % filler)
+    request = await sent_to("b", made, provider("a"), provider("b"), model="n")
+    assert request.body == b'{"messages":[{"content":"%s"}],"model":"n"}' % filler
+
+
+async def test_a_name_is_written_as_the_body_writes_its_names() -> None:
+    made = call(b'{"model":"\\u00e9\\u00e9","messages":[]}')
+    request = await sent_to("b", made, provider("a"), provider("b"), model="é")
+    assert request.body == b'{"model":"\\u00e9","messages":[]}'
+
+
+async def test_a_chat_stream_is_asked_for_its_usage_under_its_new_model() -> None:
+    made = call(b'{"model":"m","stream":true}', dialect="openai", path="/v1/chat/completions", named="router")
+    request = await sent_to("openai", made, ROUTER, OPENAI, model="n")
+    assert request.body == b'{"model":"n","stream":true,"stream_options":{"include_usage":true}}'

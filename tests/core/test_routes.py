@@ -1,0 +1,216 @@
+"""Which providers may answer a call, in which order, and what goes to each of them."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.core.scripted import BODY, GOOD, JSON, SAID, World, call, provider
+from tokenman_core import routes as module
+from tokenman_core.exchange import Caller, Exchange
+from tokenman_core.net import UpstreamError
+from tokenman_core.verdicts import Candidate
+
+PROVIDERS = [provider("a"), provider("b", key="sk-b"), provider("c", key="sk-c"), provider("o", "openai")]
+DOWN = UpstreamError("connect", "down")
+
+
+async def planned(made: Exchange, *routes: Any, providers: Any = PROVIDERS) -> list[tuple[str, str]]:
+    names = [each.name for each in providers]
+    world = World({name: [GOOD] for name in names}, routes=routes, providers=providers)
+    await world.carry(made)
+    return [(candidate.provider, candidate.model) for candidate in made.plan]
+
+
+def asking(model: str, **more: Any) -> Exchange:
+    return call(json.dumps({"model": model, "messages": [{"role": "user", "content": "x"}]}).encode(), **more)
+
+
+# -- which route, and in which order --
+
+
+@pytest.mark.parametrize(
+    ("model", "project", "plan"),
+    [
+        ("claude-opus-4", "", [("b", "claude-opus-4"), ("a", "claude-opus-4")]),
+        ("claude-haiku-4", "", [("c", "small"), ("a", "claude-haiku-4")]),
+        ("claude-haiku-4", "web", [("b", "claude-haiku-4")]),
+        ("other", "", [("a", "other")]),
+        ("Claude-opus-4", "", [("a", "Claude-opus-4")]),  # names are compared as they are written
+        ("my-claude-opus-4", "", [("a", "my-claude-opus-4")]),  # a pattern is held to all of the name
+    ],
+)
+async def test_the_first_route_that_fits_is_taken_in_its_order(model: str, project: str, plan: Any) -> None:
+    routes = [
+        {"match": {"project": "web"}, "try": ["b"]},
+        {"match": {"model": "claude-opus-*"}, "try": ["b", "a"]},
+        {"match": {"model": "claude-?aiku-*"}, "try": [{"provider": "c", "model": "small"}, "a"]},
+        {"match": {"model": "claude-*"}, "try": ["c"]},
+    ]
+    assert await planned(asking(model, project=project), *routes) == plan
+
+
+async def test_a_route_may_ask_for_the_provider_that_was_called() -> None:
+    route = {"match": {"provider": "b"}, "try": ["c"]}
+    assert await planned(asking("m"), route) == [("a", "m")]
+    assert await planned(asking("m", named="b"), route) == [("c", "m")]
+
+
+async def test_without_a_route_the_provider_that_was_called_is_asked() -> None:
+    assert await planned(asking("m", named="c")) == [("c", "m")]
+
+
+async def test_a_route_to_another_api_leads_no_call() -> None:
+    routes = [{"try": ["o"]}, {"try": ["c"]}]
+    assert await planned(asking("m"), *routes) == [("c", "m")]
+    assert await planned(asking("m"), {"try": ["o"]}) == [("a", "m")]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"body": b"", "method": "GET", "path": "/v1/models"},
+        {"body": b'{"model":"m"}', "path": "/v1/files"},
+        {"body": b'{"messages":[]}', "path": "/v1/messages"},  # names no model
+    ],
+)
+async def test_what_asks_no_model_goes_where_it_was_sent(asked: Any) -> None:
+    made = call(**asked)
+    assert [name for name, _ in await planned(made, {"try": ["b", "c"]})] == ["a"]
+
+
+async def test_counting_goes_where_the_call_would_go() -> None:
+    made = call(b'{"model":"m","messages":[]}', path="/v1/messages/count_tokens")
+    assert await planned(made, {"try": [{"provider": "b", "model": "n"}]}) == [("b", "n")]
+
+
+async def test_without_a_list_whoever_has_the_model_is_asked_by_priority() -> None:
+    providers = [
+        provider("a", models=("claude-*",), priority=2, hosts=frozenset({"a.well.known"})),
+        provider("b", key="k", models=("claude-*",), priority=2),
+        provider("c", models=("claude-*", "x"), priority=1),  # of the user's own, where no key is needed
+        provider("d", key="k", models=("gpt-*",)),
+        provider("e", models=("claude-*",), priority=1, hosts=frozenset({"e.well.known"})),  # has no key
+        provider("o", "openai", key="k"),
+    ]
+    assert await planned(asking("claude-1"), {}, providers=providers) == [
+        ("c", "claude-1"), ("a", "claude-1"), ("b", "claude-1"),
+    ]  # fmt: skip
+    assert await planned(asking("unheard-of"), {}, providers=providers) == [("a", "unheard-of")]
+
+
+# -- weights --
+
+WEIGHTED = {"try": [{"provider": "b", "weight": 3}, {"provider": "c", "weight": 1}, "a"]}
+
+
+async def test_calls_are_shared_by_weight_and_the_rest_keeps_its_place() -> None:
+    world = World({}, routes=[WEIGHTED], providers=PROVIDERS)
+    first: Counter[str] = Counter()
+    for number in range(2000):
+        made = asking("m", session=f"s{number}")
+        await world.conductor._read(made)
+        first[made.plan[0].provider] += 1
+        assert {one.provider for one in made.plan[:2]} == {"b", "c"}
+        assert made.plan[2].provider == "a"
+    world.meter.close()
+    assert 1400 < first["b"] < 1600  # 1500 by weight; four times the deviation, and the sessions are always the same
+
+
+async def test_a_session_keeps_its_provider() -> None:
+    plans = {tuple(await planned(asking("m", session="one"), WEIGHTED)) for _ in range(5)}
+    assert len(plans) == 1
+
+
+# -- what is bound --
+
+BOUND = [
+    {"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"messages": [{"content": [{"signature": "EqQB"}]}]},
+    {"messages": [{"content": [{"type": "redacted_thinking", "data": "x"}]}]}, {"container": "container_1"},
+    {"messages": [{"content": [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}]}]},
+    {"input": [{"type": "reasoning", "encrypted_content": "gAAA"}]}, {"input": [{"type": "item_reference", "id": "rs_1"}]},
+    {"contents": [{"parts": [{"thoughtSignature": "C"}]}]}, {"cachedContent": "cachedContents/1"},
+    {"contents": [{"parts": [{"fileData": {"fileUri": "https://g.example/v1beta/files/1"}}]}]},
+]  # fmt: skip
+FREE = [
+    {}, {"previous_response_id": None}, {"conversation": None}, {"container": {"type": "auto"}}, {"file_ids": []},
+    {"messages": [{"content": 'say "signature": "x" and {"file_id": "1"}'}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("more", BOUND, ids=json.dumps)
+async def test_a_body_that_is_bound_to_its_provider_stays_there(more: Any, spaced: bool) -> None:
+    body = json.dumps({"model": "m", **more}, separators=None if spaced else (",", ":")).encode()
+    assert await planned(call(body), {"try": ["b", "c"]}) == [("b", "m")]
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("more", FREE, ids=json.dumps)
+async def test_what_only_looks_so_is_bound_to_nobody(more: Any, spaced: bool) -> None:
+    body = json.dumps({"model": "m", **more}, separators=None if spaced else (",", ":")).encode()
+    assert await planned(call(body), {"try": ["b", "c"]}) == [("b", "m"), ("c", "m")]
+
+
+def turn(signed: bool, session: str = "s", who: str = "who") -> Exchange:
+    body = b'{"model":"m","messages":[{"content":[{"signature":"E"}]}]}' if signed else BODY
+    return call(body, session=session, caller=Caller(who))
+
+
+async def test_what_is_bound_goes_to_whoever_answered_the_turn_before() -> None:
+    world = World({"b": [DOWN, GOOD], "c": [GOOD]}, routes=[{"try": ["b", "c"]}], providers=PROVIDERS)
+    for made, host in (
+        (turn(False), "c"),  # b is down
+        (turn(True), "c"),  # what c signed, b would refuse
+        (turn(True), "c"),
+        (turn(True, "other session"), "b"),
+        (turn(True, who="somebody else"), "b"),
+        (turn(False), "b"),  # b is back, and nothing binds this one
+        (turn(True), "b"),
+    ):
+        _ = [part async for part in world.conductor.answer(made)]
+        assert world.upstream.hosts[-1] == f"{host}.example"
+    world.meter.close()
+
+
+async def test_what_is_remembered_of_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SERVED", 3)
+    world = World({"b": [DOWN, GOOD], "c": [GOOD]}, routes=[{"try": ["b", "c"]}], providers=PROVIDERS)
+    for number in range(9):
+        _ = [part async for part in world.conductor.answer(turn(False, f"s{number}"))]
+    assert len(world.routes._served) == 3
+    world.meter.close()
+
+
+# -- what goes to each --
+
+
+async def test_a_model_is_renamed_by_a_splice_and_every_other_byte_stays() -> None:
+    body = b'{ "messages":[{"role":"user","content":"the model m \\u00e9"}],\n "model" : "Claude-M" , "x":1.50 }'
+    world = World({"b": [GOOD]}, routes=[{"try": [{"provider": "b", "model": "Vendor/Claude-M@1"}]}])
+    await world.carry(call(body))
+    assert world.upstream.requests[0].body == body.replace(b'"Claude-M"', b'"Vendor/Claude-M@1"')
+
+
+async def test_each_provider_is_asked_for_its_own_name_of_the_model() -> None:
+    route = {"try": ["a", {"provider": "b", "model": "B-Model"}, {"provider": "c", "model": "m"}]}
+    world = World({"a": [DOWN], "b": [DOWN], "c": [GOOD]}, routes=[route], providers=PROVIDERS)
+    made = call()
+    await world.carry(made)
+    assert [request.body for request in world.upstream.requests] == [BODY, BODY.replace(b'"m"', b'"B-Model"'), BODY]
+    assert made.attempts[-1].candidate == Candidate("c", "m")
+
+
+async def test_every_body_of_a_provider_is_the_same() -> None:
+    world = World({"b": [(503, JSON, [b"{}"])]}, routes=[{"try": [{"provider": "b", "model": "n"}]}])
+    await world.carry(call())
+    assert len(world.upstream.requests) == 3
+    assert {request.body for request in world.upstream.requests} == {BODY.replace(b'"m"', b'"n"')}
+
+
+@pytest.mark.parametrize("first", [GOOD, DOWN])
+async def test_an_answer_of_a_route_is_the_answer(first: Any) -> None:
+    world = World({"b": [first], "c": [GOOD]}, routes=[{"try": ["b", "c"]}], providers=PROVIDERS)
+    head, body = await world.carry(call())
+    assert (head.status, body) == (200, SAID)

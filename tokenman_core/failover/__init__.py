@@ -1,0 +1,1 @@
+"""Failover: what is tried again, where, and when not any more."""

@@ -1,0 +1,145 @@
+"""Looks at the beginning of an answer before the client gets any of it, so that one which fails can be followed by another try.
+
+A whole answer is read to its end; of an event stream as much as shows that the model speaks: providers answer 200 and say in
+the first event that they are overloaded.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+
+from tokenman_core import headers as h
+from tokenman_core.capture import Capture
+from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.failover.policy import STATUSES_OF_ERRORS
+from tokenman_core.net import UpstreamError
+from tokenman_core.net.coding import CodingError, Decoder
+from tokenman_core.outward import TEXTUAL, Pieces, upstream_refusal
+from tokenman_core.sse import SseError, SseParser
+from tokenman_core.verdicts import Failure, Head, Part, Refuse
+
+MOST_HELD = 256 << 10  # bytes of a stream that says nothing; behind them it is taken for an answer
+MOST_OF_AN_ERROR = 1 << 20  # bytes of what a provider says of a failure; more is not kept while another try is made
+AFTER_AN_ERROR_S = 0.5  # a stream is over with the error that it begins with, whether the provider closes it or not
+
+
+class Peeked:
+    """`failure` None: it is an answer, or a refusal of ours. `parts` gives it from its beginning, once."""
+
+    def __init__(self, failure: Failure | None, held: Iterable[Part | Refuse], rest: Pieces | None = None) -> None:
+        self.failure, self._held, self._rest = failure, deque(held), rest
+
+    async def parts(self) -> Pieces:
+        while self._held:
+            yield self._held.popleft()  # whoever takes it may keep it: a large answer is not to be there twice
+        if self._rest is not None:
+            async for part in self._rest:
+                yield part
+
+    @property
+    def kept(self) -> list[Part | Refuse]:
+        """What can be given of it once its source is closed."""
+        if self._rest is None:
+            return list(self._held)
+        return [upstream_refusal(UpstreamError("reset", "what it said is too long to be kept"))]
+
+
+async def peek(source: Pieces, exchange: Exchange, attempt: Attempt, cap: int, first_token: float) -> Peeked:
+    """`source` stays the caller's to close. `cap`: bytes of a whole answer, 0 for no cap; `first_token`: seconds, 0 for ever."""
+    first = await anext(source)
+    if isinstance(first, Refuse):
+        return Peeked(attempt.failure, [first])
+    assert isinstance(first, Head)
+    if exchange.sent.method == "HEAD":
+        return Peeked(_by_status(first), [first], source)
+    kind = (h.first(first.headers, b"content-type") or b"").lower()
+    if first.status < 400 and kind.startswith(b"text/event-stream"):
+        if exchange.operation.generates and exchange.operation.name != "other":
+            return await _stream(source, exchange, first, first_token)
+        return Peeked(None, [first], source)  # nobody knows what it says before it says something
+    if first.status >= 400 or not kind or any(word in kind for word in TEXTUAL):
+        return await _whole(source, exchange, first, cap)
+    return Peeked(None, [first], source)
+
+
+def _by_status(head: Head) -> Failure | None:
+    return Failure("status", f"status {head.status}", head.status, head.headers) if head.status >= 400 else None
+
+
+async def _whole(source: Pieces, exchange: Exchange, head: Head, cap: int) -> Peeked:
+    held: list[Part | Refuse] = [head]
+    failed = _by_status(head)
+    # What came of an answer that breaks off is due; how much it was is all that is known of it.
+    came = exchange.captured = Capture(1, stream=False)
+    try:
+        _check(cap, int(declared) if (declared := h.first(head.headers, b"content-length") or b"").isdigit() else 0)
+        async for part in source:
+            held.append(part)
+            if isinstance(part, bytes):
+                came.add(part)
+                _check(cap, came.seen)
+                if failed and came.seen > MOST_OF_AN_ERROR:
+                    return Peeked(failed, held, source)
+    except UpstreamError as e:
+        # Of a failure it is known that it is one, whatever becomes of what is said of it.
+        return Peeked(failed or Failure(e.kind, str(e), head.status), [upstream_refusal(e)])
+    return Peeked(failed, held)
+
+
+def _check(cap: int, size: int) -> None:
+    if cap and size > cap:
+        raise UpstreamError("cap", "the answer is over limits.response_body")
+
+
+async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: float) -> Peeked:
+    held: list[Part | Refuse] = [head]
+    reader, parser, size = exchange.dialect.reader(exchange.operation), SseParser(), 0
+    coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
+    try:
+        decoder = Decoder(coding.decode("latin-1"), 0) if coding != b"identity" else None
+        async with asyncio.timeout(first_token or None):
+            async for part in source:
+                held.append(part)
+                if not isinstance(part, bytes):
+                    continue
+                size += len(part)
+                for event in parser.feed(decoder.feed(part) if decoder else part):
+                    reader.note(event)
+                if reader.failed is not None:
+                    break
+                if reader.spoke or size > MOST_HELD:
+                    return Peeked(None, held, source)
+    except TimeoutError:
+        late = UpstreamError("timeout", "no token came in time", "first_token")
+        return Peeked(Failure("timeout", str(late), head.status), [upstream_refusal(late)])
+    except UpstreamError as e:
+        return Peeked(Failure(e.kind, str(e), head.status), [upstream_refusal(e)])
+    except (CodingError, SseError):
+        return Peeked(None, held, source)  # how it cannot be read is told where it is read
+    if reader.failed is not None:
+        await _end(source, held)
+        return Peeked(_said(reader.failed, head), held)
+    cut = UpstreamError("reset", "the stream ended before it said anything")
+    return Peeked(Failure("truncated", str(cut), head.status), [upstream_refusal(cut)])
+
+
+async def _end(source: Pieces, held: list[Part | Refuse]) -> None:
+    """Takes what is left of a stream that began with an error: little, as a rule, and its connection can be used again."""
+    size = 0
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(AFTER_AN_ERROR_S):
+            async for part in source:
+                held.append(part)
+                size += len(part) if isinstance(part, bytes) else 0
+                if size > MOST_HELD:
+                    return
+
+
+def _said(error: str, head: Head) -> Failure:
+    """What the first event of a stream says went wrong. A name that is not known is the caller's fault, as far as we can tell."""
+    status = int(error) if error in _NUMBERS else STATUSES_OF_ERRORS.get(error, 400)
+    return Failure("status", f"an error in the first event: {error[:80]}", status, head.headers)
+
+
+_NUMBERS = frozenset(str(number) for number in range(400, 600))
