@@ -7,13 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from addons.cli import foreground, run_proxy
+from addons.cli import foreground, run_proxy, run_sums
 from addons.cli.instance_client import Client, Held, InstanceError, connect
-from addons.cli.programs import environment
+from addons.cli.programs import environment, leads
 from addons.cli.programs.environment import Place
 from addons.cli.programs.find import Found, find
 from addons.cli.programs.table import Via
@@ -87,7 +85,8 @@ def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settin
         _say(f"{settings.listen} is another program's; this run's proxy is at {place.proxy}")
     if not session.ours and (parent := environment.parent_proxy(os.environ, place, settings)):
         _say(f"the running tokenman goes out as its own environment says, which may not be through {parent}")
-    for note in prepared.notes:
+    elsewhere = leads.warnings(found.program, via, place, settings, os.environ, Path(), arguments)
+    for note in (*prepared.notes, *elsewhere):
         _say(note)
     words = [*command[: found.at + 1], *prepared.words, *arguments]
     watch = Watch(session.held, session.client, session.mark, found.program.name, _say)
@@ -180,54 +179,9 @@ def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: 
     except InstanceError as error:
         _say(f"the calls cannot be summed up: {error}")
         return
-    _say(line(sums))
-    for host, count in sums["bypassed"].items():
-        _say(f"warning: {host} was refused {_times(count)}: no provider governs this LLM; add it under `providers:`")
-    for host, count in sums["inner"].items():
-        _say(f"warning: {host} was refused {_times(count)}: it is inside your network; add it to NO_PROXY")
-    if not sums["calls"] and not sums["bypassed"] and found.program.expects_calls(arguments):
-        other = "proxy" if via != "proxy" else "base-url"
-        _say(
-            f"warning: {found.program.name} made no call through TokenMan. If it did talk to a model, nothing of that was "
-            f"governed: see `tokenman doctor`, or try `tokenman run --via {other} -- …`"
-        )
-
-
-def line(sums: dict[str, Any]) -> str:
-    """What a run came to, as `GET /api/runs/MARK` tells it, in one line."""
-    tokens = sums["input_tokens"] + sums["output_tokens"]
-    marks = [word for word in ("notional", "estimated") if sums[word]]
-    if sums["unpriced"]:
-        marks.append(
-            f"without {_count(sums['unpriced'], 'call')} that {'has' if sums['unpriced'] == 1 else 'have'} no price"
-        )
-    parts = [
-        _count(sums["calls"], "call"),
-        f"{_count(sums['masked'], 'value')} masked",
-        _count(tokens, "token"),
-        _dollars(sums["cost_usd"]) + (f" ({', '.join(marks)})" if marks else ""),
-        f"saved {_dollars(sums['saved_usd'])}",
-    ]
-    if sums["errors"]:
-        parts.append(_count(sums["errors"], "error"))
-    return ", ".join(parts)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number:,} times"
-
-
-def _dollars(amount: str) -> str:
-    """Cents, and two more digits where there are some: $0.00, $0.1234, $12.50."""
-    value = Decimal(amount)
-    if 0 < value < Decimal("0.0001"):
-        return "under $0.0001"
-    text = f"{value:,.4f}"
-    return "$" + (text[:-2] if text.endswith("00") else text)
+    _say(run_sums.line(sums))
+    for warning in run_sums.warnings(sums, found.program, via, arguments):
+        _say(f"warning: {warning}")
 
 
 def _say(text: str) -> None:
