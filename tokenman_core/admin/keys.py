@@ -94,16 +94,19 @@ class Keys:
         return hmac.compare_digest(_hash(given), self._token) | self._sessions.holds(given)
 
     def session(self, code: str) -> str | None:
-        """A session's token for a one-time code; None for a code that is none, or no more. Raises TooManyFailures."""
+        """A session's token for a one-time code; None for a code that is none, or no more. Raises TooManyFailures.
+
+        A good code is always taken: it is too long to be guessed, and nobody else's guesses are to keep its owner out.
+        """
+        if self._codes.take(code):
+            return self._sessions.new()
         now = self._clock.monotonic()
         if now >= self._failing_until:
             self._failures, self._failing_until = 0, now + _FAILURES_S
         if self._failures >= _MOST_FAILURES:
             raise TooManyFailures(self._failing_until - now)
-        if not self._codes.take(code):
-            self._failures += 1
-            return None
-        return self._sessions.new()
+        self._failures += 1
+        return None
 
 
 def _hash(text: str) -> bytes:
