@@ -21,7 +21,7 @@ from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.hosts import KNOWN
 from tokenman_core.config.values import parse_host
 from tokenman_core.errors import ConfigError
-from tokenman_core.secret import private_folder, write_private
+from tokenman_core.secret import check_owner, own_folder, write_private
 
 _DAY = 86400.0
 CA_DAYS = 397  # what the CA/Browser Forum allowed a server certificate; a year and a month to renew in
@@ -158,7 +158,7 @@ def ensure(folder: Path, hosts: Iterable[str], clock: Clock | None = None) -> Au
     Raises ConfigError if the folder cannot be used, holds something else, or a host is not covered by the authority in it.
     """
     clock = clock or SystemClock()
-    private_folder(folder)
+    own_folder(folder)
     wanted = [host.lower() for host in hosts if not _is_ip(host)]
     path = folder / _PAIR
     notice = ""
@@ -282,6 +282,7 @@ def _subtrees(hosts: list[str]) -> list[str]:
 
 
 def _read(path: Path, clock: Clock) -> Authority:
+    check_owner(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         path.chmod(0o600)
     raw = path.read_bytes()

@@ -17,7 +17,7 @@ from tokenman_core import __version__
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
-from tokenman_core.secret import derive, installation_secret, private_folder, write_private
+from tokenman_core.secret import derive, installation_secret, own_folder, write_private
 
 log = logging.getLogger("tokenman.instance")
 
@@ -72,7 +72,7 @@ class Instance:
     @classmethod
     def take(cls, folder: Path, started: Started = "up") -> "Instance":
         """Raises Taken if another process holds the folder, ConfigError if it cannot be used."""
-        path = private_folder(folder) / LOCK_FILE
+        path = own_folder(folder) / LOCK_FILE
         try:
             lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,13 +4,14 @@ An estimate takes a thread of its own and waits its turn there; it is made once 
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -30,8 +31,15 @@ Due = Literal["nothing", "said", "estimate"]
 
 _MOST_WAITING = 64  # estimates: each keeps its call in memory, and whoever leaves at once and often could fill it
 _UNCOUNTED = frozenset({"audio", "batches", "images"})  # what they cost stands in no text that was sent or came
-# What no model wrote: what an answer repeats of its question (a Responses stream does so in its first events), what went wrong.
-_ECHOED = frozenset({"error", "instructions", "metadata", "prompt", "tools"})
+# What no model wrote: what an answer repeats of its question (a Responses stream does so in its first events), what went wrong,
+# how it was judged, and what it cost.
+_ECHOED = frozenset(
+    {
+        "content_filter_results", "error", "incomplete_details", "instructions", "metadata", "prompt", "promptFeedback",
+        "prompt_filter_results", "safetyRatings", "service_tier", "speed", "tool_choice", "tools", "truncation", "usage",
+        "usageMetadata", "user",
+    }
+)  # fmt: skip
 
 
 class Meter:
@@ -131,7 +139,7 @@ class Meter:
             return _used(exchange, said, *_roughly(exchange, said))
         sent = [] if said.input else _sent(exchange)
         captured, whole, fresh = exchange.captured, exchange.said, exchange.dialect.reader(exchange.operation)
-        writes = exchange.operation.name != "embeddings"  # the others answer in words
+        writes = _writes(exchange, said)
 
         def count() -> tuple[int, int]:
             return tokens.estimate(sent), _came(captured, whole, fresh) if writes else 0
@@ -156,6 +164,8 @@ class _Used:
 def _used(exchange: Exchange, said: Usage, given: int, answered: int) -> _Used:
     """By what was counted here; of what was said, all that is not less."""
     reader = exchange.reader
+    if _told(exchange, said) and not (given or answered):
+        return _Used(said, estimated=False)
     failed = reader is not None and reader.failed is not None and not answered and said == Usage()
     readable = exchange.captured is not None or exchange.said is not None or reader is None
     usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
@@ -165,7 +175,7 @@ def _used(exchange: Exchange, said: Usage, given: int, answered: int) -> _Used:
 def _roughly(exchange: Exchange, said: Usage) -> tuple[int, int]:
     """Input and output by their bytes alone, which takes no time; what frames the text counts as text."""
     captured, whole = exchange.captured, exchange.said
-    came = captured.seen if captured else len(whole or b"")
+    came = (captured.seen if captured else len(whole or b"")) if _writes(exchange, said) else 0
     return 0 if said.input else tokens.rough(_sent(exchange)), came // 4
 
 
@@ -182,7 +192,25 @@ def _due(exchange: Exchange, attempt: Attempt) -> Due:
         return "nothing"  # a stream began with an error, and something else was tried then
     if attempt.status >= 300:
         return "said" if said else "nothing"
-    return "said" if said and reader is not None and reader.finished else "estimate"
+    if not said or reader is None or not reader.finished:
+        return "estimate"
+    return "estimate" if _doubtful(exchange, reader.usage or Usage()) else "said"
+
+
+def _told(exchange: Exchange, said: Usage) -> bool:
+    """Whether the answer came to its end, and a usage with it."""
+    return exchange.reader is not None and exchange.reader.finished and said != Usage()
+
+
+def _doubtful(exchange: Exchange, said: Usage) -> bool:
+    """Whether a side is said to be nothing: then it is looked whether there was any text, since no text is free."""
+    name = exchange.operation.name
+    return name not in _UNCOUNTED and not (said.input and (said.output or name == "embeddings"))
+
+
+def _writes(exchange: Exchange, said: Usage) -> bool:
+    """Whether the answer is counted here. Embeddings are no words, and what an answer says of itself at its end holds."""
+    return exchange.operation.name != "embeddings" and not (said.output and _told(exchange, said))
 
 
 def _sent(exchange: Exchange) -> list[str]:
@@ -192,8 +220,15 @@ def _sent(exchange: Exchange) -> list[str]:
         return []
     texts = [slot.text for slot in body.slots]
     if type(body.value) is dict:
-        texts += [orjson.dumps(tools).decode() for key in ("tools", "functions") if (tools := body.value.get(key))]
+        texts += [_written(tools) for key in ("tools", "functions") if (tools := body.value.get(key))]
     return texts
+
+
+def _written(tools: Any) -> str:
+    try:
+        return orjson.dumps(tools).decode()
+    except TypeError:  # it writes no integers beyond 64 bits, no halves of characters, and nothing deeper than 254
+        return json.dumps(tools)
 
 
 def _subscribed(provider: Provider, exchange: Exchange) -> bool:
@@ -229,6 +264,6 @@ def _texts(events: Sequence[Event], reader: AnswerReader) -> list[str]:
         for slot in event.slots:
             if slot.channel:
                 running.setdefault(slot.channel, []).append(slot.text)
-            elif _ECHOED.isdisjoint(step for step in slot.path if isinstance(step, str)):
+            elif slot.kind == "tool_input" or _ECHOED.isdisjoint(step for step in slot.path if isinstance(step, str)):
                 complete.append(slot.text)
     return ["".join(pieces) for pieces in running.values()] or complete

@@ -91,8 +91,11 @@ def _rendered(body: Body, asks: bool, named: str, model: str) -> tuple[bytes, bo
 def inside(request: Request, location: str, status: int) -> str | None:
     """The target of a redirect that stays with this provider and may be repeated as it is, else None."""
     base = f"{request.scheme}://{request.host}:{request.port}"
-    there = urlsplit(urljoin(base + request.path.decode("latin-1"), location))
-    port = there.port or {"http": 80, "https": 443}.get(there.scheme)
+    try:
+        there = urlsplit(urljoin(base + request.path.decode("latin-1"), location))
+        port = there.port or {"http": 80, "https": 443}.get(there.scheme)
+    except ValueError:  # no URL at all: `http://[x`, or a port that is no number
+        return None
     if (there.scheme, there.hostname, port) != (request.scheme, request.host, request.port):
         return None
     if status not in (307, 308) and request.method not in (b"GET", b"HEAD"):

@@ -58,10 +58,16 @@ class Record:
     overhead: float
     stages: Mapping[tuple[str, str], float]  # (stage, phase) -> seconds
     tried: tuple[Tried, ...] = ()  # each attempt, in order
+    generates: bool = True  # a model was asked
 
     @property
     def usage(self) -> Usage:
         return self.bill.usage if self.bill else Usage()
+
+    @property
+    def turned_down(self) -> bool:
+        """Whether the provider itself answered that it does not do this (4xx): no error here, and yet no success."""
+        return self.outcome == "answered" and 400 <= self.status < 500
 
     @property
     def masked(self) -> int:
@@ -116,6 +122,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         ttft=None if times.first is None else max(0.0, times.first - times.complete),
         overhead=max(0.0, sent - times.complete) + (back if times.sent is not None else 0.0),
         stages=dict(exchange.stage_seconds),
+        generates=exchange.operation.generates,
         tried=tuple(
             Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)
             for each in exchange.attempts

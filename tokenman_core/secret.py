@@ -28,6 +28,32 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def own_folder(path: Path) -> Path:
+    """A private folder that nobody but us could have prepared, for keys that are believed because they stand there.
+
+    Raises ConfigError.
+    """
+    private_folder(path)
+    check_owner(path)
+    for parent in {*path.absolute().parents, *path.resolve().parents}:
+        if parent.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+            raise ConfigError(
+                f"data_dir: whoever may write to {parent} could put another folder in the place of {path}; "
+                f"choose another data_dir, or: chmod +t {parent}"
+            )
+    return path
+
+
+def check_owner(path: Path) -> None:
+    """Raises ConfigError if it belongs to somebody else, who knows what is in it and may change it; OSError."""
+    owner = path.stat().st_uid
+    if owner != os.geteuid():
+        raise ConfigError(
+            f"data_dir: {path} belongs to another user (uid {owner}); choose a data_dir of your own, or remove this one, "
+            f"or, if what it holds is yours: chown -R {os.geteuid()} {path}"
+        )
+
+
 def write_private(path: Path, content: bytes, *, keep: bool = False, mode: int = 0o600) -> bool:
     """Puts a file in place, whole or not at all. With `keep` a file that is already there stays; False: it stayed.
 
@@ -62,10 +88,11 @@ def installation_secret(settings: Settings) -> bytes:
                 f"secret: is too short to be one; good values: env:NAME with {_SHORTEST} characters or more"
             )
         return configured.encode()
-    path = private_folder(settings.data_dir) / _NAME
+    path = own_folder(settings.data_dir) / _NAME
     try:
         if not path.exists():
             write_private(path, secrets.token_hex(_BYTES).encode() + b"\n", keep=True)
+        check_owner(path)
         text = path.read_bytes().strip()
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)

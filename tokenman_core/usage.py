@@ -147,7 +147,13 @@ def _inner(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
+def whole(count: Any) -> int | None:
+    """A count of tokens, None for what is none. Some servers write theirs as `120.0`."""
+    if type(count) is float and count.is_integer():
+        count = int(count)
+    return min(count, MOST_TOKENS) if type(count) is int else None
+
+
 def _tokens(said: Mapping[str, Any], name: str) -> int:
     """A count, 0 for whatever is none."""
-    count = said.get(name)
-    return min(count, MOST_TOKENS) if type(count) is int and count > 0 else 0
+    return max(0, whole(said.get(name)) or 0)

@@ -1,15 +1,28 @@
 """How amounts are written for people: money, tokens, spans of time."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
+
+FINEST = 6  # digits behind the point that are ever shown; --json, --csv and the API have all
 
 
 def money(amount: Decimal | None) -> str:
-    """`$0.0421`, `$12.30`; `$?` where no price is known, which is not the same as nothing."""
+    """`$0.00045`, `$0.0421`, `$12.30`; `$?` where no price is known, which is not the same as nothing.
+
+    Rounded half up, as everywhere (words.js does the same): what stands above a sum adds up to it.
+    """
     if amount is None:
         return "$?"
-    if 0 < amount < Decimal("0.0001"):
-        return "<$0.0001"
-    return f"${amount:.4f}" if 0 < amount < 1 else f"${amount:.2f}"
+    if 0 < amount < Decimal(1).scaleb(-FINEST):
+        return f"<${Decimal(1).scaleb(-FINEST):f}"
+    if amount == 0 or amount >= 1:
+        return f"${rounded(amount, 2)}"
+    whole, _, digits = rounded(amount, FINEST if amount < Decimal("0.01") else 4).partition(".")
+    return f"${whole}.{digits.rstrip('0'):0<4}"
+
+
+def rounded(amount: Decimal, digits: int) -> str:
+    """`1,234.50`: so many digits behind the point, half up."""
+    return f"{amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):,f}"
 
 
 def count(number: int) -> str:

@@ -7,24 +7,27 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from addons.cli import foreground, run_proxy
+from addons.cli import foreground, run_proxy, run_sums
 from addons.cli.instance_client import Client, Held, InstanceError, connect
-from addons.cli.programs import environment
+from addons.cli.programs import environment, leads
 from addons.cli.programs.environment import Place
 from addons.cli.programs.find import Found, find
 from addons.cli.programs.table import Via
 from addons.cli.settings import complain, loaded
 from addons.cli.stand_in import Watch
-from tokenman_core import ca
+from tokenman_core import ca, instance
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 
 FAILED, BAD_CONFIGURATION, CANNOT_LISTEN = 1, 2, 3
 _AGAIN_S = 0.1
+_START_AGAIN_S = 2.0
+_BUSY = (
+    "tokenman runs, but does not answer: it is stopped, or others have all of its admin port's connections; "
+    "end those, or it: {}"
+)
 
 
 class NoProxy(Exception):
@@ -82,7 +85,8 @@ def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settin
         _say(f"{settings.listen} is another program's; this run's proxy is at {place.proxy}")
     if not session.ours and (parent := environment.parent_proxy(os.environ, place, settings)):
         _say(f"the running tokenman goes out as its own environment says, which may not be through {parent}")
-    for note in prepared.notes:
+    elsewhere = leads.warnings(found.program, via, place, settings, os.environ, Path(), arguments)
+    for note in (*prepared.notes, *elsewhere):
         _say(note)
     words = [*command[: found.at + 1], *prepared.words, *arguments]
     watch = Watch(session.held, session.client, session.mark, found.program.name, _say)
@@ -119,7 +123,8 @@ def _session(file: Path | None, settings: Settings, program: str) -> Iterator[Se
 def _join(file: Path | None, settings: Settings, program: str) -> Session:
     """Uses the proxy that runs, else starts one. Of two runs that start one at once, one finds the other's."""
     until = time.monotonic() + run_proxy.READY_S
-    ours, why = False, ""
+    ours, why, start_at = False, "", 0.0
+    told: list[str] = []
     while True:
         client = None
         try:
@@ -132,14 +137,16 @@ def _join(file: Path | None, settings: Settings, program: str) -> Session:
             if not error.passing:
                 raise NoProxy(CANNOT_LISTEN, str(error)) from None
             why = str(error)
-        if client is None and not ours:
-            started = _start(file, settings)
+        if client is None and not ours and time.monotonic() >= start_at:
+            started = _start(file, settings, told)
             if not started.failed:
                 ours = True
                 continue
             if not started.taken:
                 raise NoProxy(started.code, started.failed)
-            why = started.failed
+            there = instance.running(settings.data_dir)
+            why = _BUSY.format(there) if there else started.failed
+            start_at = time.monotonic() + _START_AGAIN_S
         if time.monotonic() > until:
             raise NoProxy(
                 CANNOT_LISTEN, why or f"the proxy does not answer; its log is {settings.data_dir / run_proxy.LOG}"
@@ -147,14 +154,14 @@ def _join(file: Path | None, settings: Settings, program: str) -> Session:
         time.sleep(_AGAIN_S)  # another one is coming up or going down
 
 
-def _start(file: Path | None, settings: Settings) -> run_proxy.Started:
+def _start(file: Path | None, settings: Settings, told: list[str]) -> run_proxy.Started:
+    """`told` has what was said of it before."""
     terminal = sys.stderr.isatty()
-    told = False
 
     def slow() -> None:
-        nonlocal told
-        told = True
-        print("tokenman: starting…", end="" if terminal else "\n", file=sys.stderr, flush=True)
+        if not told:
+            told.append("starting…")
+            print("tokenman: starting…", end="" if terminal else "\n", file=sys.stderr, flush=True)
 
     try:
         return run_proxy.start(file, settings, slow)
@@ -172,54 +179,9 @@ def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: 
     except InstanceError as error:
         _say(f"the calls cannot be summed up: {error}")
         return
-    _say(line(sums))
-    for host, count in sums["bypassed"].items():
-        _say(f"warning: {host} was refused {_times(count)}: no provider governs this LLM; add it under `providers:`")
-    for host, count in sums["inner"].items():
-        _say(f"warning: {host} was refused {_times(count)}: it is inside your network; add it to NO_PROXY")
-    if not sums["calls"] and not sums["bypassed"] and found.program.expects_calls(arguments):
-        other = "proxy" if via != "proxy" else "base-url"
-        _say(
-            f"warning: {found.program.name} made no call through TokenMan. If it did talk to a model, nothing of that was "
-            f"governed: see `tokenman doctor`, or try `tokenman run --via {other} -- …`"
-        )
-
-
-def line(sums: dict[str, Any]) -> str:
-    """What a run came to, as `GET /api/runs/MARK` tells it, in one line."""
-    tokens = sums["input_tokens"] + sums["output_tokens"]
-    marks = [word for word in ("notional", "estimated") if sums[word]]
-    if sums["unpriced"]:
-        marks.append(
-            f"without {_count(sums['unpriced'], 'call')} that {'has' if sums['unpriced'] == 1 else 'have'} no price"
-        )
-    parts = [
-        _count(sums["calls"], "call"),
-        f"{_count(sums['masked'], 'value')} masked",
-        _count(tokens, "token"),
-        _dollars(sums["cost_usd"]) + (f" ({', '.join(marks)})" if marks else ""),
-        f"saved {_dollars(sums['saved_usd'])}",
-    ]
-    if sums["errors"]:
-        parts.append(_count(sums["errors"], "error"))
-    return ", ".join(parts)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number:,} times"
-
-
-def _dollars(amount: str) -> str:
-    """Cents, and two more digits where there are some: $0.00, $0.1234, $12.50."""
-    value = Decimal(amount)
-    if 0 < value < Decimal("0.0001"):
-        return "under $0.0001"
-    text = f"{value:,.4f}"
-    return "$" + (text[:-2] if text.endswith("00") else text)
+    _say(run_sums.line(sums))
+    for warning in run_sums.warnings(sums, found.program, via, arguments):
+        _say(f"warning: {warning}")
 
 
 def _say(text: str) -> None:

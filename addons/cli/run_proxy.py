@@ -17,7 +17,7 @@ from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 from tokenman_core.instance import Taken
-from tokenman_core.secret import private_folder
+from tokenman_core.secret import own_folder
 
 READY_S = 30.0  # a start takes about two seconds; beside others on a small machine longer
 LOG = "run.log"
@@ -44,7 +44,7 @@ def start(file: Path | None, settings: Settings, slow: Callable[[], None], after
 
     Raises ConfigError if the data folder cannot be used.
     """
-    path = private_folder(settings.data_dir) / LOG
+    path = own_folder(settings.data_dir) / LOG
     receiver, sender = os.pipe()
     try:
         turn(path, (), MOST_LOG // 4)

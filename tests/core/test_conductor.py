@@ -259,11 +259,24 @@ async def test_a_providers_status_and_headers_pass(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "to", [b"https://evil.example/", b"//evil.example/x", b"http://api.example/", b"https://api.example:8443/"]
+    "to",
+    [
+        b"https://evil.example/",
+        b"//evil.example/x",
+        b"http://api.example/",
+        b"https://api.example:8443/",
+        b"http://[x",
+        b"//[::1",
+        b"https://api.example:abc/",
+        b"https://api.example:99999/",
+        b"\xff://[\xff]",
+        b"",
+    ],
 )
 async def test_a_redirect_that_leaves_the_provider_is_not_passed_on(to: bytes) -> None:
-    head, _, _ = await carry(Upstream((307, ((b"location", to),), [])), exchange())
+    head, _, _ = await carry(Upstream(*[(307, ((b"location", to),), [])] * 5), exchange())
     assert head.status == 502
+    assert dict(head.headers)[b"x-tokenman-error"] == b"upstream"
     assert b"location" not in dict(head.headers)
 
 

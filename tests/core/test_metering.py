@@ -133,6 +133,15 @@ async def test_a_whole_answer_is_booked_and_quoted(meter: Meter) -> None:
     assert attempt.bill.cost == Decimal("0.00208")
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+async def test_a_usage_in_whole_floats_is_exact(meter: Meter, provider: str) -> None:
+    names = ("input_tokens", "output_tokens") if provider == "anthropic" else ("prompt_tokens", "completion_tokens")
+    value = {"type": "message", "usage": dict(zip(names, (1000.0, 500.0), strict=True))}
+    attempt = await settled(meter, whole(call(provider, "gpt-4.1"), value))
+    assert attempt.bill is not None
+    assert (attempt.bill.usage, attempt.bill.estimated) == (Usage(input=1000, output=500), False)
+
+
 async def test_the_words_that_change_a_price_are_heard(meter: Meter) -> None:
     value = {"model": "gpt-6-sol", "service_tier": "priority", "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}
     attempt = await settled(meter, whole(call("openai", "gpt-6-sol"), value))
@@ -240,6 +249,104 @@ async def test_a_whole_answer_without_usage_is_estimated(meter: Meter) -> None:
     zero = await settled(meter, whole(call("openai", "gpt-4.1"), value | {"usage": {"prompt_tokens": 0}}))
     assert zero.bill is not None
     assert zero.bill.usage == attempt.bill.usage
+
+
+@pytest.mark.parametrize("nothing", [0, True, None, "12", -3])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_side_that_is_said_to_be_nothing_is_counted_where_there_was_text(
+    meter: Meter, nothing: Any, streamed: bool
+) -> None:
+    def said(**usage: Any) -> Exchange:
+        if streamed:
+            last = {"choices": [], "usage": usage}
+            return answered(call("openai", "gpt-4.1"), *chat_stream()[:-1], last, "[DONE]")
+        message = {"role": "assistant", "content": ANSWER}
+        return whole(call("openai", "gpt-4.1"), {"choices": [{"message": message}], "usage": usage})
+
+    given = await settled(meter, said(prompt_tokens=nothing, completion_tokens=20))
+    assert given.bill is not None
+    assert given.bill.usage == Usage(input=tokens.estimate([QUESTION]), output=20)
+    assert given.bill.estimated
+    wrote = await settled(meter, said(prompt_tokens=1000, completion_tokens=nothing))
+    assert wrote.bill is not None
+    assert wrote.bill.usage == Usage(input=1000, output=tokens.estimate([ANSWER]))
+    assert wrote.bill.estimated
+
+
+CHAT_REFUSED = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4.1", "service_tier": "default",
+    "choices": [{
+        "index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "content_filter",
+        "content_filter_results": {"hate": {"filtered": True, "severity": "high"}},
+    }],
+    "usage": {"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1000},
+}  # fmt: skip
+RESPONSES_REFUSED = {
+    "id": "resp_1", "object": "response", "status": "incomplete", "incomplete_details": {"reason": "content_filter"},
+    "output": [], "model": "gpt-4.1", "tool_choice": "auto", "truncation": "disabled", "user": "u",
+    "usage": {"input_tokens": 1000, "output_tokens": 0},
+}  # fmt: skip
+CLAUDE_REFUSED = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-5", "content": [],
+    "stop_reason": "refusal", "usage": {"input_tokens": 1000, "output_tokens": 0, "service_tier": "standard"},
+}  # fmt: skip
+GEMINI_REFUSED = {
+    "candidates": [{
+        "finishReason": "SAFETY", "index": 0,
+        "safetyRatings": [{"category": "HARM_CATEGORY_HATE", "probability": "HIGH"}],
+    }],
+    "promptFeedback": {"blockReason": "SAFETY"}, "modelVersion": "gemini-2.5-pro",
+    "usageMetadata": {"promptTokenCount": 1000, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1000}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "value"),
+    [
+        ("openai", "", CHAT_REFUSED),
+        ("openai", "/v1/responses", RESPONSES_REFUSED),
+        ("anthropic", "", CLAUDE_REFUSED),
+        ("gemini", "", GEMINI_REFUSED),
+    ],
+)
+async def test_an_answer_without_text_is_free_of_output_as_it_says(
+    meter: Meter, provider: str, path: str, value: Any
+) -> None:
+    attempt = await settled(meter, whole(call(provider, path=path), value))
+    assert attempt.bill is not None
+    assert (attempt.bill.usage, attempt.bill.estimated) == (Usage(input=1000), False)
+
+
+async def test_embeddings_are_booked_as_their_input_is_said(meter: Meter) -> None:
+    vectors = {"object": "list", "data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 8, "total_tokens": 8}}
+    exchange = whole(call("openai", "text-embedding-3-small", "/v1/embeddings", body={"input": "hi"}), vectors)
+    assert await meter.quote(exchange, exchange.attempts[0]) is not None
+    assert exchange.attempts[0].bill is not None
+    assert (exchange.attempts[0].bill.usage, exchange.attempts[0].bill.estimated) == (Usage(input=8), False)
+
+
+async def test_what_a_tool_is_given_counts_whatever_its_fields_are_called(meter: Meter) -> None:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "ask", "input": {"prompt": ANSWER, "user": ANSWER}}
+    value = {
+        "type": "message",
+        "role": "assistant",
+        "content": [block],
+        "usage": {"input_tokens": 9, "output_tokens": 0},
+    }
+    attempt = await settled(meter, whole(call("anthropic", "claude-opus-5"), value))
+    assert attempt.bill is not None
+    assert attempt.bill.usage.output >= 2 * tokens.estimate([ANSWER])
+
+
+@pytest.mark.parametrize("strange", [2**70, "\ud800", json.loads("[" * 300 + "]" * 300)])
+async def test_tools_of_any_form_are_counted(meter: Meter, strange: Any) -> None:
+    body = {"model": "gpt-4.1", "messages": [], "tools": [{"function": {"name": QUESTION, "most": strange}}]}
+    exchange = answered(call("openai", "gpt-4.1"), *chat_stream())
+    exchange.body = type("Body", (), {"slots": [], "value": body})()
+    attempt = await settled(meter, exchange)
+    assert attempt.bill is not None
+    assert attempt.bill.usage.input > tokens.estimate([QUESTION])
+    assert (attempt.bill.basis, attempt.bill.estimated) == ("list", True)
 
 
 async def test_embeddings_write_nothing(meter: Meter) -> None:

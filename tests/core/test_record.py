@@ -33,6 +33,22 @@ def test_the_error_is_what_went_wrong_here_or_at_the_provider(outcome: Outcome, 
     assert record_of(exchange(outcome, status), 51.0).error == error
 
 
+@pytest.mark.parametrize(
+    ("outcome", "status", "turned_down"),
+    [("answered", 401, True), ("answered", 429, True), ("answered", 200, False), ("answered", 503, False), ("refused", 400, False)],
+)  # fmt: skip
+def test_what_the_provider_turned_down_is_told_from_what_was_refused_here(
+    outcome: Outcome, status: int, turned_down: bool
+) -> None:
+    assert record_of(exchange(outcome, status), 51.0).turned_down is turned_down
+
+
+def test_a_record_says_whether_a_model_was_asked() -> None:
+    other = exchange()
+    other.operation = other.dialect.operation("GET", "/v1/models")
+    assert [record_of(call, 51.0).generates for call in (exchange(), other)] == [True, False]
+
+
 def test_a_refusal_is_recorded_by_its_kind_and_text() -> None:
     call = exchange("refused", 413)
     call.refusal = Refuse(413, "body_cap", "too large")

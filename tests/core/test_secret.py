@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from tokenman_core import ca
+from tokenman_core.admin.keys import admin_token
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
+from tokenman_core.instance import Instance
 from tokenman_core.secret import derive, installation_secret, private_folder, write_private
 
 
@@ -127,3 +131,76 @@ def test_another_purpose_is_another_key(secret, one, other):
     if one.isprintable() and other.isprintable():
         assert (derive(secret, one) == derive(secret, other)) is (one == other)
         assert len(derive(secret, one)) == 32
+
+
+# -- what somebody else could have prepared --
+
+
+@pytest.fixture
+def made(tmp_path):
+    """All that a start makes in its folder."""
+    found = settings(tmp_path / "data")
+    installation_secret(found)
+    admin_token(found)
+    ca.ensure(found.data_dir / "ca", [])
+    Instance.take(found.data_dir).release()
+    return found
+
+
+STARTS = {
+    "secret": installation_secret,
+    "admin-token": admin_token,
+    "ca": lambda found: ca.ensure(found.data_dir / "ca", []),
+    "lock": lambda found: Instance.take(found.data_dir).release(),
+}
+
+
+def foreign(monkeypatch, *paths: Path) -> None:
+    """They belong to another user, whoever runs this test."""
+    real = Path.stat
+
+    def stat_(self, **options):
+        found = real(self, **options)
+        return os.stat_result([*found[:4], 4711, *found[5:]]) if self in paths else found
+
+    monkeypatch.setattr(Path, "stat", stat_)
+
+
+@pytest.mark.parametrize(
+    ("start", "path"),
+    [(start, "") for start in STARTS if start != "ca"]
+    + [("secret", "secret"), ("admin-token", "admin-token"), ("ca", "ca"), ("ca", "ca/tokenman-ca.key")],
+)
+def test_what_belongs_to_another_user_is_not_believed(made, monkeypatch, start, path):
+    path = made.data_dir / path
+    if path.name.endswith(".key"):
+        (path,) = [it for it in path.parent.iterdir() if b"PRIVATE KEY" in it.read_bytes()]
+    STARTS[start](made)
+    foreign(monkeypatch, path)
+    with pytest.raises(ConfigError, match=rf"data_dir: {path} belongs to another user \(uid 4711\); .*chown -R "):
+        STARTS[start](made)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_parent_that_all_may_write_to_has_to_be_sticky(made, start):
+    parent = made.data_dir.parent
+    parent.chmod(0o777)
+    with pytest.raises(ConfigError, match=rf"data_dir: whoever may write to {parent} .*chmod \+t {parent}"):
+        STARTS[start](made)
+    parent.chmod(0o1777)
+    STARTS[start](made)
+    parent.chmod(0o775)
+    STARTS[start](made)
+
+
+def test_a_link_is_judged_where_it_stands_and_where_it_leads(made, tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    link = tmp_path / "open" / "link"
+    link.symlink_to(made.data_dir)
+    with pytest.raises(ConfigError, match=r"whoever may write to .*/open could"):
+        installation_secret(settings(link))
+    (tmp_path / "link").symlink_to(tmp_path / "open" / "data")
+    (tmp_path / "open" / "data").mkdir()
+    with pytest.raises(ConfigError, match=r"whoever may write to .*/open could"):
+        installation_secret(settings(tmp_path / "link"))

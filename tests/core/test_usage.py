@@ -7,7 +7,7 @@ import pytest
 
 from tokenman_core.usage import MOST_TOKENS, Bill, Usage, anthropic_usage, gemini_usage, openai_usage
 
-NONSENSE: list[Any] = [None, -5, 1.5, "12", True, {}, []]
+NONSENSE: list[Any] = [None, -5, 1.5, float("nan"), float("inf"), -2.0, "12", True, {}, []]
 
 
 @pytest.mark.parametrize("count", NONSENSE)
@@ -15,6 +15,12 @@ def test_a_count_that_is_none_is_nothing(count: Any) -> None:
     assert anthropic_usage({"input_tokens": count, "cache_creation": count}) == Usage()
     assert openai_usage({"prompt_tokens": count, "prompt_tokens_details": count}) == Usage()
     assert gemini_usage({"promptTokenCount": count}) == Usage()
+
+
+def test_a_whole_number_counts_however_it_is_written() -> None:
+    assert openai_usage({"prompt_tokens": 120.0, "completion_tokens": 7.0}) == Usage(input=120, output=7)
+    assert anthropic_usage({"input_tokens": 120.0, "output_tokens": 1e30}) == Usage(input=120, output=MOST_TOKENS)
+    assert gemini_usage({"promptTokenCount": 120.0}) == Usage(input=120)
 
 
 def test_a_count_beyond_reason_is_bounded() -> None:

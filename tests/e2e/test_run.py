@@ -207,6 +207,40 @@ def test_a_program_that_makes_no_call_is_an_alarm_and_one_that_was_to_make_none_
     assert "warning" not in tokenman(joined, "run", "--", "true", "--version").stderr
 
 
+ASIDE = f"""
+ask() {{
+  curl -sS -o /dev/null "$ANTHROPIC_BASE_URL$1" -H 'x-api-key: {ANTHROPIC_KEY}' -H 'content-type: application/json' $2 "$3"
+}}
+ask /v1/models
+if [ -n "$BODY" ]; then ask /v1/messages -d "$BODY"; ask /v1/messages -d "$BODY"; fi
+"""
+
+
+def test_calls_that_ask_no_model_hide_no_leak_and_those_that_are_refused_are_no_success(joined: Path) -> None:
+    done = tokenman(joined, "run", "--", "sh", "-c", ASIDE)
+    assert "tokenman: 0 calls (1 more that asked no model), 0 values masked" in done.stderr
+    assert "warning: sh made no call to a model through TokenMan" in done.stderr
+    body = json.dumps({"model": "m", "max_tokens": 9, "messages": user("[[status 401]]")})
+    done = tokenman(joined, "run", "--", "sh", "-c", ASIDE, environ={"BODY": body})
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("tokenman: 2 calls (1 more that asked no model), ")
+    assert last.endswith(", 2 refused by the provider (401); see: tokenman why last")
+    assert "warning" not in done.stderr
+
+
+def test_a_program_whose_own_settings_lead_elsewhere_is_told_of_before_it_starts(joined: Path, tmp_path: Path) -> None:
+    claude = tmp_path / "bin" / "claude"
+    claude.parent.mkdir()
+    claude.write_text("#!/bin/sh\necho it runs >&2\n")
+    claude.chmod(0o755)
+    (tmp_path / ".claude").mkdir()
+    (tmp_path / ".claude" / "settings.json").write_text('{"env": {"ANTHROPIC_BASE_URL": "http://elsewhere"}}')
+    said = tokenman(joined, "run", "--", str(claude), environ={"HOME": str(tmp_path)}).stderr
+    before, _, after = said.partition("it runs")
+    assert "sets env.ANTHROPIC_BASE_URL: http://elsewhere, so its calls go there and are not governed" in before
+    assert "warning: claude made no call through TokenMan" in after
+
+
 def test_streams_exit_codes_and_what_cannot_be_run(joined: Path, tmp_path: Path) -> None:
     done = tokenman(joined, "run", "--", "sh", "-c", "cat; exit 3", entered="in and out")
     assert (done.returncode, done.stdout) == (3, "in and out")

@@ -17,7 +17,7 @@ from tokenman_core.admin.parts import Parts
 from tokenman_core.admin.readiness import Reach
 from tokenman_core.admin.window import moment
 from tokenman_core.config.models import Settings
-from tokenman_core.ledger.pages import Filter
+from tokenman_core.ledger.pages import Filter, Page
 from tokenman_core.ledger.reader import MOST_ROWS, By
 from tokenman_core.ledger.row import details, iso, plain
 
@@ -82,7 +82,7 @@ class Api:
         except ValueError as e:
             field, _, message = str(e).partition(": ")
             raise Wrong(field, message) from None
-        return JSONResponse({"items": [details(row) for row in page.rows], "next": page.next})
+        return Response(await aside(_listed, page), media_type="application/json")
 
     async def request(self, request: Request) -> Response:
         query(request)
@@ -190,6 +190,7 @@ class Api:
             "active": self._parts.tallies.active,
             "calls": total.calls,
             "errors": total.errors,
+            "refused_calls": sum(total.refused.values()),
             "aborted": total.aborted,
             "masked": total.masked,
             "input_tokens": total.input,
@@ -222,6 +223,11 @@ class Api:
 
     async def codes(self, request: Request) -> Response:
         return JSONResponse({"code": self._parts.codes.new()})
+
+
+def _listed(page: Page) -> bytes:
+    """Long for long pages, so it is done aside."""
+    return bytes(JSONResponse({"items": [details(row) for row in page.rows], "next": page.next}).body)
 
 
 def _time(seconds: float) -> str:

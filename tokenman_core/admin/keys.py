@@ -8,7 +8,7 @@ from collections import OrderedDict
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
-from tokenman_core.secret import private_folder, write_private
+from tokenman_core.secret import check_owner, own_folder, write_private
 
 TOKEN_FILE = "admin-token"
 CODE_S = 600.0
@@ -26,10 +26,11 @@ def admin_token(settings: Settings) -> str:
         if not token:
             raise ConfigError("admin.token: is empty; leave it out and one is made, or set env:TOKENMAN_ADMIN_TOKEN")
         return token
-    path = private_folder(settings.data_dir) / TOKEN_FILE
+    path = own_folder(settings.data_dir) / TOKEN_FILE
     try:
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32).encode() + b"\n", keep=True)
+        check_owner(path)
         path.chmod(0o600)
         token = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
@@ -93,16 +94,19 @@ class Keys:
         return hmac.compare_digest(_hash(given), self._token) | self._sessions.holds(given)
 
     def session(self, code: str) -> str | None:
-        """A session's token for a one-time code; None for a code that is none, or no more. Raises TooManyFailures."""
+        """A session's token for a one-time code; None for a code that is none, or no more. Raises TooManyFailures.
+
+        A good code is always taken: it is too long to be guessed, and nobody else's guesses are to keep its owner out.
+        """
+        if self._codes.take(code):
+            return self._sessions.new()
         now = self._clock.monotonic()
         if now >= self._failing_until:
             self._failures, self._failing_until = 0, now + _FAILURES_S
         if self._failures >= _MOST_FAILURES:
             raise TooManyFailures(self._failing_until - now)
-        if not self._codes.take(code):
-            self._failures += 1
-            return None
-        return self._sessions.new()
+        self._failures += 1
+        return None
 
 
 def _hash(text: str) -> bytes:

@@ -35,11 +35,12 @@ _SUMS = {
     "calls": _COUNT, "errors": _COUNT, "aborted": _COUNT, "cache_hits": _COUNT, "masked": _COUNT, "input_tokens": _COUNT,
     "output_tokens": _COUNT, "cache_read_tokens": _COUNT, "cache_write_tokens": _COUNT, "reasoning_tokens": _COUNT,
     "cost_usd": _MONEY, "notional_usd": _MONEY, "saved_usd": _MONEY, "unpriced_calls": _COUNT, "estimated_calls": _COUNT,
+    "refused_calls": _COUNT, "ceiling_calls": _COUNT,
 }  # fmt: skip
 _LIVE = _object(
     version=_TEXT, started=_TIME, uptime_s=_NUMBER, active=_COUNT, calls=_COUNT, errors=_COUNT, aborted=_COUNT,
     masked=_COUNT, input_tokens=_COUNT, output_tokens=_COUNT, cost_usd=_MONEY, saved_usd=_MONEY, unpriced_calls=_COUNT,
-    turned_away=_COUNT, errors_by_type={"type": "object", "additionalProperties": _COUNT},
+    refused_calls=_COUNT, turned_away=_COUNT, errors_by_type={"type": "object", "additionalProperties": _COUNT},
 )  # fmt: skip
 _MASKED = _object(entity=_TEXT, action=_TEXT, count=_COUNT)
 _ROW = _object(

@@ -144,8 +144,9 @@ class Runs:
                 pass  # then without them: the program is gone, and its user waits
         tally = self._tallies.of_run(run.mark)
         return {
-            "run": run.mark, "program": run.program, "live": run.live, "open": run.open, "calls": tally.calls, "model_calls": tally.asked,
-            "refused": {str(status): number for status, number in sorted(tally.refused.items())}, "ceiling": tally.ceiling,
+            "run": run.mark, "program": run.program, "live": run.live, "open": run.open, "calls": tally.calls,
+            "model_calls": tally.asked, "refused": {str(status): number for status, number in sorted(tally.refused.items())},
+            "ceiling": tally.ceiling,
             "errors": tally.errors - run.upgrades, "aborted": tally.aborted, "masked": tally.masked, "input_tokens": tally.input,
             "output_tokens": tally.output, "cost_usd": money(tally.cost), "saved_usd": money(tally.saved),
             "unpriced": tally.unpriced, "estimated": run.estimated, "notional": run.notional,

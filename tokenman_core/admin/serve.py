@@ -5,13 +5,17 @@ import contextlib
 import os
 import socket
 from collections.abc import Generator
+from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 GRACE_S = 2  # for answers that are on their way when it stops
 _MOST_CONNECTIONS = 100
 _KEEPALIVE_S = 5
+WAIT_S = 10.0  # for a head, and as long for a body
 
 
 class Server:
@@ -33,7 +37,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> Server:
     listener = bind(host, port)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Bounded,
         ws="none",
         lifespan="off",
         loop="none",
@@ -42,7 +46,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=_MOST_CONNECTIONS + 1,  # it refuses from this number on, the one that asks included
         timeout_keep_alive=_KEEPALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
@@ -68,6 +72,54 @@ def bind(host: str, port: int) -> socket.socket:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise OSError(error.errno, f"cannot listen on {where}: {error.strerror or error}") from error
     return listener
+
+
+class _Bounded(H11Protocol):
+    """A connection that has to say what it wants: within a time, and at once where others wait for its place.
+
+    Those that asked and are being answered, such as the leases of `tokenman run`, keep theirs.
+    """
+
+    _waiting: tuple[Any, asyncio.TimerHandle] | None = None  # for what, and until when
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look()
+        if len(self.connections) > _MOST_CONNECTIONS:
+            held = [one for one in self.connections if isinstance(one, _Bounded) and one is not self and one._waiting]
+            if held:
+                min(held, key=lambda one: one._waiting[1].when() if one._waiting else 0.0)._drop()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._settle()
+
+    def _look(self) -> None:
+        """A byte now and then wins no time; the next part of a request has its own."""
+        state = self.conn.their_state
+        if state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
+            self._settle()
+        elif self._waiting is None or self._waiting[0] is not state:
+            self._settle()
+            self._waiting = (state, self.loop.call_later(WAIT_S, self._drop))
+
+    def _settle(self) -> None:
+        if self._waiting is not None:
+            self._waiting[1].cancel()
+            self._waiting = None
+
+    def _drop(self) -> None:
+        self._settle()
+        self.connections.discard(self)
+        self.transport.abort()
 
 
 class _Quiet(uvicorn.Server):

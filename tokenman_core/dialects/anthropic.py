@@ -10,7 +10,7 @@ from tokenman_core.dialects.shapes import STATUSES, anthropic_error, dump
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
-from tokenman_core.usage import anthropic_usage
+from tokenman_core.usage import anthropic_usage, whole
 
 _OPERATIONS: tuple[Row, ...] = (
     ("", re.compile(r"/messages/count_tokens$"), Operation("count_tokens", free=True)),
@@ -79,9 +79,11 @@ class AnthropicReader(Reader):
 
     def _gather(self, name: str, count: Any) -> None:
         """Counts are cumulative, and an event that leaves one out may say 0."""
-        known = self._said.get(name)
-        if type(count) is dict or (type(count) is int and (type(known) is not int or count > known)):
+        known, number = self._said.get(name), whole(count)
+        if type(count) is dict:
             self._said[name] = count
+        elif number is not None and (type(known) is not int or number > known):
+            self._said[name] = number
 
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
         kind, index = value.get("type"), value.get("index")

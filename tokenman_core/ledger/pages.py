@@ -66,7 +66,7 @@ def conditions(wanted: Filter, before: str | None) -> tuple[str, list[object]]:
         parts.append("model in (select n from names where text glob ?)")
         values.append(wanted.model.replace("[", "[[]"))
     if wanted.status == "error":
-        parts.append("error <> 0")
+        parts.append("(error <> 0 or status >= 400)")
     elif wanted.status:
         if not _STATUS.fullmatch(wanted.status):
             raise ValueError("status: is none; good values: 200, 429, 5xx, error")

@@ -35,6 +35,8 @@ _OF_CALLS = {
     "notional": f"iif(flags & {NOTIONAL}, coalesce(cost, 0), 0)",
     "unpriced": "cost is null",
     "estimated": f"flags & {ESTIMATED} <> 0",
+    "refused": "status between 400 and 499 and outcome in (select n from names where text = 'answered')",
+    "ceiling": "basis in (select n from names where text = 'ceiling')",
 }
 """How a call's part of a sum is found where the column is not named like it."""
 
@@ -155,8 +157,11 @@ class LedgerReader:
     @staticmethod
     def _sums(connection: sqlite3.Connection, by: By, span: Span) -> Iterable[sqlite3.Row]:
         if span.first < span.last:
+            # A file that no newer version has opened for writing yet lacks columns.
+            there = {column["name"] for column in connection.execute("pragma table_info(days)")}
+            sums = _added(lambda it: it if it in there else "0")
             yield from connection.execute(
-                f"select {by} as name, {_added(lambda it: it)} from days where day >= ? and day < ? group by 1",
+                f"select {by} as name, {sums} from days where day >= ? and day < ? group by 1",
                 (span.first, span.last),
             )
         length = _TIMES.get(by)

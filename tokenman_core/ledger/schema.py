@@ -86,6 +86,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # `horizon`: rows before this moment (microseconds) have been purged; what is told of them are the days' sums.
         "create table facts (name text primary key, value integer not null) without rowid",
     ),
+    (
+        # Calls that their provider answered with 4xx, and those whose price was guessed.
+        "alter table days add column refused integer not null default 0",
+        "alter table days add column ceiling integer not null default 0",
+    ),
     # Attempts of a call that was not answered at the first: `NAME:WAIT,…`, the name being `PROVIDER MODEL OUTCOME`, the wait
     # in milliseconds.
     ("alter table calls add column tried text",),

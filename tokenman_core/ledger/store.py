@@ -35,7 +35,7 @@ _INSERT = f"insert or ignore into calls ({', '.join(_CALL)}) values ({', '.join(
 KEYS = ("provider", "model", "project", "client")
 SUMS = (
     "calls", "errors", "aborted", "hits", "masked", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h",
-    "reasoning", "cost", "notional", "saved", "unpriced", "estimated",
+    "reasoning", "cost", "notional", "saved", "unpriced", "estimated", "refused", "ceiling",
 )  # fmt: skip
 _ADD = (
     f"insert into days (day, {', '.join((*KEYS, *SUMS))}) values ({', '.join('?' * (1 + len(KEYS) + len(SUMS)))})"
@@ -217,6 +217,8 @@ def sums_of(row: Row) -> dict[str, int]:
         "saved": pico(row.saved),
         "unpriced": int(row.cost is None),
         "estimated": int(row.estimated),
+        "refused": int(row.outcome == "answered" and 400 <= row.status < 500),
+        "ceiling": int(row.basis == "ceiling"),
     }
 
 

@@ -14,7 +14,8 @@ class Sums:
     """Of some calls. Money in USD, exact. `cost` is of the calls whose price is known; the `unpriced` ones are not in it.
 
     `notional` is the part of `cost` that is the list price of what subscriptions paid for. `estimated` is how many calls have
-    tokens that were counted here. `input` counts cached tokens too. `hits` are answers from the cache.
+    tokens that were counted here, `ceiling` how many have a guessed price. `refused` are calls that their provider answered with
+    4xx, which are no `errors`. `input` counts cached tokens too. `hits` are answers from the cache.
     """
 
     calls: int = 0
@@ -30,6 +31,8 @@ class Sums:
     reasoning: int = 0
     unpriced: int = 0
     estimated: int = 0
+    refused: int = 0
+    ceiling: int = 0
     cost: Decimal = Decimal(0)
     notional: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
@@ -50,6 +53,7 @@ class Sums:
         return {
             "calls": self.calls,
             "errors": self.errors,
+            "refused_calls": self.refused,
             "aborted": self.aborted,
             "cache_hits": self.hits,
             "masked": self.masked,
@@ -63,6 +67,7 @@ class Sums:
             "saved_usd": plain(self.saved),
             "unpriced_calls": self.unpriced,
             "estimated_calls": self.estimated,
+            "ceiling_calls": self.ceiling,
         }
 
 

@@ -1,12 +1,14 @@
 """What Prometheus is told: how many calls, how they went, how long each part took, what they used and cost.
 
 The names and labels are those of INTERFACE §5. What a caller chooses and becomes a label is bounded: the first 200 names of
-models are labels, all others are `other`, and so is what does not look like the name of a model.
+models are labels, all others are `other`, and so is what does not look like the name of a model. What a provider chooses is
+bounded too: a status that nobody registered is told as `4xx`.
 """
 
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from http import HTTPStatus
 from typing import get_args
 
 from tokenman_core import __version__
@@ -23,6 +25,8 @@ OWN_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 
 """Upper bounds of buckets, in seconds: of what a provider takes part in, and of what is done here."""
 
 _MODEL = re.compile(r"[\w.:/+-]{1,80}(?:@[\w-]{1,20})?", re.ASCII)  # Vertex has claude-x@20250514
+# 0: the client left before there was one. 499 is nginx's, 520 to 527 and 530 Cloudflare's, 529 Anthropic's.
+_STATUSES = frozenset({0, 499, *range(520, 528), 529, 530, *(status.value for status in HTTPStatus)})
 _HITS = frozenset({"hit", "coalesced"})
 _mask = Mask()
 
@@ -68,7 +72,7 @@ class Metrics:
         provider, model = record.provider, self._model(record.model)
         stream = "true" if record.stream else "false"
         call, place = (provider, model, stream), (provider, model)
-        self.requests.values[provider, model, record.dialect, str(record.status), stream] += 1
+        self.requests.values[provider, model, record.dialect, _status(record.status), stream] += 1
         if record.error is not None:
             self.errors.values[record.error,] += 1
         if record.outcome == "aborted":
@@ -129,3 +133,10 @@ class Metrics:
             return OTHER
         self._models[name] = name
         return name
+
+
+def _status(status: int) -> str:
+    """The label of a status."""
+    if status in _STATUSES:
+        return str(status)
+    return f"{status // 100}xx" if 100 <= status < 600 else OTHER

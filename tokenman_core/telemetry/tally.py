@@ -1,9 +1,10 @@
 """Sums since the start, of all calls and of each `tokenman run`: what a status line and the line behind a program say."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 
 from tokenman_core.errors import ErrorKind
 from tokenman_core.record import Record
@@ -15,7 +16,9 @@ _MOST_RUNS = 1000  # a mark comes with a call, so a stranger could make them gro
 class Tally:
     """`errors` are calls that ended in one, `aborted` those that their program left. Money in USD.
 
-    `input` and `output` are tokens. `cost` is known cost; `unpriced` counts the calls that had a bill without a price.
+    `asked` are the calls that asked a model; `refused` those that their provider answered with 4xx, by status, which are no
+    errors. `input` and `output` are tokens. `cost` is known cost; `unpriced` counts the calls that had a bill without a price,
+    `ceiling` those whose price was guessed.
     """
 
     calls: int = 0
@@ -27,6 +30,9 @@ class Tally:
     cost: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
     unpriced: int = 0
+    asked: int = 0
+    refused: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    ceiling: int = 0
 
     def plus(self, record: Record) -> "Tally":
         bill, usage = record.bill, record.usage
@@ -40,6 +46,11 @@ class Tally:
             self.cost + (bill.cost or 0 if bill else 0),
             self.saved + record.saved,
             self.unpriced + (bill is not None and bill.cost is None),
+            self.asked + record.generates,
+            {**self.refused, record.status: self.refused.get(record.status, 0) + 1}
+            if record.turned_down
+            else self.refused,
+            self.ceiling + (bill is not None and bill.basis == "ceiling"),
         )
 
 

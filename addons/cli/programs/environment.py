@@ -98,10 +98,10 @@ def _base_urls(
             continue
         made.variables[one.variable] = place.base(one.path)
         before = environ.get(one.variable)
-        if before and not _ours(before, settings, place) and not _served(before, settings.providers[one.provider]):
+        if before and not ours(before, settings, place) and not served(before, settings.providers[one.provider]):
             made.notes.append(
-                f"{one.variable} was {_shown(before)}; here its calls go to {settings.providers[one.provider].base_url}. "
-                f"To keep the other, set providers.{one.provider}.base_url: {_shown(before)}"
+                f"{one.variable} was {shown(before)}; here its calls go to {settings.providers[one.provider].base_url}. "
+                f"To keep the other, set providers.{one.provider}.base_url: {shown(before)}"
             )
     for setting in program.settings:
         if setting.given(arguments):
@@ -118,11 +118,11 @@ def _no_base_urls(
     """Those that an `eval "$(tokenman env)"` has left in the shell are taken out; the user's own stay as they are."""
     for one in program.base_urls:
         before = environ.get(one.variable)
-        if before and _ours(before, settings, place):
+        if before and ours(before, settings, place):
             made.removed.add(one.variable)
-        elif before and not (one.provider in settings.providers and _served(before, settings.providers[one.provider])):
+        elif before and not (one.provider in settings.providers and served(before, settings.providers[one.provider])):
             made.notes.append(
-                f"warning: {one.variable} is {_shown(before)}, which may be no provider's: then its calls are not governed"
+                f"warning: {one.variable} is {shown(before)}, which may be no provider's: then its calls are not governed"
             )
 
 
@@ -135,13 +135,13 @@ def _parts(url: str) -> tuple[str, str, int]:
         return "", "", 0
 
 
-def _ours(url: str, settings: Settings, place: Place) -> bool:
+def ours(url: str, settings: Settings, place: Place) -> bool:
     """Whether it leads to our own listener already."""
     _, host, port = _parts(url)
     return host in (*LOOPBACK, place.proxy.host) and port in (place.proxy.port, settings.listen.port)
 
 
-def _served(url: str, provider: Provider) -> bool:
+def served(url: str, provider: Provider) -> bool:
     """Whether calls that come here go there anyway."""
     scheme, host, port = _parts(url)
     there = provider.base_url
@@ -152,7 +152,7 @@ def _served(url: str, provider: Provider) -> bool:
     )
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Without a user, a password or a query, which may be secrets."""
     try:
         parts = urlsplit(url)
@@ -168,7 +168,7 @@ def parent_proxy(environ: Mapping[str, str], place: Place, settings: Settings) -
     """The proxy that a shell names for HTTPS, if it is another one than ours; "" for none."""
     named = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
     url = named if "://" in named else f"http://{named}"
-    return _shown(url) if named and not _ours(url, settings, place) else ""
+    return shown(url) if named and not ours(url, settings, place) else ""
 
 
 def _proxy(made: Prepared, place: Place, settings: Settings) -> None:

@@ -48,12 +48,28 @@ Via = Literal["base-url", "proxy"]
 
 
 @dataclass(frozen=True)
+class Files:
+    """A program's own settings: JSON with an `env` table, or TOML with `model_provider`; they win over the environment.
+
+    `own` lie in the folder that `variable` names, else in `folder` of the home; `here` where the program starts, `machine`
+    anywhere on it.
+    """
+
+    variable: str
+    folder: str
+    own: tuple[str, ...]
+    here: tuple[str, ...] = ()
+    machine: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Program:
     """`names` are its commands, `packages` what it is called where it is installed from.
 
     `via` is the way that works for it where not both do. `variables` are set where the user has not, with a base URL only;
     `loses` is said before it starts behind one. `elsewhere`: variables and words of the user's with which its calls go to
-    another host. `idle`: first words of its own with which it makes no call, so that none is missed.
+    another host, `files` its settings, which can do the same. `idle`: first words of its own with which it makes no call, so
+    that none is missed.
     """
 
     name: str
@@ -65,6 +81,7 @@ class Program:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     loses: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    files: Files | None = None
     idle: frozenset[str] = frozenset()
 
     def expects_calls(self, arguments: tuple[str, ...]) -> bool:
@@ -84,8 +101,7 @@ PROGRAMS = (
         # Older ones load every tool's description at once where the base URL is not Anthropic's own.
         variables=MappingProxyType({"ENABLE_TOOL_SEARCH": "true"}),
         loses=(
-            "claude, behind a base URL, reads no settings and limits that an organisation manages, and leaves out the betas "
-            "prompt-caching-scope, thinking-binding-controls and cache-diagnosis; with --via proxy it keeps them",
+            "claude reads no settings that an organisation manages and leaves out three betas; --via proxy keeps them",
         ),
         elsewhere=(
             "CLAUDE_CODE_USE_BEDROCK",
@@ -93,6 +109,16 @@ PROGRAMS = (
             "CLAUDE_CODE_USE_FOUNDRY",
             "CLAUDE_CODE_USE_ANTHROPIC_AWS",
             "CLAUDE_CODE_USE_MANTLE",
+        ),
+        files=Files(
+            "CLAUDE_CONFIG_DIR",
+            ".claude",
+            ("settings.json",),
+            (".claude/settings.json", ".claude/settings.local.json"),
+            (
+                "/etc/claude-code/managed-settings.json",
+                "/Library/Application Support/ClaudeCode/managed-settings.json",
+            ),
         ),
         idle=frozenset({"mcp", "config", "doctor", "update", "install", "plugin", "auth", "setup-token"}),
     ),
@@ -104,6 +130,7 @@ PROGRAMS = (
         settings=(Setting("-c", "--config", "openai_base_url", "/v1"),),
         loses=("codex tries a WebSocket first, which is refused: it says so in one ERROR line and goes on by HTTP",),
         elsewhere=("--oss",),
+        files=Files("CODEX_HOME", ".codex", ("config.toml",)),
         idle=frozenset({"login", "logout", "mcp", "completion", "features", "update"}),
     ),
     Program(

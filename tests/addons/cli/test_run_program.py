@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from addons.cli import run_program, run_proxy
+from addons.cli import run_program, run_proxy, run_sums
+from addons.cli.programs.table import PROGRAMS
 from tokenman_core.config.models import Settings
 
 PYTHON = sys.executable
 SUMS: dict[str, Any] = {
-    "calls": 12, "masked": 34, "input_tokens": 51_000, "output_tokens": 200, "cost_usd": "0.1234", "saved_usd": "0", "errors": 0,
+    "calls": 12, "model_calls": 12, "refused": {}, "ceiling": 0, "bypassed": {}, "inner": {},
+    "masked": 34, "input_tokens": 51_000, "output_tokens": 200, "cost_usd": "0.1234", "saved_usd": "0", "errors": 0,
     "unpriced": 0, "estimated": False, "notional": False,
 }  # fmt: skip
 
@@ -26,19 +28,48 @@ SUMS: dict[str, Any] = {
         ({}, "12 calls, 34 values masked, 51,200 tokens, $0.1234, saved $0.00"),
         ({"notional": True}, "12 calls, 34 values masked, 51,200 tokens, $0.1234 (notional), saved $0.00"),
         (
-            {"calls": 1, "masked": 1, "input_tokens": 1, "output_tokens": 0, "estimated": True, "unpriced": 1},
+            {"calls": 1, "model_calls": 1, "masked": 1, "input_tokens": 1, "output_tokens": 0, "estimated": True, "unpriced": 1},
             "1 call, 1 value masked, 1 token, $0.1234 (estimated, without 1 call that has no price), saved $0.00",
         ),
         (
             {"unpriced": 3, "errors": 2, "saved_usd": "1234.5"},
-            "12 calls, 34 values masked, 51,200 tokens, $0.1234 (without 3 calls that have no price), saved $1,234.50, 2 errors",
+            "12 calls, 34 values masked, 51,200 tokens, $0.1234 (without 3 calls that have no price), saved $1,234.50, 2 errors; "
+            "see: tokenman why last",
         ),
-        ({"cost_usd": "0.00001"}, "12 calls, 34 values masked, 51,200 tokens, under $0.0001, saved $0.00"),
-        ({"cost_usd": "12.34567"}, "12 calls, 34 values masked, 51,200 tokens, $12.3457, saved $0.00"),
+        ({"cost_usd": "0.00001"}, "12 calls, 34 values masked, 51,200 tokens, $0.00001, saved $0.00"),
+        ({"cost_usd": "12.34567"}, "12 calls, 34 values masked, 51,200 tokens, $12.35, saved $0.00"),
+        (
+            {"ceiling": 2},
+            "12 calls, 34 values masked, 51,200 tokens, ≤$0.1234 (guessed for 2 calls of no listed model), saved $0.00",
+        ),
+        (
+            {"calls": 6, "model_calls": 1},
+            "1 call (5 more that asked no model), 34 values masked, 51,200 tokens, $0.1234, saved $0.00",
+        ),
+        (
+            {"refused": {"401": 6, "429": 1}},
+            "12 calls, 34 values masked, 51,200 tokens, $0.1234, saved $0.00, 7 refused by the provider (401, 429); "
+            "see: tokenman why last",
+        ),
     ],
 )
 def test_a_run_comes_to_one_line(changed: dict[str, Any], said: str) -> None:
-    assert run_program.line(SUMS | changed) == said
+    assert run_sums.line(SUMS | changed) == said
+
+
+@pytest.mark.parametrize(
+    ("changed", "words", "said"),
+    [
+        ({"calls": 5, "model_calls": 0}, (), "claude made no call to a model through TokenMan."),
+        ({"calls": 0, "model_calls": 0}, (), "claude made no call through TokenMan."),
+        ({"calls": 5, "model_calls": 1}, (), ""),
+        ({"calls": 5, "model_calls": 0}, ("mcp", "list"), ""),
+    ],
+)
+def test_a_run_whose_calls_asked_no_model_is_an_alarm(changed: dict[str, Any], words: tuple[str, ...], said: str) -> None:
+    (claude,) = (program for program in PROGRAMS if program.name == "claude")
+    told = list(run_sums.warnings(SUMS | changed, claude, None, words))
+    assert [line.startswith(said) for line in told] == [True] * bool(said)
 
 
 # -- the proxy in the background --

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import errno
 import signal
 import socket
@@ -6,6 +7,7 @@ import time
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -261,3 +263,87 @@ async def test_it_listens_on_ipv6_loopback(application):
     server = await serve.serve(application, "::1", 0)
     assert b"200" in (await raw(server.address, b"GET /health HTTP/1.0\r\nHost: [::1]\r\n\r\n")).splitlines()[0]
     await server.stop()
+
+
+# -- connections that hold its places --
+
+
+async def asks(port: int, head: str = "GET /health") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        said = await reader.readline()
+    writer.close()
+    return said
+
+
+async def test_connections_that_ask_nothing_make_room_for_one_that_does(application):
+    server = await serve.serve(application, "127.0.0.1", 0)
+    port = server.address[1]
+    held = []
+    try:
+        login = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        for opening in [b"", b"GET /he", login] * 50:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(opening)
+            held.append((reader, writer))
+        for _ in range(3):
+            assert await asks(port) == b"HTTP/1.1 200 OK\r\n"
+        async with asyncio.timeout(10):
+            for reader, _ in held[:50]:
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+    finally:
+        for _, writer in held:
+            writer.close()
+        await server.stop()
+
+
+async def test_those_that_are_answered_keep_their_places(admin, monkeypatch):
+    monkeypatch.setattr(serve, "_MOST_CONNECTIONS", 3)
+    over, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow(request):
+        begun.release()
+        await over.wait()
+        return PlainTextResponse("done")
+
+    admin.routes = [Route("/slow", slow)]
+    server = await serve.serve(admin.app(), "127.0.0.1", 0)
+    try:
+        slows = [asyncio.create_task(asks(server.address[1], "GET /slow")) for _ in range(3)]
+        for _ in slows:
+            await begun.acquire()
+        assert (await asks(server.address[1])).startswith(b"HTTP/1.1 503")
+        over.set()
+        assert await asyncio.gather(*slows) == [b"HTTP/1.1 200 OK\r\n"] * 3
+        assert await asks(server.address[1]) == b"HTTP/1.1 200 OK\r\n"
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET /he",
+        b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he",
+    ],
+    ids=["nothing", "half a head", "half a body", "half a second head"],
+)
+async def test_a_request_has_its_time_and_a_byte_now_and_then_wins_none(application, monkeypatch, said):
+    monkeypatch.setattr(serve, "WAIT_S", 0.3)
+    server = await serve.serve(application, "127.0.0.1", 0)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.address[1])
+        writer.write(said)
+        read = asyncio.create_task(reader.read())
+        async with asyncio.timeout(4):  # less than an idle connection has between two requests
+            while not read.done():
+                await asyncio.sleep(0.05)
+                if said:
+                    writer.write(b"x")
+        writer.close()
+    finally:
+        await server.stop()

@@ -1,5 +1,6 @@
 import functools
 import random
+import threading
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.core.admin.conftest import TOKEN
 from tests.core.ledger.calls import NOON, bill, call, mixed, name
 from tokenman_core import __version__
+from tokenman_core.admin import api
 from tokenman_core.admin.readiness import Reach
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger.reader import LedgerReader
@@ -376,6 +378,20 @@ async def test_a_code_is_changed_for_a_session_that_the_api_takes(admin):
         assert (await client.get("/api/version")).status_code == 200
         made = (await client.post("/api/codes")).json()["code"]
     assert (await login(admin, json={"code": made})).status_code == 200
+
+
+async def test_a_page_of_calls_is_written_where_it_holds_up_nobody(admin, monkeypatch):
+    admin.end(*[call(number) for number in range(3)])
+    threads = []
+
+    def seen(row):
+        threads.append(threading.current_thread())
+        return details(row)
+
+    monkeypatch.setattr(api, "details", seen)
+    assert len((await admin.get("/api/requests")).json()["items"]) == 3
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
 
 
 async def test_a_code_that_was_used_is_403_and_after_many_the_wait_is_told(admin):

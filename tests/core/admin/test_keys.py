@@ -103,12 +103,14 @@ def test_codes_and_sessions_are_bounded_and_the_oldest_goes(keys, codes):
     assert all(keys.admits(session) for session in sessions[1:])
 
 
-def test_who_tries_codes_has_to_wait(keys, codes, clock):
-    good = codes.new()
+def test_who_tries_codes_has_to_wait_and_keeps_nobody_out_who_has_one(keys, codes, clock):
     for _ in range(20):
         assert keys.session("guess") is None
     with pytest.raises(TooManyFailures) as caught:
-        keys.session(good)
+        keys.session("guess")
     assert 0 < caught.value.wait <= 60
+    session = keys.session(codes.new())
+    assert session is not None
+    assert keys.admits(session)
     clock.advance(60)
-    assert keys.session(good) is not None
+    assert keys.session("guess") is None

@@ -143,6 +143,8 @@ async def test_the_sums_of_a_run_are_its_own_and_stay_after_its_end(house: House
     runs = house.runs
     one, other = runs.begin("a"), runs.begin("b")
     for run, bill in ((one, RECORD.bill), (one, Bill(Usage(1, 1), None, "unknown", True)), (other, RECORD.bill)):
+        record = replace(RECORD, run=run.mark, bill=None, status=401, generates=False)
+        tallies.ended(record)
         assert runs.enter(run.mark) is run
         record = replace(RECORD, run=run.mark, bill=bill)
         tallies.ended(record)
@@ -150,7 +152,8 @@ async def test_the_sums_of_a_run_are_its_own_and_stay_after_its_end(house: House
     runs.end(one)
     status, said = await asyncio.to_thread(house.ask, "GET", f"/api/runs/{one.mark}?settled")
     assert status == 200
-    expected = {"run": one.mark, "program": "a", "live": False, "calls": 2, "input_tokens": 11, "output_tokens": 6,
+    expected = {"run": one.mark, "program": "a", "live": False, "calls": 4, "model_calls": 2,
+                "refused": {"401": 2}, "ceiling": 0, "input_tokens": 11, "output_tokens": 6,
                 "cost_usd": "0.25", "unpriced": 1, "estimated": True, "notional": False, "errors": 0}  # fmt: skip
     assert {name: said[name] for name in expected} == expected
     assert (await asyncio.to_thread(house.ask, "GET", "/api/runs/000000000000"))[0] == 404

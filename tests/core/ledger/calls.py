@@ -64,7 +64,7 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         7,
     )
     cost = dice.choice([None, Decimal(0), Decimal(dice.randrange(10**13)) / 10**12])
-    basis: Basis = "unknown" if cost is None else "list"
+    basis: Basis = "unknown" if cost is None else dice.choice(["list", "ceiling"])
     booked = Bill(usage, cost, basis, estimated=dice.random() < 0.2, notional=dice.random() < 0.2)
     outcome = dice.choice(["answered"] * 8 + ["refused", "broken", "aborted", "crashed"])
     errors = {"refused": "redaction", "broken": "upstream", "crashed": "internal"}
@@ -87,7 +87,7 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         session=f"5b7c0f0e-7f3c-4b8f-9d1f-{number // 20:012x}",
         login=dice.choice(["none", "key", "oauth"]),
         outcome=outcome,
-        status=200 if outcome == "answered" else 400,
+        status=dice.choice([200, 200, 200, 401, 503]) if outcome == "answered" else 400,
         error=errors.get(outcome),
         detail="The call holds a value of type US_SSN, and redaction.mode is block." if outcome == "refused" else "",
         stream=dice.random() < 0.7,

@@ -103,7 +103,7 @@ CALLS = [
         ({"session": "s1"}, [0, 2]),
         ({"status": "429"}, [1]),
         ({"status": "4xx"}, [1, 3]),
-        ({"status": "error"}, [1, 2]),
+        ({"status": "error"}, [1, 2, 3]),
         ({"q": "HAIKU"}, [1]),
         ({"q": "sea"}, [1]),
         ({"q": "req_000000000000000000000002"}, [2]),
@@ -336,13 +336,13 @@ def test_sums_are_told_as_json_with_exact_money(path):
                 "model": "claude-sonnet-4-5", "calls": 2, "errors": 1, "aborted": 0, "cache_hits": 0, "masked": 0,
                 "input_tokens": 2000, "output_tokens": 400, "cache_read_tokens": 0, "cache_write_tokens": 0,
                 "reasoning_tokens": 0, "cost_usd": "0.300000000001", "notional_usd": "0", "saved_usd": "0",
-                "unpriced_calls": 0, "estimated_calls": 0,
+                "unpriced_calls": 0, "estimated_calls": 0, "refused_calls": 0, "ceiling_calls": 0,
             }
         ],
         "total": {
             "calls": 2, "errors": 1, "aborted": 0, "cache_hits": 0, "masked": 0,
             "input_tokens": 2000, "output_tokens": 400, "cache_read_tokens": 0, "cache_write_tokens": 0,
             "reasoning_tokens": 0, "cost_usd": "0.300000000001", "notional_usd": "0", "saved_usd": "0",
-            "unpriced_calls": 0, "estimated_calls": 0,
+            "unpriced_calls": 0, "estimated_calls": 0, "refused_calls": 0, "ceiling_calls": 0,
         },
     }  # fmt: skip

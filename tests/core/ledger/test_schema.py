@@ -57,6 +57,16 @@ def test_an_older_version_writes_and_reads_a_newer_file_and_leaves_it_newer(tmp_
     assert LedgerReader(path).totals("model").total.calls == 1
 
 
+def test_sums_of_a_file_that_no_newer_version_has_opened_are_read_all_the_same(tmp_path):
+    path = tmp_path / "l.db"
+    schema.migrate(open_file(path), schema.STEPS[:1])
+    open_file(path).execute(
+        "insert into days (day, provider, model, project, client, calls) values (20000, 'p', 'm', '', '', 3)"
+    )
+    total = LedgerReader(path).totals("model").total
+    assert (total.calls, total.refused, total.ceiling) == (3, 0, 0)
+
+
 def test_of_many_that_migrate_at_once_one_does_and_none_fails(tmp_path):
     path = tmp_path / "l.db"
     Store(path).close()

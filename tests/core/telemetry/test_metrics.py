@@ -53,6 +53,16 @@ def test_a_call_is_counted_by_provider_model_dialect_status_and_stream(metrics):
     assert value(metrics, "tokenman_errors_total", type="upstream") == 1
 
 
+def test_a_provider_cannot_make_series_by_its_statuses(metrics):
+    known = (0, 200, 206, 307, 400, 404, 418, 429, 499, 500, 503, 520, 529)
+    for status in (*known, *range(100, 1200), 99_999, -1):
+        metrics.ended(call(status=status))
+    found = {dict(labels)["status"] for name, labels in scraped(metrics) if name == "tokenman_requests_total"}
+    assert {str(status) for status in known} <= found
+    assert {"1xx", "2xx", "3xx", "4xx", "5xx", "other"} <= found
+    assert len(found) < 90
+
+
 def test_every_kind_of_error_is_there_from_the_start_and_at_zero(metrics):
     for kind in get_args(ErrorKind):
         assert value(metrics, "tokenman_errors_total", type=kind) == 0

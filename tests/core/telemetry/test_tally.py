@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 
 from tests.core.ledger.calls import bill, call
@@ -17,8 +18,12 @@ def test_a_tally_adds_up_what_calls_were():
     tallies.ended(call(3, bill=bill(None, input=5, output=0)))
     tallies.ended(call(4, outcome="aborted", status=0, bill=None))
     tallies.ended(call(5, outcome="refused", error="redaction", status=400, bill=None))
+    tallies.ended(call(6, status=401, bill=None, generates=False))
+    tallies.ended(call(7, status=401, bill=replace(bill("0.1", input=0, output=0), basis="ceiling")))
+    tallies.ended(call(8, status=500, error="upstream", bill=None))
     assert tallies.total == Tally(
-        calls=5, errors=1, aborted=1, masked=2, input=16, output=4, cost=Decimal("0.3"), saved=Decimal("0.05"), unpriced=1
+        calls=8, errors=2, aborted=1, masked=2, input=16, output=4, cost=Decimal("0.4"), saved=Decimal("0.05"), unpriced=1,
+        asked=7, refused={401: 2}, ceiling=1,
     )  # fmt: skip
 
 
