@@ -4,6 +4,7 @@ The providers and the clients are those of the tests (tests/e2e/resilience/storm
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of connections that broke, as they are to
     storm = Storm(options.seed)
     with tempfile.TemporaryDirectory() as folder, Upstreams() as them:
         house = House(Path(folder), them, storm)

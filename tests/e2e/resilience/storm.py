@@ -113,8 +113,7 @@ class Storm:
 
     async def _call(self, client: httpx.AsyncClient, path: str, content: bytes, mode: Mode) -> str:
         try:
-            async with client.stream("POST", path, content=content, headers=HEADERS) as answer:
-                data = await answer.aread()
+            answer, data = await self._ask(client, path, content)
         except httpx.TransportError as e:
             self.wrong.append(f"{type(e).__name__}: {e}")
             return "cut"
@@ -128,6 +127,21 @@ class Storm:
             return f"{answer.status_code} {kind}".strip()
         self.wrong.append(f"{answer.status_code} {data[-200:]!r}")
         return "wrong"
+
+    async def _ask(self, client: httpx.AsyncClient, path: str, content: bytes) -> tuple[httpx.Response, bytes]:
+        """As clients do, once more where a kept connection was closed just as the request went out: it is not kept for long
+        behind a stream that broke off. Raises TransportError."""
+        for again in (True, False):
+            begun = False
+            try:
+                async with client.stream("POST", path, content=content, headers=HEADERS) as answer:
+                    begun = True
+                    return answer, await answer.aread()
+            except httpx.TransportError:
+                if begun or not again:
+                    raise
+                self.seen["went stale"] += 1
+        raise AssertionError("unreachable")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def test_a_storm_of_faults_leaves_nothing_behind(tmp_path: Path) -> None:
         assert storm.seen["good"] > 100, storm.seen
         assert storm.seen["told in the stream"] > 5, storm.seen
         assert storm.seen["left"] > 10, storm.seen
+        assert storm.seen["went stale"] <= storm.seen["told in the stream"] // 10 + 2, storm.seen
         until(lambda: not house.held().beyond(before))
         assert house.held().memory - before.memory < 40
         assert not +metric(house.proxy, "tokenman_active_requests")

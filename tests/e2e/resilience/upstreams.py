@@ -30,6 +30,10 @@ ADDRESS = "127.0.0.2"
 Fields = tuple[tuple[str, str], ...]
 
 
+DESCRIPTORS = 8192
+"""Enough for all of them and their connections, where 1024 may be the custom."""
+
+
 @dataclass
 class Seen:
     """A request as it arrived. `left` is when its client gave up before the answer was complete, by `time.monotonic`."""
@@ -399,10 +403,10 @@ class Upstreams:
         self._dead: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (most, most)
-        )  # there are hundreds; processes that are started inherit it
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:  # processes that are started from here inherit it
+            most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         self._thread.start()
         return self
 
