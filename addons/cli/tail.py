@@ -150,6 +150,7 @@ def line(row: Row, colours: bool = False) -> str:
         figures.money(Decimal(cost) if cost is not None else None),
         shown(f"{masked} masked", _MAGENTA if masked else ""),
         figures.took(float(row.get("duration_ms") or 0)),
+        f"{attempts} attempts" if (attempts := int(row.get("attempts") or 0)) > 1 else "",
         shown(written_out(error or ""), _RED),
         shown("left" if not status and not error else "", _YELLOW),
         shown(written_out(str(row.get("id", ""))), _DIM),

@@ -319,6 +319,8 @@ class GovernedStream(HttpStream):
 
     def _send(self, *pieces: Piece) -> Commands:
         if self._finished:
+            if self.context.client.alpn == b"h2" and End(broken=True) in pieces:
+                yield from self._cut_h2()  # all of it was given, and waits for a window that does not open
             return
         if self.context.client.alpn == b"h2":
             for piece in pieces:
@@ -389,10 +391,13 @@ class GovernedStream(HttpStream):
                 yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
             case End():
                 yield from self._finish()
-                error = ResponseProtocolError(self.stream_id, "broken", ErrorCode.GENERIC_SERVER_ERROR)
-                yield SendHttp(error, client)
+                yield from self._cut_h2()
             case _:
                 assert_never(piece)
+
+    def _cut_h2(self) -> Commands:
+        error = ResponseProtocolError(self.stream_id, "broken", ErrorCode.GENERIC_SERVER_ERROR)
+        yield SendHttp(error, self.context.client)
 
     def _finish(self) -> Commands:
         self._finished = True

@@ -18,7 +18,8 @@ def shared_provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="session")
 def proxy(shared_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("proxy")
-    running = Proxy.start(folder, shared_provider.url, limits={"request_body": BODY_LIMIT})
+    breaker = {"failures": 100_000, "min_calls": 0}  # what a test breaks is no reason to refuse the next one
+    running = Proxy.start(folder, shared_provider.url, limits={"request_body": BODY_LIMIT}, breaker=breaker)
     yield running
     running.stop()
 

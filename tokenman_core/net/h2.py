@@ -23,6 +23,9 @@ from tokenman_core.verdicts import Head, Headers
 CONNECTION_WINDOW = 64 << 20
 MOST_STREAMS = CONNECTION_WINDOW // READ_AHEAD
 BEFORE_SETTINGS = 10  # streams that we dare to open before the peer has said how many it takes
+MOST_UNREAD = (
+    1 << 20
+)  # bytes of ours that a peer may leave unread; uploads stop long before, so these are answers to its frames
 LAST_ID = (1 << 31) - 2 * MOST_STREAMS  # RFC 9113 §5.1.1: ids are not used again, so a connection has an end
 
 
@@ -122,6 +125,10 @@ class H2(Connection):
         for event in events:
             self._handle(event)
         self.flush()
+        if not self.closed and self.transport.get_write_buffer_size() > MOST_UNREAD:
+            self.why, self.malformed = "the provider asks for answers that it does not read", True
+            self.close()
+            self.woken()
 
     def _handle(self, event: h2.events.Event) -> None:
         stream = self.streams.get(getattr(event, "stream_id", None) or 0)

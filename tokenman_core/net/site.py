@@ -121,10 +121,8 @@ class Site:
         self._match()
 
     def _give_up(self) -> None:
-        dials, self._dials = (
-            self._dials,
-            set(),
-        )  # now: who comes before they have ended must not wait for what they bring
+        # Now: who comes before they have ended must not wait for what they bring.
+        dials, self._dials = self._dials, set()
         for task in dials:
             task.cancel()
 

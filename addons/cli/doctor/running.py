@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from addons.cli.doctor.finding import Finding, Patient, fail, ok, warn
 from addons.cli.up import busy
 from tokenman_core import __version__, ca
+from tokenman_core.admin.readiness import RESTS
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 
@@ -62,6 +63,11 @@ def instance(patient: Patient) -> Iterator[Finding]:
     bad = [(name, message) for name, state, message in inner if state == "failed"]
     for name, message in bad:
         yield fail(f"{name}: {message}", "its log says more")
+    for name in (name for name, _, message in checks if message == RESTS.message):
+        yield warn(
+            f"{name}: {RESTS.message}",
+            "see what it says of its state; docs/resilience.md tells how to close the breaker by hand",
+        )
     if not bad:
         yield ok(f"ready: {', '.join(name for name, _, _ in inner)}")
 

@@ -18,6 +18,7 @@ from addons.demo.provider.tls import Authority as FakeAuthority
 from addons.proxy import internals
 from tests.core.trust.fakes import Commands, debian, machine
 from tokenman_core import __version__, ca
+from tokenman_core.admin.readiness import RESTS
 from tokenman_core.clock import ManualClock
 from tokenman_core.config.load import load
 from tokenman_core.config.values import Address
@@ -202,11 +203,13 @@ def test_the_running_instance_must_be_ready_and_of_this_version(patient, listene
     bad = {"checks": {
         "ledger": {"status": "failed", "message": "the disk is full"},
         "provider:openai": {"status": "failed", "message": "no connection"},
+        "provider:gemini": {"status": "failed", "message": RESTS.message},
     }}  # fmt: skip
     port = listener(503, json.dumps(bad).encode())
     said = texts(running.instance(patient(client=client(admin=port, version="0.0.1"))))
     assert "fail ledger: the disk is full" in said
-    assert "provider:" not in said
+    assert "provider:openai" not in said
+    assert "warn provider:gemini: its breaker is open" in said
     assert "it is version 0.0.1" in said
     port = listener(500, b"nonsense")
     assert states(running.instance(patient(client=client(admin=port)))) == ["fail"]

@@ -24,6 +24,8 @@ def test_a_line_tells_what_one_wants_to_know_of_a_call():
         r"req_0123456789abcdef01234567",
         shown,
     )
+    assert "  1.4s  3 attempts  req_" in tail.line(ROW | {"attempts": 3})
+    assert "attempt" not in tail.line(ROW | {"attempts": 1})
     assert "429  anthropic" in tail.line(REFUSED)
     assert "$?" in tail.line(REFUSED)
     assert "  budget  req_" in tail.line(REFUSED)

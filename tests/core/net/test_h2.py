@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import h2.errors
 import pytest
 
 from tests.core.net.conftest import QUICK, Open, body_of, request_to, take, until
 from tests.core.net.fakes import Authority, Fake2, Script2, Stream
-from tokenman_core.net import Deadlines, Upstream, UpstreamError
+from tokenman_core.net import Deadlines, Request, Upstream, UpstreamError
+from tokenman_core.net.h2 import H2, MOST_UNREAD
 
 Codes = h2.errors.ErrorCodes
 Make = Callable[..., Fake2]
@@ -381,3 +383,44 @@ async def test_a_body_over_the_cap_resets_the_stream_alone(upstream: Upstream, m
         assert (await failure(upstream, fake, max_body=50_000)).kind == "cap"
         await until(lambda: fake.streams[0].reset_with == Codes.CANCEL)
         assert upstream.connections == 1
+
+
+class Deaf:
+    """The transport to a peer that reads nothing."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.written += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.written
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Nobody:
+    def ready(self, connection: object) -> None: ...
+
+    def gone(self, connection: object) -> None: ...
+
+
+async def test_a_provider_that_asks_and_does_not_read_the_answers_is_left() -> None:
+    transport = Deaf()
+    connection = H2(cast(asyncio.Transport, transport), Nobody(), 0)
+    stream = connection.open_stream()
+    connection.received(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")  # its settings, empty
+    calling = asyncio.create_task(stream.head(Request(b"GET", "https", "localhost", 443, b"/")))
+    await asyncio.sleep(0)
+    ping = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"12345678"
+    fed = 0
+    while not transport.aborted and fed < 10_000:
+        connection.received(ping * 1000)
+        fed += 1
+    assert transport.written < MOST_UNREAD + (64 << 10)
+    with pytest.raises(UpstreamError) as failed:
+        await calling
+    assert failed.value.kind == "protocol"

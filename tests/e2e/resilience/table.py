@@ -15,7 +15,7 @@ Mode = Literal["whole", "stream"]
 JSON: Fields = (("Content-Type", "application/json"), ("request-id", "req_upstream"))
 SSE: Fields = (("Content-Type", "text/event-stream; charset=utf-8"), ("request-id", "req_upstream"))
 CAP = 64 << 10
-SILENT_S = 1.5  # the deadlines of a provider that stalls
+SILENT_S = 2.0  # the deadlines of a provider that stalls
 ATTEMPTS = 3
 MOST_DELAY_S = 3.0
 

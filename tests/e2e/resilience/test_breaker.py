@@ -167,13 +167,15 @@ def test_after_the_reset_exactly_the_probes_are_in_flight_and_what_they_find_is_
     time.sleep(RESET_S + 0.1)
     with ThreadPoolExecutor(10) as pool:
         asked = [pool.submit(post, proxy, "probed") for _ in range(10)]
-        until(lambda: sum(one.done() for one in asked) == 10 - PROBES)
-        assert upstreams["probed"].hits == FAILURES + PROBES
-        assert state(proxy, "probed") == 1
-        for one in asked:
-            if one.done():
-                check_refusal(503, one.result().headers, one.result().content, "breaker")
-        BACK.opened.set()
+        try:
+            until(lambda: sum(one.done() for one in asked) == 10 - PROBES)
+            assert upstreams["probed"].hits == FAILURES + PROBES
+            assert state(proxy, "probed") == 1
+            for one in asked:
+                if one.done():
+                    check_refusal(503, one.result().headers, one.result().content, "breaker")
+        finally:
+            BACK.opened.set()
         assert sorted(one.result().status_code for one in asked) == [200] * PROBES + [503] * (10 - PROBES)
     until(lambda: state(proxy, "probed") == 0)
     assert [post(proxy, "probed").status_code for _ in range(4)] == [200] * 4

@@ -253,6 +253,13 @@ def test_a_broken_stream_ends_with_an_error_event_and_a_closed_connection(proxy:
         connection.settimeout(10)
         got = raw.until_closed(connection)
     assert b"event: error" in got
+    assert got.endswith(b"\r\n0\r\n\r\n"), "the answer ends well, so that the event is read"
+
+
+def test_a_program_that_goes_on_after_a_broken_stream_is_served_on_its_connection(proxy: Proxy) -> None:
+    with httpx.Client(base_url=f"{proxy.url}/p/late-base_url", timeout=PATIENCE_S, trust_env=False) as asking:
+        for _ in range(20):
+            assert b"event: error" in asking.post("/v1/messages", content=body("stream"), headers=HEADERS).content
 
 
 def test_on_http2_a_broken_stream_ends_alone(proxy: Proxy) -> None:

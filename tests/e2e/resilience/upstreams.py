@@ -30,6 +30,10 @@ ADDRESS = "127.0.0.2"
 Fields = tuple[tuple[str, str], ...]
 
 
+DESCRIPTORS = 8192
+"""Enough for all of them and their connections, where 1024 may be the custom."""
+
+
 @dataclass
 class Seen:
     """A request as it arrived. `left` is when its client gave up before the answer was complete, by `time.monotonic`."""
@@ -172,7 +176,8 @@ class _H2(Wire):
         self._gone, self._moved = gone, moved
 
     def _flush(self) -> None:
-        self._writer.write(self._conn.data_to_send())
+        if not self._writer.is_closing():
+            self._writer.write(self._conn.data_to_send())
 
     async def head(self, status: int, fields: Fields = (), length: int | None = None) -> None:
         told = () if length is None else (("content-length", str(length)),)
@@ -254,9 +259,14 @@ class Upstream:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Closes the connections that are there, and takes new ones."""
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _script(self) -> Script | AtConnect:
         return self.scripts[min(self.hits, len(self.scripts) - 1)]
@@ -360,6 +370,8 @@ class Upstream:
                         case _:
                             pass
                 moved.set()
+                if writer.is_closing():
+                    return
                 writer.write(conn.data_to_send())
                 await writer.drain()
         finally:
@@ -391,10 +403,10 @@ class Upstreams:
         self._dead: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (most, most)
-        )  # there are hundreds; processes that are started inherit it
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:  # processes that are started from here inherit it
+            most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         self._thread.start()
         return self
 
@@ -416,6 +428,12 @@ class Upstreams:
 
     def close(self, *upstreams: Upstream) -> None:
         self._run(self._close(upstreams))
+
+    def hang_up(self) -> None:
+        async def all_of_them() -> None:
+            await asyncio.gather(*(upstream.hang_up() for upstream in self._all))
+
+        self._run(all_of_them())
 
     def nobody(self) -> str:
         """A base URL where every connection is refused, until the end: the port is taken and does not listen."""
