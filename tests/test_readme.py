@@ -46,8 +46,8 @@ def fenced(page: Path, language: str) -> list[str]:
 
 
 def indented(page: Path) -> Iterator[tuple[str, str]]:
-    """The lines of indented blocks, each with the remark at its end."""
-    for line in _FENCE.sub("", page.read_text()).splitlines():
+    """The lines of indented blocks, each with the remark at its end. A line that goes on behind a backslash is one line."""
+    for line in re.sub(r" *\\\n +", " ", _FENCE.sub("", page.read_text())).splitlines():
         if line.startswith("    "):
             command, _, remark = line[4:].partition(" # ")
             yield command.rstrip(), remark
@@ -96,7 +96,7 @@ def test_every_block_of_yaml_is_a_valid_configuration(page: Path, tmp_path: Path
     for number, content in enumerate(fenced(page, "yaml")):
         file = tmp_path / f"{number}.yaml"
         file.write_text(content)
-        load(file, {"HOME": str(tmp_path), "TEAM_KEY": "sk-team"})
+        load(file, {"HOME": str(tmp_path)} | dict.fromkeys(re.findall(r"\benv:([A-Z_]+)", content), "sk-team"))
 
 
 COMMANDS: Any = typer.main.get_command(main.app)
@@ -112,9 +112,9 @@ def found(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def calls(page: Path) -> Iterator[list[str]]:
-    """The words behind `tokenman` of each mention."""
+    """The words behind `tokenman` of each mention. A span that begins with a colon is a comment in a stream."""
     lines = [" ".join([line, *re.findall(r"--[a-z-]+", remark)]) for line, remark in indented(page)]
-    for text in [*lines, *spans(page)]:
+    for text in [*lines, *(span for span in spans(page) if not span.startswith(":"))]:
         for call in re.findall(r"(?:^|[\s(\"])tokenman ([a-z][^|;)`\"]*)", text):
             call = re.sub(r"^(\w+(?: \w+)?)\|.*", r"\1", call).replace("…", "")
             yield shlex.split(call.split(">")[0])
@@ -279,14 +279,18 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, s
     fake.stop()
 
 
-def test_the_line_with_curl_is_answered(running: tuple[Proxy, str], tmp_path: Path) -> None:
-    proxy, _ = running
-    lines = [line for line in all_shell_lines() if line.startswith("curl ")]
-    assert len(lines) == 1
-    line = lines[0].replace("127.0.0.1:7678", f"127.0.0.1:{proxy.admin_port}")
+def answer_to(proxy: Proxy, line: str) -> str:
+    line = line.replace("127.0.0.1:7678", f"127.0.0.1:{proxy.admin_port}")
     line = line.replace("~/.local/share/tokenman", str(proxy.data))
-    done = subprocess.run(["sh", "-c", f"{line} --silent --fail"], capture_output=True, text=True, timeout=30)
-    assert '"calls":1' in done.stdout
+    return subprocess.run(["sh", "-c", f"{line} --silent --fail"], capture_output=True, text=True, timeout=30).stdout
+
+
+def test_the_lines_with_curl_are_answered(running: tuple[Proxy, str]) -> None:
+    proxy, _ = running
+    summary, breaker = sorted((line for line in all_shell_lines() if line.startswith("curl ")), key=len)
+    assert '"calls":1' in answer_to(proxy, summary)
+    assert '"breaker":"open"' in answer_to(proxy, breaker)
+    assert '"breaker":"closed"' in answer_to(proxy, breaker.replace('"open"', '"closed"'))
 
 
 def test_why_last_tells_of_the_call_with_its_mask_setting_and_cost(running: tuple[Proxy, str], tmp_path: Path) -> None:
@@ -382,8 +386,6 @@ LATER = {
     "virtual keys": "access: {clients: required}",
     "cache": "cache: {mode: all}",
     "compaction": "compaction: {whitespace: on}",
-    "retries": "retry: {attempts: 5}",
-    "failover": "routes: [{match: {model: x}, try: [anthropic]}]",
     "injection detection": "injection: {mode: block}",
     "listening beyond this machine": "listen: 0.0.0.0:7677",
 }

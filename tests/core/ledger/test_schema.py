@@ -106,20 +106,22 @@ def test_steps_only_add(steps):
     assert [statement for step in steps for statement in step if not adds.match(statement)] == []
 
 
-def test_a_file_of_the_first_version_is_read_and_then_written_with_attempts(tmp_path):
+@pytest.mark.parametrize("older", [1, 2])
+def test_a_file_of_a_version_without_attempts_is_read_and_then_written_with_them(tmp_path, older):
     path = tmp_path / "l.db"
-    Store(path).close()
     old = open_file(path)
-    old.execute("alter table calls drop column tried")
-    old.execute("pragma user_version = 1")
+    schema.migrate(old, schema.STEPS[:older])
+    assert "tried" not in {row[1] for row in old.execute("pragma table_info(calls)")}
     old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
     found = LedgerReader(path).row(name(1))
     assert found is not None
     assert found.tried == ()
     store = Store(path)
     tried = (Tried("anthropic", "server_error", "claude-x"), Tried("openai", "ok", "gpt-5-mini", 1.25))
-    store.add([row_of(call(2, tried=tried))])
+    store.add([row_of(call(2, status=429, tried=tried))])
     store.close()
+    assert schema.version(old) == len(schema.STEPS)
+    assert LedgerReader(path).totals("day").total.refused == 1
     found = LedgerReader(path).row(name(2))
     assert found is not None
     assert found.tried == tried
