@@ -1,7 +1,8 @@
 """The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
 from tokenman_core import headers as h
@@ -21,6 +22,7 @@ from tokenman_core.verdicts import Head, Headers, Part, Refuse, Trailers
 log = logging.getLogger("tokenman.call")
 
 Pieces = AsyncGenerator[Part | Refuse]  # a Refuse only in place of everything else
+STEP = 16 << 10  # bytes of a stream that are read at once: they may be events of a few bytes each
 TEXTUAL = (b"json", b"text/", b"event-stream", b"xml", b"x-ndjson", b"javascript")
 
 
@@ -58,6 +60,15 @@ def marks(exchange: Exchange) -> Headers:
         said.append((b"x-tokenman-provider", (tried or exchange.attempts)[-1].candidate.provider.encode()))
         said.append((b"x-tokenman-attempts", b"%d" % len(tried)))
     return (*said, *exchange.answer_headers)
+
+
+def steps(part: bytes, decoder: Decoder | None) -> Iterator[bytes]:
+    """What a piece says, bit by bit: the loop is to have its turn between them, whatever a few bytes expand to.
+
+    Raises CodingError.
+    """
+    for plain in decoder.steps(part) if decoder else (part,):
+        yield from (plain[at : at + STEP] for at in range(0, len(plain), STEP))
 
 
 class Outward:
@@ -202,14 +213,18 @@ class Outward:
                     yield part
                     continue
                 assert isinstance(part, bytes)
-                plain = decoder.feed(part) if decoder else part
-                captured.add(plain)
-                # Whole events only: behind a half one no error event could be told from it.
-                out = self._through(parser.feed(plain))
-                if reader.spoke:
-                    self._first()
-                if out or packed:
-                    yield part if packed else out
+                for number, plain in enumerate(steps(part, decoder)):
+                    if number:
+                        await asyncio.sleep(0)
+                    captured.add(plain)
+                    # Whole events only: behind a half one no error event could be told from it.
+                    out = self._through(parser.feed(plain))
+                    if reader.spoke:
+                        self._first()
+                    if out and not packed:
+                        yield out
+                if packed:
+                    yield part
             rest = parser.feed(decoder.finish()) if decoder else []
             rest += parser.finish()
             for event in rest:

@@ -20,6 +20,8 @@ _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(rb"([^\r\n]*+)(\r\n|\n|\r|\Z)")
 # Two line ends, one behind the other; atomic, so that CR LF is never taken for two.
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_MANY = 64  # blank lines one behind the other: nobody sends so many, and each for itself would cost as much as an event
+_FLOOD = re.compile(rb"(?>\r\n|\n|\r){%d,}+" % _MANY)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _FULL_LINE = re.compile(rb"(?=[ \t]*+[^ \t\r\n])[^\r\n]+")
 _DATA_FIELD = re.compile(rb"data(?:: ?|\Z)")  # without a colon the line is a field too, an empty one
@@ -139,7 +141,8 @@ class SseParser:
     """Cuts a stream into events: `b"".join(event.raw for event in …)` is always what was fed.
 
     An event ends behind its blank line. Where that ends with a lone CR the event waits for the next byte, which may be
-    the LF that belongs to it. No byte is looked at twice, however the stream is cut. `feed` and `finish` raise SseError
+    the LF that belongs to it. No byte is looked at twice, however the stream is cut. A flood of blank lines belongs to the
+    event before it, as far as it has come. `feed` and `finish` raise SseError
     for an event of more than `max_event` bytes, after the events before it were given.
     """
 
@@ -187,11 +190,17 @@ class SseParser:
         at = max(self._seen, start)
         if not self._returns:
             found = buffer.find(b"\n\n", at)
-            return found + 2 if found >= 0 else None
+            return self._behind_flood(found + 2) if found >= 0 else None
         match = _BLANK.search(buffer, at)
         if match is None or (match.end() == len(buffer) and buffer[-1] == 0x0D):
             return None
-        return match.end()
+        return self._behind_flood(match.end())
+
+    def _behind_flood(self, end: int) -> int:
+        buffer = self._buffer
+        if not buffer.startswith((b"\n", b"\r"), end) or (flood := _FLOOD.match(buffer, end)) is None:
+            return end
+        return flood.end() - (flood.end() == len(buffer) and buffer[-1] == 0x0D)
 
     def _check(self) -> None:
         if self._too_large:

@@ -192,9 +192,10 @@ class Decoder:
         self._given = 0
         self._fed = False
 
-    def feed(self, data: bytes) -> bytes:
-        """What these bytes make, at once if the sender flushed. Raises CodingError."""
-        out: list[bytes] = []
+    def steps(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes make, at once if the sender flushed, in pieces of about `STEP`, or one zstd block: none is made
+        before it is asked for. All are to be taken before more is fed. Raises CodingError.
+        """
         try:
             for at in range(0, len(data), BITE):
                 self._fed = True
@@ -203,9 +204,13 @@ class Decoder:
                     if self._max and self._given > self._max:
                         raise CodingError("cap")
                     if piece:
-                        out.append(piece)
+                        yield piece
         except _ERRORS as e:
             raise CodingError("corrupt") from e
+
+    def feed(self, data: bytes) -> bytes:
+        """All of what these bytes make, in one piece. Raises CodingError."""
+        out = list(self.steps(data))
         return out[0] if len(out) == 1 else b"".join(out)
 
     def finish(self) -> bytes:
