@@ -32,6 +32,17 @@ VIRTUAL_KEY = b"tkm_"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 SECRET_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token"})
 
+# All that a provider gets of a call which named another one: what says how to read it. Lists of what is secret have no end.
+_HARMLESS = frozenset({
+    b"content-type", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"accept", b"accept-encoding",
+    b"accept-language", b"user-agent", b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client",
+    b"idempotency-key",
+})  # fmt: skip
+_HARMLESS_OF = b"x-stainless-"  # the SDKs of Anthropic and OpenAI: language, platform, count of retries
+_HARMLESS_QUERY = frozenset(
+    {"alt", "$alt", "beta", "api-version", "prettyprint", "stream", "include", "include[]", "starting_after"}
+)
+
 
 def first(headers: Headers, name: bytes) -> bytes | None:
     """The first value; `name` in lower case."""
@@ -103,6 +114,16 @@ def query_without_secrets(query: str) -> str:
 def query_without_keys(query: str) -> str:
     """A query without what `SECRET_QUERY` names, all else as it was."""
     return "&".join(pair for pair in query.split("&") if unquote(pair.partition("=")[0]).lower() not in SECRET_QUERY)
+
+
+def to_another(headers: Headers) -> Headers:
+    """What of a call's headers a provider gets that the call did not name."""
+    return tuple((k, v) for k, v in headers if (low := k.lower()) in _HARMLESS or low.startswith(_HARMLESS_OF))
+
+
+def query_to_another(query: str) -> str:
+    """What of a call's query a provider gets that the call did not name."""
+    return "&".join(pair for pair in query.split("&") if unquote(pair.partition("=")[0]).lower() in _HARMLESS_QUERY)
 
 
 def carries_virtual_key(headers: Headers) -> bool:

@@ -20,9 +20,6 @@ OFF_LOOP = 128 << 10
 
 _IN_PATH = re.compile(r"(/models/)[^/:?]+")  # where Gemini's API names it
 
-_ACCOUNT = frozenset({b"openai-organization", b"openai-project", b"chatgpt-account-id", b"x-goog-user-project"})
-"""Whose account it is at the provider that was called. No other one knows it, nor is it to."""
-
 KEY_HEADER = {"anthropic": b"x-api-key", "gemini": b"x-goog-api-key"}
 
 
@@ -53,7 +50,7 @@ async def request_of(
     headers = h.to_provider(sent.headers, sent.header(b"connection"), dropped)
     elsewhere = provider is not named
     if elsewhere:
-        headers = tuple((k, v) for k, v in headers if k.lower() not in h.CREDENTIALS | _ACCOUNT)
+        headers = h.to_another(headers)
     if provider.key is not None:
         headers = _with_key(headers, provider)
     if target is None:
@@ -62,7 +59,9 @@ async def request_of(
             path = _IN_PATH.sub(lambda found: found[1] + quote(model, safe=""), path)
         if elsewhere and named is not None:
             path = named.api_path(path)
-        if elsewhere or provider.key is not None:
+        if elsewhere:
+            query = h.query_to_another(query)
+        elif provider.key is not None:
             query = h.query_without_keys(query)
         target = provider.target(path) + (f"?{query}" if query else "")
     headers = ((b"Host", provider.authority.encode()), *headers)
