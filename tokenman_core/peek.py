@@ -15,11 +15,11 @@ from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.failover.policy import STATUSES_OF_ERRORS
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder
-from tokenman_core.outward import TEXTUAL, Pieces, upstream_refusal
+from tokenman_core.outward import TEXTUAL, Pieces, steps, upstream_refusal
 from tokenman_core.sse import SseError, SseParser
 from tokenman_core.verdicts import Failure, Head, Part, Refuse
 
-MOST_HELD = 256 << 10  # bytes of a stream that says nothing; behind them it is taken for an answer
+MOST_HELD = 256 << 10  # bytes of a stream that says nothing, packed or not; behind them it is taken for an answer
 MOST_OF_AN_ERROR = 1 << 20  # bytes of what a provider says of a failure; more is not kept while another try is made
 AFTER_AN_ERROR_S = 0.5  # a stream is over with the error that it begins with, whether the provider closes it or not
 
@@ -94,7 +94,8 @@ def _check(cap: int, size: int) -> None:
 
 async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: float) -> Peeked:
     held: list[Part | Refuse] = [head]
-    reader, parser, size = exchange.dialect.reader(exchange.operation), SseParser(), 0
+    reader, parser = exchange.dialect.reader(exchange.operation), SseParser()
+    came = shown = 0  # bytes, and what they are when they are unpacked
     coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
     try:
         decoder = Decoder(coding.decode("latin-1"), 0) if coding != b"identity" else None
@@ -103,13 +104,22 @@ async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: f
                 held.append(part)
                 if not isinstance(part, bytes):
                     continue
-                size += len(part)
-                for event in parser.feed(decoder.feed(part) if decoder else part):
-                    reader.note(event)
+                came += len(part)
+                for number, plain in enumerate(steps(part, decoder)):
+                    if number:
+                        await asyncio.sleep(0)
+                    shown += len(plain)
+                    for event in parser.feed(plain):
+                        reader.note(event)
+                    if reader.failed is not None or reader.spoke or shown > MOST_HELD:
+                        break
                 if reader.failed is not None:
                     break
-                if reader.spoke or size > MOST_HELD:
+                if reader.spoke or reader.finished or max(came, shown) > MOST_HELD:
                     return Peeked(None, held, source)
+        if reader.failed is None:
+            for event in parser.finish():  # the last one may lack its blank line
+                reader.note(event)
     except TimeoutError:
         late = UpstreamError("timeout", "no token came in time", "first_token")
         return Peeked(Failure("timeout", str(late), head.status), [upstream_refusal(late)])
@@ -120,6 +130,8 @@ async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: f
     if reader.failed is not None:
         await _end(source, held)
         return Peeked(_said(reader.failed, head), held)
+    if reader.spoke or reader.finished:
+        return Peeked(None, held)
     cut = UpstreamError("reset", "the stream ended before it said anything")
     return Peeked(Failure("truncated", str(cut), head.status), [upstream_refusal(cut)])
 

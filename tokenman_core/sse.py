@@ -22,6 +22,7 @@ _LINE = re.compile(rb"([^\r\n]*+)(\r\n|\n|\r|\Z)")
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _MANY = 64  # blank lines one behind the other: nobody sends so many, and each for itself would cost as much as an event
 _FLOOD = re.compile(rb"(?>\r\n|\n|\r){%d,}+" % _MANY)
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+[{\[]")  # no field of an event begins like this
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _FULL_LINE = re.compile(rb"(?=[ \t]*+[^ \t\r\n])[^\r\n]+")
 _DATA_FIELD = re.compile(rb"data(?:: ?|\Z)")  # without a colon the line is a field too, an empty one
@@ -152,6 +153,7 @@ class SseParser:
         self._seen = 0  # so far into the buffer no event ends
         self._returns = False  # a CR was seen: line ends need more than a search for two LF
         self._too_large = False
+        self._events = False  # there was one
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that this chunk completes, in order."""
@@ -174,15 +176,19 @@ class SseParser:
         return events
 
     def finish(self) -> list[Event]:
-        """What is left when the stream ends without a blank line, as an event of its own."""
+        """What is left when the stream ends without a blank line, as an event of its own: a whole one if all that came is JSON,
+        which some servers send under the type of a stream.
+        """
         self._check()
         rest, self._buffer = bytes(self._buffer), bytearray()
-        return [Event(rest)] if rest else []
+        whole = not self._events and _JSON.match(rest) is not None
+        return [Event(rest, "whole" if whole else "sse")] if rest else []
 
     def _take(self, start: int, end: int, events: list[Event]) -> None:
         if end - start > self._max:
             self._too_large = True
         else:
+            self._events = True
             events.append(Event(bytes(self._buffer[start:end])))
 
     def _next_end(self, start: int) -> int | None:

@@ -1,11 +1,27 @@
 """How much of an answer is looked at before the client gets any of it."""
 
 import gzip
+import tracemalloc
 from typing import Any
 
+import brotli
 import pytest
 
-from tests.core.scripted import GZIP, JSON, PING, SSE, STALL, START, STREAM, call, error_event, pieces
+from tests.core.scripted import (
+    GZIP,
+    JSON,
+    PING,
+    SAID,
+    SSE,
+    STALL,
+    START,
+    STREAM,
+    STREAMED,
+    World,
+    call,
+    error_event,
+    pieces,
+)
 from tokenman_core import peek as module
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.peek import Peeked, peek
@@ -80,6 +96,57 @@ async def test_a_failure_can_be_given_when_its_source_is_closed_and_only_as_a_wh
     assert too_long.taken == 4
     assert [type(part) for part in seen.kept] == [Refuse]
     assert len(await given(seen)) == 5
+
+
+CHAT: Any = {"path": "/v1/chat/completions", "dialect": "openai"}
+CHAT_SAID = b'{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("stream", "asked"),
+    [
+        (START.rstrip(b"\n"), {}),
+        (START.replace(b"\n", b"\r"), {}),
+        (SAID, {}),
+        (b"\n" + SAID, {}),
+        (b"data: [DONE]\n\n", CHAT),
+        (b"data: [DONE]", CHAT),
+        (CHAT_SAID, CHAT),
+    ],
+)
+async def test_a_stream_is_no_cut_one_for_want_of_its_last_blank_line(stream: bytes, asked: Any, packed: bool) -> None:
+    data = gzip.compress(stream) if packed else stream
+    head = Head(200, GZIP if packed else SSE)
+    seen = await look(Source(head, data), call(**asked))
+    assert (seen.failure, await given(seen)) == (None, [head, data])
+
+
+async def test_json_under_the_type_of_a_stream_is_an_answer() -> None:
+    made = call(STREAMED)
+    head, came = await World({"a": [(200, SSE, [SAID])]}, routes=()).carry(made)
+    assert (head.status, came, made.outcome) == (200, SAID, "answered")
+
+
+@pytest.mark.parametrize(
+    "stream", [error_event("overloaded_error").rstrip(b"\n"), b'{"type":"error","error":{"type":"overloaded_error"}}']
+)
+async def test_an_error_is_one_without_its_blank_line_too(stream: bytes) -> None:
+    seen = await look(Source(Head(200, SSE), stream))
+    assert seen.failure is not None
+    assert (seen.failure.status, await given(seen)) == (529, [Head(200, SSE), stream])
+
+
+@pytest.mark.parametrize("filling", [b": %s\n\n" % (b"x" * 5000), b"\n"], ids=["comments", "blank lines"])
+async def test_of_what_swells_no_more_is_unpacked_than_the_bound(filling: bytes) -> None:
+    packed = brotli.compress(filling * ((20 << 20) // len(filling)), quality=1)
+    source = Source(Head(200, (*SSE, (b"content-encoding", b"br"))), packed, STALL)
+    tracemalloc.start()
+    seen = await look(source)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (seen.failure, source.taken) == (None, 2)
+    assert peak < 4 << 20
 
 
 async def test_a_part_that_was_given_is_held_no_more() -> None:
