@@ -27,6 +27,10 @@ class Capture:
         """A copy of what is kept."""
         return bytes(self._data)
 
+    def first(self, count: int) -> bytes:
+        """A copy of the first bytes of what is kept."""
+        return bytes(self._data[:count])
+
     @property
     def kept(self) -> int:
         return len(self._data)

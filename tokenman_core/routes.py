@@ -5,22 +5,21 @@ import hashlib
 import random
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+from tokenman_core.bound import Bound, bound, given
 from tokenman_core.config.routing import Route
 from tokenman_core.exchange import Exchange
 from tokenman_core.providers import Providers
 from tokenman_core.verdicts import Candidate
 
-# What only the provider that made it can read: its own ids, what it encrypted or signed.
-_BOUND = re.compile(
-    rb'"(?:previous_response_id|conversation|file_ids?|fileUri|file_uri|container_id|vector_store_ids|assistant_id'
-    rb'|encrypted_content|signature|thoughtSignature|thought_signature|cachedContent|cached_content)"\s*+:\s*+(?!null|""|\[\])'
-    rb'|"container"\s*+:\s*+"|"redacted_thinking"|"item_reference"'
-)
-
 MOST_SERVED = 10_000  # sessions whose provider is remembered; callers can make them grow, the oldest are forgotten
+MOST_MADE = 50_000  # ids and signatures whose maker is remembered
+_MOST_OF_ONE = 500  # of one answer
+_READ = 64 << 10  # bytes of an answer that are searched for them, so that the loop is not held
+_SHORTEST = 6  # characters; a shorter one names nothing
 
 
 @dataclass(frozen=True)
@@ -38,27 +37,56 @@ class _Rule:
 
 
 class Routes:
-    """Of a configuration. Remembers which provider a session was answered by: what is bound to one goes there."""
+    """Of a configuration. Remembers who made what in an answer, and who answered a session: what is bound to one goes there."""
 
     def __init__(self, routes: Sequence[Route], providers: Providers) -> None:
         self._rules = [_rule(route) for route in routes]
         self._providers = providers.by_name
         self._served: OrderedDict[tuple[str, str], Candidate] = OrderedDict()
+        self._made: OrderedDict[bytes, Candidate] = OrderedDict()
 
     def plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
-        """The first route that fits and leads to the API that the call speaks, else the provider that the call named, which
-        also gets what asks no model.
+        """The first route that fits and leads to the API that the call speaks, else the provider that the call named.
+
+        What asks no model goes to whoever made what its path names, else to the provider that the call named, and so does a body
+        that speaks of what only one provider has or may get.
         """
-        named = (Candidate(exchange.plan[0].provider, exchange.model),)
+        named = Candidate(exchange.plan[0].provider, exchange.model)
+        if not self._rules:
+            return (named,)
         if not exchange.model or not (exchange.operation.generates or exchange.operation.name == "count_tokens"):
-            return named
+            return (self._maker(exchange, exchange.sent.path.split("/"), ()) or named,)
         plan = next(
-            (plan for rule in self._rules if rule.fits(exchange) and (plan := self._led_by(rule, exchange))), named
+            (plan for rule in self._rules if rule.fits(exchange) and (plan := self._led_by(rule, exchange))), (named,)
         )
-        if len(plan) < 2 or not _is_bound(exchange):
+        if plan == (named,):
             return plan
+        holds = bound(exchange.body.value) if exchange.body is not None else None
+        return (self._only(exchange, holds, plan),) if holds else plan
+
+    def _only(self, exchange: Exchange, holds: Bound, plan: tuple[Candidate, ...]) -> Candidate:
+        """Who has what such a body speaks of. What is laid down beforehand is laid down at the provider that was called."""
+        name = exchange.plan[0].provider
+        named = next((one for one in plan if one.provider == name), Candidate(name, exchange.model))
+        if holds.confided:
+            return named
+        if holds.stored:
+            return self._maker(exchange, reversed(holds.stored), plan) or named
+        if maker := self._maker(exchange, reversed(holds.made), plan):
+            return maker
         served = self._served.get(_who(exchange))
-        return (served,) if served in plan else plan[:1]
+        if served in plan:
+            return served
+        return plan[0] if len({one.provider for one in plan}) == 1 else named
+
+    def _maker(self, exchange: Exchange, ids: Iterable[str], plan: Sequence[Candidate]) -> Candidate | None:
+        """Who made the first of them whose maker is known, under the name of the model that `plan` has there."""
+        made = next((found for one in ids if (found := self._made.get(_mark(exchange, one)))), None)
+        if made is None or self._providers[made.provider].dialect is not exchange.dialect:
+            return None
+        if made in plan:
+            return made
+        return next((one for one in plan if one.provider == made.provider), Candidate(made.provider, exchange.model))
 
     def _led_by(self, rule: _Rule, exchange: Exchange) -> tuple[Candidate, ...]:
         session = exchange.session or exchange.id
@@ -70,13 +98,19 @@ class Routes:
         )
 
     def answered(self, exchange: Exchange) -> None:
-        """The call is over. Who gave its answer is to get the next one of its session that is bound to him."""
+        """The call is over. Who gave its answer is to get what is bound to him, and the next call of its session that is bound."""
         tried = exchange.tried
-        if tried and tried[-1].answered and len(exchange.plan) > 1 and exchange.session:
-            self._served[_who(exchange)] = tried[-1].candidate
-            self._served.move_to_end(_who(exchange))
-            while len(self._served) > MOST_SERVED:
-                self._served.popitem(last=False)
+        if not self._rules or not tried or not tried[-1].answered or not exchange.operation.generates:
+            return
+        candidate = tried[-1].candidate
+        if exchange.session:
+            _put(self._served, _who(exchange), candidate, MOST_SERVED)
+        said = exchange.said[:_READ] if exchange.said is not None else b""
+        if exchange.captured is not None:
+            said = exchange.captured.first(_READ)
+        for one in islice(given(said), _MOST_OF_ONE):
+            if len(one) >= _SHORTEST:
+                _put(self._made, _mark(exchange, one), candidate, MOST_MADE)
 
     def _serving(self, exchange: Exchange) -> list[Candidate]:
         """Whoever has the model, by priority, of equals the one that the call named first. What needs a key is left out where
@@ -116,6 +150,14 @@ def _who(exchange: Exchange) -> tuple[str, str]:
     return exchange.caller.credential, exchange.session
 
 
-def _is_bound(exchange: Exchange) -> bool:
-    """Whether the body speaks of what only one provider has."""
-    return exchange.body is not None and _BOUND.search(exchange.body.render()) is not None
+def _mark(exchange: Exchange, one: str) -> bytes:
+    """Of an id or a signature, which other callers cannot claim."""
+    text = f"{exchange.caller.credential}\n{one}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _put[K](remembered: OrderedDict[K, Candidate], key: K, candidate: Candidate, most: int) -> None:
+    remembered[key] = candidate
+    remembered.move_to_end(key)
+    while len(remembered) > most:
+        remembered.popitem(last=False)

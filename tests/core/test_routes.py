@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.scripted import BODY, GOOD, JSON, SAID, World, call, provider
+from tests.core.scripted import BODY, GOOD, JSON, SAID, SSE, World, call, provider
 from tokenman_core import routes as module
 from tokenman_core.exchange import Caller, Exchange
 from tokenman_core.net import UpstreamError
@@ -125,32 +125,81 @@ async def test_a_session_keeps_its_provider() -> None:
 
 # -- what is bound --
 
-BOUND = [
-    {"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"messages": [{"content": [{"signature": "EqQB"}]}]},
+MADE = [
+    {"previous_response_id": "resp_1"}, {"messages": [{"content": [{"signature": "EqQB"}]}]},
     {"messages": [{"content": [{"type": "redacted_thinking", "data": "x"}]}]}, {"container": "container_1"},
-    {"messages": [{"content": [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}]}]},
+    {"container": {"id": "container_1", "skills": []}}, {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
     {"input": [{"type": "reasoning", "encrypted_content": "gAAA"}]}, {"input": [{"type": "item_reference", "id": "rs_1"}]},
-    {"contents": [{"parts": [{"thoughtSignature": "C"}]}]}, {"cachedContent": "cachedContents/1"},
-    {"contents": [{"parts": [{"fileData": {"fileUri": "https://g.example/v1beta/files/1"}}]}]},
+    {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, {"input": [{"type": "image_generation_call", "id": "ig_1"}]},
+    {"input": [{"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True}]},
+    {"messages": [{"content": [{"citations": [{"encrypted_index": "E"}]}]}]},
+    {"contents": [{"parts": [{"thoughtSignature": "C"}]}]},
+    {"tools": [{"type": "code_interpreter", "container": "cntr_1"}]},
+    {"contents": [{"parts": [{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "C"}]}]},
 ]  # fmt: skip
+STORED = [
+    {"conversation": "conv_1"}, {"conversation": {"id": "conv_1"}}, {"prompt": {"id": "pmpt_1", "variables": {}}},
+    {"messages": [{"content": [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}]}]},
+    {"input": [{"content": [{"type": "input_file", "file_id": "file_1"}]}]}, {"cachedContent": "cachedContents/1"},
+    {"contents": [{"parts": [{"fileData": {"fileUri": "https://g.example/v1beta/files/1"}}]}]},
+    {"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, {"tool_resources": {"x": {"file_ids": ["f"]}}},
+    {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file-1"]}}]},
+]  # fmt: skip
+CONFIDED = [
+    {"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x", "authorization_token": "secret"}]},
+    {"mcp_servers": [{"type": "url", "url": "https://x.example/secret", "name": "x"}]},
+    {"tools": [{"type": "mcp", "server_url": "https://x.example", "authorization": "secret"}]},
+    {"tools": [{"type": "mcp", "server_url": "https://x.example", "headers": {"X-Key": "secret"}}]},
+    {"tools": [{"type": "mcp", "server_url": "https://x.example/secret"}]},
+    {"api_key": "secret"}, {"extra_headers": {"x": "secret"}},
+    {"tools": [{"mcpServers": [{"name": "x", "streamableHttpTransport": {"url": "https://x.example"}}]}]},
+]  # fmt: skip
+SCHEMA = {"type": "object", "properties": {"file_id": {"type": "string"}}, "file_id": "x", "authorization": "x"}
 FREE = [
     {}, {"previous_response_id": None}, {"conversation": None}, {"container": {"type": "auto"}}, {"file_ids": []},
-    {"messages": [{"content": 'say "signature": "x" and {"file_id": "1"}'}]},
+    {"messages": [{"content": 'say "signature": "x" and {"file_id": "1"}'}]}, {"prompt": "a text"}, {"mcp_servers": []},
+    {"tools": [{"name": "f", "input_schema": SCHEMA}]}, {"tools": [{"type": "function", "function": {"parameters": SCHEMA}}]},
+    {"tools": [{"type": "function", "name": "f", "parameters": SCHEMA}]}, {"metadata": {"file_id": "x"}},
+    {"tools": [{"functionDeclarations": [{"name": "f", "parameters": SCHEMA}]}]}, {"text": {"format": {"schema": SCHEMA}}},
+    {"messages": [{"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"file_id": "x", "signature": "y"}}]}]},
+    {"contents": [{"parts": [{"functionCall": {"name": "f", "args": {"file_id": "x"}}}]}]},
+    {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}, {"audio": {"voice": "v", "format": "wav"}},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("spaced", [False, True])
-@pytest.mark.parametrize("more", BOUND, ids=json.dumps)
-async def test_a_body_that_is_bound_to_its_provider_stays_there(more: Any, spaced: bool) -> None:
-    body = json.dumps({"model": "m", **more}, separators=None if spaced else (",", ":")).encode()
-    assert await planned(call(body), {"try": ["b", "c"]}) == [("b", "m")]
+@pytest.mark.parametrize("route", [["b", "c"], ["b", "a"], ["a", "b"]], ids=str)
+@pytest.mark.parametrize("more", MADE + STORED + CONFIDED, ids=json.dumps)
+async def test_a_body_that_is_bound_goes_to_the_provider_that_was_called_and_nowhere_else(
+    more: Any, route: Any
+) -> None:
+    body = json.dumps({"model": "m", **more}).encode()
+    assert await planned(call(body), {"try": route}) == [("a", "m")]
 
 
-@pytest.mark.parametrize("spaced", [False, True])
 @pytest.mark.parametrize("more", FREE, ids=json.dumps)
-async def test_what_only_looks_so_is_bound_to_nobody(more: Any, spaced: bool) -> None:
-    body = json.dumps({"model": "m", **more}, separators=None if spaced else (",", ":")).encode()
+async def test_what_only_looks_so_is_bound_to_nobody(more: Any) -> None:
+    body = json.dumps({"model": "m", **more}).encode()
     assert await planned(call(body), {"try": ["b", "c"]}) == [("b", "m"), ("c", "m")]
+
+
+@pytest.mark.parametrize("body", [
+    b'{"model":"m","messages":[{"content":[{"source":{"file\\u005fid":"file_1"}}]}]}', b'{"model":"m","\\u0063onversation":"c"}',
+    b'{"model":"m","messages":[%s{"content":[{"file_id":"f"}]}]}' % (b'{"content":"filler"},' * 10_000),
+], ids=["escaped", "escaped at the top", "large"])  # fmt: skip
+async def test_how_a_body_is_written_does_not_matter(body: bytes) -> None:
+    assert await planned(call(body), {"try": ["b", "c"]}) == [("a", "m")]
+
+
+async def test_the_provider_that_was_called_gets_its_own_name_of_the_model() -> None:
+    route = {"try": ["b", {"provider": "a", "model": "other"}]}
+    assert await planned(call(b'{"model":"m","conversation":"c"}'), route) == [("a", "other")]
+
+
+async def test_where_a_route_leads_to_one_provider_its_own_answers_go_back_there_and_nothing_else_that_is_bound() -> (
+    None
+):
+    for more, plan in (*((each, "b") for each in MADE), *((each, "a") for each in STORED + CONFIDED)):
+        assert await planned(call(json.dumps({"model": "m", **more}).encode()), {"try": ["b"]}) == [(plan, "m")]
 
 
 def turn(signed: bool, session: str = "s", who: str = "who") -> Exchange:
@@ -159,19 +208,72 @@ def turn(signed: bool, session: str = "s", who: str = "who") -> Exchange:
 
 
 async def test_what_is_bound_goes_to_whoever_answered_the_turn_before() -> None:
-    world = World({"b": [DOWN, GOOD], "c": [GOOD]}, routes=[{"try": ["b", "c"]}], providers=PROVIDERS)
+    world = World({"a": [GOOD], "b": [DOWN, GOOD], "c": [GOOD]}, routes=[{"try": ["b", "c"]}], providers=PROVIDERS)
     for made, host in (
         (turn(False), "c"),  # b is down
         (turn(True), "c"),  # what c signed, b would refuse
         (turn(True), "c"),
-        (turn(True, "other session"), "b"),
-        (turn(True, who="somebody else"), "b"),
+        (turn(True, "other session"), "a"),
+        (turn(True, who="somebody else"), "a"),
         (turn(False), "b"),  # b is back, and nothing binds this one
         (turn(True), "b"),
     ):
         _ = [part async for part in world.conductor.answer(made)]
         assert world.upstream.hosts[-1] == f"{host}.example"
     world.meter.close()
+
+
+def responses(more: dict[str, Any], path: str = "/v1/responses", who: str = "who", **asked: Any) -> Exchange:
+    body = json.dumps({"model": "m", "input": str(more), **more}).encode() if asked.get("method") != "GET" else b""
+    return call(body, dialect="openai", named="o", path=path, caller=Caller(who), **asked)
+
+
+GIVES = {"id": "resp_made", "output": [
+    {"type": "reasoning", "id": "rs_made", "encrypted_content": "gAAA/made=="},
+    {"type": "message", "id": "msg_made", "content": [{"annotations": [{"container_id": "cntr_made", "file_id": "cfile_made"}]}]},
+]}  # fmt: skip
+ANSWERS = {
+    "whole": (200, JSON, [json.dumps(GIVES).encode()]),
+    "escaped": (200, JSON, [json.dumps(GIVES).replace("=", "\\u003d").encode()]),
+    "streamed": (200, SSE, [b'event: response.completed\ndata: {"response":%s}\n\n' % json.dumps(GIVES).encode()]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_what_an_answer_gave_goes_back_to_its_maker_for_the_same_caller(answer: str) -> None:
+    providers = [provider("o", "openai"), provider("p", "openai", key="k"), provider("q", "openai", key="k")]
+    answers = {"o": [GOOD], "p": [ANSWERS[answer], GOOD], "q": [GOOD]}
+    route = {"try": [{"provider": "p", "model": "n"}, "q"]}
+    world = World(answers, routes=[route], providers=providers)
+    for made, host in (
+        (responses({"stream": answer == "streamed"}), "p"),
+        (responses({"previous_response_id": "resp_made"}), "p"),
+        (responses({"previous_response_id": "resp_made"}, who="somebody else"), "o"),
+        (responses({"previous_response_id": "resp_other"}), "o"),
+        (responses({"input": [{"type": "reasoning", "encrypted_content": "gAAA/made=="}]}), "p"),
+        (responses({"input": [{"type": "item_reference", "id": "rs_made"}]}), "p"),
+        (responses({"input": [{"content": [{"type": "input_file", "file_id": "cfile_made"}]}]}), "p"),
+        (responses({"previous_response_id": "resp_made", "tools": [{"type": "mcp", "server_url": "https://x"}]}), "o"),
+        (responses({}, "/v1/responses/resp_made", method="GET"), "p"),
+        (responses({}, "/v1/responses/resp_made/cancel"), "p"),
+        (responses({}, "/v1/containers/cntr_made/files/cfile_made/content", method="GET"), "p"),
+        (responses({}, "/v1/responses/resp_made", who="somebody else", method="GET"), "o"),
+        (responses({}, "/v1/files/file_other", method="DELETE"), "o"),
+    ):
+        _ = [part async for part in world.conductor.answer(made)]
+        assert world.upstream.hosts[-1] == f"{host}.example", made.raw or made.sent.path
+        assert len(made.attempts) == 1
+        if made.raw and host == "p" and made.operation.generates:
+            assert json.loads(world.upstream.requests[-1].body)["model"] == "n"
+    world.meter.close()
+
+
+async def test_what_is_remembered_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_MADE", 3)
+    said = b'{"content":[%s]}' % b",".join(b'{"id":"toolu_%d"}' % number for number in range(9))
+    world = World({"b": [(200, JSON, [said])]}, routes=[{"try": ["b"]}], providers=PROVIDERS)
+    await world.carry(call())
+    assert len(world.routes._made) == 3
 
 
 async def test_what_is_remembered_of_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
