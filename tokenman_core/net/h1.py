@@ -8,7 +8,17 @@ from typing import Any
 import h11
 
 from tokenman_core.net.framing import address, h1_headers
-from tokenman_core.net.wire import MAX_HEAD, PIECE, READ_AHEAD, Connection, Keeper, Request, UpstreamError, Waiter
+from tokenman_core.net.wire import (
+    AT_ONCE_S,
+    MAX_HEAD,
+    PIECE,
+    READ_AHEAD,
+    Connection,
+    Keeper,
+    Request,
+    UpstreamError,
+    Waiter,
+)
 from tokenman_core.verdicts import Head, Headers
 
 HOLD = READ_AHEAD // 2  # reading stops here; one read more may be on its way
@@ -31,6 +41,7 @@ class H1(Connection):
         self._busy = self._sent = self._heard = self._ended = self._eof = False
         self._dry = False  # h11 has said that it needs data, and none has come since
         self._held = 0
+        self._since = 0.0  # when the call set out on it
         self._failure: UpstreamError | None = None  # comes after the bytes that were read before it
         self._waiter = Waiter()
         self.trailers: Headers = ()
@@ -47,7 +58,7 @@ class H1(Connection):
     async def head(self, request: Request) -> Head:
         if not self.usable:
             raise self._reset()
-        self._sent = True
+        self._sent, self._since = True, asyncio.get_running_loop().time()
         event = await self._send(request)
         while not isinstance(event, h11.Response):
             if not isinstance(event, h11.InformationalResponse):
@@ -163,7 +174,9 @@ class H1(Connection):
         return event
 
     def _reset(self) -> UpstreamError:
-        return UpstreamError("reset", self.why, reused=self.served > 0 and not self._heard)
+        late = self._sent and asyncio.get_running_loop().time() - self._since > AT_ONCE_S
+        stale = self.served > 0 and not self._heard and not late
+        return UpstreamError("reset", self.why, reused=stale, worked=late)
 
     def received(self, data: bytes) -> None:
         if not self._busy:

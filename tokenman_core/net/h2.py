@@ -17,7 +17,17 @@ import h2.exceptions
 import h2.settings
 
 from tokenman_core.net.framing import h2_fields
-from tokenman_core.net.wire import MAX_HEAD, PIECE, READ_AHEAD, Connection, Keeper, Request, UpstreamError, Waiter
+from tokenman_core.net.wire import (
+    AT_ONCE_S,
+    MAX_HEAD,
+    PIECE,
+    READ_AHEAD,
+    Connection,
+    Keeper,
+    Request,
+    UpstreamError,
+    Waiter,
+)
 from tokenman_core.verdicts import Head, Headers
 
 CONNECTION_WINDOW = 64 << 20
@@ -55,6 +65,7 @@ class H2(Connection):
         self.settled = False  # the peer has said how many streams it takes
         self.malformed = False
         self._reserved = 0
+        self._since, self._kept = 0.0, False  # when it was idle last, and whether it had served until then
         self.conn.initiate_connection()
         self.conn.increment_flow_control_window(CONNECTION_WINDOW - (1 << 16) + 1)
         self.flush()
@@ -67,10 +78,12 @@ class H2(Connection):
     def open_stream(self) -> "H2Stream":
         self.keep_until(0)
         self._reserved += 1  # its id is taken when the request is sent; until then it holds a place
-        return H2Stream(self, reused=self.served > 0)
+        return H2Stream(self)
 
     def begin(self, stream: "H2Stream") -> int:
         self._reserved -= 1
+        if not self.streams:
+            self._since, self._kept = asyncio.get_running_loop().time(), self.served > 0
         self.served += 1
         stream_id = self.conn.get_next_available_stream_id()
         self.streams[stream_id] = stream
@@ -92,6 +105,11 @@ class H2(Connection):
             self.keep_until(self._keep_s)
         if self.has_room:
             self.keeper.ready(self)
+
+    @property
+    def stale(self) -> bool:
+        """Whether what has broken it now broke it while it was idle."""
+        return self._kept and asyncio.get_running_loop().time() - self._since <= AT_ONCE_S
 
     def retire(self) -> None:
         if not self.retired:
@@ -183,8 +201,9 @@ def _plain(headers: Any) -> Headers:
 
 
 class H2Stream:
-    def __init__(self, connection: H2, reused: bool) -> None:
-        self._connection, self._reused = connection, reused
+    def __init__(self, connection: H2) -> None:
+        self._connection = connection
+        self._since = 0.0  # when the call set out on it
         self.id: int | None = None
         self.response: Head | None = None
         self.trailers: Headers = ()
@@ -202,7 +221,7 @@ class H2Stream:
     async def head(self, request: Request) -> Head:
         if not self.usable:
             raise UpstreamError("reset", self._connection.why, untouched=True)
-        self.id = self._connection.begin(self)
+        self.id, self._since = self._connection.begin(self), asyncio.get_running_loop().time()
         try:
             self._connection.conn.send_headers(self.id, h2_fields(request), end_stream=not request.body)
             await self._send(request.body)
@@ -285,7 +304,7 @@ class H2Stream:
         self.fail(f"the provider reset the stream ({name})", untouched=code is h2.errors.ErrorCodes.REFUSED_STREAM)
 
     def fail(self, why: str, untouched: bool) -> None:
-        self._error = UpstreamError("reset", why, untouched=untouched)
+        self._error = UpstreamError("reset", why, untouched=untouched, worked=self._worked and not untouched)
         self.waiter.wake()
 
     def _check(self) -> None:
@@ -295,4 +314,9 @@ class H2Stream:
         if connection.malformed:
             raise UpstreamError("protocol", connection.why)
         if connection.closed:
-            raise UpstreamError("reset", connection.why, reused=self._reused and self.response is None)
+            stale = connection.stale and self.response is None
+            raise UpstreamError("reset", connection.why, reused=stale, worked=self._worked)
+
+    @property
+    def _worked(self) -> bool:
+        return asyncio.get_running_loop().time() - self._since > AT_ONCE_S

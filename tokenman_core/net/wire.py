@@ -13,6 +13,7 @@ FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused
 READ_AHEAD = 256 << 10  # bytes that a provider may send and nobody has taken yet, for each call
 READ_SIZE = 64 << 10  # bytes taken from a socket at once
 PIECE = 64 << 10  # bytes of an upload between two turns of the event loop
+AT_ONCE_S = 0.1  # a kept connection that the provider had closed shows it within about a round trip
 MAX_HEAD = 64 << 10  # bytes of an answer's head, of its trailers too
 
 
@@ -47,17 +48,20 @@ class Deadlines:
 class UpstreamError(Exception):
     """A call failed. The message may name hosts and addresses: it is for logs, not for clients.
 
-    `deadline` names the one that passed. `reused` says that the same call may be made again at once: not a byte of an
-    answer had come, and the connection had served before (so it may have been closed in the meantime) or the provider
-    said that it did not begin with the call. `untouched`: it did not, for sure.
+    `deadline` names the one that passed. `reused` says that the same call may be made again at once: a connection that had
+    served before and was idle then broke at once, without a byte of an answer (so it had been closed in the meantime), or
+    the provider said that it did not begin with the call. `untouched`: it did not, for sure. `worked`: it had the call for
+    longer than that, so that it has begun with it.
     """
 
     def __init__(
-        self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False, untouched: bool = False
-    ) -> None:
+        self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False, untouched: bool = False,
+        worked: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.kind: FailureKind = kind
         self.deadline, self.reused, self.untouched = deadline, reused or untouched, untouched
+        self.worked = worked
 
 
 class Channel(Protocol):

@@ -7,6 +7,7 @@ import pytest
 from tests.core.net.conftest import QUICK, body_of, request_to, take, until
 from tests.core.net.fakes import Authority, Fake, Link, Seen, ok
 from tokenman_core.net import Request, Upstream, UpstreamError
+from tokenman_core.net.wire import AT_ONCE_S
 
 
 def saying(*pieces: bytes, then: str = "") -> Fake:
@@ -306,6 +307,21 @@ async def test_a_stale_connection_may_be_tried_again_unless_an_answer_had_begun(
         await body_of(upstream, request_to(fake))
         error = await failure(upstream, request_to(fake))
         assert (error.kind, error.reused) == ("reset", again)
+
+
+async def test_a_provider_that_breaks_off_later_has_worked_and_is_no_stale_connection(upstream: Upstream) -> None:
+    async def script(link: Link, seen: Seen) -> None:
+        if len(fake.requests) == 1:
+            await link.send(ok())
+        else:
+            await asyncio.sleep(2 * AT_ONCE_S)
+            link.writer.close()
+
+    fake = Fake(script)
+    async with fake:
+        await body_of(upstream, request_to(fake))
+        error = await failure(upstream, request_to(fake))
+        assert (error.kind, error.reused, error.worked) == ("reset", False, True)
 
 
 async def test_a_connection_that_the_provider_closed_is_not_used_again(upstream: Upstream) -> None:

@@ -11,6 +11,7 @@ from tests.core.net.conftest import QUICK, Open, body_of, request_to, take, unti
 from tests.core.net.fakes import Authority, Fake2, Script2, Stream
 from tokenman_core.net import Deadlines, Request, Upstream, UpstreamError
 from tokenman_core.net.h2 import H2, MOST_UNREAD
+from tokenman_core.net.wire import AT_ONCE_S
 
 Codes = h2.errors.ErrorCodes
 Make = Callable[..., Fake2]
@@ -303,6 +304,26 @@ async def test_a_connection_that_went_stale_may_be_tried_again(upstream: Upstrea
         await body_of(upstream, request_to(fake))
         error = await failure(upstream, fake)
         assert (error.kind, error.reused) == ("reset", True)
+
+
+async def test_a_connection_that_served_others_when_it_broke_was_not_stale(upstream: Upstream, make: Make) -> None:
+    async def script(stream: Stream) -> None:
+        if len(fake.streams) == 1:
+            await stream.answer()
+        elif len(fake.streams) == 3:
+            stream.link.reset()
+
+    fake = make(script)
+    async with fake:
+        await body_of(upstream, request_to(fake))
+        first = asyncio.create_task(failure(upstream, fake))
+        await until(lambda: len(fake.streams) == 2)
+        await asyncio.sleep(2 * AT_ONCE_S)
+        errors = [await failure(upstream, fake), await first]
+        assert [(error.kind, error.reused, error.worked) for error in errors] == [
+            ("reset", False, False),
+            ("reset", False, True),
+        ]
 
 
 async def test_frames_that_make_no_sense_are_a_protocol_failure(upstream: Upstream, make: Make) -> None:
