@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from tokenman_core.config import known, models
+from tokenman_core.config.values import is_near
 from tokenman_core.dialects.base import Dialect
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.net import Deadlines
@@ -36,6 +37,11 @@ class Provider:
     stream_usage: bool = True
     models: tuple[str, ...] = ("*",)  # patterns: which it serves
     priority: int = 1
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be asked for a caller who named another one: with a key of its own, or where none is needed."""
+        return self.key is not None or is_near(self.host)
 
     @property
     def authority(self) -> str:

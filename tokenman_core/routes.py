@@ -82,7 +82,7 @@ class Routes:
     def _maker(self, exchange: Exchange, ids: Iterable[str], plan: Sequence[Candidate]) -> Candidate | None:
         """Who made the first of them whose maker is known, under the name of the model that `plan` has there."""
         made = next((found for one in ids if (found := self._made.get(_mark(exchange, one)))), None)
-        if made is None or self._providers[made.provider].dialect is not exchange.dialect:
+        if made is None or not self._may_ask(made.provider, exchange):
             return None
         if made in plan:
             return made
@@ -94,8 +94,13 @@ class Routes:
         return tuple(
             Candidate(place.provider, place.model or exchange.model)
             for place in places
-            if self._providers[place.provider].dialect is exchange.dialect
+            if self._may_ask(place.provider, exchange)
         )
+
+    def _may_ask(self, name: str, exchange: Exchange) -> bool:
+        """The caller's own key is for the provider that he called: another one, without a key, would refuse all his calls."""
+        provider = self._providers[name]
+        return provider.dialect is exchange.dialect and (provider.open or name == exchange.plan[0].provider)
 
     def answered(self, exchange: Exchange) -> None:
         """The call is over. Who gave its answer is to get what is bound to him, and the next call of its session that is bound."""
@@ -113,14 +118,12 @@ class Routes:
                 _put(self._made, _mark(exchange, one), candidate, MOST_MADE)
 
     def _serving(self, exchange: Exchange) -> list[Candidate]:
-        """Whoever has the model, by priority, of equals the one that the call named first. What needs a key is left out where
-        none is configured: the caller's own is for the provider that he called."""
+        """Whoever has the model, by priority, of equals the one that the call named first."""
         named = exchange.plan[0].provider
         serving = [
             it
             for it in self._providers.values()
             if any(fnmatch.fnmatchcase(exchange.model, pattern) for pattern in it.models)
-            and (it.name == named or it.key is not None or not it.hosts)
         ]
         return [Candidate(it.name, "") for it in sorted(serving, key=lambda it: (it.priority, it.name != named))]
 

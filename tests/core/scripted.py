@@ -126,7 +126,7 @@ class Notes:
 
 def provider(name: str, dialect: str = "anthropic", key: str | None = None, **more: Any) -> Provider:
     more.setdefault("deadlines", Deadlines(first_token=0.02))
-    return Provider(name, DIALECTS[dialect], "https", f"{name}.example", 443, key=key, **more)
+    return Provider(name, DIALECTS[dialect], "https", more.pop("host", f"{name}.example"), 443, key=key, **more)
 
 
 class World:
@@ -144,10 +144,10 @@ class World:
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self.clock, self.waits = clock or ManualClock(), list[float]()
-        self.upstream = Upstream({f"{name}.example": each for name, each in answers.items()})
         self.notes = Notes()
         self.stages = Stages([Link.of(stage, type(stage).__name__) for stage in (self.notes, *stages)], self.clock)
         self.providers = Providers(providers)
+        self.upstream = Upstream({self.providers.by_name[name].host: each for name, each in answers.items()})
         self.meter = Meter(Prices(Pricing()), self.providers)
         sender = Sender(self.providers, self.upstream, self.clock)  # type: ignore[arg-type]
         self.policy = Policy(rules or Rules(), self.clock, lambda: 0.5)

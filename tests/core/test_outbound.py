@@ -8,10 +8,10 @@ import pytest
 from tests.core.scripted import GOOD, World, call, provider
 from tokenman_core.net import Request
 
-CODEX = provider("codex", "openai", base_path="/backend-api/codex", native_path="/backend-api/codex")
+CODEX = provider("codex", "openai", key="sk-codex", base_path="/backend-api/codex", native_path="/backend-api/codex")
 ROUTER = provider("router", "openai", key="sk-router", base_path="/api/v1")
 OPENAI = provider("openai", "openai", key="sk-openai")
-LOCAL = provider("local", "openai", base_path="/v1")
+LOCAL = provider("local", "openai", key="sk-local", base_path="/v1")
 
 
 async def sent_to(name: str, made: Any, *providers: Any, model: str | None = None) -> Request:
@@ -43,12 +43,12 @@ OTHER_QUERY = "&auth=mine&accessToken=mine&sig=mine&a%6ct=sse&api-version=1"
 @pytest.mark.parametrize(
     ("dialect", "key", "kept"),
     [
-        ("anthropic", None, None), ("anthropic", "sk-b", (b"x-api-key", b"sk-b")), ("gemini", "sk-b", (b"x-goog-api-key", b"sk-b")),
+        ("anthropic", "sk-b", (b"x-api-key", b"sk-b")), ("gemini", "sk-b", (b"x-goog-api-key", b"sk-b")),
         ("openai", "sk-b", (b"authorization", b"Bearer sk-b")),
     ],
 )  # fmt: skip
 async def test_nothing_that_tells_who_the_caller_is_goes_to_a_provider_that_he_did_not_call(
-    dialect: str, key: str | None, kept: tuple[bytes, bytes] | None
+    dialect: str, key: str, kept: tuple[bytes, bytes]
 ) -> None:
     path = {"gemini": "/v1beta/models/m:generateContent", "openai": "/v1/chat/completions"}.get(dialect, "/v1/messages")
     query = SECRET_QUERY + OTHER_QUERY
@@ -57,7 +57,13 @@ async def test_nothing_that_tells_who_the_caller_is_goes_to_a_provider_that_he_d
     assert request.path == f"{path}?beta=true&a%6ct=sse&api-version=1".encode()
     host, kind, *rest = request.headers
     assert (host, kind) == ((b"Host", b"b.example"), (b"content-type", b"application/json"))
-    assert rest == [*HARMLESS, *([kept] if kept else [])]
+    assert rest == [*HARMLESS, kept]
+
+
+async def test_a_provider_near_by_that_needs_no_key_gets_none() -> None:
+    made = call(b'{"model":"m"}', *CREDENTIALS, *OTHERS)
+    request = await sent_to("b", made, provider("a"), provider("b", host="10.0.0.7"))
+    assert request.headers == ((b"Host", b"10.0.0.7"), (b"content-type", b"application/json"))
 
 
 async def test_the_callers_own_key_goes_to_the_provider_that_he_called() -> None:
@@ -101,7 +107,9 @@ async def test_a_path_is_the_same_place_of_the_api_at_another_provider(
 async def test_gemini_names_the_model_in_its_path(verb: str) -> None:
     body = b'{"contents":[{"parts":[{"text":"models/m"}]}]}'
     made = call(body, dialect="gemini", path=f"/v1beta/models/Gemini-M:{verb}", query="alt=models/y")
-    request = await sent_to("b", made, provider("a", "gemini"), provider("b", "gemini"), model="My Model-2.5/x")
+    request = await sent_to(
+        "b", made, provider("a", "gemini"), provider("b", "gemini", key="k"), model="My Model-2.5/x"
+    )
     assert request.path == f"/v1beta/models/My%20Model-2.5%2Fx:{verb}?alt=models/y".encode()
     assert request.body == body
 
@@ -111,7 +119,7 @@ async def test_a_packed_body_is_unpacked_where_its_model_is_renamed() -> None:
     packed = gzip.compress(plain)
     for model, body, coding in (("n", plain.replace(b'"m"', b'"n"'), None), (None, packed, b"gzip")):
         made = call(packed, (b"Content-Encoding", b"gzip"), (b"content-md5", b"x"))
-        request = await sent_to("b", made, provider("a"), provider("b"), model=model)
+        request = await sent_to("b", made, provider("a"), provider("b", key="k"), model=model)
         assert request.body == body
         assert dict(request.headers).get(b"Content-Encoding") == coding
         assert (b"content-md5" in dict(request.headers)) is (coding is not None)
@@ -120,13 +128,13 @@ async def test_a_packed_body_is_unpacked_where_its_model_is_renamed() -> None:
 async def test_a_large_body_is_renamed_too() -> None:
     filler = b"x" * (200 << 10)
     made = call(b'{"messages":[{"content":"%s"}],"model":"m"}' % filler)
-    request = await sent_to("b", made, provider("a"), provider("b"), model="n")
+    request = await sent_to("b", made, provider("a"), provider("b", key="k"), model="n")
     assert request.body == b'{"messages":[{"content":"%s"}],"model":"n"}' % filler
 
 
 async def test_a_name_is_written_as_the_body_writes_its_names() -> None:
     made = call(b'{"model":"\\u00e9\\u00e9","messages":[]}')
-    request = await sent_to("b", made, provider("a"), provider("b"), model="é")
+    request = await sent_to("b", made, provider("a"), provider("b", key="k"), model="é")
     assert request.body == b'{"model":"\\u00e9","messages":[]}'
 
 

@@ -47,7 +47,7 @@ def spy():
 async def outcome(spy, routes=(), **request):
     case = Case.model_validate({"name": "a", "request": request, "expect": {"masked": []}})
     stages = Stages([Link.of(spy, "spy")], ManualClock())
-    providers = of_settings(Settings())
+    providers = of_settings(Settings(providers={"codex": {"key": "sk-x"}}))
     routed = Routes([Route.model_validate(route) for route in routes], providers)
     return await policy_cases.outcome(case.request, stages, providers, routed)
 

@@ -89,7 +89,9 @@ async def test_without_a_list_whoever_has_the_model_is_asked_by_priority() -> No
     providers = [
         provider("a", models=("claude-*",), priority=2, hosts=frozenset({"a.well.known"})),
         provider("b", key="k", models=("claude-*",), priority=2),
-        provider("c", models=("claude-*", "x"), priority=1),  # of the user's own, where no key is needed
+        provider(
+            "c", models=("claude-*", "x"), priority=1, host="localhost"
+        ),  # of the user's own, where no key is needed
         provider("d", key="k", models=("gpt-*",)),
         provider("e", models=("claude-*",), priority=1, hosts=frozenset({"e.well.known"})),  # has no key
         provider("o", "openai", key="k"),
@@ -98,6 +100,15 @@ async def test_without_a_list_whoever_has_the_model_is_asked_by_priority() -> No
         ("c", "claude-1"), ("a", "claude-1"), ("b", "claude-1"),
     ]  # fmt: skip
     assert await planned(asking("unheard-of"), {}, providers=providers) == [("a", "unheard-of")]
+
+
+async def test_a_provider_without_a_key_that_the_call_did_not_name_is_left_out_unless_it_is_near() -> None:
+    providers = [provider("a"), provider("b"), provider("c", key="k"), provider("d", host="10.0.0.7")]
+    for named in ("a", "b"):
+        plan = await planned(asking("m", named=named), {"try": ["b", "a", "d", "c"]}, providers=providers)
+        assert plan == [(named, "m"), ("d", "m"), ("c", "m")]
+    assert await planned(asking("m", named="c"), {"try": ["b"]}, {"try": ["d"]}, providers=providers) == [("d", "m")]
+    assert await planned(asking("m", named="c"), {"try": ["b"]}, providers=providers) == [("c", "m")]
 
 
 # -- weights --

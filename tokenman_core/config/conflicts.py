@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from tokenman_core.config.models import Settings
 from tokenman_core.config.routing import Match, Route
+from tokenman_core.config.values import is_near
 
 
 def found(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
@@ -23,7 +24,7 @@ def _ports(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
 def _routes(settings: Settings) -> list[tuple[str, str]]:
     wrong: list[tuple[str, str]] = []
     for at, route in enumerate(settings.routes):
-        wrong += _places(f"routes[{at}]", route, settings)
+        wrong += [*_places(f"routes[{at}]", route, settings)] or _keyless(f"routes[{at}].try", route, settings)
         over = next((each for each in range(at) if _covers(settings.routes[each], route, settings)), None)
         if over is not None:
             text = f"is never reached: routes[{over}] matches all that it does, and the first match wins"
@@ -48,6 +49,21 @@ def _places(setting: str, route: Route, settings: Settings) -> Iterator[tuple[st
     elif len(dialects) == 1 and dialects[0] not in {known[name].dialect for name in matched}:
         text = f"matches no provider of the API that `try` leads to ({dialects[0]}), and calls are not translated"
         yield f"{setting}.match.provider", f"{text} in this version; leave it out"
+
+
+def _keyless(setting: str, route: Route, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Places that no call gets, or only those that could as well do without the route: their providers would want a key."""
+    wanting: set[str] = set()
+    for number, place in enumerate(route.places or ()):
+        name, provider = place.provider, settings.providers[place.provider]
+        if provider.key is not None or is_near(provider.base_url.host) or name in wanting:
+            continue
+        match = route.match.provider
+        called = fnmatch.fnmatchcase(name, match) and (match != "*" or provider.hosts)  # by whose name programs call it
+        if wanting or not called:
+            text = "has no key, and the caller's own is for the provider that his call names"
+            yield f"{setting}[{number}]", f"{text}; set providers.{name}.key"
+        wanting.add(name)
 
 
 def _covers(one: Route, other: Route, settings: Settings) -> bool:

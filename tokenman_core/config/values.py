@@ -217,6 +217,17 @@ def _is_ip(host: str) -> bool:
     return True
 
 
+_NEAR = (".localhost", ".local", ".internal", ".lan", ".home.arpa")  # RFC 6761, 6762, 8375; ICANN's private-use TLD
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is of this machine or of a private network, by its name alone: those often ask for no key."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_NEAR)
+
+
 Listen = Annotated[
     Address,
     BeforeValidator(_parse_address),

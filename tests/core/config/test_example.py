@@ -147,7 +147,7 @@ MEANING = {
     "admin.listen", "timezone", "providers.openai.hosts[0]", "tests[0].expect.provider", "tests[1].name", "routes[1].match",
     "routes[0].match.provider",
 }  # fmt: skip
-ROUTED = ("names no provider", "is there already", "leads to different APIs")
+ROUTED = ("names no provider", "is there already", "leads to different APIs", "has no key")
 
 
 def test_an_editor_marks_the_mistakes():

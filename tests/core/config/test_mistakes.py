@@ -19,6 +19,8 @@ YAML = [
     ("secret: @me", 1, "a value that begins with a sign of YAML's own; put it into quotes"),
 ]
 
+BACKUP = "providers: {backup: {base_url: 'https://llm.example.com', dialect: anthropic}}\n"
+KEYLESS = "has no key, and the caller's own is for the provider that his call names; set providers.{}.key"
 MISTAKES = [
     # the file, the line, the setting, what is told behind its name
     ("port: 8080", 1, "port", "there is no such setting; did you mean listen?"),
@@ -115,6 +117,10 @@ MISTAKES = [
      "matches no provider of the API that `try` leads to (anthropic)"),
     ("routes:\n- {try: [openai]}\n- {match: {model: o3}, try: [openai]}", 3, "routes[1].match",
      "is never reached: routes[0] matches all that it does, and the first match wins; put it before that one"),
+    (f"{BACKUP}routes: [{{try: [anthropic, backup]}}]", 2, "routes[0].try[1]", KEYLESS.format("backup")),
+    (f"{BACKUP}routes: [{{try: [backup]}}]", 2, "routes[0].try[0]", KEYLESS.format("backup")),
+    ("routes: [{try: [openai, codex]}]", 1, "routes[0].try[1]", KEYLESS.format("codex")),
+    ("routes: [{match: {provider: openai}, try: [codex]}]", 1, "routes[0].try[0]", KEYLESS.format("codex")),
     ("breaker: {probes: 0}", 1, "breaker.probes", "must be at least 1; a good value: 1"),
     ("retry: {attempts: 0}", 1, "retry.attempts", "must be at least 1; a good value: 3"),
     ("retry: {statuses: [200]}", 1, "retry.statuses[0]", "must be at least 400; a good value: 429"),
@@ -126,6 +132,34 @@ VARIABLES = [
     ("TOKENMAN_PROVIDERS__OPENAI__API_KEY", "there is no setting providers.openai.api_key; did you mean key?"),
     ("TOKENMAN_ZZZ", "there is no setting zzz; known here: listen, data_dir"),
 ]
+
+
+LED = [
+    "routes: [{try: [anthropic]}]",
+    "routes: [{try: [anthropic, {provider: anthropic, model: claude-old}]}]",
+    f"{BACKUP[:-3]}, key: env:K}}}}\nroutes: [{{try: [anthropic, backup]}}]",
+    f"{BACKUP}routes: [{{match: {{provider: back*}}, try: [backup]}}]",
+    f"{BACKUP}routes: [{{match: {{provider: backup}}, try: [backup]}}]",
+    *(
+        f"providers: {{backup: {{base_url: 'http://{host}:1', dialect: anthropic}}}}\nroutes: [{{try: [anthropic, backup]}}]"
+        for host in (
+            "127.0.0.1",
+            "10.1.2.3",
+            "[fd00::1]",
+            "localhost",
+            "ollama",
+            "llm.home.arpa",
+            "host.docker.internal",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("text", LED)
+def test_a_route_may_lead_to_whom_the_caller_names_to_who_has_a_key_and_to_who_is_near(tmp_path, text):
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    assert load(path, {"HOME": str(tmp_path), "K": "sk-x"}).settings.routes
 
 
 def refused(tmp_path, text: str, **environ: str) -> str:
