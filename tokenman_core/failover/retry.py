@@ -27,10 +27,10 @@ def retry_after(headers: Headers, now: float) -> float | None:
     if _SECONDS.fullmatch(value):
         return float(value)
     try:
-        moment = parsedate_to_datetime(value.decode("latin-1"))
-    except ValueError:
+        moment = parsedate_to_datetime(value.decode("latin-1")).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - now)
+    return max(0.0, moment - now)
 
 
 def backoff(retry: int, base: float, most: float, random: Callable[[], float]) -> float:
