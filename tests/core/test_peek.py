@@ -80,7 +80,19 @@ async def test_what_cannot_be_unpacked_is_nobodys_failure_here(coding: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [("overloaded_error", 529), ("api_error", 500), ("rate_limit_error", 429), ("unheard_of", 400)]
+    ("kind", "status"),
+    [
+        ("overloaded_error", 529),
+        ("api_error", 500),
+        ("rate_limit_error", 429),
+        ("unheard_of", 400),
+        ("server_is_overloaded", 503),
+        ("slow_down", 503),
+        ("overloaded", 529),
+        ("engine_overloaded", 503),
+        ("service_unavailable", 503),
+        ("service_unavailable_error", 503),
+    ],
 )
 async def test_an_error_in_the_first_event_stands_for_a_status(kind: str, status: int) -> None:
     seen = await look(Source(Head(200, (*SSE, (b"retry-after", b"7"))), error_event(kind)))

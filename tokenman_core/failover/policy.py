@@ -63,6 +63,12 @@ SAFE: Mapping[str, Safe] = {
 
 STATUSES_OF_ERRORS: Mapping[str, int] = {
     "overloaded_error": 529,
+    "overloaded": 529,
+    "engine_overloaded": 503,
+    "server_is_overloaded": 503,
+    "service_unavailable": 503,
+    "service_unavailable_error": 503,
+    "slow_down": 503,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "api_error": 500,
