@@ -8,11 +8,12 @@ from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.failover.breaker import Breaker, Rules, State, Ticket
 from tokenman_core.failover.retry import retry_after
 from tokenman_core.providers import Providers
-from tokenman_core.verdicts import AttemptVerdict, Skip
+from tokenman_core.verdicts import AttemptVerdict, Candidate, Skip
 
 log = logging.getLogger("tokenman.failover")
 
 MOST_PASSED_OVER = 10_000  # callers can make them grow; the oldest are forgotten
+LONGEST_S = 3600.0  # then it is asked again, whatever it said: a limit may be lifted, and a number may be nonsense
 MOST_OF_A_NAME = 200  # characters of a model's name, which a caller may make as long as a request
 
 
@@ -39,6 +40,12 @@ class Failover:
         """Whether it gets no call now. Raises KeyError."""
         return self._breakers[provider].rests
 
+    def may(self, candidate: Candidate, exchange: Exchange) -> bool:
+        """Whether a call would be let through to a candidate of its plan now."""
+        self._told_early(candidate.provider)
+        waits = candidate != exchange.plan[-1] and self._left(exchange, candidate) > 0
+        return not (waits or self._breakers[candidate.provider].turns_away)
+
     def hold(self, provider: str) -> None:
         """Gives a provider a rest by hand, until `release`. Raises KeyError."""
         self._breakers[provider].hold()
@@ -51,10 +58,13 @@ class Failover:
 
     async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> AttemptVerdict | None:
         name = attempt.candidate.provider
-        if attempt.candidate != exchange.plan[-1] and (left := self._left(exchange, attempt)) > 0:
+        if attempt.candidate != exchange.plan[-1] and (left := self._left(exchange, attempt.candidate)) > 0:
             return Skip("it told this caller to wait", "upstream", left)
         breaker = self._breakers[name]
         self._told_early(name)
+        if not (exchange.operation.generates or breaker.rests):
+            # Whether a list or a file can be had says little of the models behind it, neither good nor bad; and it is no probe.
+            return None
         given = breaker.ask()
         if not isinstance(given, Ticket):
             return Skip("its breaker is open", "breaker", given)
@@ -71,6 +81,8 @@ class Failover:
             breaker.failure(ticket)
         elif attempt.answered:
             breaker.success(ticket)
+        elif attempt.failure is not None and attempt.failure.kind == "status":
+            breaker.reply(ticket)
         else:
             breaker.neutral(ticket)
         if breaker.state != before:
@@ -88,18 +100,18 @@ class Failover:
                 if attempt.answered:
                     breaker.success(ticket)
 
-    def _left(self, exchange: Exchange, attempt: Attempt) -> float:
-        until = self._until.get(self._key(exchange, attempt))
+    def _left(self, exchange: Exchange, candidate: Candidate) -> float:
+        until = self._until.get(self._key(exchange, candidate))
         return 0.0 if until is None else until - self._clock.monotonic()
 
     def _pass_over(self, exchange: Exchange, attempt: Attempt, seconds: float) -> None:
-        self._until[self._key(exchange, attempt)] = self._clock.monotonic() + seconds
+        self._until[self._key(exchange, attempt.candidate)] = self._clock.monotonic() + min(seconds, LONGEST_S)
         while len(self._until) > MOST_PASSED_OVER:
             self._until.popitem(last=False)
 
-    def _key(self, exchange: Exchange, attempt: Attempt) -> tuple[str, str, str]:
+    def _key(self, exchange: Exchange, candidate: Candidate) -> tuple[str, str, str]:
         """Another user's limit, or another model's, is not this one's. A configured key is the same for all."""
-        provider, model = attempt.candidate.provider, attempt.candidate.model
+        provider, model = candidate.provider, candidate.model
         own = self._providers.by_name[provider].key is None and provider == exchange.named
         return exchange.caller.credential if own else "", provider, model[:MOST_OF_A_NAME]
 

@@ -222,6 +222,42 @@ async def test_clients_that_leave_do_not_open_it() -> None:
     assert not stage._running["a"]
 
 
+@pytest.mark.parametrize(
+    "answer", [GOOD, (429, JSON, []), (401, JSON, []), (200, SSE, [error_event("rate_limit_error")])]
+)
+async def test_any_answer_of_a_probe_shows_that_it_is_back(answer: Any) -> None:
+    world, stage = await opened()
+    world.upstream._answers["a.example"] = [answer]
+    await ask(world, body=STREAMED)
+    assert stage.states["a"] == "closed"
+
+
+@pytest.mark.parametrize("answer", [UpstreamError("cap", ""), UpstreamError("full", "")])
+async def test_bounds_of_our_own_say_nothing_of_a_probe(answer: Any) -> None:
+    world, stage = await opened()
+    world.upstream._answers["a.example"] = [answer]
+    await ask(world)
+    assert stage.states["a"] == "half_open"
+
+
+LIST: Any = {"body": b"", "method": "GET", "path": "/v1/models"}
+
+
+async def test_what_asks_no_model_neither_counts_nor_probes_and_is_turned_away_by_an_open_one() -> None:
+    world, stage = calls({"a": [DOWN, (200, JSON, [b"{}"]), DOWN, GOOD, DOWN]}, failures=2)
+    for asked in ({}, LIST, {}):  # the healthy list ends no row
+        await ask(world, **asked)
+    assert stage.states["a"] == "open"
+    assert (await ask(world, **LIST)).status == 503
+    assert len(world.upstream.requests) == 3
+    world.clock.advance(60)
+    assert (await ask(world, **LIST)).status == 200
+    assert stage.states["a"] == "open"  # it was no probe
+    world, stage = calls({"a": [DOWN]}, failures=2)
+    await ask(world, 5, **LIST)
+    assert stage.states["a"] == "closed"
+
+
 async def test_a_hand_opens_and_closes_it() -> None:
     world, stage = calls({"a": [GOOD]})
     stage.hold("a")
@@ -248,6 +284,14 @@ async def test_a_provider_that_told_to_wait_long_is_passed_over_until_then(secon
     world.clock.advance(seconds)
     await ask(world)
     assert world.upstream.hosts[-2:] == ["a.example", "b.example"]
+
+
+async def test_nobody_is_passed_over_for_longer_than_an_hour() -> None:
+    world, _ = calls({"a": [limited(999_999_999), GOOD], "b": [GOOD]}, routes=BOTH)
+    await ask(world, 2)
+    world.clock.advance(3601)
+    await ask(world)
+    assert world.upstream.hosts == ["a.example", "b.example", "b.example", "a.example"]
 
 
 async def test_one_users_limit_and_one_models_is_nobody_elses() -> None:

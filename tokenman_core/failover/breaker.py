@@ -11,9 +11,9 @@ from typing import Literal
 from tokenman_core.clock import Clock
 
 State = Literal["closed", "half_open", "open"]
-Event = Literal["ask", "success", "failure", "neutral", "hold", "release"]
+Event = Literal["ask", "success", "failure", "reply", "neutral", "hold", "release"]
 STATES: tuple[State, ...] = ("closed", "half_open", "open")
-EVENTS: tuple[Event, ...] = ("ask", "success", "failure", "neutral", "hold", "release")
+EVENTS: tuple[Event, ...] = ("ask", "success", "failure", "reply", "neutral", "hold", "release")
 
 _SLICES = 12  # of the window: what has happened is counted, not listed, so that it takes the same room for any traffic
 
@@ -40,9 +40,10 @@ class Ticket:
 
 
 class Breaker:
-    """`ask` before each attempt; then exactly one of `success`, `failure` and `neutral` with the ticket that it gave.
+    """`ask` before each attempt; then exactly one of `success`, `failure`, `reply` and `neutral` with the ticket that it gave.
 
-    `neutral` is an attempt that says nothing of the provider: its client left, or asked for what no provider would give.
+    `reply` is an answer that is no success and no fault of the provider's (what the caller did wrong, a limit of his own): it
+    shows that the provider is there, no more. `neutral` is an attempt that says nothing of it: its client left, say.
     """
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
@@ -62,6 +63,11 @@ class Breaker:
         due = self._opened + self.rules.reset
         return self.state == "open" and (self.held or self._clock.monotonic() < due)
 
+    @property
+    def turns_away(self) -> bool:
+        """Whether `ask` would give no ticket now."""
+        return self.rests or (self.state == "half_open" and self._probing >= self.rules.probes)
+
     def ask(self) -> Ticket | float:
         """A ticket, or for how many seconds there will be none (0: until a probe is over)."""
         answer = self._do("ask", None)
@@ -73,6 +79,9 @@ class Breaker:
 
     def failure(self, ticket: Ticket) -> None:
         self._do("failure", ticket)
+
+    def reply(self, ticket: Ticket) -> None:
+        self._do("reply", ticket)
 
     def neutral(self, ticket: Ticket) -> None:
         self._do("neutral", ticket)
@@ -163,18 +172,21 @@ TABLE: Mapping[tuple[State, Event], Effect] = {
     ("closed", "ask"): Breaker.allow,
     ("closed", "success"): Breaker.went_well,
     ("closed", "failure"): Breaker.went_wrong,
+    ("closed", "reply"): Breaker.ignore,
     ("closed", "neutral"): Breaker.ignore,
     ("closed", "hold"): Breaker.open_by_hand,
     ("closed", "release"): Breaker.ignore,
     ("open", "ask"): Breaker.wait_or_probe,
     ("open", "success"): Breaker.ignore,
     ("open", "failure"): Breaker.ignore,
+    ("open", "reply"): Breaker.ignore,
     ("open", "neutral"): Breaker.ignore,
     ("open", "hold"): Breaker.open_by_hand,
     ("open", "release"): Breaker.close,
     ("half_open", "ask"): Breaker.probe,
     ("half_open", "success"): Breaker.close,
     ("half_open", "failure"): Breaker.open,
+    ("half_open", "reply"): Breaker.close,
     ("half_open", "neutral"): Breaker.probed_nothing,
     ("half_open", "hold"): Breaker.open_by_hand,
     ("half_open", "release"): Breaker.close,

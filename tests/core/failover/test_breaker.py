@@ -51,6 +51,7 @@ TELL: dict[Event, Callable[[Breaker, Ticket], object]] = {
     "ask": lambda breaker, _: breaker.ask(),
     "success": Breaker.success,
     "failure": Breaker.failure,
+    "reply": Breaker.reply,
     "neutral": Breaker.neutral,
     "hold": lambda breaker, _: breaker.hold(),
     "release": lambda breaker, _: breaker.release(),
@@ -58,6 +59,7 @@ TELL: dict[Event, Callable[[Breaker, Ticket], object]] = {
 
 AFTER: dict[tuple[State, Event], State] = {
     ("closed", "ask"): "closed", ("closed", "success"): "closed", ("closed", "failure"): "closed",
+    ("closed", "reply"): "closed", ("open", "reply"): "open", ("half_open", "reply"): "closed",
     ("closed", "neutral"): "closed", ("closed", "hold"): "open", ("closed", "release"): "closed",
     ("open", "ask"): "open", ("open", "success"): "open", ("open", "failure"): "open", ("open", "neutral"): "open",
     ("open", "hold"): "open", ("open", "release"): "closed",
