@@ -130,12 +130,19 @@ class Provider(Section):
     stream_usage: Flag = True
 
 
+def _passing(status: int) -> int:
+    """It passes by itself: a wrong key or a wrong question is as wrong the second time."""
+    if status < 500 and status not in (408, 409, 425, 429):
+        raise wrong("is no status that passes by itself; good values: 408, 409, 425, 429 and all from 500 on")
+    return status
+
+
 class Retry(Section):
     attempts: int = Field(default=3, ge=1)
     base_delay: Duration = 0.5
     max_delay: Duration = 30.0
     max_wait: Duration = 60.0
-    statuses: tuple[Annotated[int, Field(ge=400, le=599)], ...] = (429, 502, 503, 504, 529)
+    statuses: tuple[Annotated[int, Field(ge=400, le=599), AfterValidator(_passing)], ...] = (429, 502, 503, 504, 529)
 
 
 class Breaker(Section):

@@ -106,6 +106,12 @@ WRONG = [
     ("retry: {attempts: 0}", 1, "retry.attempts", "must be at least 1; a good value: 3"),
     ("retry: {attempts: '3'}", 1, "retry.attempts", "must be a whole number; a good value: 3"),
     ("retry:\n  statuses:\n    - 503\n    - 200", 4, "retry.statuses[1]", "at least 400"),
+    (
+        "retry: {statuses: [408, 409, 425, 500, 401]}",
+        1,
+        "retry.statuses[4]",
+        "no status that passes by itself; good values: 408",
+    ),
     ("breaker: {ratio: 2}", 1, "breaker.ratio", "must be at most 1"),
     ("breaker: {ratio: .nan}", 1, "breaker.ratio", "must be"),
     ("listen: 7677", 1, "listen", "good values: 127.0.0.1:7677"),
