@@ -186,8 +186,8 @@ def _due(exchange: Exchange, attempt: Attempt) -> Due:
         return "nothing"
     said = reader is not None and reader.usage not in (None, Usage())  # nothing at all is what no answer takes
     if attempt.status is None:
-        # No answer had begun: the client left while the provider worked, or it never came to that.
-        return "estimate" if attempt.sent and attempt.failure is None else "nothing"
+        # No answer had begun: the client left, or we gave up, while the provider worked; or it never came to that.
+        return "estimate" if attempt.worked or (attempt.sent and attempt.failure is None) else "nothing"
     if reader is None and attempt.failure is not None and attempt.failure.kind == "status":
         return "nothing"  # a stream began with an error, and something else was tried then
     if attempt.status >= 300:

@@ -21,6 +21,7 @@ from tokenman_core.verdicts import Failure, Head, Part, Refuse
 
 MOST_HELD = 256 << 10  # bytes of a stream that says nothing, packed or not; behind them it is taken for an answer
 MOST_OF_AN_ERROR = 1 << 20  # bytes of what a provider says of a failure; more is not kept while another try is made
+AN_ERROR_S = 2.0  # for all that a provider says of a failure: what is known of it stands in the head
 AFTER_AN_ERROR_S = 0.5  # a stream is over with the error that it begins with, whether the provider closes it or not
 
 
@@ -74,17 +75,27 @@ async def _whole(source: Pieces, exchange: Exchange, head: Head, cap: int) -> Pe
     came = exchange.captured = Capture(1, stream=False)
     try:
         _check(cap, int(declared) if (declared := h.first(head.headers, b"content-length") or b"").isdigit() else 0)
-        async for part in source:
-            held.append(part)
-            if isinstance(part, bytes):
-                came.add(part)
-                _check(cap, came.seen)
-                if failed and came.seen > MOST_OF_AN_ERROR:
-                    return Peeked(failed, held, source)
+        async with asyncio.timeout(AN_ERROR_S if failed else None):
+            async for part in source:
+                held.append(part)
+                if isinstance(part, bytes):
+                    came.add(part)
+                    _check(cap, came.seen)
+                    if failed and came.seen > MOST_OF_AN_ERROR:
+                        return Peeked(failed, held, source)
+    except TimeoutError:
+        return Peeked(failed, _cut(head, held))
     except UpstreamError as e:
         # Of a failure it is known that it is one, whatever becomes of what is said of it.
         return Peeked(failed or Failure(e.kind, str(e), head.status), [upstream_refusal(e)])
     return Peeked(failed, held)
+
+
+def _cut(head: Head, held: list[Part | Refuse]) -> list[Part | Refuse]:
+    """What came of an error until it was waited for no longer. Half of what is packed can be read by nobody."""
+    if h.first(head.headers, b"content-encoding") is None:
+        return held
+    return [Head(head.status, tuple(pair for pair in head.headers if pair[0].lower() != b"content-encoding"))]
 
 
 def _check(cap: int, size: int) -> None:

@@ -84,6 +84,7 @@ class Sender:
                     return
             except UpstreamError as e:
                 attempt.failure = Failure(e.kind, str(e), attempt.status)
+                attempt.worked = not started and (e.worked or e.deadline == "first_byte")
                 if started:
                     raise
                 if e.reused and e.kind == "reset" and not again and (e.untouched or repeatable(exchange)):

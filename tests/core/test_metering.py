@@ -363,6 +363,15 @@ async def test_a_client_that_leaves_while_the_provider_works_owes_the_input(mete
     assert attempt.bill.usage == Usage(input=tokens.estimate([QUESTION]))
 
 
+@pytest.mark.parametrize("kind", ["timeout", "reset"])
+async def test_a_provider_that_worked_and_said_nothing_is_owed_the_input(meter: Meter, kind: str) -> None:
+    made = call("openai", "gpt-4.1")
+    made.attempts[0].failure, made.attempts[0].worked = Failure(kind, ""), True
+    attempt = await settled(meter, made)
+    assert attempt.bill is not None
+    assert attempt.bill.usage == Usage(input=tokens.estimate([QUESTION]))
+
+
 async def test_half_of_a_plain_answer_is_booked_by_its_size(meter: Meter) -> None:
     exchange = call("openai", "gpt-4.1")
     exchange.attempts[0].status = 200

@@ -285,6 +285,37 @@ async def test_a_stale_connection_is_no_attempt() -> None:
     assert made.attempts[0].failure is None
 
 
+@pytest.mark.parametrize(
+    ("error", "owed"),
+    [
+        (UpstreamError("timeout", "", "first_byte"), True),
+        (UpstreamError("reset", "", worked=True), True),
+        (UpstreamError("reset", ""), False),
+        (UpstreamError("timeout", "", "connect"), False),
+    ],
+)
+async def test_what_a_provider_has_worked_on_is_owed_though_it_said_nothing(error: UpstreamError, owed: bool) -> None:
+    made = call()
+    await World({"a": [error], "b": [GOOD]}).carry(made)
+    assert [attempt.bill is not None for attempt in made.attempts] == [owed, True]
+
+
+@pytest.mark.parametrize("coding", [b"", b"gzip"])
+async def test_a_failure_whose_body_drips_is_judged_by_its_head(monkeypatch: pytest.MonkeyPatch, coding: bytes) -> None:
+    monkeypatch.setattr("tokenman_core.peek.AN_ERROR_S", 0.02)
+    drips = (
+        429,
+        (*HEADERS, (b"content-length", b"9"), *([(b"content-encoding", coding)] if coding else [])),
+        [NO[:5], STALL],
+    )
+    world = World({"a": [drips], "b": [GOOD]})
+    assert (await world.carry(call()))[1] == SAID
+    head, came = await World({"a": [drips]}, routes=(), rules=Rules(attempts=1)).carry(call())
+    assert (head.status, came) == (429, b"" if coding else NO[:5])
+    assert dict(head.headers)[b"content-length"] == b"%d" % len(came)
+    assert set(HEADERS) <= set(head.headers)
+
+
 @pytest.mark.parametrize("count", [b"1", b" 2 "])
 async def test_a_clients_own_retry_is_tried_once_at_each_provider(count: bytes) -> None:
     world = World({"a": [said(503)], "b": [said(503)]})
