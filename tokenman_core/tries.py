@@ -24,7 +24,10 @@ NOBODY = Refuse(503, "upstream", "No configured provider may serve this call.", 
 
 @dataclass(frozen=True)
 class Means:
-    """What all calls share. `cap`: bytes of a whole answer, 0 for no cap. `sleep` waits between attempts."""
+    """What all calls share. `cap`: bytes of a whole answer, 0 for no cap. `sleep` waits between attempts.
+
+    `may`: whether a candidate that is left would be asked, as far as that is known now.
+    """
 
     sender: Sender
     policy: Policy
@@ -32,6 +35,7 @@ class Means:
     clock: Clock
     cap: int
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    may: Callable[[Candidate, Exchange], bool] = lambda candidate, exchange: True
 
 
 class Tries:
@@ -72,9 +76,8 @@ class Tries:
                     failure = attempt.failure = seen.failure
                     decision: Decision = Last()
                     if failure is not None:
-                        decision = policy.decide(
-                            failure, provider, course, more=len(plan) > 1, repeatable=repeats, once=once
-                        )
+                        more = any(self._means.may(one, exchange) for one in plan[1:])
+                        decision = policy.decide(failure, provider, course, more=more, repeatable=repeats, once=once)
                     if failure is None or isinstance(decision, Last):
                         attempt.answered = failure is None and attempt.status is not None
                         async with aclosing(seen.parts()) as parts:

@@ -142,6 +142,7 @@ class World:
         cap: int = 0,
         clock: ManualClock | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
+        may: Callable[[Candidate, Exchange], bool] = lambda candidate, exchange: True,
     ) -> None:
         self.clock, self.waits = clock or ManualClock(), list[float]()
         self.notes = Notes()
@@ -151,7 +152,7 @@ class World:
         self.meter = Meter(Prices(Pricing()), self.providers)
         sender = Sender(self.providers, self.upstream, self.clock)  # type: ignore[arg-type]
         self.policy = Policy(rules or Rules(), self.clock, lambda: 0.5)
-        means = Means(sender, self.policy, self.meter, self.clock, cap, sleep=sleep or self.sleep)
+        means = Means(sender, self.policy, self.meter, self.clock, cap, sleep=sleep or self.sleep, may=may)
         self.routes = Routes([Route.model_validate(one) for one in routes], self.providers)
         self.conductor = Conductor(
             lambda: self.stages, self.providers, means, Caps(0, cap, 1 << 20), self.clock, Sessions(b"k"), self.routes
