@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -394,9 +395,12 @@ class Upstream:
 
 
 class Upstreams:
-    """Where they live. `with Upstreams() as them: them.add(Upstream([...]))`."""
+    """Where they live. `with Upstreams() as them: them.add(Upstream([...]))`. `served` are processes that do not outlive them,
+    whatever becomes of a test.
+    """
 
     def __init__(self) -> None:
+        self.served: list[subprocess.Popen[bytes]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="upstreams", daemon=True)
         self._all: list[Upstream] = []
@@ -411,6 +415,9 @@ class Upstreams:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self.served:
+            process.kill()  # of one that has ended and was waited for it is nothing
+            process.wait()
         self._run(self._close(list(self._all)))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
