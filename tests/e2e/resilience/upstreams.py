@@ -289,11 +289,15 @@ class Upstream:
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, h2.exceptions.ProtocolError):
             pass
         except Exception as e:  # a script that is wrong must not pass for one that fails as it should
-            self.errors.append(e)
+            self._note(e, writer)
         finally:
             self.open -= 1
             self._tasks.discard(task)
             writer.close()
+
+    def _note(self, error: Exception, writer: asyncio.StreamWriter) -> None:
+        if not writer.is_closing():  # on a connection that is lost, whatever asyncio may say is no fault of a script's
+            self.errors.append(error)
 
     @staticmethod
     async def _turn_away(how: AtConnect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -365,7 +369,7 @@ class Upstream:
                             script, number = self._next(seen)
                             gone = asyncio.Event()
                             wire = _H2(seen, number, conn, stream, writer, gone, moved)
-                            answers[stream] = (asyncio.ensure_future(self._play(script, wire)), gone, seen)
+                            answers[stream] = (asyncio.ensure_future(self._play(script, wire, writer)), gone, seen)
                         case h2.events.StreamReset(stream_id=int(stream)) if stream in answers:
                             answers[stream][1].set()
                         case _:
@@ -385,13 +389,13 @@ class Upstream:
                 task.cancel()
             await asyncio.gather(*(task for task, _, _ in answers.values()), return_exceptions=True)
 
-    async def _play(self, script: Script, wire: Wire) -> None:
+    async def _play(self, script: Script, wire: Wire, writer: asyncio.StreamWriter) -> None:
         try:
             await script(wire)
         except (OSError, asyncio.CancelledError, h2.exceptions.ProtocolError):
             pass
         except Exception as e:  # as above
-            self.errors.append(e)
+            self._note(e, writer)
 
 
 class Upstreams:
