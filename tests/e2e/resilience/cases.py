@@ -106,10 +106,12 @@ def start(proxy_folder: Any, cases: Sequence[Case], them: Upstreams, authority: 
         "retry": RETRY, "breaker": NEVER_OPENS, "limits": {"response_body": table.CAP},
         "telemetry": {"log": {"level": "info"}},
     }  # fmt: skip
-    return Proxy.start(
+    proxy = Proxy.start(
         proxy_folder, "http://127.0.0.1:9", environment={"SSL_CERT_FILE": str(authority.pem)},
         **(options | settings | {"providers": providers, "routes": routes}),
     )  # fmt: skip
+    them.served.append(proxy.process)
+    return proxy
 
 
 async def call(client: httpx.AsyncClient, case: Case) -> Got:

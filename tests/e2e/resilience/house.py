@@ -35,7 +35,9 @@ def start(
         name: {"base_url": upstream.url, "dialect": "anthropic", **more.get(name, {})}
         for name, upstream in upstreams.items()
     }
-    return Proxy.start(folder, "http://127.0.0.1:9", providers=providers, **settings)
+    proxy = Proxy.start(folder, "http://127.0.0.1:9", providers=providers, **settings)
+    them.served.append(proxy.process)
+    return proxy
 
 
 def post(

@@ -27,5 +27,5 @@ def test_a_storm_of_faults_leaves_nothing_behind(tmp_path: Path) -> None:
         assert len(storm.ids) == len(set(storm.ids))
         assert len(rows) <= storm.calls  # a client that left before its request was there made none
         assert sum(metric(house.proxy, "tokenman_requests_total").values()) == len(rows)
-        assert not [error for upstream in house.upstreams.values() for error in upstream.errors]
+        assert not (errors := [error for upstream in house.upstreams.values() for error in upstream.errors]), errors
         house.proxy.stop()

@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -288,11 +289,15 @@ class Upstream:
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, h2.exceptions.ProtocolError):
             pass
         except Exception as e:  # a script that is wrong must not pass for one that fails as it should
-            self.errors.append(e)
+            self._note(e, writer)
         finally:
             self.open -= 1
             self._tasks.discard(task)
             writer.close()
+
+    def _note(self, error: Exception, writer: asyncio.StreamWriter) -> None:
+        if not writer.is_closing():  # on a connection that is lost, whatever asyncio may say is no fault of a script's
+            self.errors.append(error)
 
     @staticmethod
     async def _turn_away(how: AtConnect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -364,7 +369,7 @@ class Upstream:
                             script, number = self._next(seen)
                             gone = asyncio.Event()
                             wire = _H2(seen, number, conn, stream, writer, gone, moved)
-                            answers[stream] = (asyncio.ensure_future(self._play(script, wire)), gone, seen)
+                            answers[stream] = (asyncio.ensure_future(self._play(script, wire, writer)), gone, seen)
                         case h2.events.StreamReset(stream_id=int(stream)) if stream in answers:
                             answers[stream][1].set()
                         case _:
@@ -384,19 +389,22 @@ class Upstream:
                 task.cancel()
             await asyncio.gather(*(task for task, _, _ in answers.values()), return_exceptions=True)
 
-    async def _play(self, script: Script, wire: Wire) -> None:
+    async def _play(self, script: Script, wire: Wire, writer: asyncio.StreamWriter) -> None:
         try:
             await script(wire)
         except (OSError, asyncio.CancelledError, h2.exceptions.ProtocolError):
             pass
         except Exception as e:  # as above
-            self.errors.append(e)
+            self._note(e, writer)
 
 
 class Upstreams:
-    """Where they live. `with Upstreams() as them: them.add(Upstream([...]))`."""
+    """Where they live. `with Upstreams() as them: them.add(Upstream([...]))`. `served` are processes that do not outlive them,
+    whatever becomes of a test.
+    """
 
     def __init__(self) -> None:
+        self.served: list[subprocess.Popen[bytes]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="upstreams", daemon=True)
         self._all: list[Upstream] = []
@@ -411,6 +419,9 @@ class Upstreams:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self.served:
+            process.kill()  # of one that has ended and was waited for it is nothing
+            process.wait()
         self._run(self._close(list(self._all)))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
