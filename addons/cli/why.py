@@ -97,7 +97,7 @@ def _not_one(call_id: str, rows: tuple[Row, ...]) -> list[str]:
         shown = ", ".join(row.id for row in rows[:5])
         return [f"more than one call begins with {clean(call_id)[:40]}: {shown}; write more of the id"]
     if call_id == _LAST:
-        return ["nothing has been recorded yet; send a call through TokenMan, for example with `tokenman demo`"]
+        return ["nothing has been recorded yet; send calls through TokenMan, for example: tokenman run -- claude"]
     return [
         f"no call {clean(call_id)[:40]} is in the ledger: it may be older than ledger.retention, or it was refused before it was"
         " known to be a call, then the log says why",

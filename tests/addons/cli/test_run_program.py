@@ -28,7 +28,15 @@ SUMS: dict[str, Any] = {
         ({}, "12 calls, 34 values masked, 51,200 tokens, $0.1234, saved $0.00"),
         ({"notional": True}, "12 calls, 34 values masked, 51,200 tokens, $0.1234 (notional), saved $0.00"),
         (
-            {"calls": 1, "model_calls": 1, "masked": 1, "input_tokens": 1, "output_tokens": 0, "estimated": True, "unpriced": 1},
+            {
+                "calls": 1,
+                "model_calls": 1,
+                "masked": 1,
+                "input_tokens": 1,
+                "output_tokens": 0,
+                "estimated": True,
+                "unpriced": 1,
+            },
             "1 call, 1 value masked, 1 token, $0.1234 (estimated, without 1 call that has no price), saved $0.00",
         ),
         (
@@ -66,7 +74,9 @@ def test_a_run_comes_to_one_line(changed: dict[str, Any], said: str) -> None:
         ({"calls": 5, "model_calls": 0}, ("mcp", "list"), ""),
     ],
 )
-def test_a_run_whose_calls_asked_no_model_is_an_alarm(changed: dict[str, Any], words: tuple[str, ...], said: str) -> None:
+def test_a_run_whose_calls_asked_no_model_is_an_alarm(
+    changed: dict[str, Any], words: tuple[str, ...], said: str
+) -> None:
     (claude,) = (program for program in PROGRAMS if program.name == "claude")
     told = list(run_sums.warnings(SUMS | changed, claude, None, words))
     assert [line.startswith(said) for line in told] == [True] * bool(said)

@@ -190,7 +190,8 @@ def test_an_id_that_is_none_says_where_ids_are_found(home, asked):
 def test_where_nothing_was_recorded_it_says_what_to_do(home):
     done = told("last")
     assert done.exit_code == 1
-    assert "tokenman demo" in done.stderr
+    assert "tokenman run -- claude" in done.stderr
+    assert "demo" not in done.stderr
 
 
 def test_a_damaged_ledger_ends_with_1_and_the_remedy(home):
