@@ -32,7 +32,10 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
     _heading(console, "Here")
     _rows(
         console,
-        ("dashboard", dashboard(found, code) + ("  (opens once, within ten minutes)" if code else "")),
+        (
+            "dashboard",
+            dashboard(found, code) + ("  (opens once, within ten minutes)" if code else f"  ({_key(found)})"),
+        ),
         ("proxy", proxy),
         ("configuration", str(found.file) if found.file else "no file, the defaults; write one: tokenman config init"),
         ("CA", f"{authority.pem_path}  (for hosts of LLM providers only, until {until})"),
@@ -58,6 +61,12 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
 def dashboard(found: Loaded, code: str = "") -> str:
     """The dashboard's address; the code stands behind `#`, where browsers keep it to themselves."""
     return f"http://{found.settings.admin.listen}/" + (f"#code={code}" if code else "")
+
+
+def _key(found: Loaded) -> str:
+    settings = found.settings
+    where = "admin.token" if settings.admin.token is not None else f"in the file {settings.data_dir / 'admin-token'}"
+    return f"its token is {where}; for a link: tokenman dashboard"
 
 
 def _heading(console: Console, text: str, style: str = "bold") -> None:

@@ -14,7 +14,7 @@ from tokenman_core.errors import trace
 
 GROUPS = (
     ("See it work", ("demo", "run", "up", "doctor")),
-    ("Watch and understand", ("report", "tail", "why", "web")),
+    ("Watch and understand", ("dashboard", "report", "tail", "why", "web")),
     ("Make it yours", ("config", "allow", "env", "ca", "addon-path")),
 )
 """The commands in the order in which a first hour needs them."""
@@ -148,6 +148,14 @@ def doctor(file: ConfigFile = None) -> None:
     Exit code: 0 fine, 1 warnings, 2 broken.
     """
     _go("addons.cli.doctor", "run", file)
+
+
+@app.command(epilog=_examples("tokenman dashboard", "tokenman dashboard --open"))
+def dashboard(
+    show: Annotated[bool, typer.Option("--open", help="Open it in a browser, too.")] = False, file: ConfigFile = None
+) -> None:
+    """Print a link that opens the running proxy's dashboard, once."""
+    _go("addons.cli.dashboard", "run", file, show)
 
 
 @app.command(epilog=_examples("tokenman report --by project --since 30d", "tokenman report --csv > spend.csv"))
@@ -288,7 +296,9 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         sys.exit(1)
-    except Exception as error:  # a mistake of ours: its message may hold anything, so it is told as the log tells errors
+    except (
+        Exception
+    ) as error:  # a mistake of ours: its message may hold anything, so it is told as the log tells errors
         print(f"tokenman: this failed inside, please report it: {trace(error)}", file=sys.stderr)
         sys.exit(1)
 

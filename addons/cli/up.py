@@ -75,7 +75,8 @@ async def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: S
 def _ready(found: Loaded, authority: ca.Authority, bundle: "Bundle", status: StatusLine | None) -> None:
     from addons.cli import greeting
 
-    greeting.show(found, authority, bundle.codes.new())
+    seen = sys.stdout is not None and sys.stdout.isatty()  # a file or a journal keeps what it is told, for others too
+    greeting.show(found, authority, bundle.codes.new() if seen else "")
     if status is not None:
         status.start(bundle.tallies)
 

@@ -140,15 +140,14 @@ def row(page: Page, name: str) -> Any:
 
 
 def test_the_printed_address_signs_in_once_and_leaves_the_address_bar(house: Proxy, opened: Open) -> None:
-    printed = re.search(r"http://127\.0\.0\.1:\d+/#code=\S+", house.log)
-    assert printed, house.log
-    page, _ = opened(printed[0])
+    printed = code_address(house)
+    page, _ = opened(printed)
     expect(page.locator("#state")).to_have_text("Live")
     assert "code" not in page.url
     assert page.evaluate("document.cookie") == ""
     page.reload()
     expect(page.locator("#state")).to_have_text("Live")
-    other, _ = opened(printed[0])
+    other, _ = opened(printed)
     expect(other.locator("#sign-in-problem")).to_contain_text("was used already")
     assert "code" not in other.url
 

@@ -104,7 +104,8 @@ def every_command():
 
 
 COMMANDS = (
-    "up", "demo", "run", "env", "web", "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
+    "dashboard", "up", "demo", "run", "env", "web",
+    "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
     "config check", "config show", "config schema", "config test", "doctor", "addon-path",
 )  # fmt: skip
 
@@ -180,6 +181,8 @@ def done(monkeypatch):
         ("env", ("env", "run", None, None, None)),
         ("env --shell json --via base-url", ("env", "run", None, "base-url", "json")),
         ("web --listen 127.0.0.1:1", ("web", "run", None, "127.0.0.1:1")),
+        ("dashboard", ("dashboard", "run", None, False)),
+        ("dashboard --open --config f", ("dashboard", "run", Path("f"), True)),
         ("tail", ("tail", "run", None, [])),
         ("tail --filter model=a error --filter status=200", ("tail", "run", None, ["model=a", "status=200", "error"])),
         ("report", ("report", "run", None, "model", "7d", "table")),
@@ -216,6 +219,7 @@ def test_what_makes_no_sense_asks_nobody_and_ends_with_2(command, done, words):
 SHAPES = {
     "run_program": ("run", 3), "env": ("run", 3), "report": ("run", 4), "why": ("run", 2), "allow": ("run", 3),
     "doctor": ("run", 1), "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2), "web": ("run", 2),
+    "dashboard": ("run", 2),
 }  # fmt: skip
 
 
@@ -229,6 +233,7 @@ def test_the_modules_take_what_they_are_asked(module):
     ("shell", "line", "offered"),
     [
         ("bash", "tokenman rep", {"report"}),
+        ("bash", "tokenman da", {"dashboard"}),
         ("bash", "tokenman config s", {"show", "schema"}),
         ("bash", "tokenman report --by p", {"project", "provider"}),
         ("bash", "tokenman env --shell f", {"fish"}),

@@ -74,6 +74,20 @@ def test_it_greets_once_it_is_ready_and_ends_with_the_engines_code(engine, confi
     assert f"configuration  {config}" in capsys.readouterr().out
 
 
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_code_of_the_dashboard_is_told_to_a_terminal_alone(engine, config, monkeypatch, terminal):
+    out = Screen() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert up.run(config, None) == 0
+    assert ("#code=a-code" in out.getvalue()) is terminal
+    assert ("admin-token; for a link: tokenman dashboard)" in out.getvalue()) is not terminal
+
+
 def test_listen_on_the_command_line_wins(engine, config, capsys):
     port = free()
     assert up.run(config, f"127.0.0.1:{port}") == 0
@@ -155,7 +169,7 @@ def test_the_greeting_says_what_to_do_next_where_all_is_and_what_not_to_expect(h
     for line in (
         f"TokenMan {__version__}\n",
         "  tokenman run -- claude  or codex, gemini",
-        f"  dashboard      http://{loaded.settings.admin.listen}/\n",
+        f"  dashboard      http://{loaded.settings.admin.listen}/  (its token is in the file {home}/.local/share/tokenman/admin-t",
         f"  proxy          {proxy}\n",
         f"  configuration  {config}\n",
         f"  CA             {authority.pem_path}  (for hosts of LLM providers only, until ",
