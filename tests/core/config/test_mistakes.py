@@ -55,6 +55,9 @@ MISTAKES = [
     ("redaction: {entities: {PHONE: off}}", 1, "redaction.entities.PHONE", "did you mean PHONE_NUMBER?"),
     ("limits: {request_body: 32MBit}", 1, "limits.request_body", 'good values: 65536, "64KiB", "32MiB", "1GB"'),
     ("limits: {request_body: true}", 1, "limits.request_body", "is not a size"),
+    ("ledger: {retention: long}", 1, "ledger.retention", "is not a duration; good values: 30d, 90d, 365d"),
+    ("telemetry: {log: {file: rel.log}}", 1, "telemetry.log.file", "for example ~/.local/share/tokenman/tokenman.log"),
+    ("data_dir: rel", 1, "data_dir", "for example ~/.local/share/tokenman"),
     ("limits: {client_body_timeout: 1h30m}", 1, "limits.client_body_timeout", 'good values: 30, 1.5, "500ms", "30s"'),
     ("limits: {client_body_timeout: null}", 1, "limits.client_body_timeout", "is not a duration"),
     ("ledger: {retention: forever}", 1, "ledger.retention", "is not a duration"),
@@ -100,6 +103,11 @@ VARIABLES = [
     ("TOKENMAN_PROVIDERS__OPENAI__API_KEY", "there is no setting providers.openai.api_key; did you mean key?"),
     ("TOKENMAN_ZZZ", "there is no setting zzz; known here: listen, data_dir"),
 ]
+
+
+def test_a_provider_of_ones_own_is_not_taken_for_a_known_one(tmp_path):
+    said = refused(tmp_path, "providers:\n  mine: {dialect: openai}")
+    assert said.splitlines()[0].endswith("providers.mine.base_url: is missing; a good value: https://api.example.com")
 
 
 def refused(tmp_path, text: str, **environ: str) -> str:
