@@ -296,9 +296,7 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         sys.exit(1)
-    except (
-        Exception
-    ) as error:  # a mistake of ours: its message may hold anything, so it is told as the log tells errors
+    except Exception as error:  # a mistake of ours: its message may hold anything, so it is told as the log tells errors
         print(f"tokenman: this failed inside, please report it: {trace(error)}", file=sys.stderr)
         sys.exit(1)
 
