@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import importlib
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -57,7 +58,10 @@ def run(file: Path | None, listen: str | None) -> int:
 
 
 def serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started = "up") -> int:
-    """Blocks; the exit code. Raises ConfigError, OSError if it cannot listen, Taken (an OSError) if another one runs."""
+    """Blocks; the exit code. No core is dumped, by its workers neither: it would hold what was masked.
+
+    Raises ConfigError, OSError if it cannot listen, Taken (an OSError) if another one runs."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return asyncio.run(_serve(found, on_ready, started))
 
 
