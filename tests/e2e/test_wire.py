@@ -389,7 +389,7 @@ def memory(proxy: Proxy) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come about"
