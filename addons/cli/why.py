@@ -185,7 +185,12 @@ def _tokens(row: Row) -> list[str]:
     ]
     text = f"{usage.input:,} in{f' ({", ".join(inside)})' if inside else ''}, {usage.output:,} out"
     text += f" ({usage.reasoning:,} of reasoning)" if usage.reasoning else ""
-    return [text, "counted here at least in part: the provider did not say them"] if row.estimated else [text]
+    lines = [text]
+    if row.estimated:
+        lines.append("counted here at least in part: the provider did not say them")
+    if row.truncated:
+        lines.append("the stream was longer than limits.stream_capture: what is counted here is told by its beginning")
+    return lines
 
 
 def _cost(row: Row) -> list[str]:

@@ -226,3 +226,8 @@ def test_a_call_of_no_model_and_no_caller_is_explained_too():
         )
     )
     assert found["asked"] == ["no model, anthropic models, without a key"]
+
+
+def test_a_stream_that_was_longer_than_what_is_kept_is_told_as_that():
+    assert "limits.stream_capture" in str(parts(call(truncated=True)))
+    assert "limits.stream_capture" not in str(parts(call()))

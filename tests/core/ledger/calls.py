@@ -98,4 +98,5 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         duration=dice.random() * 60,
         ttft=dice.choice([None, dice.random() * 5]),
         overhead=dice.random() / 100,
+        truncated=dice.random() < 0.2,
     )  # fmt: skip

@@ -62,6 +62,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         outcome="broken",
         detail="why",
         login="oauth",
+        truncated=True,
     )
     told = details(row_of(found))
     assert list(told)[: len(FIELDS)] == FIELDS
@@ -76,6 +77,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "cost_basis": "ceiling",
         "cost_estimated": True,
         "cost_notional": True,
+        "stream_truncated": True,
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
     }
 
