@@ -145,6 +145,39 @@ def test_a_mistyped_command_is_asked_about(command, typed, meant):
     assert f"Did you mean '{meant}'" in found.stderr
 
 
+@pytest.mark.parametrize("words", [*((name,) for name in main.LATER), ("ca", "rotate")], ids=" ".join)
+def test_a_command_that_is_planned_is_said_to_come_later(command, words):
+    found = command(*words)
+    assert found.exit_code == 2
+    assert f"{words[-1]} comes in a later version" in found.stderr
+    assert "No such command" not in found.stderr
+    assert " ".join(words) not in {" ".join(each) for each in every_command()}
+
+
+@pytest.mark.parametrize("words", [["-h"], ["help"], ["report", "-h"], ["help", "report"], ["help", "config", "check"]])
+def test_help_is_there_by_all_its_names(command, words):
+    long = [word for word in words if word not in ("-h", "help")]
+    assert command(*words).stdout == command(*long, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "Missing argument 'CMD'. say which program, for example: tokenman run -- claude"),
+        (
+            ["report", "--by", "projct"],
+            "projct is none of model, project, client, provider, day, session; did you mean project?",
+        ),
+        (["run", "--via", "prox", "x"], "prox is none of base-url, proxy; did you mean proxy?"),
+        (["env", "--shell", "tcsh"], "sh serves bash and zsh; for others: --shell json"),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_told_with_those_that_it_can(command, words, said):
+    found = command(*words)
+    assert found.exit_code == 2
+    assert said in " ".join(found.stderr.split())
+
+
 def test_a_mistyped_command_of_a_group_is_asked_about(command):
     found = command("config", "chekc")
     assert found.exit_code == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from addons.cli import run_program, run_proxy, run_sums
+from addons.cli import run_proxy, run_sums
 from addons.cli.programs.table import PROGRAMS
 from tokenman_core.config.models import Settings
 
