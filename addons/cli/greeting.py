@@ -45,6 +45,7 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
         console,
         (f"export ANTHROPIC_BASE_URL={proxy}", ""),
         (f"export OPENAI_BASE_URL={proxy}/v1", ""),
+        (f"export GOOGLE_GEMINI_BASE_URL={proxy}", ""),
         ('eval "$(tokenman env)"', "all variables at once, proxy and CA too"),
     )
     if foreign := settings.foreign_base_urls():
@@ -53,9 +54,11 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
     if warnings := [*found.warnings, *([authority.notice] if authority.notice else [])]:
         _heading(console, "Warnings", "yellow")
         _lines(console, warnings)
-    if lacking := available.lacking(settings):
-        _heading(console, "Not in this version")
-        _lines(console, lacking)
+    console.print()
+    if lacking := len(available.lacking(settings)):
+        what = "One setting does" if lacking == 1 else f"{lacking} settings do"
+        console.print(Text(f"{what} not all that is meant yet: tokenman config check"))
+    console.print(Text("Ctrl-C ends it."))
 
 
 def dashboard(found: Loaded, code: str = "") -> str:
