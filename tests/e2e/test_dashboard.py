@@ -262,9 +262,7 @@ def test_how_sure_a_cost_is_stands_beside_it(house: Proxy, provider: FakeProvide
     expect(page.get_by_role("dialog")).to_contain_text("pricing.overrides")
 
 
-def test_what_the_provider_refused_stands_beside_the_errors(
-    house: Proxy, provider: FakeProvider, opened: Open
-) -> None:
+def test_what_the_provider_refused_stands_beside_the_errors(house: Proxy, provider: FakeProvider, opened: Open) -> None:
     with pytest.raises(anthropic.RateLimitError):
         call(house, "[[status 429]]")
     page, _ = opened(code_address(house))
@@ -276,7 +274,9 @@ def test_what_the_provider_refused_stands_beside_the_errors(
 def test_amounts_are_rounded_as_the_terminal_does(house: Proxy, opened: Open) -> None:
     page, _ = opened(f"http://127.0.0.1:{house.admin_port}/")
     amounts = ["0.00045", "0.0000005", "0.0000125", "0.00001", "0.0421", "0.04215", "0.5", "1", "12.345", "1234.567"]
-    shown = page.evaluate("async (all) => { const w = await import('/static/words.js'); return all.map(w.money); }", amounts)
+    shown = page.evaluate(
+        "async (all) => { const w = await import('/static/words.js'); return all.map(w.money); }", amounts
+    )
     assert shown == [figures.money(Decimal(amount)) for amount in amounts]
 
 
