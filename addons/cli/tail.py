@@ -24,7 +24,7 @@ from tokenman_core.telemetry.mask import written_out
 Row = Mapping[str, Any]
 """A call, with the fields of `GET /api/requests`."""
 
-_STATUS = re.compile(r"[1-5]([\dx?]{2}|\*)")
+_STATUS = re.compile(r"[1-5x?]([\dx?]{2}|\*)")
 NAMES = ("model", "provider", "project", "client", "session", "dialect", "status", "error")
 AGAIN_S = 1.0  # between two looks for an instance that went away
 

@@ -64,6 +64,7 @@ def test_a_models_name_does_not_speak_to_the_terminal():
         (["status=4xx"], False),
         (["error"], False),
         (["status=2*"], True),
+        (["status=xxx"], True),
         (["client=?*"], False),
     ],
 )
