@@ -123,7 +123,7 @@ def running(folder: Path) -> Running | None:
         return Running(
             int(said["pid"]), _address(said["proxy"]), _address(said["admin"]), str(said["version"]), started
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -131,7 +131,11 @@ def _address(text: object) -> Address:
     host, _, port = str(text).rpartition(":")
     if not host:
         raise ValueError("no address")
-    return Address(host.strip("[]"), int(port))
+    named = host.strip("[]")
+    named.encode("idna")  # a label of more than 63 letters is nowhere; asked for by connecting, it raises UnicodeError
+    if not 0 < int(port) < 65536:
+        raise ValueError("no port")
+    return Address(named, int(port))
 
 
 # -- the proof --

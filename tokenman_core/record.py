@@ -58,6 +58,7 @@ class Record:
     overhead: float
     stages: Mapping[tuple[str, str], float]  # (stage, phase) -> seconds
     tried: tuple[Tried, ...] = ()  # each attempt, in order
+    truncated: bool = False  # its stream was longer than what limits.stream_capture keeps of one
     generates: bool = True  # a model was asked
 
     @property
@@ -122,6 +123,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         ttft=None if times.first is None else max(0.0, times.first - times.complete),
         overhead=max(0.0, sent - times.complete) + (back if times.sent is not None else 0.0),
         stages=dict(exchange.stage_seconds),
+        truncated=exchange.captured is not None and exchange.captured.truncated,
         generates=exchange.operation.generates,
         tried=tuple(
             Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)

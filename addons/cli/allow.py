@@ -53,7 +53,7 @@ def run(file: Path | None, value: str | None, remove: bool) -> int:
     except OSError as error:
         complain(ValueError(f"{found.settings.data_dir}/allowed cannot be written: {error.strerror}"))
         return FAILED
-    what = f"The value ({len(text)} characters)"
+    what = f"The value ({len(text)} character{'' if len(text) == 1 else 's'})"
     if remove and not done:
         complain(ValueError("this value was not allowed; it must be given exactly as it was then"))
         return FAILED

@@ -32,7 +32,10 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
     _heading(console, "Here")
     _rows(
         console,
-        ("dashboard", dashboard(found, code) + ("  (opens once, within ten minutes)" if code else "")),
+        (
+            "dashboard",
+            dashboard(found, code) + ("  (opens once, within ten minutes)" if code else f"  ({_key(found)})"),
+        ),
         ("proxy", proxy),
         ("configuration", str(found.file) if found.file else "no file, the defaults; write one: tokenman config init"),
         ("CA", f"{authority.pem_path}  (for hosts of LLM providers only, until {until})"),
@@ -42,6 +45,7 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
         console,
         (f"export ANTHROPIC_BASE_URL={proxy}", ""),
         (f"export OPENAI_BASE_URL={proxy}/v1", ""),
+        (f"export GOOGLE_GEMINI_BASE_URL={proxy}", ""),
         ('eval "$(tokenman env)"', "all variables at once, proxy and CA too"),
     )
     if foreign := settings.foreign_base_urls():
@@ -50,14 +54,22 @@ def show(found: Loaded, authority: Authority, code: str = "", file: TextIO | Non
     if warnings := [*found.warnings, *([authority.notice] if authority.notice else [])]:
         _heading(console, "Warnings", "yellow")
         _lines(console, warnings)
-    if lacking := available.lacking(settings):
-        _heading(console, "Not in this version")
-        _lines(console, lacking)
+    console.print()
+    if lacking := len(available.lacking(settings)):
+        what = "One setting does" if lacking == 1 else f"{lacking} settings do"
+        console.print(Text(f"{what} not all that is meant yet: tokenman config check"))
+    console.print(Text("Ctrl-C ends it."))
 
 
 def dashboard(found: Loaded, code: str = "") -> str:
     """The dashboard's address; the code stands behind `#`, where browsers keep it to themselves."""
     return f"http://{found.settings.admin.listen}/" + (f"#code={code}" if code else "")
+
+
+def _key(found: Loaded) -> str:
+    settings = found.settings
+    where = "admin.token" if settings.admin.token is not None else f"in the file {settings.data_dir / 'admin-token'}"
+    return f"its token is {where}; for a link: tokenman dashboard"
 
 
 def _heading(console: Console, text: str, style: str = "bold") -> None:

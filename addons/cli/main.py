@@ -1,20 +1,22 @@
 """The `tokenman` command: what can be typed. Each command's work stands in a module of its own, imported when it is wanted."""
 
+import difflib
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from tokenman_core import __version__
 from tokenman_core.errors import trace
 
 GROUPS = (
     ("See it work", ("demo", "run", "up", "doctor")),
-    ("Watch and understand", ("report", "tail", "why", "web")),
+    ("Watch and understand", ("dashboard", "report", "tail", "why", "web")),
     ("Make it yours", ("config", "allow", "env", "ca", "addon-path")),
 )
 """The commands in the order in which a first hour needs them."""
@@ -24,8 +26,59 @@ Shell = Literal["sh", "fish", "powershell", "json"]
 By = Literal["model", "project", "client", "provider", "day", "session"]
 
 
-class Overview(TyperGroup):
+LATER = ("keys", "clients", "scan", "status", "stop", "service", "backup", "restore", "uninstall")
+
+
+class Group(TyperGroup):
+    """Says of a command that is planned that this version does not have it, rather than that there is none."""
+
+    later: tuple[str, ...] = ()
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in self.later:
+            typer.echo(
+                f"tokenman: {args[0]} comes in a later version; what there is now: {ctx.command_path} --help", err=True
+            )
+            raise typer.Exit(2)
+        return super().resolve_command(ctx, args)
+
+
+class Authority(Group):
+    later = ("rotate",)
+
+
+class Command(TyperCommand):
+    """Says what would do where an option has a value that it cannot have, or a program is missing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return list(super().parse_args(ctx, args))
+        except typer.BadParameter as error:
+            name = error.param.name if error.param else ""
+            given, *good = re.findall(r"'([^']*)'", str(error.message)) or [""]
+            if good:
+                near = difflib.get_close_matches(given.lower(), good, 1, 0.7)
+                error.message = f"{given} is none of {', '.join(good)}" + (f"; did you mean {near[0]}?" if near else "")
+            error.message = f"{error.message}{_NEXT.get(name or '', '')}".removeprefix("; ")
+            raise
+
+
+_NEXT = {
+    "command": "; say which program, for example: tokenman run -- claude",
+    "shell": "; sh serves bash and zsh; for others: --shell json, or start the program with tokenman run",
+}
+
+
+class Overview(Group):
     """Its help is one screen: every command in one line, in groups, and what to type first."""
+
+    later = LATER
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args == ["help"]:
+            typer.echo(ctx.get_help())
+            raise typer.Exit
+        return super().resolve_command(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         formatter.write("\n")
@@ -54,6 +107,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     options_metavar="[OPTIONS]",
     subcommand_metavar="[COMMAND]",
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 config = typer.Typer(
     help="The configuration: init, check, show, schema, test.",
@@ -62,6 +116,7 @@ config = typer.Typer(
     epilog=_examples("tokenman config init", "tokenman config check"),
 )
 ca = typer.Typer(
+    cls=Authority,
     help="The certificate authority: show, trust, untrust.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -117,6 +172,7 @@ def demo(
 
 @app.command(
     "run",
+    cls=Command,
     context_settings={"allow_interspersed_args": False},  # all that follows the program's name is the program's
     epilog=_examples(
         "tokenman run -- claude", "tokenman run -- codex exec 'say hello'", "tokenman run --via proxy -- python bot.py"
@@ -150,7 +206,17 @@ def doctor(file: ConfigFile = None) -> None:
     _go("addons.cli.doctor", "run", file)
 
 
-@app.command(epilog=_examples("tokenman report --by project --since 30d", "tokenman report --csv > spend.csv"))
+@app.command(epilog=_examples("tokenman dashboard", "tokenman dashboard --open"))
+def dashboard(
+    show: Annotated[bool, typer.Option("--open", help="Open it in a browser, too.")] = False, file: ConfigFile = None
+) -> None:
+    """Print a link that opens the running proxy's dashboard, once."""
+    _go("addons.cli.dashboard", "run", file, show)
+
+
+@app.command(
+    cls=Command, epilog=_examples("tokenman report --by project --since 30d", "tokenman report --csv > spend.csv")
+)
 def report(
     by: Annotated[By, typer.Option("--by", help="What the lines are.")] = "model",
     since: Annotated[str, typer.Option("--since", metavar="SPAN", help="How far back, for example 24h, 7d.")] = "7d",
@@ -179,9 +245,14 @@ def tail(
     _go("addons.cli.tail", "run", file, [*(filters or ()), *(words or ())])
 
 
-@app.command(epilog=_examples("tokenman why req_0123456789abcdef01234567"))
+@app.command(epilog=_examples("tokenman why last", "tokenman why req_0123456789abcdef01234567"))
 def why(
-    call_id: Annotated[str, typer.Argument(metavar="ID", help="The request id: x-tokenman-request-id, or in the log.")],
+    call_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The request id: x-tokenman-request-id, or in the log; or last, the latest call."
+        ),
+    ],
     file: ConfigFile = None,
 ) -> None:
     """Say what was masked or refused in a call, and by which setting."""
@@ -206,7 +277,7 @@ def allow(
     _go("addons.cli.allow", "run", file, value, remove)
 
 
-@app.command(epilog=_examples('eval "$(tokenman env)"', "tokenman env --shell fish | source"))
+@app.command(cls=Command, epilog=_examples('eval "$(tokenman env)"', "tokenman env --shell fish | source"))
 def env(
     via: ViaOption = None,
     shell: Annotated[Shell | None, typer.Option("--shell", help="For which shell. Default: that of $SHELL")] = None,

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 from pydantic_core import PydanticCustomError
 
+from addons.cli import figures
 from addons.cli.settings import complain, loaded
 from tokenman_core.clock import SystemClock
 from tokenman_core.config.values import parse_duration
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Form = Literal["table", "json", "csv"]
 
 MOST_LINES = 50
-_SHOWN = Decimal("0.0001")
 _SHORTEST_NAME = 16
 _WIDE = 120  # columns of a terminal in which token counts are written out
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # what makes a spreadsheet calculate a cell
@@ -76,10 +76,7 @@ def moment(since: str, now: float) -> datetime | None:
 
 def _nothing(empty: bool, begins: datetime) -> str:
     if empty:
-        return (
-            "Nothing has been recorded yet. Send calls through TokenMan: `tokenman run -- claude`, or see one now:"
-            " `tokenman demo`."
-        )
+        return "Nothing has been recorded yet. Send calls through TokenMan, for example: tokenman run -- claude"
     return f"No calls since {begins:%Y-%m-%d %H:%M} UTC. To look further back: tokenman report --since 90d"
 
 
@@ -131,19 +128,21 @@ def _table(totals: Totals, begins: datetime) -> None:
 
 def _lines(totals: Totals, room: int | None) -> tuple[list[tuple[str, ...]], list[str]]:
     """Heads, groups and the total, and which columns had no room."""
+    digits = _digits(totals)
     tokens = _whole if room is None or room >= _WIDE else _short
     columns = [
         Column("calls", lambda it: _whole(it.calls)),
-        Column("cost $  ", _cost),
-        Column("saved $", lambda it: _money(it.saved), 2),
+        Column("cost $  ", lambda it: _cost(it, digits)),
+        Column("saved $", lambda it: _money(it.saved, digits), 2),
         Column("input", lambda it: tokens(it.input)),
         Column("cached", lambda it: tokens(it.cache_read), 1),
         Column("output", lambda it: tokens(it.output)),
         Column("masked", lambda it: _whole(it.masked)),
         Column("errors", lambda it: _whole(it.errors)),
+        Column("refused", lambda it: _whole(it.refused), 3),
     ]
-    if not totals.total.saved:
-        columns = [column for column in columns if column.head != "saved $"]
+    idle = {"saved $": not totals.total.saved, "refused": not totals.total.refused}
+    columns = [column for column in columns if not idle.get(column.head)]
     groups = [(clean(name) or "(none)", sums) for name, sums in totals.groups[:MOST_LINES]] + [("total", totals.total)]
     lacking: list[str] = []
     while True:
@@ -199,12 +198,20 @@ def _notes(totals: Totals, lacking: list[str]) -> list[str]:
         notes.append(f"No room here for {' and '.join(lacking)}: a wider terminal or --csv shows them.")
     if total.estimated:
         notes.append(f"~ The tokens of {_calls(total.estimated)} were counted here: their provider did not say them.")
+    if total.ceiling:
+        notes.append(
+            f"≤ The price of {_calls(total.ceiling)} is a guess, the dearest of the provider, since the model is in no list."
+        )
     if total.unpriced:
         which = "" if totals.by == "model" else "; tokenman report --by model says of which models"
         notes.append(f"+ The price of {_calls(total.unpriced)} is not known; what they cost comes on top{which}.")
     if total.notional:
         notes.append(
-            f"* ${_money(total.notional)} is the list price of what subscriptions paid for: nobody is billed for it."
+            f"* {figures.money(total.notional)} is the list price of what subscriptions paid for: nobody is billed for it."
+        )
+    if total.refused:
+        notes.append(
+            f"Their provider refused {_calls(total.refused)} (status 4xx), no errors of TokenMan's: see tokenman why last."
         )
     if totals.begins and totals.by == "session":
         notes.append("Sessions of calls older than ledger.retention are not told any more.")
@@ -229,13 +236,18 @@ def _short(number: int) -> str:
     return f"{number:,}"
 
 
-def _cost(sums: Sums) -> str:
+def _cost(sums: Sums, digits: int) -> str:
     marks = ("+" if sums.unpriced else "") + ("*" if sums.notional else "")
-    return ("~" if sums.estimated else "") + _money(sums.cost) + f"{marks:<2}"
+    before = ("~" if sums.estimated else "") + ("≤" if sums.ceiling else "")
+    return before + _money(sums.cost, digits) + f"{marks:<2}"
 
 
-def _money(amount: Decimal) -> str:
-    """To a hundredth of a cent; --json and --csv have all digits."""
-    if 0 < amount < _SHOWN:
-        return f"<{_SHOWN}"
-    return f"{amount.quantize(_SHOWN, ROUND_HALF_EVEN):,}"
+def _digits(totals: Totals) -> int:
+    """Behind the point, for all lines alike: so many that also small ones add up to their total."""
+    return figures.FINEST if totals.total.cost < 1 else 4
+
+
+def _money(amount: Decimal, digits: int) -> str:
+    """--json and --csv have all digits."""
+    least = Decimal(1).scaleb(-digits)
+    return f"<{least:f}" if 0 < amount < least else figures.rounded(amount, digits)

@@ -156,12 +156,15 @@ def _join(file: Path | None, settings: Settings, program: str) -> Session:
 
 def _start(file: Path | None, settings: Settings, told: list[str]) -> run_proxy.Started:
     """`told` has what was said of it before."""
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr is not None and sys.stderr.isatty()
 
     def slow() -> None:
         if not told:
             told.append("starting…")
-            print("tokenman: starting…", end="" if terminal else "\n", file=sys.stderr, flush=True)
+            if terminal:
+                print("tokenman: starting…", end="", file=sys.stderr, flush=True)
+            else:
+                _say("starting…")
 
     try:
         return run_proxy.start(file, settings, slow)
@@ -185,4 +188,11 @@ def _sum_up(found: Found, via: Via | None, arguments: tuple[str, ...], session: 
 
 
 def _say(text: str) -> None:
-    print(f"tokenman: {text}", file=sys.stderr, flush=True)
+    if sys.stderr is None:  # closed by whoever started us: `print` would take standard output, which is the program's
+        return
+    try:
+        print(f"tokenman: {text}", file=sys.stderr, flush=True)
+    except (
+        OSError
+    ):  # full or gone: no reason to change how the program ends, as Python would, which tries once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

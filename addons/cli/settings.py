@@ -138,7 +138,10 @@ def test(file: Path | None) -> int:
     for case, lines in zip(cases, outcomes, strict=True):
         typer.echo(f"{'FAILED' if lines else 'ok':<6}  {case.name:<{width}}  {'; '.join(lines)}".rstrip())
     failed = sum(bool(lines) for lines in outcomes)
-    typer.echo(f"{len(cases)} cases, {failed} failed" if failed else f"{len(cases)} cases, all hold")
+    said = f"{len(cases)} case{'' if len(cases) == 1 else 's'}"
+    typer.echo(
+        f"{said}, {failed} failed" if failed else f"{said}, all hold" if len(cases) > 1 else f"{said}, which holds"
+    )
     return 1 if failed else 0
 
 

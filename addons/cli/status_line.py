@@ -22,8 +22,14 @@ def line(tallies: Tallies, seconds: float, width: int) -> str:
         (1, f"{total.calls} call{'' if total.calls == 1 else 's'}"),
         (3, f"{total.masked} masked"),
         (5, f"{figures.count(total.input + total.output)} tokens"),
-        (2, figures.money(total.cost) + (f" + {total.unpriced} unpriced" if total.unpriced else "")),
+        (
+            2,
+            ("≤" if total.ceiling else "")
+            + figures.money(total.cost)
+            + (f" + {total.unpriced} unpriced" if total.unpriced else ""),
+        ),
         (4, f"{total.errors} error{'' if total.errors == 1 else 's'}"),
+        *([(4, f"{refused} refused by the provider")] if (refused := sum(total.refused.values())) else []),
         (6, f"up {figures.span(seconds)}"),
     ]
     while parts and len(shown := " | ".join(text for _, text in parts)) > width:

@@ -24,9 +24,11 @@ from tokenman_core.telemetry.mask import written_out
 Row = Mapping[str, Any]
 """A call, with the fields of `GET /api/requests`."""
 
+_STATUS = re.compile(r"[1-5x?]([\dx?]{2}|\*)")
 NAMES = ("model", "provider", "project", "client", "session", "dialect", "status", "error")
 AGAIN_S = 1.0  # between two looks for an instance that went away
 
+_ANY = "?*"
 _END, _DIM, _RED, _YELLOW, _GREEN, _MAGENTA = (f"\x1b[{code}m" for code in ("0", "2", "31", "33", "32", "35"))
 
 
@@ -120,13 +122,16 @@ class Filter:
                     else "good ones: model=claude-*, provider=openai, status=4xx, error"
                 )
                 raise ConfigError(f"--filter {word}: there is no such filter; {good}")
-            patterns[name] = (*patterns.get(name, ()), pattern.lower() or "?*")
+            if name == "status" and not _STATUS.fullmatch(pattern.lower()):
+                raise ConfigError(f"--filter {word}: is no status; good values: status=429, status=4xx, status=5xx")
+            patterns[name] = (*patterns.get(name, ()), pattern.lower() or _ANY)
         return cls(patterns)
 
     def __call__(self, row: Row) -> bool:
         return all(
             any(
-                fnmatchcase(str(row.get(name) or "").lower(), each.replace("x", "?") if name == "status" else each)
+                (each == _ANY and name == "error" and (row.get("status") or 0) >= 400)
+                or fnmatchcase(str(row.get(name) or "").lower(), each.replace("x", "?") if name == "status" else each)
                 for each in any_of
             )
             for name, any_of in self.patterns.items()
@@ -147,7 +152,8 @@ def line(row: Row, colours: bool = False) -> str:
         shown(f"{status or '-':<3}", _RED if error else _YELLOW if not status or status >= 400 else _GREEN),
         f"{written_out(row.get('provider') or '-')}/{written_out(row.get('model') or '-')}",
         f"{figures.count(row.get('input_tokens') or 0)}>{figures.count(row.get('output_tokens') or 0)} tokens",
-        figures.money(Decimal(cost) if cost is not None else None),
+        ("≤" if row.get("cost_basis") == "ceiling" else "")
+        + figures.money(Decimal(cost) if cost is not None else None),
         shown(f"{masked} masked", _MAGENTA if masked else ""),
         figures.took(float(row.get("duration_ms") or 0)),
         f"{attempts} attempts" if (attempts := int(row.get("attempts") or 0)) > 1 else "",

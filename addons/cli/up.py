@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import importlib
+import logging
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from addons.cli import figures
 from addons.cli.settings import complain, loaded
 from addons.cli.status_line import StatusLine, fits
-from tokenman_core import ca
+from tokenman_core import __version__, ca
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
@@ -21,9 +24,12 @@ from tokenman_core.errors import ConfigError
 from tokenman_core.instance import LOCK_FILE, Instance, Started, Taken
 from tokenman_core.redaction import Detection
 from tokenman_core.telemetry import log
+from tokenman_core.telemetry.tally import Tallies, Tally
 
 if TYPE_CHECKING:
     from addons.proxy.bundle import Bundle
+
+_log = logging.getLogger("tokenman")
 
 BAD_CONFIGURATION = 2
 CANNOT_LISTEN = 3
@@ -37,14 +43,25 @@ def run(file: Path | None, listen: str | None) -> int:
     settings = found.settings
     taken = busy(settings)
     if taken:
-        for line in _who_runs(settings) or taken:
+        for line in who_runs(settings) or taken:
             typer.echo(f"tokenman: {line}", err=True)
         return CANNOT_LISTEN
     status = StatusLine(sys.stderr) if fits(sys.stderr) else None
     try:
         log.setup(settings.telemetry.log, log.secrets_of(settings), status)
         authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
-        return serve(found, lambda bundle: _ready(found, authority, bundle, status))
+        ran: list[Tallies] = []
+
+        def ready(bundle: "Bundle") -> None:
+            ran.append(bundle.tallies)
+            _ready(found, authority, bundle, status)
+
+        code = serve(found, ready)
+        if status is not None:
+            status.close()
+        for tallies in ran:
+            typer.echo(f"tokenman: ended; {sums(tallies.total)}", err=True)
+        return code
     except ConfigError as error:
         complain(error)
         return BAD_CONFIGURATION
@@ -57,8 +74,22 @@ def run(file: Path | None, listen: str | None) -> int:
 
 
 def serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started = "up") -> int:
-    """Blocks; the exit code. Raises ConfigError, OSError if it cannot listen, Taken (an OSError) if another one runs."""
-    return asyncio.run(_serve(found, on_ready, started))
+    """Blocks; the exit code. No core is dumped, by its workers neither: it would hold what was masked.
+
+    Raises ConfigError, OSError if it cannot listen, Taken (an OSError) if another one runs."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def ready(bundle: "Bundle") -> None:
+        settings, file = found.settings, found.file or "none, the defaults"
+        _log.info(
+            "started: TokenMan %s, configuration %s, proxy on %s, dashboard on %s",
+            __version__, file, settings.listen, settings.admin.listen,
+        )  # fmt: skip
+        on_ready(bundle)
+
+    code = asyncio.run(_serve(found, ready, started))
+    _log.info("ended, with exit code %d", code)
+    return code
 
 
 async def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started) -> int:
@@ -72,15 +103,26 @@ async def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: S
         await detection.close()
 
 
+def sums(total: Tally) -> str:
+    """What a time came to: `14 calls, 9 values masked, $0.0421`."""
+    return (
+        f"{total.calls:,} call{'' if total.calls == 1 else 's'}, {total.masked:,} value{'' if total.masked == 1 else 's'} masked, "
+        + ("≤" if total.ceiling else "")
+        + figures.money(total.cost)
+        + (f" and {total.unpriced:,} without a price" if total.unpriced else "")
+    )
+
+
 def _ready(found: Loaded, authority: ca.Authority, bundle: "Bundle", status: StatusLine | None) -> None:
     from addons.cli import greeting
 
-    greeting.show(found, authority, bundle.codes.new())
+    seen = sys.stdout is not None and sys.stdout.isatty()  # a file or a journal keeps what it is told, for others too
+    greeting.show(found, authority, bundle.codes.new() if seen else "")
     if status is not None:
         status.start(bundle.tallies)
 
 
-def _who_runs(settings: Settings) -> list[str]:
+def who_runs(settings: Settings) -> list[str]:
     """One line if a TokenMan has the data folder, and so most likely the ports."""
     try:
         if (settings.data_dir / LOCK_FILE).exists():  # a start that fails leaves nothing behind

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from addons.cli.settings import complain, loaded
-from addons.cli.up import BAD_CONFIGURATION, CANNOT_LISTEN, busy
+from addons.cli.up import BAD_CONFIGURATION, CANNOT_LISTEN, busy, who_runs
 from tokenman_core.config.load import Loaded
 from tokenman_core.errors import ConfigError
 
@@ -21,7 +21,7 @@ def run(file: Path | None, listen: str | None) -> int:
     if found is None:
         return BAD_CONFIGURATION
     if taken := busy(found.settings):
-        for line in taken:
+        for line in who_runs(found.settings) or taken:
             typer.echo(f"tokenman: {line}", err=True)
         return CANNOT_LISTEN
     from mitmproxy.tools.main import mitmweb

@@ -116,7 +116,7 @@ def _not_one(call_id: str, rows: tuple[Row, ...]) -> list[str]:
         shown = ", ".join(row.id for row in rows[:5])
         return [f"more than one call begins with {clean(call_id)[:40]}: {shown}; write more of the id"]
     if call_id == _LAST:
-        return ["nothing has been recorded yet; send a call through TokenMan, for example with `tokenman demo`"]
+        return ["nothing has been recorded yet; send calls through TokenMan, for example: tokenman run -- claude"]
     return [
         f"no call {clean(call_id)[:40]} is in the ledger: it may be older than ledger.retention, or it was refused before it was"
         " known to be a call, then the log says why",
@@ -211,7 +211,12 @@ def _tokens(row: Row) -> list[str]:
     ]
     text = f"{usage.input:,} in{f' ({", ".join(inside)})' if inside else ''}, {usage.output:,} out"
     text += f" ({usage.reasoning:,} of reasoning)" if usage.reasoning else ""
-    return [text, "counted here at least in part: the provider did not say them"] if row.estimated else [text]
+    lines = [text]
+    if row.estimated:
+        lines.append("counted here at least in part: the provider did not say them")
+    if row.truncated:
+        lines.append("the stream was longer than limits.stream_capture: what is counted here is told by its beginning")
+    return lines
 
 
 def _cost(row: Row) -> list[str]:

@@ -1,8 +1,10 @@
 """The tour on the screen: what the program sent, what the provider received, what came back, side by side."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -66,17 +68,15 @@ def receipt(screen: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     cost = sum((Decimal(row["cost_usd"]) for row in rows if row["cost_usd"] is not None), Decimal(0))
     masked = sum(row["redactions"] for row in rows)
     screen.print()
-    screen.print(
-        Text("What is kept of them, and no word of what was said (tokenman tail, tokenman report):", style="bold")
-    )
+    screen.print(Text("What is kept of them, and no word of what was said:", style="bold"))
     for row in rows:
         screen.print(Text(f"  {tail.line(row)}"), soft_wrap=True)
     total = f"  {len(rows)} calls, {masked} values masked, {figures.money(cost)} at the providers' list prices"
     screen.print(Text(f"{total} (here: spent on nobody)"))
 
 
-def invitation(screen: Console, port: int | None, dashboard: str = "") -> None:
-    """How to go on. `port`: where the demo goes on running, and the address of its dashboard; None if it ends now."""
+def invitation(screen: Console, port: int | None, dashboard: str, configuration: Path) -> None:
+    """How to go on. `port`: where the demo goes on running, with its dashboard and its configuration; None if it ends now."""
     screen.print()
     screen.print(Text("Your own programs, with their own keys and logins:", style="bold"))
     for line in (
@@ -90,6 +90,14 @@ def invitation(screen: Console, port: int | None, dashboard: str = "") -> None:
         screen.print()
         screen.print(Text("Its dashboard, which this address opens once:", style="bold"))
         screen.print(Text(f"  {dashboard}"), soft_wrap=True)
+        screen.print()
+        screen.print(
+            Text(
+                "What is kept of them (and of one that warmed it up), in another terminal, while it runs:", style="bold"
+            )
+        )
+        for command in ("report", "why last", "tail"):
+            screen.print(Text(f"  tokenman {command} --config {shlex.quote(str(configuration))}"), soft_wrap=True)
         screen.print()
         screen.print(
             Text("Or play with this one, which answers from its built-in provider (Ctrl-C ends it):", style="bold")

@@ -56,7 +56,7 @@ def run(once: bool = False) -> int:
                 raise NotStarted("it does not answer on its admin port")
             played.faults += receipt(screen, client, played.ids)
             dashboard = f"http://{client.running.admin}/#code={client.post('/api/codes', {})['code']}" if stays else ""
-            show.invitation(screen, port if stays else None, dashboard)
+            show.invitation(screen, port if stays else None, dashboard, Path(folder) / CONFIGURATION)
             if stays:
                 with contextlib.suppress(KeyboardInterrupt):
                     process.wait()
@@ -85,6 +85,7 @@ def play(screen: Console, port: int, provider: FakeProvider) -> Played:
     """Plays all scenes through the proxy at `port`."""
     played = Played()
     _warm_up(port)
+    before = len(provider.received)
     for one in SCENES:
         try:
             result = send(port, one.api, f"{one.text}\n{one.script}".strip(), one.stream)
@@ -95,7 +96,7 @@ def play(screen: Console, port: int, provider: FakeProvider) -> Played:
         played.faults += _missed(one, result)
         played.ids.append(result.id)
     played.faults += [f"{value} reached the provider" for value in leaked(provider.received)]
-    show.verdict(screen, played.faults, len(provider.received))
+    show.verdict(screen, played.faults, len(provider.received) - before)
     return played
 
 

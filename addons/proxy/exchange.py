@@ -266,10 +266,10 @@ class Exchanges(Admission):
         )
         model = exchange.labels.get("model", "")  # as it was judged: what a program names may hold anything
         log.info(
-            "%s%s %s %s to %s: status %s, %d attempts, masked %s, %.0f ms (%s)",
+            "%s%s %s %s to %s: status %s, %d attempt%s, masked %s, %.0f ms (%s)",
             exchange.outcome, refused, exchange.operation.name, model if _MODEL.fullmatch(model) else "-",
-            attempt.candidate.provider if attempt else "nobody", attempt.status if attempt else None,
-            len(made), masked, seconds * 1000, stages,
+            attempt.candidate.provider if attempt else "nobody", exchange.status or "none",
+            len(made), "" if len(made) == 1 else "s", masked, seconds * 1000, stages,
         )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:

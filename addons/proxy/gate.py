@@ -23,6 +23,7 @@ from addons.proxy.internals import (
     starts_like_tls_record,
 )
 from addons.proxy.layer import GovernedHttpLayer
+from addons.proxy.plain_host import host_said
 from tokenman_core.net import Forbidden, Guard, UpstreamError
 from tokenman_core.providers import is_address
 
@@ -91,6 +92,15 @@ class Gate:
             return None
         if self._governed(next_layer) or (stock_is_http and not _in_tunnel(context)):
             return GovernedHttpLayer(context, HTTPMode.transparent, self._door)
+        mark = marks.of(context.client)
+        if mark:
+            host = host_said(next_layer.data_client())
+            if host is None:
+                return None
+            if host and self._door.bypassed(host, mark):
+                log.warning("a run's tunnel to an LLM that no provider governs was closed: %s", host)
+                deadlines.drop(context.client)
+                return None
         deadlines.disarm(context.client)
         return layers.TCPLayer(context, ignore=True)
 

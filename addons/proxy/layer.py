@@ -45,9 +45,10 @@ from addons.proxy.internals import (
     status_codes,
 )
 from addons.proxy.outlet import End, Outlet, Piece, Pieces
+from addons.proxy.plain_host import host_of
 from addons.proxy.servers import Ending, Http1Front, Http2Front, RawAnswer
 from tokenman_core.errors import trace
-from tokenman_core.headers import proxy_user, query_without_secrets, ungoverned, without_secrets
+from tokenman_core.headers import every, proxy_user, query_without_secrets, ungoverned, without_secrets
 from tokenman_core.verdicts import Head, Headers, Trailers
 
 log = logging.getLogger("tokenman.door")
@@ -232,8 +233,10 @@ class GovernedStream(HttpStream):
         request = event.request
         if not self._door.may_tunnel(*place) or request.data.scheme not in (b"http", b""):
             raise self._door.blocked("no request is passed on there")
-        if refusal := self._door.bypassed(place[0], self._way(request).mark):
-            raise refusal
+        said = (host_of(value.decode("latin-1")) for value in every(request.headers.fields, b"host"))
+        for host in dict.fromkeys((place[0], *said)):  # by its address, which says no name
+            if refusal := self._door.bypassed(host, self._way(request).mark):
+                raise refusal
         request.headers.fields = ungoverned(request.headers.fields)
         request.stream = True
         return event

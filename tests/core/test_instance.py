@@ -165,3 +165,23 @@ def test_the_key_is_that_of_the_installation(tmp_path: Path) -> None:
     other = Settings.model_validate({"data_dir": str(tmp_path / "b")})
     assert instance.proof_key(one) == instance.proof_key(one) != instance.proof_key(other)
     assert len({instance.new_nonce() for _ in range(10)}) == 10
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pid": "1e999"},
+        {"proxy": f'"{"a" * 70}:1"'},
+        {"admin": f'"{"a" * 70}:1"'},
+        {"proxy": '"127.0.0.1:65536"'},
+        {"pid": "[" * 2000},
+    ],
+    ids=["pid", "proxy", "admin", "port", "depth"],
+)
+def test_a_place_that_can_be_nobodys_is_stale(tmp_path, changed):
+    said = {"pid": "7", "proxy": '"127.0.0.1:1"', "admin": '"127.0.0.1:2"', "version": '"1"', "started": '"up"'}
+    path = tmp_path / "instance.json"
+    path.write_text("{" + ",".join(f'"{name}": {value}' for name, value in said.items()) + "}")
+    assert instance.running(tmp_path) is not None
+    path.write_text("{" + ",".join(f'"{name}": {value}' for name, value in (said | changed).items()) + "}")
+    assert instance.running(tmp_path) is None

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from tokenman_core.capture import Capture
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Outcome, Redacted, Sent, Times
 from tokenman_core.record import Tried, record_of
@@ -86,6 +87,16 @@ def test_times_are_measured_from_the_complete_request() -> None:
     assert record.duration == 2.0
     assert record.ttft == 0.75
     assert record.overhead == pytest.approx(0.25 + 0.05)
+
+
+def test_a_stream_of_which_not_all_was_kept_is_told_as_truncated() -> None:
+    call = exchange()
+    assert not record_of(call, 51.0).truncated
+    call.captured = Capture(10, stream=True)
+    call.captured.add(b"x" * 10)
+    assert not record_of(call, 51.0).truncated
+    call.captured.add(b"y")
+    assert record_of(call, 51.0).truncated
 
 
 def test_a_call_that_was_never_sent_was_all_overhead() -> None:

@@ -52,6 +52,8 @@ def test_the_tour_ends_by_itself_and_shows_masking_and_restoring(
     assert "export ANTHROPIC_BASE_URL=http://127.0.0.1:7677" in ended.stdout
     assert "tokenman run -- claude" in ended.stdout
     assert "#code=" not in ended.stdout, "nothing stays that it could open"
+    assert not re.search(r"tokenman (report|why|tail)", ended.stdout), "nothing stays that they could read"
+    assert f"({len(SCENES)} requests were looked through)" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
     assert not list(folder.glob("tokenman-demo-*"))
 
@@ -60,7 +62,7 @@ def test_the_tour_ends_with_what_it_came_to_from_the_records_of_its_calls(
     toured: tuple[subprocess.CompletedProcess[str], float, Path],
 ) -> None:
     shown = toured[0].stdout
-    row = r"200  (\w+)/\S+  [\d.k]+>\d+ tokens  <?\$(0\.\d{4})  (\d) masked  \S+  req_\w{24}$"
+    row = r"200  (\w+)/\S+  [\d.k]+>\d+ tokens  <?\$(0\.\d+)  (\d) masked  \S+  req_\w{24}$"
     rows = re.findall(row, shown, re.MULTILINE)
     assert [provider for provider, _, _ in rows] == [one.api for one in SCENES], shown
     total = re.search(r"4 calls, (\d+) values masked, \$(0\.\d+) at the providers' list prices", shown)
@@ -98,6 +100,15 @@ def test_on_a_terminal_it_goes_on_until_it_is_told_to_end(
     ).json()
     assert summary["live"]["calls"] == len(SCENES) + 1
     assert "\x1b[" in shown, "in colour"
+    commands = re.findall(r"tokenman (report|why last|tail) --config (\S+)\r", shown)
+    assert [name for name, _ in commands] == ["report", "why last", "tail"]
+    for name, file in commands[:2]:
+        told = subprocess.run(
+            [*COMMAND[:-1], *name.split(), "--config", file], capture_output=True, text=True, timeout=60, check=False,
+            env={name: value for name, value in environment(tmp_path).items() if not name.startswith("TOKENMAN_")},
+        )  # fmt: skip
+        assert told.returncode == 0, told.stderr
+        assert "gpt-5-mini" in told.stdout or "claude-sonnet-4-5" in told.stdout
     children = psutil.Process(process.pid).children(recursive=True)
     assert process.poll() is None
     process.send_signal(end)

@@ -77,7 +77,7 @@ class Recorder:
                 self.requests.append(request)
             self._changed.notify_all()
 
-    def wait(self, count: int, seconds: float = 5.0) -> bool:
+    def wait(self, count: int, seconds: float = 15.0) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
 

@@ -1,9 +1,12 @@
 """The admin port of a running proxy: what it counts, what it shows to whom, and when it says that it is ready."""
 
 import json
+import os
 import re
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from addons.demo.provider import FakeProvider
 from tests.e2e.door_scripts.faulty import SLOW_S
-from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy, claude, free_ports, said, user
+from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, ROOT, Proxy, claude, free_ports, said, user
 
 SCRIPT = Path(__file__).parent / "door_scripts" / "faulty.py"
 HEADERS = {"x-api-key": ANTHROPIC_KEY, "content-type": "application/json", "anthropic-version": "2023-06-01"}
@@ -255,7 +258,15 @@ def test_the_api_is_closed_but_for_the_token_which_only_its_owner_can_read(
 
 
 def test_the_printed_address_opens_one_session(house: Proxy) -> None:
-    code = re.findall(rf"http://127\.0\.0\.1:{house.admin_port}/#code=(\S+)", house.log)[-1]
+    assert "#code=" not in house.log
+    configuration = house.home.parent / "tokenman.yaml"
+    environ = {"PATH": os.environ["PATH"], "HOME": str(house.home), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "addons.cli.main", "dashboard", "--config", str(configuration)],
+        capture_output=True, text=True, check=False, env=environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (code,) = re.fullmatch(rf"http://127\.0\.0\.1:{house.admin_port}/#code=(\S+)\n", done.stdout).groups()
     url = f"http://127.0.0.1:{house.admin_port}/api/login"
     answer = httpx.post(url, json={"code": code}, trust_env=False)
     assert answer.status_code == 200

@@ -8,6 +8,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import openai
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route, expect, sync_playwright
 
+from addons.cli import figures
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import OPENAI_KEY, PLANTED, Proxy, claude, said, user
 from tokenman_core.admin.pages import FOLDER
@@ -138,15 +140,14 @@ def row(page: Page, name: str) -> Any:
 
 
 def test_the_printed_address_signs_in_once_and_leaves_the_address_bar(house: Proxy, opened: Open) -> None:
-    printed = re.search(r"http://127\.0\.0\.1:\d+/#code=\S+", house.log)
-    assert printed, house.log
-    page, _ = opened(printed[0])
+    printed = code_address(house)
+    page, _ = opened(printed)
     expect(page.locator("#state")).to_have_text("Live")
     assert "code" not in page.url
     assert page.evaluate("document.cookie") == ""
     page.reload()
     expect(page.locator("#state")).to_have_text("Live")
-    other, _ = opened(printed[0])
+    other, _ = opened(printed)
     expect(other.locator("#sign-in-problem")).to_contain_text("was used already")
     assert "code" not in other.url
 
@@ -255,8 +256,28 @@ def test_how_sure_a_cost_is_stands_beside_it(house: Proxy, provider: FakeProvide
     spend = page.locator(".tile").filter(has_text="Spend today")
     expect(spend).to_contain_text("no price")
     expect(spend).to_contain_text("plan")
+    expect(spend).to_contain_text("≤ $")
+    expect(page.locator("#models li").filter(has_text="nobodys-model")).to_contain_text("≤ $")
     row(page, unpriced).click()
     expect(page.get_by_role("dialog")).to_contain_text("pricing.overrides")
+
+
+def test_what_the_provider_refused_stands_beside_the_errors(house: Proxy, provider: FakeProvider, opened: Open) -> None:
+    with pytest.raises(anthropic.RateLimitError):
+        call(house, "[[status 429]]")
+    page, _ = opened(code_address(house))
+    expect(page.locator(".tile").filter(has_text="Errors today")).to_contain_text(
+        re.compile(r"\d+ refused by the provider")
+    )
+
+
+def test_amounts_are_rounded_as_the_terminal_does(house: Proxy, opened: Open) -> None:
+    page, _ = opened(f"http://127.0.0.1:{house.admin_port}/")
+    amounts = ["0.00045", "0.0000005", "0.0000125", "0.00001", "0.0421", "0.04215", "0.5", "1", "12.345", "1234.567"]
+    shown = page.evaluate(
+        "async (all) => { const w = await import('/static/words.js'); return all.map(w.money); }", amounts
+    )
+    assert shown == [figures.money(Decimal(amount)) for amount in amounts]
 
 
 def test_what_a_call_carries_is_shown_as_text(house: Proxy, provider: FakeProvider, opened: Open) -> None:

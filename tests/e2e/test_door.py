@@ -177,7 +177,7 @@ def test_the_replay_command_brings_nothing_to_a_provider(hostile: Proxy, provide
     served(call(hostile, wish="replay"), provider)
     served_again = call(hostile)  # by then the replay has had its turn on the loop
     assert served_again.status_code == 200
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while "[replay]" not in hostile.log and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "[replay]" in hostile.log

@@ -222,6 +222,7 @@ def test_what_a_client_is_told_greps_in_the_log(noisy: Proxy) -> None:
     name = answer.headers["x-tokenman-request-id"]
     assert answer.json()["request_id"] == name
     assert "refused 400 parse" in line_of(noisy, name)
+    assert ": status 400, " in line_of(noisy, name)  # what the program got, whoever said it
 
 
 def test_the_file_of_the_log_says_the_same_and_is_private(noisy: Proxy) -> None:

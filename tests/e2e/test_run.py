@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from addons.demo.provider import FakeProvider
@@ -251,6 +253,20 @@ def test_streams_exit_codes_and_what_cannot_be_run(joined: Path, tmp_path: Path)
     plain = tmp_path / "plain"
     plain.touch()
     assert tokenman(joined, "run", "--", str(plain)).returncode == 126
+
+
+@pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
+def test_where_nothing_can_be_said_the_program_ends_as_it_did(joined: Path, errors: str) -> None:
+    script = shlex.join(words(joined, "run", "--", "sh", "-c", "echo out; exit 3")) + " " + errors
+    done = subprocess.run(
+        ["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=False, env=environment(joined.parent)
+    )
+    assert (done.returncode, done.stdout) == (3, "out\n")
+
+
+def test_a_proxy_dumps_no_core(proxy: Proxy) -> None:
+    for process in (psutil.Process(proxy.process.pid), *psutil.Process(proxy.process.pid).children()):
+        assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
 
 
 def test_nothing_but_the_childs_environment_is_changed(joined: Path, proxy: Proxy) -> None:

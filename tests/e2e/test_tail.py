@@ -31,7 +31,7 @@ def tail(running: Proxy, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """It follows already."""
     words = [sys.executable, "-m", "addons.cli.main", "tail", "--config", str(tmp_path / "tokenman.yaml")]
     with subprocess.Popen(
-        [*words, "--filter", "model=m", "status=xxx"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*words, "--filter", "model=m"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={"HOME": str(running.home), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "COLUMNS": "200"},
     ) as process:  # fmt: skip
         assert process.stderr

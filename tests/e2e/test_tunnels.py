@@ -1,10 +1,12 @@
 """Where a tunnel or a request may lead: providers are governed however spelled, others are blind, nothing is inside."""
 
+import base64
+import http.client
 import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,37 @@ def test_a_tunnel_without_tls_is_blind_too(front: Proxy, near: Recorder) -> None
         connection.sendall(post(host="api.anthropic.com"))  # `Host` decides nothing
         assert raw.answer(connection) == raw.OK
     assert near.requests == [post(host="api.anthropic.com")]
+
+
+def test_the_host_of_a_plain_request_of_a_run_is_judged_as_its_address_is(front: Proxy, near: Recorder) -> None:
+    token = (front.data / "admin-token").read_text().strip()
+    lease = http.client.HTTPConnection("127.0.0.1", front.admin_port, timeout=20)
+    lease.request(
+        "POST",
+        "/api/runs",
+        b'{"program": "bot"}',
+        {"authorization": f"Bearer {token}", "content-type": "application/json"},
+    )
+    told = lease.getresponse()
+    mark = json.loads(told.readline())["run"]
+    user_ = "Proxy-Authorization: Basic " + base64.b64encode(f"{mark}:run".encode()).decode()
+    address = f"localhost:{near.port}"
+
+    def tunnelled(host: str, answer: Callable[[socket.socket], bytes]) -> bytes:
+        with raw.dial(front) as connection:
+            connection.sendall(f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{user_}\r\n\r\n".encode())
+            assert raw.head(connection.recv(65536))[0] == 200
+            connection.sendall(post(host=host))
+            return answer(connection)
+
+    refused(raw.send(front, post(f"http://{address}/v1", "api.groq.com", BODY, user_)))
+    assert tunnelled("api.groq.com:80", raw.until_closed) == b""
+    assert not near.requests
+    assert raw.head(raw.send(front, post(f"http://{address}/v1", "a.example", BODY, user_)))[0] == 200
+    assert tunnelled("a.example", raw.answer) == raw.OK
+    assert len(near.requests) == 2
+    told.close()
+    lease.close()
 
 
 def test_a_server_may_speak_first(front: Proxy) -> None:

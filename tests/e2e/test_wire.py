@@ -398,7 +398,7 @@ def memory(proxy: Proxy) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come about"
@@ -415,7 +415,7 @@ def test_a_stream_that_is_reset_ends_alone(tight: Proxy, provider: FakeProvider)
         assert neighbour not in client.ended
         client.reset(stalled)
         left = time.monotonic()
-        assert provider.wait(lambda fake: any(one.client_left for one in fake.received), 1.0)
+        assert provider.wait(lambda fake: any(one.client_left for one in fake.received), 5.0)
         assert time.monotonic() - left < 2
         client.until(lambda: neighbour in client.ended)
     assert client.ended[neighbour] == "end"

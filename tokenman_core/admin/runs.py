@@ -8,6 +8,7 @@ import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from starlette.requests import Request
@@ -199,11 +200,30 @@ def _count(hosts: Counter[str], host: str) -> None:
 
 
 def known_llm(host: str) -> bool:
-    labels = host.split(".")
-    return host not in _NO_LLM and any(".".join(labels[start:]) in _KNOWN for start in range(len(labels)))
+    """Whether it is one, one below it, or one of its regions: that needs no certificate, so it may be wider than `KNOWN`."""
+    return host not in _NO_LLM and _known().fullmatch(host) is not None
 
 
-_KNOWN = frozenset(KNOWN)
+@cache
+def _known() -> re.Pattern[str]:
+    named = "|".join(_regional(*name.split(".", 1)) for name in KNOWN)
+    return re.compile(rf"(?:.*\.)?(?:{named}|{'|'.join(_FAMILIES)})", re.DOTALL)
+
+
+def _regional(first: str, rest: str) -> str:
+    """A region stands before the first label or behind it: `eu.api.…`, `api.eu-west-1.…`, `us-east5-aiplatform.…`."""
+    if "." not in rest:
+        return re.escape(f"{first}.{rest}")
+    return rf"(?:{_REGION}-)?{re.escape(first)}(?:[.-]{_REGION})?\.{re.escape(rest)}"
+
+
+_REGION = r"(?:us|eu|uk|ca|sa|ap|me|af|il|cn|in|jp|kr|sg|au|de|fr|ch|asia|europe|global)(?:-[a-z]+)*-?\d*"
+_FAMILIES = (  # each after anything and a dot
+    r"[^.]+\.githubcopilot\.com",
+    r"[^.]+\.x\.ai",
+    r"[a-z0-9-]*aiplatform[a-z0-9-]*(?:\.[a-z0-9-]+)*\.googleapis\.com",  # also aiplatform.us.rep.googleapis.com
+    r"bedrock-(?:agent-)?runtime[a-z0-9-]*(?:\.[a-z0-9-]+)+\.(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)",
+)
 _NO_LLM = frozenset({"ab.chatgpt.com"})  # below an LLM's name, and yet only the statistics of Codex
 
 

@@ -1,6 +1,7 @@
 """Reads a YAML file into plain values, and remembers the line of each."""
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ def read(path: Path) -> Document:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
         text = raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        there = shlex.quote(str(path))
+        raise ConfigError(f"{path}: there is no such file; to make one: tokenman config init {there}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -93,7 +93,7 @@ def _unknown(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
 def _missing(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
     good = _good(root, where)
     if where[0] == "providers":
-        close = difflib.get_close_matches(str(where[1]), known.PROVIDERS, n=1)
+        close = difflib.get_close_matches(str(where[1]), known.PROVIDERS, n=1, cutoff=0.8)
         good += f"; or did you mean providers.{close[0]}, which is known?" if close else ""
     return f"is missing{good}"
 

@@ -33,9 +33,9 @@ _OFF = frozenset({"off", "no", "false"})
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
 
-def parse_duration(value: object) -> float:
+def parse_duration(value: object, good_values: str = '30, 1.5, "500ms", "30s", "5m", "1h"') -> float:
     """Seconds, from `30`, `1.5`, "500ms", "30s", "5m", "1h" or "90d"."""
-    good = wrong('is not a duration; good values: 30, 1.5, "500ms", "30s", "5m", "1h"')
+    good = wrong(f"is not a duration; good values: {good_values}")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise good
     if isinstance(value, str):
@@ -69,9 +69,13 @@ def parse_size(value: object) -> int:
 
 
 # The schemas are for editors: what they let through is judged by the parsers all the same.
+def read_duration(value: object, info: ValidationInfo) -> float:
+    return parse_duration(value, "30d, 90d, 365d") if info.field_name == "retention" else parse_duration(value)
+
+
 Duration = Annotated[
     float,
-    BeforeValidator(parse_duration),
+    BeforeValidator(read_duration),
     WithJsonSchema(
         {
             "anyOf": [
@@ -268,10 +272,19 @@ Host = Annotated[str, BeforeValidator(parse_host)]
 PrivateHost = Annotated[str, BeforeValidator(parse_private)]
 
 
+_PATHS = {
+    "data_dir": "~/.local/share/tokenman",
+    "file": "~/.local/share/tokenman/tokenman.log",
+    "cert": "~/.config/tokenman/cert.pem",
+    "key": "~/.config/tokenman/key.pem",
+}
+"""Good ones, by the last word of their setting."""
+
+
 def _folder(value: Path, info: ValidationInfo) -> Path:
     path = expand(value, Source.of(info.context).environ)
     if not path.is_absolute():
-        raise wrong("must be an absolute path, for example ~/.local/share/tokenman")
+        raise wrong(f"must be an absolute path, for example {_PATHS.get(info.field_name or '', _PATHS['data_dir'])}")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
-from tokenman_core.config.values import parse_duration, parse_size
+from tokenman_core.config.values import parse_size, read_duration
 
 _PLAIN = re.compile(r"[A-Za-z0-9~/][A-Za-z0-9_./~:%-]*(?<!:)")
 # Plain texts that YAML 1.1 or 1.2 takes for something else: numbers (in sixties too), dates, and these words.
@@ -39,7 +39,7 @@ def say_size(size: int) -> str:
 def value(field: FieldInfo, given: Any) -> Any:
     """A value of a field in the kinds that YAML and JSON have."""
     parsers = [each.func for each in field.metadata if isinstance(each, BeforeValidator)]
-    if parse_duration in parsers:
+    if read_duration in parsers:
         return say_duration(given)
     if parse_size in parsers:
         return say_size(given)

@@ -30,6 +30,14 @@ STATUSES: dict[ErrorKind, int] = {
     "internal": 500,
 }
 
+# Kinds that are recorded with a call, so that `tokenman why` can explain them.
+_EXPLAINED: frozenset[ErrorKind] = frozenset(
+    {
+        "budget", "pricing", "rate_limit", "redaction", "injection", "stage", "upstream", "timeout", "breaker",
+        "response_cap", "persistence", "internal",
+    }
+)  # fmt: skip
+
 # https://docs.anthropic.com/en/api/errors
 _ANTHROPIC: dict[int, str] = {
     401: "authentication_error",
@@ -59,23 +67,26 @@ _GEMINI: dict[int, str] = {
 
 def anthropic_error(status: int, kind: ErrorKind, message: str, request_id: str) -> dict[str, Any]:
     """An error as the Messages API says it: a type told by the status, the message, the request's id."""
-    del kind
+    message = message if kind not in _EXPLAINED else _with_id(message, kind, request_id)
     said = _ANTHROPIC.get(status, "invalid_request_error" if status < 500 else "api_error")
     return {"type": "error", "error": {"type": said, "message": message}, "request_id": request_id}
 
 
 def openai_error(status: int, kind: ErrorKind, message: str, request_id: str) -> dict[str, Any]:
-    """An error as OpenAI says it: a type told by the status, the message, and the kind as its code."""
-    del request_id
+    """An error as OpenAI says it: a type told by the status, the message with the request's id, and the kind as its code."""
     said = _OPENAI.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": said, "param": None, "code": kind}}
+    return {"error": {"message": _with_id(message, kind, request_id), "type": said, "param": None, "code": kind}}
 
 
 def gemini_error(status: int, kind: ErrorKind, message: str, request_id: str) -> dict[str, Any]:
-    """An error as Google's APIs say it: the status, as a number and in words, and the message."""
-    del kind, request_id
+    """An error as Google's APIs say it: the status, as a number and in words, and the message with the request's id."""
     said = _GEMINI.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
-    return {"error": {"code": status, "message": message, "status": said}}
+    return {"error": {"code": status, "message": _with_id(message, kind, request_id), "status": said}}
+
+
+def _with_id(message: str, kind: ErrorKind, request_id: str) -> str:
+    """In the text, which is all that most programs show of an error."""
+    return f"{message} ({'tokenman why' if kind in _EXPLAINED else 'request'} {request_id})"
 
 
 def dump(value: Any) -> bytes:

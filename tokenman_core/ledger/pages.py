@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger.row import Row, dollars
-from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, STREAM
+from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, STREAM, TRUNCATED
 from tokenman_core.record import Tried
 from tokenman_core.usage import Usage
 
@@ -126,6 +126,7 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         cost=None if call["cost"] is None else dollars(call["cost"]),
         estimated=bool(call["flags"] & ESTIMATED),
         notional=bool(call["flags"] & NOTIONAL),
+        truncated=bool(call["flags"] & TRUNCATED),
         saved=dollars(call["saved"]),
         redactions=tuple(_redacted(names.get(number, ""), count) for number, count in _pairs(call["redactions"])),
         duration=call["duration"] / 1e6,

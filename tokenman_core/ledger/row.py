@@ -60,6 +60,7 @@ class Row:
     basis: str
     estimated: bool
     notional: bool
+    truncated: bool  # of its stream not all was kept for the count
     saved: Decimal
     redactions: tuple[Redacted, ...]
     duration: float
@@ -99,6 +100,7 @@ def row_of(record: Record) -> Row:
         basis=bill.basis if bill else "",
         estimated=bool(bill and bill.estimated),
         notional=bool(bill and bill.notional),
+        truncated=record.truncated,
         saved=dollars(pico(record.saved)),
         redactions=record.redactions,
         duration=record.duration,
@@ -150,6 +152,7 @@ def details(row: Row) -> dict[str, Any]:
         "cost_basis": row.basis or None,
         "cost_estimated": row.estimated,
         "cost_notional": row.notional,
+        "stream_truncated": row.truncated,
         "redacted": [
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions

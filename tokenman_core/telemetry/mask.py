@@ -6,7 +6,8 @@ from collections.abc import Iterable
 GONE = "***"
 
 # Each keeps its first group, so that a reader of the log still sees what stood there. No class here crosses a quote or a
-# backslash: a masked line of JSON is a line of JSON.
+# backslash: a masked line of JSON is a line of JSON. And none looks twice at the same run of characters, however often it could
+# begin in it: a hostile text takes as long as any other of its length.
 _RULES: tuple[re.Pattern[str], ...] = (
     # scheme and token of an Authorization header
     re.compile(r"\b((?:bearer|basic|digest|negotiate)\s+)[^\s\"'\\,;]{4,}", re.IGNORECASE),
@@ -20,8 +21,8 @@ _RULES: tuple[re.Pattern[str], ...] = (
     re.compile(
         r"([?&](?:key|api[_-]?key|access_token|token|secret|password|sig|signature)=)[^&\s\"'\\]+", re.IGNORECASE
     ),
-    # user and password in a URL
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s\"'\\@]+@", re.IGNORECASE),
+    # user and password in a URL, whatever its scheme
+    re.compile(r"(://)[^/\s\"'\\@]+@"),
     # keys that tell their issuer: OpenAI, Anthropic and their like, Stripe, ours, GitHub, Google, Groq, xAI, …
     re.compile(r"\b((?:sk|rk|pk)-(?:ant-|proj-|or-|svcacct-)?)[A-Za-z0-9_-]{8,}"),
     re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9]{8,}"),
@@ -29,8 +30,8 @@ _RULES: tuple[re.Pattern[str], ...] = (
     re.compile(r"\b(AIza)[A-Za-z0-9_-]{20,}"),
     re.compile(r"\b(ya29\.)[A-Za-z0-9_.-]{10,}"),
     re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"),
-    # JSON web tokens
-    re.compile(r"\b(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
+    # JSON web tokens, and the head of one alone
+    re.compile(r"\b(eyJ)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"),
 )
 
 

@@ -1,7 +1,10 @@
 """The environment that leads a program's calls here: base URLs, the proxy, and the certificates to trust."""
 
+import errno
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +25,9 @@ ADDED = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 """Variables whose file is trusted besides the roots that are built in."""
 
 _PORTS = {"http": 80, "https": 443}
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END (?:TRUSTED )?CERTIFICATE-----"
+)
 _MOST_ROOTS = 8 << 20  # bytes of a file of certificates
 
 
@@ -227,18 +233,30 @@ def _with_own(made: Prepared, name: str, usual: Path, authority: Authority, envi
         return usual
     own = authority.pem_path.read_bytes()
     try:
-        with named.open("rb") as file:
-            roots = file.read(_MOST_ROOTS)
+        roots = _certificates_in(named)
     except OSError as error:
         made.notes.append(f"{name} names {named}, which cannot be read ({error.strerror}): left out here")
         return usual
     if roots.endswith(own):
         return named  # made here for this shell before
-    content = roots.rstrip() + b"\n" + own
+    if not roots:
+        made.notes.append(f"{name} names {named}, which holds no certificates (PEM): left out here")
+        return usual
+    content = roots + own
     path = authority.folder / f"with-{hashlib.sha256(content).hexdigest()[:16]}.pem"
     if not path.exists():
         write_private(path, content, mode=0o644)
     return path
+
+
+def _certificates_in(path: Path) -> bytes:
+    """Its blocks of certificates and nothing else, such as a key beside them. Raises OSError, also for what is no file."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe would be waited for
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_ROOTS:
+            raise OSError(errno.EINVAL, f"it is no file of {_MOST_ROOTS >> 20} MiB or less")
+        text = file.read(_MOST_ROOTS)
+    return b"".join(block.replace(b"\r", b"") + b"\n" for block in _CERTIFICATE.findall(text))
 
 
 def child(environ: Mapping[str, str], prepared: Prepared) -> dict[str, str]:

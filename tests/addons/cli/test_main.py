@@ -104,7 +104,8 @@ def every_command():
 
 
 COMMANDS = (
-    "up", "demo", "run", "env", "web", "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
+    "dashboard", "up", "demo", "run", "env", "web",
+    "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
     "config check", "config show", "config schema", "config test", "doctor", "addon-path",
 )  # fmt: skip
 
@@ -144,6 +145,39 @@ def test_a_mistyped_command_is_asked_about(command, typed, meant):
     assert f"Did you mean '{meant}'" in found.stderr
 
 
+@pytest.mark.parametrize("words", [*((name,) for name in main.LATER), ("ca", "rotate")], ids=" ".join)
+def test_a_command_that_is_planned_is_said_to_come_later(command, words):
+    found = command(*words)
+    assert found.exit_code == 2
+    assert f"{words[-1]} comes in a later version" in found.stderr
+    assert "No such command" not in found.stderr
+    assert " ".join(words) not in {" ".join(each) for each in every_command()}
+
+
+@pytest.mark.parametrize("words", [["-h"], ["help"], ["report", "-h"], ["help", "report"], ["help", "config", "check"]])
+def test_help_is_there_by_all_its_names(command, words):
+    long = [word for word in words if word not in ("-h", "help")]
+    assert command(*words).stdout == command(*long, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "Missing argument 'CMD'. say which program, for example: tokenman run -- claude"),
+        (
+            ["report", "--by", "projct"],
+            "projct is none of model, project, client, provider, day, session; did you mean project?",
+        ),
+        (["run", "--via", "prox", "x"], "prox is none of base-url, proxy; did you mean proxy?"),
+        (["env", "--shell", "tcsh"], "sh serves bash and zsh; for others: --shell json"),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_told_with_those_that_it_can(command, words, said):
+    found = command(*words)
+    assert found.exit_code == 2
+    assert said in " ".join(found.stderr.split())
+
+
 def test_a_mistyped_command_of_a_group_is_asked_about(command):
     found = command("config", "chekc")
     assert found.exit_code == 2
@@ -180,6 +214,8 @@ def done(monkeypatch):
         ("env", ("env", "run", None, None, None)),
         ("env --shell json --via base-url", ("env", "run", None, "base-url", "json")),
         ("web --listen 127.0.0.1:1", ("web", "run", None, "127.0.0.1:1")),
+        ("dashboard", ("dashboard", "run", None, False)),
+        ("dashboard --open --config f", ("dashboard", "run", Path("f"), True)),
         ("tail", ("tail", "run", None, [])),
         ("tail --filter model=a error --filter status=200", ("tail", "run", None, ["model=a", "status=200", "error"])),
         ("report", ("report", "run", None, "model", "7d", "table")),
@@ -216,6 +252,7 @@ def test_what_makes_no_sense_asks_nobody_and_ends_with_2(command, done, words):
 SHAPES = {
     "run_program": ("run", 3), "env": ("run", 3), "report": ("run", 4), "why": ("run", 2), "allow": ("run", 3),
     "doctor": ("run", 1), "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2), "web": ("run", 2),
+    "dashboard": ("run", 2),
 }  # fmt: skip
 
 
@@ -229,6 +266,7 @@ def test_the_modules_take_what_they_are_asked(module):
     ("shell", "line", "offered"),
     [
         ("bash", "tokenman rep", {"report"}),
+        ("bash", "tokenman da", {"dashboard"}),
         ("bash", "tokenman config s", {"show", "schema"}),
         ("bash", "tokenman report --by p", {"project", "provider"}),
         ("bash", "tokenman env --shell f", {"fish"}),

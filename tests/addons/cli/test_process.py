@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from tokenman_core import __version__
+
 
 def free() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -42,13 +44,16 @@ def until(stream, mark):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_it_starts_answers_health_and_ends_with_0(running, tmp_path, name):
-    told = until(running.stdout, "Not in this version")
+    told = until(running.stdout, "Ctrl-C ends it.")
     with urllib.request.urlopen(f"http://{running.admin}/health", timeout=10) as answer:
         assert json.load(answer)["status"] == "ok"
     running.send_signal(getattr(signal, name))
     output, errors = running.communicate(timeout=30)
     assert running.returncode == 0
     assert "Traceback" not in errors
+    assert f"started: TokenMan {__version__}, configuration " in errors
+    assert "ended, with exit code 0" in errors
+    assert errors.splitlines()[-1] == "tokenman: ended; 0 calls, 0 values masked, $0.00"
     for text in (told, output, errors):
         assert "mitmproxy" not in text
         assert "planted" not in text

@@ -313,6 +313,32 @@ def test_roots_of_a_company_stay_trusted(authority: Authority, tmp_path: Path) -
     assert not again.notes
 
 
+def test_of_a_file_of_roots_the_certificates_alone_are_taken(authority: Authority, tmp_path: Path) -> None:
+    block = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    company = tmp_path / "corp.pem"
+    company.write_text(
+        f"# words\n-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n{block}password = x\n{block}"
+    )
+    made = prepare(OTHER, "proxy", PLACE, settings(), authority, {"SSL_CERT_FILE": str(company)})
+    both = Path(made.variables["SSL_CERT_FILE"])
+    assert both.read_bytes() == (block * 2).encode() + authority.pem_path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "huge", "words"])
+def test_what_is_no_file_of_certificates_is_said_and_left_out(authority: Authority, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("words")
+        os.truncate(path, (8 << 20) + 1 if kind == "huge" else 5)
+    made = prepare(OTHER, "proxy", PLACE, settings(), authority, {"SSL_CERT_FILE": str(path)})
+    assert made.variables["SSL_CERT_FILE"] == str(authority.bundle_path)
+    assert [note for note in made.notes if note.startswith(f"SSL_CERT_FILE names {path}, which ")]
+
+
 def test_roots_that_cannot_be_read_are_said_and_left_out(authority: Authority, tmp_path: Path) -> None:
     environ = {"SSL_CERT_FILE": str(tmp_path / "none.pem")}
     made = prepare(OTHER, "proxy", PLACE, settings(), authority, environ)

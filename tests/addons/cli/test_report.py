@@ -126,7 +126,7 @@ def test_where_nothing_was_recorded_it_says_what_to_do_next(home):
     found = told()
     assert found.exit_code == 0
     assert "tokenman run -- claude" in found.stdout
-    assert "tokenman demo" in found.stdout
+    assert "demo" not in found.stdout
     assert not (home / "data" / "ledger.db").exists()
 
 
@@ -158,16 +158,43 @@ def test_what_is_estimated_unpriced_or_notional_is_marked_and_explained(home):
         call(2, time=NOW, model="b", bill=Bill(usage, Decimal(2), "list", notional=True)),
         call(3, time=NOW, model="c", bill=Bill(usage, None, "unknown")),
         call(4, time=NOW, model="d", bill=Bill(usage, Decimal("0.5"), "list")),
+        call(5, time=NOW, model="e", bill=Bill(usage, Decimal("0.25"), "ceiling")),
     )
     found = told()
     costs = {row[0]: row[2] for row in cells(found.stdout) if len(row) > 5}
     assert costs == {
-        "model": "cost $", "a": "~1.0000", "b": "2.0000*", "c": "0.0000+", "d": "0.5000", "total": "~3.5000+*",
+        "model": "cost $", "a": "~1.0000", "b": "2.0000*", "c": "0.0000+", "d": "0.5000", "e": "≤0.2500", "total": "~≤3.7500+*",
     }  # fmt: skip
-    notes = found.stdout.splitlines()[-3:]
+    notes = found.stdout.splitlines()[-4:]
     assert notes[0].startswith("~ The tokens of 1 call were counted here")
-    assert notes[1].startswith("+ The price of 1 call is not known")
-    assert notes[2].startswith("* $2.0000 is the list price of what subscriptions paid for")
+    assert notes[1].startswith("≤ The price of 1 call is a guess")
+    assert notes[2].startswith("+ The price of 1 call is not known")
+    assert notes[3].startswith("* $2.00 is the list price of what subscriptions paid for")
+    items = {item["model"]: item["ceiling_calls"] for item in json.loads(told("--json").stdout)["items"]}
+    assert items == {"a": 0, "b": 0, "c": 0, "d": 0, "e": 1}
+
+
+def test_small_amounts_add_up_to_their_total_to_the_eye(home):
+    costs = {"a": "0.00045", "b": "0.00045", "c": "0.00005", "d": "0.0000001"}
+    record(home, *(call(n, time=NOW, model=name, bill=bill(cost)) for n, (name, cost) in enumerate(costs.items())))
+    found = {row[0]: row[2] for row in cells(told().stdout) if len(row) > 5}
+    assert found == {
+        "model": "cost $", "a": "0.000450", "b": "0.000450", "c": "0.000050", "d": "<0.000001", "total": "0.000950",
+    }  # fmt: skip
+
+
+def test_what_providers_refused_is_counted_apart_from_errors_and_explained(home):
+    record(
+        home,
+        *(call(n, time=NOW, model="a", status=401, bill=None) for n in range(6)),
+        call(7, time=NOW, model="b", status=502, error="upstream"),
+    )
+    found = told()
+    rows = {row[0]: row[-2:] for row in cells(found.stdout) if len(row) > 5}
+    assert rows == {"model": ["errors", "refused"], "a": ["0", "6"], "b": ["1", "0"], "total": ["1", "6"]}
+    assert "Their provider refused 6 calls (status 4xx)" in found.stdout
+    assert "tokenman why last" in found.stdout
+    assert json.loads(told("--json").stdout)["total"]["refused_calls"] == 6
 
 
 def test_what_is_certain_has_no_footnote(home):

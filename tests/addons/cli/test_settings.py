@@ -158,6 +158,12 @@ def test_policy_cases_are_judged_by_the_real_chain_and_leave_nothing_behind(comm
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_one_case_is_told_as_one(command, tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(CASES[: CASES.index("  - name: cards")])
+    assert command("config", "test", "--config", str(path)).stdout.endswith("1 case, which holds\n")
+
+
 def test_a_case_that_does_not_hold_is_told_and_ends_with_1(command, tmp_path):
     path = tmp_path / "t.yaml"
     path.write_text(CASES + WRONG)

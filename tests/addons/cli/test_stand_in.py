@@ -79,7 +79,7 @@ def test_a_port_that_nobody_answers_at_and_that_cannot_be_had_ends_it_too(taken,
 
 def test_a_proxy_that_takes_its_time_to_end_is_waited_for(taken, monkeypatch):
     monkeypatch.setattr(stand_in, "GIVE_UP_S", 0.1)
-    client = Client(taken, *[None] * 20, Stranger("no"))
+    client = Client(taken, *[None] * 20, InstanceError("closing"), Stranger("no"))
     code, said = watched(client, *SLEEPS)
     assert (code, len(client.found)) == (-15, 1)
     assert "is another program's" in said[1]

@@ -46,6 +46,11 @@ def test_calls_without_a_price_are_not_taken_for_free():
     assert "$0.00 + 3 unpriced" in line(tallies(calls=3, unpriced=3), 0, 100)
 
 
+def test_what_the_provider_refused_and_a_guessed_price_are_said():
+    shown = line(tallies(calls=7, refused={401: 5, 429: 1}, ceiling=1, cost=Decimal("0.5")), 0, 200)
+    assert "≤$0.5000 | 0 errors | 6 refused by the provider | " in shown
+
+
 @pytest.mark.parametrize("width", range(101))
 def test_it_is_never_wider_than_the_terminal_and_ends_with_whole_words(width):
     shown = line(BUSY, 192, width)

@@ -65,11 +65,36 @@ def test_a_models_name_does_not_speak_to_the_terminal():
         (["status=2xx"], True),
         (["status=4xx"], False),
         (["error"], False),
+        (["status=2*"], True),
+        (["status=xxx"], True),
         (["client=?*"], False),
     ],
 )
 def test_filters_hold_together(words, shown):
     assert tail.Filter.of(words)(ROW) is shown
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (ROW | {"status": 429}, True),
+        (ROW | {"status": 502, "error": "upstream"}, True),
+        (ROW, False),
+        (LEFT, False),
+    ],
+)
+def test_what_the_provider_refused_is_an_error_to_whoever_looks_for_errors(row, shown):
+    assert tail.Filter.of(["error"])(row) is shown
+
+
+@pytest.mark.parametrize("word", ["status=abc", "status=9", "status=0xx", "status=4xxx", "status=x"])
+def test_a_status_that_none_can_have_is_said_and_not_waited_for(word):
+    with pytest.raises(ConfigError, match="good values: status=429, status=4xx"):
+        tail.Filter.of([word])
+
+
+def test_a_guessed_price_is_marked():
+    assert "  ≤$0.0123  " in tail.line(ROW | {"cost_basis": "ceiling"})
 
 
 @pytest.mark.parametrize(

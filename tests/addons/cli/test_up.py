@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import types
+from decimal import Decimal
 
 import pytest
 
@@ -14,7 +15,7 @@ from tokenman_core import __version__
 from tokenman_core.ca import ensure
 from tokenman_core.config.load import load
 from tokenman_core.errors import ConfigError
-from tokenman_core.telemetry.tally import Tallies
+from tokenman_core.telemetry.tally import Tallies, Tally
 
 
 @pytest.fixture
@@ -72,6 +73,20 @@ def test_it_greets_once_it_is_ready_and_ends_with_the_engines_code(engine, confi
     engine.does = lambda loaded: 5
     assert up.run(config, None) == 5
     assert f"configuration  {config}" in capsys.readouterr().out
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_code_of_the_dashboard_is_told_to_a_terminal_alone(engine, config, monkeypatch, terminal):
+    out = Screen() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert up.run(config, None) == 0
+    assert ("#code=a-code" in out.getvalue()) is terminal
+    assert ("admin-token; for a link: tokenman dashboard)" in out.getvalue()) is not terminal
 
 
 def test_listen_on_the_command_line_wins(engine, config, capsys):
@@ -141,6 +156,20 @@ def test_an_authority_that_does_not_cover_a_host_ends_the_start_with_2(engine, h
     assert "may not vouch for new.example" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("tally", "said"),
+    [
+        (Tally(1, masked=1, cost=Decimal("0.5")), "1 call, 1 value masked, $0.5000"),
+        (
+            Tally(14, masked=9, cost=Decimal(2), unpriced=3, ceiling=1),
+            "14 calls, 9 values masked, ≤$2.00 and 3 without a price",
+        ),
+    ],
+)
+def test_its_end_is_told_with_what_it_came_to(tally, said):
+    assert up.sums(tally) == said
+
+
 def greeted(path, home, code=""):
     loaded = load(path, os.environ)
     authority = ensure(home / "ca", loaded.settings.authority_hosts())
@@ -155,17 +184,20 @@ def test_the_greeting_says_what_to_do_next_where_all_is_and_what_not_to_expect(h
     for line in (
         f"TokenMan {__version__}\n",
         "  tokenman run -- claude  or codex, gemini",
-        f"  dashboard      http://{loaded.settings.admin.listen}/\n",
+        f"  dashboard      http://{loaded.settings.admin.listen}/  (its token is in the file {home}/.local/share/tokenman/admin-t",
         f"  proxy          {proxy}\n",
         f"  configuration  {config}\n",
         f"  CA             {authority.pem_path}  (for hosts of LLM providers only, until ",
         f"  export ANTHROPIC_BASE_URL={proxy}\n",
         f"  export OPENAI_BASE_URL={proxy}/v1\n",
         '  eval "$(tokenman env)"  all variables at once',
-        "  injection: detection comes later; nothing is scanned\n",
+        f"  export GOOGLE_GEMINI_BASE_URL={proxy}\n",
+        " settings do not all that is meant yet: tokenman config check\n",
+        "Ctrl-C ends it.\n",
     ):
         assert line in text
     assert "not the provider's own" not in text
+    assert "injection" not in text
     assert "mitmproxy" not in text
     assert "\x1b" not in text
 

@@ -6,6 +6,7 @@ import pytest
 
 from addons.cli import web
 from tokenman_core.config.load import load
+from tokenman_core.instance import Instance
 
 
 @pytest.fixture
@@ -42,6 +43,18 @@ def test_mitmweb_gets_the_add_ons_the_configuration_and_a_port_of_its_own(config
     assert f"tokenman_config={configuration}" in words
     assert "web_open_browser=false" in words, "there is no terminal here"
     assert listen is None
+
+
+def test_beside_a_running_one_it_names_the_process_and_the_remedy(configuration, started, tmp_path, capsys):
+    settings = load(configuration, os.environ).settings
+    running = Instance.take(settings.data_dir)
+    try:
+        with socket.create_server((settings.listen.host, settings.listen.port)):
+            assert web.run(configuration, None) == 3
+    finally:
+        running.release()
+    assert "another tokenman is starting" in capsys.readouterr().err
+    assert not started
 
 
 def test_where_it_listens_can_be_said(configuration, started):

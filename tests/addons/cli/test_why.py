@@ -215,7 +215,8 @@ def test_an_id_that_is_none_says_where_ids_are_found(home, asked):
 def test_where_nothing_was_recorded_it_says_what_to_do(home):
     done = told("last")
     assert done.exit_code == 1
-    assert "tokenman demo" in done.stderr
+    assert "tokenman run -- claude" in done.stderr
+    assert "demo" not in done.stderr
 
 
 def test_a_damaged_ledger_ends_with_1_and_the_remedy(home):
@@ -250,3 +251,8 @@ def test_a_call_of_no_model_and_no_caller_is_explained_too():
         )
     )
     assert found["asked"] == ["no model, anthropic models, without a key"]
+
+
+def test_a_stream_that_was_longer_than_what_is_kept_is_told_as_that():
+    assert "limits.stream_capture" in str(parts(call(truncated=True)))
+    assert "limits.stream_capture" not in str(parts(call()))

@@ -226,13 +226,40 @@ def test_runs_that_are_over_are_kept_up_to_a_bound_and_live_ones_for_ever(monkey
 # -- hosts --
 
 
-@pytest.mark.parametrize("host", ["api.mistral.ai", "eu.api.openai.com", "my.openai.azure.com", "openrouter.ai"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "api.mistral.ai", "eu.api.openai.com", "my.openai.azure.com", "openrouter.ai",
+        "api.individual.githubcopilot.com", "proxy.business.githubcopilot.com", "api.enterprise.githubcopilot.com",
+        "me-central2-aiplatform.googleapis.com", "us-new9-aiplatform.googleapis.com", "aiplatform.us.rep.googleapis.com",
+        "aiplatform.eu.rep.googleapis.com", "us-central1-aiplatform.mtls.googleapis.com",
+        "bedrock-runtime.mx-central-1.amazonaws.com", "bedrock-runtime-fips.us-east-1.amazonaws.com",
+        "bedrock-runtime.cn-north-1.amazonaws.com.cn", "vpce-1-a.bedrock-runtime.us-east-1.vpce.amazonaws.com",
+        "us-east-1.api.x.ai", "eu-west-1.api.x.ai", "management-api.x.ai", "api.eu.groq.com", "api-us-west-2.fireworks.ai",
+        "eu-api.mistral.ai",
+    ],
+)  # fmt: skip
 def test_hosts_of_known_llms_are_told_with_what_is_below_them(host: str) -> None:
     assert known_llm(host)
 
 
 @pytest.mark.parametrize(
-    "host", ["", "mistral.ai", "ai", "xapi.mistral.ai", "api.mistral.ai.example", "github.com", "ab.chatgpt.com"]
+    "host",
+    [
+        "",
+        "mistral.ai",
+        "ai",
+        "xapi.mistral.ai",
+        "api.mistral.ai.example",
+        "github.com",
+        "ab.chatgpt.com",
+        "githubcopilot.com",
+        "x.ai",
+        "fox.ai",
+        "storage.googleapis.com",
+        "s3.us-east-1.amazonaws.com",
+        "api-docs.mistral.ai",
+    ],
 )
 def test_other_hosts_are_none(host: str) -> None:
     assert not known_llm(host)

@@ -10,7 +10,7 @@ from tokenman_core.config import available, example, known, schema, written
 from tokenman_core.config.described import EXAMPLES, SETTINGS, named
 from tokenman_core.config.load import load
 from tokenman_core.config.models import Settings
-from tokenman_core.config.values import parse_duration, parse_size
+from tokenman_core.config.values import parse_duration, parse_size, read_duration
 from tokenman_core.errors import ConfigError
 
 
@@ -208,7 +208,7 @@ def given(setting: str, value: object) -> dict[str, object]:
     return document
 
 
-@pytest.mark.parametrize("setting", settings_of(parse_duration))
+@pytest.mark.parametrize("setting", settings_of(read_duration))
 def test_every_duration_may_be_written_in_all_ways_and_refuses_the_others(setting):
     for value in (30, "30", "30s", "500ms", 1.5, "1.5", "5m", "1h", "90d"):
         Settings.model_validate(given(setting, value))
@@ -227,5 +227,5 @@ def test_every_size_may_be_written_in_all_ways_and_refuses_the_others(setting):
 
 
 def test_durations_and_sizes_are_found():
-    assert len(settings_of(parse_duration)) > 12
+    assert len(settings_of(read_duration)) > 12
     assert len(settings_of(parse_size)) > 3

@@ -80,7 +80,7 @@ def test_option_wins_over_variable_wins_over_the_users_folder(environ, tmp_path)
 
 
 def test_a_named_file_that_is_not_there_ends_the_start(environ, tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: there is no such file; to make one: tokenman config init /"):
         load(tmp_path / "nowhere.yaml", environ)
     with pytest.raises(ConfigError, match="nowhere"):
         load(None, environ | {"TOKENMAN_CONFIG": str(tmp_path / "nowhere.yaml")})

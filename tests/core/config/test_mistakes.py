@@ -57,6 +57,9 @@ MISTAKES = [
     ("redaction: {entities: {PHONE: off}}", 1, "redaction.entities.PHONE", "did you mean PHONE_NUMBER?"),
     ("limits: {request_body: 32MBit}", 1, "limits.request_body", 'good values: 65536, "64KiB", "32MiB", "1GB"'),
     ("limits: {request_body: true}", 1, "limits.request_body", "is not a size"),
+    ("ledger: {retention: long}", 1, "ledger.retention", "is not a duration; good values: 30d, 90d, 365d"),
+    ("telemetry: {log: {file: rel.log}}", 1, "telemetry.log.file", "for example ~/.local/share/tokenman/tokenman.log"),
+    ("data_dir: rel", 1, "data_dir", "for example ~/.local/share/tokenman"),
     ("limits: {client_body_timeout: 1h30m}", 1, "limits.client_body_timeout", 'good values: 30, 1.5, "500ms", "30s"'),
     ("limits: {client_body_timeout: null}", 1, "limits.client_body_timeout", "is not a duration"),
     ("ledger: {retention: forever}", 1, "ledger.retention", "is not a duration"),
@@ -160,6 +163,11 @@ def test_a_route_may_lead_to_whom_the_caller_names_to_who_has_a_key_and_to_who_i
     path = tmp_path / "t.yaml"
     path.write_text(text)
     assert load(path, {"HOME": str(tmp_path), "K": "sk-x"}).settings.routes
+
+
+def test_a_provider_of_ones_own_is_not_taken_for_a_known_one(tmp_path):
+    said = refused(tmp_path, "providers:\n  mine: {dialect: openai}")
+    assert said.splitlines()[0].endswith("providers.mine.base_url: is missing; a good value: https://api.example.com")
 
 
 def refused(tmp_path, text: str, **environ: str) -> str:

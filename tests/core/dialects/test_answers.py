@@ -209,7 +209,7 @@ def test_an_error_as_a_body_is_a_failure(where: tuple[str, str]) -> None:
     one.read(body)
     assert one.failed in ("rate_limit_error", "rate_limit")
     assert not one.finished
-    assert "slow down" in [slot.text for slot in body.slots]
+    assert "slow down (tokenman why req_1)" in [slot.text for slot in body.slots]
 
 
 @pytest.mark.parametrize("where", [MESSAGES, CHAT, RESPONSES])

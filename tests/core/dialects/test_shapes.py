@@ -202,15 +202,41 @@ def test_errors_have_the_providers_form() -> None:
 
     assert error("anthropic") == {
         "type": "error",
-        "error": {"type": "rate_limit_error", "message": "spent"},
+        "error": {"type": "rate_limit_error", "message": "spent (tokenman why req_1)"},
         "request_id": "req_1",
     }
     assert (
         error("openai")
         == error("generic")
-        == {"error": {"message": "spent", "type": "rate_limit_error", "param": None, "code": "budget"}}
+        == {
+            "error": {
+                "message": "spent (tokenman why req_1)",
+                "type": "rate_limit_error",
+                "param": None,
+                "code": "budget",
+            }
+        }
     )
-    assert error("gemini") == {"error": {"code": 429, "message": "spent", "status": "RESOURCE_EXHAUSTED"}}
+    assert error("gemini") == {
+        "error": {"code": 429, "message": "spent (tokenman why req_1)", "status": "RESOURCE_EXHAUSTED"}
+    }
+
+
+@pytest.mark.parametrize("kind", get_args(ErrorKind))
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_request_id_stands_in_every_error_plain_and_streamed(kind: ErrorKind, dialect: str) -> None:
+    told = DIALECTS[dialect]
+    assert b"req_1" in told.error(500, kind, "m", "req_1")
+    event = told.error_event(kind, "m", "req_1").decode()
+    assert "req_1" in event
+    if dialect != "anthropic":  # whose own form has a field for it
+        assert "m (request req_1)" in event or "m (tokenman why req_1)" in event
+
+
+def test_official_clients_show_the_request_id() -> None:
+    for module, ask in ((anthropic, ask_anthropic), (openai, ask_openai), (openai, ask_responses)):
+        with pytest.raises(module.APIStatusError, match=r"not json \(request req_1\)|'request_id': 'req_1'"):
+            ask(400, DIALECTS[module.__name__].error(400, "parse", "not json", "req_1"), "application/json")
 
 
 @pytest.mark.parametrize(

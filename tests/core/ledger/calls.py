@@ -99,4 +99,5 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         ttft=dice.choice([None, dice.random() * 5]),
         overhead=dice.random() / 100,
         tried=dice.choice([(), (), (Tried("openai", "server_error", "gpt-5-mini"), Tried("anthropic", "ok", "m", 0.75))]),
+        truncated=dice.random() < 0.2,
     )  # fmt: skip

@@ -64,6 +64,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         detail="why",
         login="oauth",
         tried=(Tried("openai", "connect", "gpt-5"), Tried("anthropic", "ok", "m", 0.5120001)),
+        truncated=True,
     )
     told = details(row_of(found))
     assert list(told)[: len(FIELDS)] == FIELDS
@@ -78,6 +79,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "cost_basis": "ceiling",
         "cost_estimated": True,
         "cost_notional": True,
+        "stream_truncated": True,
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
         "tried": [
             {"provider": "openai", "model": "gpt-5", "outcome": "connect", "wait_ms": 0},

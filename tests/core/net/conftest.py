@@ -50,7 +50,7 @@ async def take(pool: Upstream, request: Request, got: list[bytes]) -> None:
             got.append(chunk)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"not within {seconds} s"

@@ -366,7 +366,7 @@ async def test_leaving_early_closes_the_connection_at_once(upstream: Upstream) -
     async with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf") as fake:
         async with upstream.call(request_to(fake), QUICK) as answer:
             await anext(answer)
-        await asyncio.wait_for(fake.links[0].gone.wait(), 1)
+        await asyncio.wait_for(fake.links[0].gone.wait(), 5)
         assert upstream.connections == 0
 
 
@@ -375,6 +375,6 @@ async def test_a_cancelled_call_is_dropped_at_once(upstream: Upstream) -> None:
         call = asyncio.create_task(body_of(upstream, request_to(fake)))
         await until(lambda: bool(fake.requests))
         call.cancel()
-        await asyncio.wait_for(fake.links[0].gone.wait(), 1)
+        await asyncio.wait_for(fake.links[0].gone.wait(), 5)
         await until(lambda: upstream.connections == 0)
     assert call.cancelled()

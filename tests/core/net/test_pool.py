@@ -96,7 +96,7 @@ async def test_an_address_that_is_refused_costs_no_time_and_one_that_is_silent_l
         sock = await asyncio.wait_for(dialling.race(["192.0.2.1", "127.0.0.1"], fake.port), 2)
         assert sock.getpeername()[0] == "127.0.0.1"
         sock.close()
-        await asyncio.wait_for(cancelled.wait(), 1)
+        await asyncio.wait_for(cancelled.wait(), 5)
     with pytest.raises(ConnectionRefusedError):
         await dialling.race(["127.0.0.1", "127.0.0.1"], fake.port)
 
@@ -268,7 +268,7 @@ async def test_only_some_idle_connections_are_kept_and_not_for_ever(narrow: Upst
         await asyncio.gather(*[body_of(narrow, request_to(fake)) for _ in range(2)])
         await until(lambda: narrow.connections == 1)
         await until(lambda: narrow.connections == 0)
-        await asyncio.wait_for(asyncio.gather(*[link.gone.wait() for link in fake.links]), 1)
+        await asyncio.wait_for(asyncio.gather(*[link.gone.wait() for link in fake.links]), 5)
 
 
 async def test_origins_without_connections_are_forgotten(narrow: Upstream) -> None:
@@ -306,7 +306,7 @@ async def test_a_silent_provider_meets_the_first_byte_deadline(upstream: Upstrea
     async with Fake(never) as fake:
         error = await failure(upstream, request_to(fake), Deadlines(first_byte=0.05))
         assert (error.kind, error.deadline, error.reused) == ("timeout", "first_byte", False)
-        await asyncio.wait_for(fake.links[0].gone.wait(), 1)
+        await asyncio.wait_for(fake.links[0].gone.wait(), 5)
 
 
 @pytest.mark.parametrize(

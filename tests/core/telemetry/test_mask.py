@@ -1,5 +1,8 @@
 """What looks like a credential, or would speak to a terminal, does not survive in a line."""
 
+import time
+import timeit
+
 import pytest
 
 from tokenman_core.telemetry.mask import Mask, written_out
@@ -37,6 +40,8 @@ LINES = [
     ("cookie: session=opaque", "opaque"),
     ("GET /v1beta/models?key=opaque&alt=sse HTTP/1.1", "opaque"),
     ("https://x.example/?alt=sse&access_token=opaque", "opaque"),
+    ("1redis://user:opaque@host/0", "opaque"),
+    ("head eyJhbGciOiJIUzI1NiJ9 alone", "hbGciOiJIUzI1NiJ9"),
     ("redis://user:opaque@host/0", "opaque"),
     ("connect to postgresql://u:opaque@db failed", "opaque"),
 ]
@@ -48,6 +53,26 @@ def test_what_looks_like_a_credential_does_not_survive(line, credential):
     assert credential not in masked
     assert "***" in masked
     assert Mask()(masked) == masked
+
+
+# What a rule could begin with again and again, and never come to its end.
+HOSTILE = (
+    "a.", "a+", "-a", "sk-", "sk-ant-", "-sk-aaaaaaa", "eyJa.", "-eyJaaaaaaaa", "eyJ-", "ya29.", "-AIza", "tkm_", "-hf_",
+    "bearer ", "basic\n", "x-api-key ", "cookie:", "authorization= ", "set-cookie: bearer ", "?key=", "http://", "a://", "://a",
+    "AKIA", "sk_live_", " ", "a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_a_hostile_text_takes_no_longer_than_its_length(piece):
+    """Four times the text takes four times as long, not sixteen times; the bound is far from both."""
+    mask = Mask(["a-known-secret"])
+
+    def best(length):
+        text = piece * (length // len(piece))
+        return min(timeit.repeat(lambda: mask(text), timer=time.process_time, number=1, repeat=3))
+
+    assert best(40_000) < max(10 * best(10_000), 0.1)
 
 
 @pytest.mark.parametrize(

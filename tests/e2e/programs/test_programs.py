@@ -21,7 +21,8 @@ pytestmark = pytest.mark.timeout(420)
 SENTENCES = ". ".join(said(name) for name in PLANTED)
 VALUES = " ".join(PLANTED.values())
 LAST = re.compile(
-    r"tokenman: ([\d,]+) calls?, ([\d,]+) values? masked, ([\d,]+) tokens?, \$[\d.,]+.*, saved \$[\d.,]+(, \d+ errors?)?"
+    r"tokenman: ([\d,]+) calls?(?: \(([\d,]+) more that asked no model\))?, ([\d,]+) values? masked, ([\d,]+) tokens?, "
+    r"≤?\$[\d.,]+.*, saved \$[\d.,]+(?:, [\d,]+ refused by the provider \([\d, ]+\))?(?:, \d+ errors?)?(?:; see: .*)?"
 )
 
 
@@ -56,10 +57,11 @@ def write_a_file(place: Place, program: Program, *options: str) -> None:
 
 
 def numbers(shown: Shown) -> list[int]:
-    """What the last line says: calls, values masked, tokens."""
+    """What the last line says: calls of all kinds, values masked, tokens."""
     last = LAST.fullmatch(shown.lines[-1])
     assert last, shown.text
-    return [int(number.replace(",", "")) for number in last.groups()[:3]]
+    models, others, masked, tokens = (int((number or "0").replace(",", "")) for number in last.groups())
+    return [models + others, masked, tokens]
 
 
 def sums(rows: list[Row]) -> tuple[int, int]:

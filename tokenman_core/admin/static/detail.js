@@ -77,6 +77,7 @@ function money(call) {
   const remarks = [
     BASES[call.cost_basis] ?? "Nothing was due.",
     call.cost_estimated && "The provider did not say (all of) what it used: the rest was counted here.",
+    call.cost_estimated && call.stream_truncated && "Its stream was longer than what limits.stream_capture keeps to count.",
     call.cost_notional && "It came with a subscription’s login: you are not billed for it by the call.",
   ].filter(Boolean);
   return [

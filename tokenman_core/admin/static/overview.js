@@ -31,7 +31,7 @@ function tiles(today, week, active) {
   by("tiles").replaceChildren(
     tile(
       "Spend today",
-      words.money(today.cost_usd),
+      cost(today),
       `${words.money(week.cost_usd)} in 7 days`,
       marks(today),
       `$${today.cost_usd}`,
@@ -56,7 +56,14 @@ function tiles(today, week, active) {
       "Errors today",
       words.compact(today.errors),
       `${words.compact(week.errors)} in 7 days`,
-      null,
+      [
+        today.refused_calls > 0 &&
+          el(
+            "span",
+            { class: "mark warn", title: "calls that their provider answered with a status of 4xx" },
+            `${words.compact(today.refused_calls)} refused by the provider`,
+          ),
+      ],
       null,
       today.errors ? "bad" : "",
     ),
@@ -74,8 +81,17 @@ function tile(name, value, note, marks, title, tone) {
   );
 }
 
+/** With ≤ where a part of it is a guess. */
+const cost = (sums) => `${sums.ceiling_calls ? "≤ " : ""}${words.money(sums.cost_usd)}`;
+
 function marks(sums) {
   return [
+    sums.ceiling_calls > 0 &&
+      el(
+        "span",
+        { class: "mark", title: "calls of models on no list, booked at their provider's dearest price" },
+        `${words.compact(sums.ceiling_calls)} guessed`,
+      ),
     sums.notional_usd !== "0" &&
       el(
         "span",
@@ -151,7 +167,7 @@ function modelShares(items) {
       `$${item.cost_usd}`,
     ].join(" · "),
     value: dear ? Number(item.cost_usd) : item.calls,
-    text: item.unpriced_calls && item.cost_usd === "0" ? "no price" : words.money(item.cost_usd),
+    text: item.unpriced_calls && item.cost_usd === "0" ? "no price" : cost(item),
     note: words.plural(item.calls, "call"),
   }));
   shares(by("models"), lines.sort((a, b) => b.value - a.value).slice(0, SHARES), "No call in the last 24 hours.");

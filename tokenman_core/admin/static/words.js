@@ -4,6 +4,7 @@ const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const cents = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const fine = new Intl.NumberFormat("en", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
+const finest = new Intl.NumberFormat("en", { minimumFractionDigits: 4, maximumFractionDigits: 6 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -11,12 +12,12 @@ export const count = (number) => whole.format(number ?? 0);
 export const compact = (number) => ((number ?? 0) < 10_000 ? whole : short).format(number ?? 0);
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-/** A decimal string as an amount to read; the exact one belongs into a title. */
+/** A decimal string as an amount to read, rounded as figures.py does; the exact one belongs into a title. */
 export function money(amount) {
   const number = Number(amount);
   if (number === 0) return "$0";
-  if (number >= 1) return `$${cents.format(number)}`;
-  return number < 0.0001 ? "<$0.0001" : `$${fine.format(number)}`;
+  if (number < 0.000001) return "<$0.000001";
+  return `$${(number >= 1 ? cents : number >= 0.01 ? fine : finest).format(amount)}`; // a string is rounded as it is written
 }
 
 export function milliseconds(number) {
