@@ -192,5 +192,7 @@ def _say(text: str) -> None:
         return
     try:
         print(f"tokenman: {text}", file=sys.stderr, flush=True)
-    except OSError:  # full or gone: no reason to change how the program ends, as Python would, which tries once more at its end
+    except (
+        OSError
+    ):  # full or gone: no reason to change how the program ends, as Python would, which tries once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

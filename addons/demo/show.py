@@ -91,7 +91,11 @@ def invitation(screen: Console, port: int | None, dashboard: str, configuration:
         screen.print(Text("Its dashboard, which this address opens once:", style="bold"))
         screen.print(Text(f"  {dashboard}"), soft_wrap=True)
         screen.print()
-        screen.print(Text("What is kept of them (and of one that warmed it up), in another terminal, while it runs:", style="bold"))
+        screen.print(
+            Text(
+                "What is kept of them (and of one that warmed it up), in another terminal, while it runs:", style="bold"
+            )
+        )
         for command in ("report", "why last", "tail"):
             screen.print(Text(f"  tokenman {command} --config {shlex.quote(str(configuration))}"), soft_wrap=True)
         screen.print()

@@ -161,6 +161,10 @@ class Upstream:
             self._sites = {key: kept for key, kept in self._sites.items() if not kept.empty}
             scheme = origin[0]
             site = self._sites[origin] = Site(
-                self._dialler(origin), may_share=scheme == "https", limit=self._max, keep=self._keep, keep_s=self._keep_s
+                self._dialler(origin),
+                may_share=scheme == "https",
+                limit=self._max,
+                keep=self._keep,
+                keep_s=self._keep_s,
             )
         return await site.channel(seconds)
