@@ -61,7 +61,8 @@ class Attempt:
     """One try at one candidate. `usage`, `bill` and `failure` are known when it is over, before `llm_attempt_done`.
 
     `usage` is what the provider said, `bill` what is booked: by what it said, or by an estimate. None: nothing is due.
-    `sent`: it set out to the provider. `worked`: it failed there before an answer, and the provider had begun with it. `asked_usage`: its stream is asked for its usage, and the program did not ask.
+    `sent`: it set out to the provider. `worked`: it failed there before an answer, and the provider had begun with it.
+    `asked_usage`: its stream is asked for its usage, and the program did not ask.
     """
 
     number: int
