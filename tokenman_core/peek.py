@@ -122,11 +122,11 @@ async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: f
                     shown += len(plain)
                     for event in parser.feed(plain):
                         reader.note(event)
-                    if reader.failed is not None or reader.spoke or shown > MOST_HELD:
+                    if reader.failed is not None or reader.worded or shown > MOST_HELD:
                         break
                 if reader.failed is not None:
                     break
-                if reader.spoke or reader.finished or max(came, shown) > MOST_HELD:
+                if reader.worded or reader.finished or max(came, shown) > MOST_HELD:
                     return Peeked(None, held, source)
         if reader.failed is None:
             for event in parser.finish():  # the last one may lack its blank line
@@ -141,7 +141,7 @@ async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: f
     if reader.failed is not None:
         await _end(source, held)
         return Peeked(_said(reader.failed, head), held)
-    if reader.spoke or reader.finished:
+    if reader.worded or reader.finished:
         return Peeked(None, held)
     cut = UpstreamError("reset", "the stream ended before it said anything")
     return Peeked(Failure("truncated", str(cut), head.status), [upstream_refusal(cut)])

@@ -53,7 +53,10 @@ class Tries:
         said: list[Part | Refuse] = []  # by the last provider that was asked
         refusal = NOBODY
         plan, course, wait = exchange.plan, Course(tries=0), 0.0
+        governed = _texts(exchange)
         while plan:
+            if exchange.attempts:
+                _restore(exchange, governed)
             attempt, provider = self._begin(plan[0], wait), plan[0].provider
             start, wait = self._means.clock.monotonic(), 0.0
             match verdict := await self._stages.attempt(exchange, attempt, self._entered):
@@ -127,6 +130,23 @@ class Tries:
             await self._means.meter.settle(self._exchange, attempt)
         finally:
             await self._stages.attempt_done(self._exchange, attempt, self._entered)
+
+
+def _texts(exchange: Exchange) -> tuple[int, list[str]]:
+    """What the stages made of the request: its edition, and the text of each slot."""
+    body = exchange.body
+    return (body.edition, [slot.text for slot in body.slots]) if body else (0, [])
+
+
+def _restore(exchange: Exchange, governed: tuple[int, list[str]]) -> None:
+    """What stages changed for one attempt is not there at the next: each begins with the request as it was judged.
+
+    A whole body that was replaced stays.
+    """
+    edition, texts = governed
+    if exchange.body and exchange.body.edition == edition:
+        for slot, text in zip(exchange.body.slots, texts, strict=True):
+            slot.text = text
 
 
 def _is_a_retry(exchange: Exchange) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from addons import failover as module
 from addons.failover import Failover
-from tests.core.scripted import GOOD, JSON, PING, SSE, STALL, START, STREAMED, World, call, error_event, provider
+from tests.core.scripted import GOOD, JSON, PING, SSE, STALL, START, STREAMED, WORD, World, call, error_event, provider
 from tokenman_core.clock import ManualClock
 from tokenman_core.exchange import Caller
 from tokenman_core.failover import breaker
@@ -57,7 +57,7 @@ def ended() -> Any:
     [
         DOWN, (500, JSON, []), (529, JSON, []), UpstreamError("connect", ""), UpstreamError("reset", ""),
         UpstreamError("timeout", "", "first_byte"), UpstreamError("protocol", ""), (200, SSE, [error_event("overloaded_error")]),
-        (200, SSE, [PING]), (200, SSE, [START, UpstreamError("reset", "")]), (200, SSE, [START]),
+        (200, SSE, [PING]), (200, SSE, [START + WORD, UpstreamError("reset", "")]), (200, SSE, [START + WORD]),
         (307, ((b"location", b"https://evil.example/"),), []),
     ],
 )  # fmt: skip
@@ -111,7 +111,7 @@ async def test_a_stage_of_ours_that_fails_in_a_stream_is_not_the_providers_fault
         def llm_event(self, exchange: Any, event: Event) -> None:
             raise RuntimeError
 
-    world, stage = calls({"a": [(200, SSE, [START, START])]}, Breaks(), failures=1)
+    world, stage = calls({"a": [(200, SSE, [START + WORD, START])]}, Breaks(), failures=1)
     await ask(world, body=STREAMED)
     assert stage.states["a"] == "closed"
 
@@ -185,7 +185,7 @@ async def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
 
 async def test_the_first_token_of_a_long_stream_closes_it() -> None:
     world, stage = await opened()
-    _, task = await begun(world, (200, SSE, [START, STALL]))
+    _, task = await begun(world, (200, SSE, [START + WORD, STALL]))
     assert stage.states["a"] == "closed"
     world.upstream.open = 0  # the stream goes on beside the next call
     world.upstream._answers["a.example"] = [GOOD]
@@ -204,7 +204,7 @@ async def test_what_comes_before_the_first_token_proves_nothing() -> None:
 
 async def test_streams_that_run_do_not_hide_that_new_calls_fail() -> None:
     world, stage = calls({"a": [GOOD]}, failures=3)
-    _, task = await begun(world, (200, SSE, [START, STALL]))
+    _, task = await begun(world, (200, SSE, [START + WORD, STALL]))
     world.upstream.open = 0
     world.upstream._answers["a.example"] = [DOWN]
     await ask(world, 3)
@@ -215,7 +215,7 @@ async def test_streams_that_run_do_not_hide_that_new_calls_fail() -> None:
 
 async def test_clients_that_leave_do_not_open_it() -> None:
     world, stage = calls({"a": [GOOD]}, failures=2)
-    for answer in (STALL, (200, SSE, [PING, STALL]), (200, SSE, [START, STALL])) * 3:
+    for answer in (STALL, (200, SSE, [PING, STALL]), (200, SSE, [START + WORD, STALL])) * 3:
         _, task = await begun(world, answer)
         await left(task)
     assert stage.states["a"] == "closed"

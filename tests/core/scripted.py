@@ -33,6 +33,10 @@ SAID = b'{"type":"message","content":[{"type":"text","text":"Hi"}],"usage":{"inp
 START = (
     b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
 )
+WORD = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n'
+)
 END = (
     b'event: message_delta\ndata: {"type":"message_delta","delta":{},"usage":{"output_tokens":5}}\n\n'
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n'

@@ -17,6 +17,7 @@ from tests.core.scripted import (
     START,
     STREAM,
     STREAMED,
+    WORD,
     World,
     call,
     error_event,
@@ -51,9 +52,9 @@ async def given(seen: Peeked) -> list[Any]:
 
 
 async def test_a_stream_is_held_until_the_model_speaks_and_no_longer() -> None:
-    source = Source(Head(200, SSE), b": hi\n\n", PING, START[:30], START[30:], STALL)
+    source = Source(Head(200, SSE), b": hi\n\n", PING, START, WORD[:30], WORD[30:], STALL)
     seen = await look(source)
-    assert (seen.failure, source.taken) == (None, 5)
+    assert (seen.failure, source.taken) == (None, 6)
 
 
 async def test_of_a_stream_that_says_nothing_no_more_is_held_than_a_bound() -> None:
@@ -118,8 +119,9 @@ CHAT_SAID = b'{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish
 @pytest.mark.parametrize(
     ("stream", "asked"),
     [
-        (START.rstrip(b"\n"), {}),
-        (START.replace(b"\n", b"\r"), {}),
+        (START + WORD.rstrip(b"\n"), {}),
+        ((START + WORD).replace(b"\n", b"\r"), {}),
+        (STREAM.rstrip(b"\n"), {}),
         (SAID, {}),
         (b"\n" + SAID, {}),
         (b"data: [DONE]\n\n", CHAT),
@@ -181,6 +183,32 @@ async def test_what_nobody_can_judge_is_not_held(made: Exchange, head: Head) -> 
     source = Source(head, STALL)
     seen = await look(source, made)
     assert (seen.failure, source.taken) == (None, 1)
+
+
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+CREATED = b'data: {"type":"response.created","response":{"status":"in_progress"}}\n\n'
+RESPONSES: Any = {"path": "/v1/responses", "dialect": "openai"}
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "said"),
+    [
+        (START, {}, WORD),
+        (ROLE, CHAT, b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'),
+        (ROLE, CHAT, b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c"}]}}]}\n\n'),
+        (CREATED, RESPONSES, b'data: {"type":"response.output_text.delta","delta":"Hi"}\n\n'),
+    ],
+)
+async def test_who_only_says_that_he_begins_has_not_spoken_yet(begun: bytes, asked: Any, said: bytes) -> None:
+    seen = await look(Source(Head(200, SSE), begun, PING, error_event("overloaded_error")), call(**asked))
+    assert seen.failure is not None
+    assert seen.failure.kind == "status"
+    seen = await look(Source(Head(200, SSE), begun, PING, STALL), call(**asked), first_token=0.01)
+    assert seen.failure is not None
+    assert seen.failure.kind == "timeout"
+    source = Source(Head(200, SSE), begun, said, STALL)
+    assert (await look(source, call(**asked))).failure is None
+    assert source.taken == 3
 
 
 async def test_without_a_deadline_a_first_token_is_waited_for() -> None:

@@ -21,6 +21,7 @@ from tests.core.scripted import (
     START,
     STREAM,
     STREAMED,
+    WORD,
     Notes,
     World,
     call,
@@ -200,7 +201,7 @@ async def test_the_second_provider_serves_when_the_first_has_failed(
     "ending", [[], [UpstreamError("reset", "")], [UpstreamError("timeout", "", "idle")], [OVERLOADED]]
 )
 async def test_a_stream_that_spoke_is_never_tried_again(ending: list[Any]) -> None:
-    world, made = World({"a": [(200, SSE, [START, *ending])], "b": [GOOD_STREAM]}), call(STREAMED)
+    world, made = World({"a": [(200, SSE, [START + WORD, *ending])], "b": [GOOD_STREAM]}), call(STREAMED)
     head, came = await world.carry(made)
     assert (head.status, came.startswith(START)) == (200, True)
     assert came.rstrip(b"\n").rpartition(b"\n\n")[2].startswith(b"event: error")
@@ -218,10 +219,10 @@ async def test_a_stream_is_given_from_its_first_byte_however_it_is_cut(size: int
 
 
 async def test_the_first_event_goes_out_before_the_second_has_come() -> None:
-    world, made = World({"a": [(200, SSE, [START, STALL])]}, routes=()), call(STREAMED)
+    world, made = World({"a": [(200, SSE, [START, WORD, STALL])]}, routes=()), call(STREAMED)
     async with aclosing(world.conductor.answer(made)) as parts:
         await anext(parts)
-        assert await anext(parts) == START
+        assert [await anext(parts), await anext(parts)] == [START, WORD]
     await world.finish(made)
     check_stages(world, 1)
 
@@ -314,6 +315,19 @@ async def test_a_failure_whose_body_drips_is_judged_by_its_head(monkeypatch: pyt
     assert (head.status, came) == (429, b"" if coding else NO[:5])
     assert dict(head.headers)[b"content-length"] == b"%d" % len(came)
     assert set(HEADERS) <= set(head.headers)
+
+
+class Adds:
+    async def llm_attempt(self, exchange: Exchange, attempt: Any) -> None:
+        assert exchange.body is not None
+        for slot in exchange.body.slots:
+            slot.text += " ADDED"
+
+
+async def test_what_a_stage_adds_to_an_attempt_is_added_once() -> None:
+    world = World({"a": [said(503)]}, Adds(), routes=())
+    await world.carry(call())
+    assert [request.body for request in world.upstream.requests] == [BODY.replace(b"hello", b"hello ADDED")] * 3
 
 
 @pytest.mark.parametrize("count", [b"1", b" 2 "])

@@ -62,23 +62,27 @@ _ELSEWHERE = {
 
 
 def _settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Every setting by its full name; those of a provider under `providers.NAME`."""
+    """Every setting by its full name; those of a provider under `providers.NAME`, those of a list under `routes[0]`."""
     for name, field in _fields(model).items():
         yield f"{prefix}{name}"
-        inner, mapped = _inner(field.annotation)
+        inner, way = _inner(field.annotation)
         if inner is not None:
-            yield from _settings(inner, f"{prefix}{name}.NAME." if mapped else f"{prefix}{name}.")
+            yield from _settings(inner, f"{prefix}{name}{way}.")
 
 
-def _inner(kind: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The model of a group of settings, and whether there is one under each name."""
+_STEPS: Mapping[Any, str] = {Mapping: ".NAME", tuple: "[0]"}
+
+
+def _inner(kind: Any) -> tuple[type[BaseModel] | None, str]:
+    """The model of a group of settings, and the way there: under each name, in a list, or "" for the group itself."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind, False
+        return kind, ""
+    step = _STEPS.get(getattr(kind, "__origin__", None), "")
     for inner in getattr(kind, "__args__", ()):
-        found, _ = _inner(getattr(inner, "__origin__", inner) if hasattr(inner, "__metadata__") else inner)
+        found, way = _inner(inner)
         if found is not None:
-            return found, True
-    return None, False
+            return found, step + way
+    return None, ""
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -135,8 +139,8 @@ def _model(root: type[BaseModel], where: Steps) -> type[BaseModel] | None:
     path = list(where)
     while path and model is not None:
         field = _fields(model).get(str(path.pop(0)))
-        model, mapped = _inner(field.annotation) if field else (None, False)
-        if mapped:  # the next step is a name or a number in it
+        model, way = _inner(field.annotation) if field else (None, "")
+        if way:  # the next step is a name or a number in it
             if not path:
                 return None
             path.pop(0)

@@ -55,6 +55,7 @@ class AnthropicReader(Reader):
         if kind == "ping":
             return
         self.spoke = True
+        self.worded = self.worded or kind != "message_start"
         if kind == "error":
             self.failed = text_of(value.get("error"), "type", "message") or "error"
         elif kind == "message_stop":

@@ -30,6 +30,7 @@ class AnswerReader(Protocol):
     finished: bool  # the end that the dialect promises (message_stop, [DONE] or finish_reason, …) was seen
     failed: str | None  # the provider's error kind, if an error event (or an error body) was seen
     spoke: bool  # a first real event was seen (not a ping, not a comment)
+    worded: bool  # the model has begun: an event was seen that says more than that the call arrived, or who will speak
 
     def read(self, event: Event) -> None:
         """Learn from the event, and set `event.slots` and `event.closes`."""

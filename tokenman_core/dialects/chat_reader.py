@@ -30,7 +30,9 @@ class ChatReader(Reader):
         self._tools: dict[str, str] = {}  # channel -> name of the tool
 
     def _learn(self, value: dict[str, Any]) -> None:
-        self.spoke = self.spoke or text_of(value, "type") not in _SILENT
+        if text_of(value, "type") not in _SILENT:
+            self.spoke = True
+            self.worded = self.worded or _worded(value)
         if type(value.get("model")) is str:
             self.model = value["model"]
         if tier := text_of(value, "service_tier"):
@@ -142,6 +144,20 @@ class ChatReader(Reader):
 
         slot = Slot(path, kind, text, tool, channel, partial_json=path[-1] == "arguments")
         self._running(slot, event, make, slots)
+
+
+def _worded(chunk: dict[str, Any]) -> bool:
+    """Whether it is no chunk of Chat Completions, or one that says more than who speaks (its first has an empty text)."""
+    choices = chunk.get("choices")
+    if type(choices) is not list:
+        return True
+    for choice in choices:
+        delta = choice.get("delta") if type(choice) is dict else None
+        if type(delta) is not dict or choice.get("finish_reason"):
+            return True
+        if any(item and key != "role" for key, item in delta.items()):
+            return True
+    return False
 
 
 def _nested(template: tuple[Any, ...], text: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Reader(ABC):
         self.terms: dict[str, str] = {}
         self.finished = False
         self.failed: str | None = None
-        self.spoke = False
+        self.spoke = self.worded = False
         self._free = free  # what it says of usage costs nothing, so it is not recorded
         self._open: dict[str, tuple[Make, Event]] = {}
         self._closing: frozenset[str] = frozenset()
@@ -66,7 +66,7 @@ class Reader(ABC):
         slots: list[Slot] = []
         self._learn(value)
         if event.kind == "whole":
-            self.spoke = True
+            self.spoke = self.worded = True
             self.finished = self.failed is None
             self._whole(value, slots)
         else:
@@ -78,7 +78,7 @@ class Reader(ABC):
         if event.kind == "end":
             return
         raw = event.raw
-        if self.spoke and event.kind == "sse" and not any(marker in raw for marker in self.markers):
+        if self.worded and event.kind == "sse" and not any(marker in raw for marker in self.markers):
             return
         data = event.data
         if not data:
@@ -90,7 +90,7 @@ class Reader(ABC):
         if type(value) is dict:
             self._learn(value)
         if event.kind == "whole":
-            self.spoke = True
+            self.spoke = self.worded = True
             self.finished = self.failed is None
 
     def piece(self, channel: str, text: str) -> Event | None:
@@ -135,7 +135,7 @@ class Reader(ABC):
             if type(item) is dict:
                 self._learn(item)
         if event.kind == "whole":
-            self.spoke = True
+            self.spoke = self.worded = True
             self.finished = self.failed is None
         if type(value) in (list, str):
             event.value = value

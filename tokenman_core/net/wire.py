@@ -13,7 +13,7 @@ FailureKind = Literal["connect", "timeout", "reset", "protocol", "cap", "refused
 READ_AHEAD = 256 << 10  # bytes that a provider may send and nobody has taken yet, for each call
 READ_SIZE = 64 << 10  # bytes taken from a socket at once
 PIECE = 64 << 10  # bytes of an upload between two turns of the event loop
-AT_ONCE_S = 0.1  # a kept connection that the provider had closed shows it within about a round trip
+AT_ONCE_S = 0.5  # a kept connection that the provider had closed shows it within a round trip, however busy we are
 MAX_HEAD = 64 << 10  # bytes of an answer's head, of its trailers too
 
 

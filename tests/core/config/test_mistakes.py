@@ -102,6 +102,8 @@ MISTAKES = [
     ("routes: [{try: anthropic}]", 1, "routes[0].try", "must be a list; a good value: [anthropic]"),
     ("routes: [{try: []}]", 1, "routes[0].try", "must not be empty; a good value: [anthropic]"),
     ("routes:\n- math: {model: x}\n  try: [anthropic]", 2, "routes[0].math", "no such setting; did you mean match?"),
+    ("routes: [{weight: 1}]", 1, "routes[0].weight", "no such setting; did you mean routes[0].try[0].weight?"),
+    ("routes: [{base_url: x}]", 1, "routes[0].base_url", "no such setting; did you mean providers.NAME.base_url?"),
     ("routes: [{match: {modell: x}}]", 1, "routes[0].match.modell", "no such setting; did you mean model?"),
     ("routes: [{match: {model: ''}}]", 1, "routes[0].match.model", "must not be empty"),
     ("routes: [{match: openai}]", 1, "routes[0].match", "must hold settings of its own, for example"),
