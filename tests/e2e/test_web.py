@@ -59,7 +59,7 @@ def test_a_signal_ends_it_and_what_is_in_the_way_has_its_exit_code(
     words = command("web", tmp_path / "tokenman.yaml")
     second = subprocess.run(words, capture_output=True, text=True, timeout=30, env={"HOME": str(tmp_path)}, check=False)
     assert second.returncode == 3
-    assert f"listen: cannot listen on 127.0.0.1:{running.port}" in second.stderr
+    assert f"another tokenman is running already, process {running.process.pid}" in second.stderr
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(15) == 0
     assert "Traceback" not in running.log

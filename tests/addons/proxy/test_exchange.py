@@ -86,7 +86,7 @@ async def test_a_graceful_end_waits_for_the_last_call_and_no_longer() -> None:
 def test_one_line_tells_of_a_call_and_holds_no_value(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     done = call()
-    done.labels = {"model": "claude-x"}
+    done.labels, done.status = {"model": "claude-x"}, 200
     done.attempts.append(Attempt(1, Candidate("anthropic", "claude-x"), status=200, sent=True))
     done.masked = Counter({"EMAIL_ADDRESS": 2})
     done.stage_seconds = {("redaction", "request"): 0.0012}
