@@ -28,8 +28,13 @@ MONEY = ("cost_usd", "notional_usd", "saved_usd")
 
 @pytest.fixture
 def own(shared_provider: FakeProvider, provider: FakeProvider, tmp_path: Path) -> Iterator[Proxy]:
+    """Calls that fail are tried again soon, and a breaker that they would open stays out of it."""
     proxy = Proxy.start(
-        tmp_path, shared_provider.url, pricing={"overrides": {"mine-*": {"input_mtok": 0.0375, "output_mtok": 0}}}
+        tmp_path,
+        shared_provider.url,
+        pricing={"overrides": {"mine-*": {"input_mtok": 0.0375, "output_mtok": 0}}},
+        retry={"base_delay": "10ms"},
+        breaker={"failures": 1000, "min_calls": 0},
     )
     yield proxy
     proxy.stop()
