@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -118,6 +119,17 @@ def test_what_expands_to_a_hundred_times_its_cap_is_413_before_it_has(
     assert not provider.received
 
 
+def rested(proxy: Proxy) -> int:
+    """The peak so far, once the tokeniser is loaded, which takes a second and about 85 MB and has nothing to do with a call."""
+    last, since = peak(proxy), time.monotonic()
+    began = since
+    while time.monotonic() - since < 1.5 and time.monotonic() - began < 20:
+        time.sleep(0.1)
+        if (now := peak(proxy)) > last:
+            last, since = now, time.monotonic()
+    return last
+
+
 def test_an_answer_that_expands_beyond_its_cap_is_502_and_bounded(
     shared_provider: FakeProvider, provider: FakeProvider, tmp_path: Path
 ) -> None:
@@ -132,7 +144,7 @@ def test_an_answer_that_expands_beyond_its_cap_is_502_and_bounded(
             providers[coding] = {"base_url": f"http://127.0.0.1:{recorder.port}", "dialect": "anthropic"}
         proxy = Proxy.start(tmp_path, shared_provider.url, limits={"response_body": CAP}, providers=providers)
         ordinary(proxy)
-        before = peak(proxy)
+        before = rested(proxy)
         for coding, recorder in recorders.items():
             url = f"{proxy.url}/p/{coding}/v1/messages"
             answer = httpx.post(url, content=whole(), headers=HEADERS, trust_env=False, timeout=20)
