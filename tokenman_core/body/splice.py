@@ -47,7 +47,7 @@ def _splice(data: bytes, value: Any, edits: list[Edit]) -> tuple[bytes, Any]:
     intended = _edited(value, wanted, edits)
     for attempt in (_by_changed, _by_search, _by_scan):
         made = attempt(data, edits, wanted)
-        if made is not None and _means(made, intended):
+        if made is not None and means(made, intended):
             return made, intended
     return write(intended, data), intended
 
@@ -197,7 +197,8 @@ def _by_scan(data: bytes, edits: list[Edit], wanted: literals.Wanted | int) -> b
     return b"".join(pieces)
 
 
-def _means(data: bytes, intended: Any) -> bool:
+def means(data: bytes, intended: Any) -> bool:
+    """Whether JSON says what it was meant to say."""
     try:
         # orjson makes floats of wide integers, which then differ from the exact ones: only then json is asked.
         return bool(orjson.loads(data) == intended or json.loads(data) == intended)

@@ -8,9 +8,8 @@ import json
 import re
 from typing import Any
 
-import orjson
-
 from tokenman_core.body import literals
+from tokenman_core.body.splice import means
 from tokenman_core.dialects import walk
 from tokenman_core.sse import Event
 
@@ -43,7 +42,7 @@ def ask(data: bytes, value: Any) -> bytes | None:
     except (ValueError, IndexError):
         return None
     intended = {**value, "stream_options": {**(options or {}), "include_usage": True}}
-    return made if _means(made, intended) else None
+    return made if means(made, intended) else None
 
 
 def _spliced(data: bytes, value: dict[str, Any], options: dict[str, Any] | None) -> bytes:
@@ -63,14 +62,6 @@ def _with_member(data: bytes, start: int, end: int, member: bytes) -> bytes:
     head = data[start : end - 1].rstrip()
     comma = b"" if head.endswith(b"{") else b","
     return data[:start] + head + comma + member + data[start + len(head) :]
-
-
-def _means(data: bytes, intended: Any) -> bool:
-    try:
-        # orjson makes floats of wide integers, which then differ from the exact ones: only then json is asked.
-        return bool(orjson.loads(data) == intended or json.loads(data) == intended)
-    except ValueError:
-        return False
 
 
 def without(event: Event) -> Event | None:
