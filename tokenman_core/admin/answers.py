@@ -9,6 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive
 
 from tokenman_core.clock import request_id
 from tokenman_core.errors import trace
@@ -27,6 +28,12 @@ class Wrong(Exception):
 
 def error(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"error": {"type": kind, "message": message}}, status, headers)
+
+
+async def departed(receive: Receive) -> None:
+    """Returns when the other side has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def not_found(what: str = "there is nothing at this path; /api/openapi.json lists what there is") -> JSONResponse:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tokenman_core.admin.answers import error, query
+from tokenman_core.admin.answers import departed, error, query
 from tokenman_core.telemetry.feed import Feed, Subscription, Told, TooMany
 
 KEEP_ALIVE_S = 15.0
@@ -34,7 +34,7 @@ class _Events(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-        left = asyncio.ensure_future(_left(receive))
+        left = asyncio.ensure_future(departed(receive))
         told: asyncio.Future[Told] = asyncio.ensure_future(anext(self._reader))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -56,11 +56,6 @@ class _Events(Response):
             left.cancel()
             told.cancel()
             self._reader.close()
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _event(told: Told) -> bytes:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from tokenman_core.admin.answers import departed, error
 from tokenman_core.config.hosts import KNOWN
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ErrorKind
@@ -241,11 +242,11 @@ def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
         except (ValueError, KeyError, TypeError):
             program = None
         if not isinstance(program, str) or not _PROGRAM.fullmatch(program):
-            return _error(400, "parse", 'the body must be {"program": NAME}, a name of 60 characters or fewer')
+            return error(400, "parse", 'the body must be {"program": NAME}, a name of 60 characters or fewer')
         if runs.closing.is_set():
-            return _error(503, "shutdown", "this tokenman is ending; start another")
+            return error(503, "shutdown", "this tokenman is ending; start another")
         if runs.full:
-            return _error(503, "forbidden", f"{MOST_RUNS} runs are open, which is the most at a time")
+            return error(503, "forbidden", f"{MOST_RUNS} runs are open, which is the most at a time")
         return _Lease(runs, program)
 
     async def program(request: Request) -> Response:
@@ -255,16 +256,16 @@ def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
         except (ValueError, KeyError, TypeError):
             pid = None
         if type(pid) is not int or pid < 1:
-            return _error(400, "parse", 'the body must be {"pid": N}, the number of the run\'s process')
+            return error(400, "parse", 'the body must be {"pid": N}, the number of the run\'s process')
         if run is None or not run.live:
-            return _error(404, "not_found", "there is no such run")
+            return error(404, "not_found", "there is no such run")
         run.pid = pid
         return JSONResponse({})
 
     async def sums(request: Request) -> Response:
         run = runs.get(request.path_params["mark"])
         if run is None:
-            return _error(404, "not_found", "there was no such run, or it was long ago")
+            return error(404, "not_found", "there was no such run, or it was long ago")
         return JSONResponse(await runs.sums(run, settled="settled" in request.query_params))
 
     return [
@@ -273,10 +274,6 @@ def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
         Route("/api/runs/{mark}", program, methods=["POST"]),
         Route("/api/runs/{mark}", sums, methods=["GET"]),
     ]
-
-
-def _error(status: int, kind: str, message: str) -> JSONResponse:
-    return JSONResponse({"error": {"type": kind, "message": message}}, status)
 
 
 class _Lease(Response):
@@ -288,7 +285,7 @@ class _Lease(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run = self._runs.begin(self._program)
-        over = [asyncio.create_task(_left(receive)), asyncio.create_task(self._runs.closing.wait())]
+        over = [asyncio.create_task(departed(receive)), asyncio.create_task(self._runs.closing.wait())]
         try:
             headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -304,8 +301,3 @@ class _Lease(Response):
             for task in over:
                 task.cancel()
             self._runs.end(run)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
