@@ -66,7 +66,7 @@ def start(file: Path | None, settings: Settings, slow: Callable[[], None], after
         os.close(sender)
     try:
         said = _read(receiver, slow, after)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, must leave no proxy behind
         process.terminate()
         raise
     finally:

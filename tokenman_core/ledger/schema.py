@@ -113,6 +113,6 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = STE
                 connection.execute(statement)
         connection.execute(f"pragma user_version = {max(version(connection), len(steps))}")
         connection.execute("commit")
-    except BaseException:
+    except BaseException:  # whatever it was: all steps or none
         connection.execute("rollback")
         raise

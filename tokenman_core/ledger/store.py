@@ -69,7 +69,7 @@ class Store:
             for setting in ("auto_vacuum = incremental", "journal_mode = wal", "synchronous = normal"):
                 self._connection.execute(f"pragma {setting}")
             schema.migrate(self._connection)
-        except BaseException:
+        except BaseException:  # whatever it was, nobody would close it
             self._connection.close()
             raise
         self._names = Names(self._connection)
@@ -102,7 +102,7 @@ class Store:
         try:
             self._add(rows)
             self._connection.execute("commit")
-        except BaseException:
+        except BaseException:  # whatever it was: all of the rows or none
             self._names.forget()
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
@@ -128,7 +128,7 @@ class Store:
                 self._names_seen = after or 0
                 more = after is not None
             self._connection.execute("commit")
-        except BaseException:
+        except BaseException:  # whatever it was, the lock must not stay
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
             raise
