@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.hosts import KNOWN
-from tokenman_core.config.values import parse_host
+from tokenman_core.config.values import is_ip, parse_host
 from tokenman_core.errors import ConfigError
 from tokenman_core.secret import check_owner, own_folder, write_private
 
@@ -101,7 +101,7 @@ class Authority:
             host = parse_host(host)
         except ValueError:
             return False
-        if _is_ip(host):
+        if is_ip(host.strip("[]")):
             return False
         labels = host.split(".")
         return any(".".join(labels[index:]) in self._permitted for index in range(len(labels)))
@@ -159,7 +159,7 @@ def ensure(folder: Path, hosts: Iterable[str], clock: Clock | None = None) -> Au
     """
     clock = clock or SystemClock()
     own_folder(folder)
-    wanted = [host.lower() for host in hosts if not _is_ip(host)]
+    wanted = [host.lower() for host in hosts if not is_ip(host.strip("[]"))]
     path = folder / _PAIR
     notice = ""
     try:
@@ -328,11 +328,3 @@ def _system_roots(authority: Authority) -> bytes:
             roots = path.read_bytes()
             return roots if roots.endswith(b"\n") else roots + b"\n"
     return b""
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from tokenman_core.config import known, models
-from tokenman_core.config.values import is_near
+from tokenman_core.config.values import is_ip, is_near
 from tokenman_core.dialects.base import Dialect
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.net import Deadlines
@@ -77,14 +76,6 @@ def normal_host(host: str) -> str:
     return host.rstrip(".").lower().strip("[]")
 
 
-def is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 class Providers:
     """All providers of a configuration. What is governed is decided here, and by host names alone."""
 
@@ -95,7 +86,7 @@ class Providers:
         self.intercept = frozenset(normal_host(host) for host in intercept)
         for provider in self.by_name.values():
             # An address or localhost serves many things: only the configured port of it is the provider.
-            if is_address(provider.host) or provider.host == "localhost":
+            if is_ip(provider.host) or provider.host == "localhost":
                 self._by_origin.setdefault((provider.host, provider.port), provider)
             else:
                 self._by_host.setdefault(provider.host, provider)

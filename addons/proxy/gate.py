@@ -24,8 +24,8 @@ from addons.proxy.internals import (
 )
 from addons.proxy.layer import GovernedHttpLayer
 from addons.proxy.plain_host import host_said
+from tokenman_core.config.values import is_ip
 from tokenman_core.net import Forbidden, Guard, UpstreamError
-from tokenman_core.providers import is_address
 
 log = logging.getLogger("tokenman.door")
 
@@ -110,7 +110,7 @@ class Gate:
             hello = parse_client_hello(data)
         except ValueError:
             address = context.server.address
-            if self._governed(next_layer) or address is None or is_address(address[0]):
+            if self._governed(next_layer) or address is None or is_ip(address[0]):
                 log.warning("a TLS handshake that cannot be read was refused: it may lead to a provider")
                 deadlines.drop(context.client)
                 return None

@@ -163,7 +163,7 @@ def _parse_address(value: object) -> Address:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise good
     if bracketed or ":" in host:
-        if not bracketed or not _is_ip(host):
+        if not bracketed or not is_ip(host):
             raise good
     elif not _HOST.fullmatch(host):
         raise good
@@ -206,14 +206,15 @@ def _parse_base_url(value: object) -> BaseUrl:
     if "@" in parts.netloc:
         raise wrong("must not hold a user or a password; a provider's key goes into its `key`: env:NAME")
     host = parts.hostname or ""
-    if parts.scheme not in _PORTS or parts.query or parts.fragment or not (_HOST.fullmatch(host) or _is_ip(host)):
+    if parts.scheme not in _PORTS or parts.query or parts.fragment or not (_HOST.fullmatch(host) or is_ip(host)):
         raise good
     if port == 0:
         raise good
     return BaseUrl(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
-def _is_ip(host: str) -> bool:
+def is_ip(host: str) -> bool:
+    """Whether it is an address, without brackets, and no name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -250,10 +251,10 @@ def parse_host(value: object) -> str:
     """A host name or an IP address, in lower case, without a port."""
     host = value.strip().rstrip(".").lower() if isinstance(value, str) else ""
     try:
-        host = host if _is_ip(host) else host.encode("idna").decode()
+        host = host if is_ip(host) else host.encode("idna").decode()
     except UnicodeError:
         host = ""
-    if not (_is_ip(host) or _HOST.fullmatch(host)):
+    if not (is_ip(host) or _HOST.fullmatch(host)):
         raise wrong("is not a host name; good values: api.example.com, 10.0.0.5")
     return host
 

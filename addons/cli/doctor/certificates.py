@@ -1,6 +1,5 @@
 """Of the certificate authority: whether it is valid, covers what is configured, is trusted, and goes with the system's roots."""
 
-import ipaddress
 import ssl
 import time
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from addons.cli.doctor.finding import Finding, Patient, fail, ok, warn
 from tokenman_core import ca, trust
 from tokenman_core.ca import Authority
+from tokenman_core.config.values import is_ip
 from tokenman_core.errors import ConfigError
 from tokenman_core.net.roots import client_context
 
@@ -33,7 +33,9 @@ def authority(patient: Patient) -> Iterator[Finding]:
         yield warn(f"it ends in {days} days", anew)
     else:
         yield ok(f"valid for {days} days, SHA-256 {found.fingerprint[:23]}…")
-    missing = [host for host in patient.settings.authority_hosts() if not _is_ip(host) and not found.permits(host)]
+    missing = [
+        host for host in patient.settings.authority_hosts() if not is_ip(host.strip("[]")) and not found.permits(host)
+    ]
     if missing:
         yield fail(f"it may not vouch for {', '.join(missing)}, which was configured later", anew)
     yield from _bundle(found)
@@ -81,11 +83,3 @@ def roots(patient: Patient) -> Iterator[Finding]:
         yield fail(str(error), "unset SSL_CERT_FILE, or let it name a PEM file")
         return
     yield ok(f"{context.cert_store_stats()['x509_ca']} roots of this machine for calls to providers")
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
