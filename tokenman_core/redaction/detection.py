@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import hashlib
 import logging
 import os
@@ -37,7 +38,7 @@ class TextRefused(Exception):
 class _Job:
     """Texts on their way to a worker and back. `name`: a digest of them, to know them again."""
 
-    __slots__ = ("answer", "deaths", "name", "size", "texts")
+    __slots__ = ("answer", "context", "deaths", "name", "size", "texts")
 
     def __init__(self, texts: Sequence[Text]) -> None:
         self.texts = texts
@@ -47,6 +48,7 @@ class _Job:
             name.update(f"{len(text)} {len(key)} {key}{text}".encode("utf-8", "surrogatepass"))
         self.name = name.digest()
         self.deaths = 0
+        self.context = contextvars.copy_context()  # of the call: what is told of the job is told of it
         self.answer: asyncio.Future[list[Findings]] = asyncio.get_running_loop().create_future()
 
 
@@ -258,7 +260,7 @@ class Detection:
                     self._refused.popitem(last=False)
                 if not job.answer.done():
                     job.answer.set_exception(TextRefused())
-            log.warning("the detection worker died of a text and is replaced")
+            job.context.run(log.warning, "the detection worker died of a text and is replaced")
             raise EOFError from None
         if not job.answer.done():
             job.answer.set_result(found)

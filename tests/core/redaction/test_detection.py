@@ -2,12 +2,14 @@
 
 import asyncio
 import inspect
+import logging
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import psutil
@@ -107,6 +109,25 @@ async def test_a_text_that_two_workers_die_of_is_refused_and_not_tried_again(det
     with pytest.raises(TextRefused):
         await detection.find(asks(word))
     assert detection.pids == before  # no worker died for it again
+
+
+async def test_the_death_of_a_worker_is_told_of_the_call_whose_text_it_was(detection: Detection) -> None:
+    call: ContextVar[str] = ContextVar("call", default="")
+    told: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(call.get())
+
+    log, handler = logging.getLogger("tokenman.redaction"), Handler()
+    log.addHandler(handler)
+    try:
+        call.set("this one")
+        with pytest.raises(TextRefused):
+            await detection.find(asks("die"))
+    finally:
+        log.removeHandler(handler)
+    assert told == ["this one", "this one"]
 
 
 async def test_a_text_over_which_workers_hang_is_refused() -> None:
