@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from addons.cli.ports import free_port
 from addons.cli.programs.environment import ADDED, REPLACED
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
@@ -139,20 +139,16 @@ def _free_instead(settings: Settings) -> dict[str, str]:
     """For each listener whose port somebody has: the same host with a port that is free."""
     wanted = {"listen": settings.listen, "admin.listen": settings.admin.listen}
     return {
-        name: str(Address(it.host, _port(it.host, 0))) for name, it in wanted.items() if _port(it.host, it.port) < 0
+        name: str(Address(it.host, free_port(Address(it.host, 0)))) for name, it in wanted.items() if not _is_free(it)
     }
 
 
-def _port(host: str, port: int) -> int:
-    """The port that can be had, -1 for none. Bound and not listened at, so that nobody's start is disturbed."""
+def _is_free(address: Address) -> bool:
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(place)
-            return int(attempt.getsockname()[1])
+        free_port(address)
     except OSError:
-        return -1
+        return False
+    return True
 
 
 def _keep_small(path: Path) -> None:
