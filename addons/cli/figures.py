@@ -25,6 +25,11 @@ def rounded(amount: Decimal, digits: int) -> str:
     return f"{amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):,f}"
 
 
+def so_many(number: int, what: str) -> str:
+    """`1 call`, `1,204 calls`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def count(number: int) -> str:
     """`340`, `12.3k`, `1.2M`."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):

@@ -197,31 +197,33 @@ def _notes(totals: Totals, lacking: list[str]) -> list[str]:
     if lacking:
         notes.append(f"No room here for {' and '.join(lacking)}: a wider terminal or --csv shows them.")
     if total.estimated:
-        notes.append(f"~ The tokens of {_calls(total.estimated)} were counted here: their provider did not say them.")
+        notes.append(
+            f"~ The tokens of {figures.so_many(total.estimated, 'call')} were counted here: their provider did not say them."
+        )
     if total.ceiling:
         notes.append(
-            f"≤ The price of {_calls(total.ceiling)} is a guess, the dearest of the provider, since the model is in no list."
+            f"≤ The price of {figures.so_many(total.ceiling, 'call')} is a guess, the dearest of the provider, "
+            "since the model is in no list."
         )
     if total.unpriced:
         which = "" if totals.by == "model" else "; tokenman report --by model says of which models"
-        notes.append(f"+ The price of {_calls(total.unpriced)} is not known; what they cost comes on top{which}.")
+        notes.append(
+            f"+ The price of {figures.so_many(total.unpriced, 'call')} is not known; what they cost comes on top{which}."
+        )
     if total.notional:
         notes.append(
             f"* {figures.money(total.notional)} is the list price of what subscriptions paid for: nobody is billed for it."
         )
     if total.refused:
         notes.append(
-            f"Their provider refused {_calls(total.refused)} (status 4xx), no errors of TokenMan's: see tokenman why last."
+            f"Their provider refused {figures.so_many(total.refused, 'call')} (status 4xx), "
+            "no errors of TokenMan's: see tokenman why last."
         )
     if totals.begins and totals.by == "session":
         notes.append("Sessions of calls older than ledger.retention are not told any more.")
     elif totals.begins:
         notes.append("Calls older than ledger.retention are kept as whole days, so this begins with a day.")
     return notes if len(notes) > 1 else []
-
-
-def _calls(number: int) -> str:
-    return f"{number:,} call{'' if number == 1 else 's'}"
 
 
 def _whole(number: int) -> str:

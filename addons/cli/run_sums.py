@@ -13,15 +13,15 @@ def line(sums: Mapping[str, Any]) -> str:
     others = sums["calls"] - sums["model_calls"]
     marks = [word for word in ("notional", "estimated") if sums[word]]
     if sums["ceiling"]:
-        marks.append(f"guessed for {_count(sums['ceiling'], 'call')} of no listed model")
+        marks.append(f"guessed for {figures.so_many(sums['ceiling'], 'call')} of no listed model")
     if sums["unpriced"]:
         marks.append(
-            f"without {_count(sums['unpriced'], 'call')} that {'has' if sums['unpriced'] == 1 else 'have'} no price"
+            f"without {figures.so_many(sums['unpriced'], 'call')} that {'has' if sums['unpriced'] == 1 else 'have'} no price"
         )
     parts = [
-        _count(sums["model_calls"], "call") + (f" ({others:,} more that asked no model)" if others else ""),
-        f"{_count(sums['masked'], 'value')} masked",
-        _count(sums["input_tokens"] + sums["output_tokens"], "token"),
+        figures.so_many(sums["model_calls"], "call") + (f" ({others:,} more that asked no model)" if others else ""),
+        f"{figures.so_many(sums['masked'], 'value')} masked",
+        figures.so_many(sums["input_tokens"] + sums["output_tokens"], "token"),
         ("≤" if sums["ceiling"] else "")
         + figures.money(Decimal(sums["cost_usd"]))
         + (f" ({', '.join(marks)})" if marks else ""),
@@ -30,7 +30,7 @@ def line(sums: Mapping[str, Any]) -> str:
     if sums["refused"]:
         parts.append(f"{sum(sums['refused'].values()):,} refused by the provider ({', '.join(sums['refused'])})")
     if sums["errors"]:
-        parts.append(_count(sums["errors"], "error"))
+        parts.append(figures.so_many(sums["errors"], "error"))
     return ", ".join(parts) + ("; see: tokenman why last" if sums["refused"] or sums["errors"] else "")
 
 
@@ -47,10 +47,6 @@ def warnings(sums: Mapping[str, Any], program: Program, via: Via | None, argumen
             f"{program.name} made {made} through TokenMan. If it did talk to a model, nothing of that was governed: see "
             f"`tokenman doctor` and its own settings for a base URL, or try `tokenman run --via {other} -- …`"
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _times(number: int) -> str:

@@ -1,7 +1,6 @@
 """`tokenman tail`: the calls of the running TokenMan as they end, one line each."""
 
 import difflib
-import os
 import re
 import sys
 import time
@@ -19,6 +18,7 @@ from addons.cli.instance_client import Client, InstanceError, connect
 from addons.cli.settings import complain, loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
+from tokenman_core.telemetry.log import in_colour
 from tokenman_core.telemetry.mask import written_out
 
 Row = Mapping[str, Any]
@@ -46,7 +46,7 @@ def run(file: Path | None, filters: Iterable[str]) -> int:
             if "lost" in row:
                 _say(f"{row['lost'] or 'some'} calls went by untold; tokenman report has them")
             elif wanted(row):
-                print(line(row, colours=_in_colour()), flush=True)
+                print(line(row, colours=in_colour(sys.stdout)), flush=True)
     except ConfigError as error:
         complain(error)
         return 2
@@ -96,10 +96,6 @@ def _say(text: str, told: str = "") -> str:
     if text != told:
         print(f"tokenman: {text}", file=sys.stderr, flush=True)
     return text
-
-
-def _in_colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import errno
 import importlib
 import logging
 import resource
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from addons.cli import figures
+from addons.cli.ports import free_port
 from addons.cli.settings import complain, loaded
 from addons.cli.status_line import StatusLine, fits
 from tokenman_core import __version__, ca
@@ -106,7 +106,7 @@ async def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: S
 def sums(total: Tally) -> str:
     """What a time came to: `14 calls, 9 values masked, $0.0421`."""
     return (
-        f"{total.calls:,} call{'' if total.calls == 1 else 's'}, {total.masked:,} value{'' if total.masked == 1 else 's'} masked, "
+        f"{figures.so_many(total.calls, 'call')}, {figures.so_many(total.masked, 'value')} masked, "
         + ("≤" if total.ceiling else "")
         + figures.money(total.cost)
         + (f" and {total.unpriced:,} without a price" if total.unpriced else "")
@@ -142,10 +142,7 @@ def busy(settings: Settings) -> list[str]:
 
 def _try(setting: str, address: Address) -> str:
     try:
-        family, _, _, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(place)  # and not listened at: of two starts at once neither is to disturb the other
+        free_port(address)
     except OSError as error:
         remedy = "is another tokenman running? else choose another port" if error.errno == errno.EADDRINUSE else ""
         remedy = remedy or "choose another address, for example 127.0.0.1:17677"

@@ -48,7 +48,7 @@ def setup(log: Log, secrets: Iterable[str] = (), stream: Stream | None = None) -
     root = logging.getLogger()
     stream = stream or sys.stderr
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
-    handlers[0].setFormatter(lines.formatter(log.format, mask, colours=_in_colour(stream)))
+    handlers[0].setFormatter(lines.formatter(log.format, mask, colours=in_colour(stream)))
     if log.file is not None:
         handlers.append(_file(log.file))
         handlers[1].setFormatter(lines.formatter(log.format, mask))
@@ -114,7 +114,8 @@ def secrets_of(settings: Settings) -> list[str]:
     return [secret.get_secret_value() for secret in held if secret is not None]
 
 
-def _in_colour(stream: Stream) -> bool:
+def in_colour(stream: Stream) -> bool:
+    """Whether it is a terminal whose user wants colours (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
