@@ -92,7 +92,7 @@ class Stages:
             if "llm_request" not in link.hooks:
                 exchange.returning.append(link)
                 continue
-            before = _texts(exchange)
+            before = texts(exchange)
             verdict: Verdict | None
             try:
                 verdict = await self._call(exchange, link, "request", link.hook("llm_request")(exchange))
@@ -122,7 +122,7 @@ class Stages:
             if "llm_attempt" not in link.hooks:
                 continue
             entered.append(link)
-            before = _texts(exchange)
+            before = texts(exchange)
             verdict: AttemptVerdict | None
             try:
                 verdict = await self._call(exchange, link, "attempt", link.hook("llm_attempt")(exchange, attempt))
@@ -234,7 +234,7 @@ class Stages:
         if exchange.body is None:
             return None
         replaced = exchange.sealed is not None and exchange.body.edition != exchange.sealed.edition
-        if not replaced and _same(before, _texts(exchange)):
+        if not replaced and _same(before, texts(exchange)):
             return None
         for guard in exchange.returning:
             if not guard.guard or guard is link:
@@ -277,7 +277,8 @@ def _enter(exchange: Exchange, link: Link) -> None:
         exchange.entered.append(link)
 
 
-def _texts(exchange: Exchange) -> list[str]:
+def texts(exchange: Exchange) -> list[str]:
+    """What the slots of the request say now."""
     return [slot.text for slot in exchange.body.slots] if exchange.body else []
 
 

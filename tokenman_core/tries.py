@@ -14,7 +14,7 @@ from tokenman_core.metering import Meter
 from tokenman_core.outward import Pieces
 from tokenman_core.peek import Peeked, peek
 from tokenman_core.sending import Sender, repeatable
-from tokenman_core.stages import Link, Stages
+from tokenman_core.stages import Link, Stages, texts
 from tokenman_core.verdicts import Candidate, Part, Refuse, Skip
 
 log = logging.getLogger("tokenman.call")
@@ -53,10 +53,10 @@ class Tries:
         said: list[Part | Refuse] = []  # by the last provider that was asked
         refusal = NOBODY
         plan, course, wait = exchange.plan, Course(tries=0), 0.0
-        governed = _texts(exchange)
+        edition, governed = exchange.body.edition if exchange.body else 0, texts(exchange)
         while plan:
             if exchange.attempts:
-                _restore(exchange, governed)
+                _restore(exchange, edition, governed)
             attempt, provider = self._begin(plan[0], wait), plan[0].provider
             start, wait = self._means.clock.monotonic(), 0.0
             match verdict := await self._stages.attempt(exchange, attempt, self._entered):
@@ -132,20 +132,13 @@ class Tries:
             await self._stages.attempt_done(self._exchange, attempt, self._entered)
 
 
-def _texts(exchange: Exchange) -> tuple[int, list[str]]:
-    """What the stages made of the request: its edition, and the text of each slot."""
-    body = exchange.body
-    return (body.edition, [slot.text for slot in body.slots]) if body else (0, [])
-
-
-def _restore(exchange: Exchange, governed: tuple[int, list[str]]) -> None:
+def _restore(exchange: Exchange, edition: int, governed: list[str]) -> None:
     """What stages changed for one attempt is not there at the next: each begins with the request as it was judged.
 
     A whole body that was replaced stays.
     """
-    edition, texts = governed
     if exchange.body and exchange.body.edition == edition:
-        for slot, text in zip(exchange.body.slots, texts, strict=True):
+        for slot, text in zip(exchange.body.slots, governed, strict=True):
             slot.text = text
 
 

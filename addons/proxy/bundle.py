@@ -56,6 +56,7 @@ class Bundle:
     exchanges: Exchanges
     authority: ca.Authority
     detection: Detection
+    providers: Providers
     upstream: Upstream
     meter: Meter
     stages: Callable[[], Stages | None]
@@ -161,8 +162,8 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     )
     gate = Gate(exchanges, guard, settings.limits.connections)
     bundle = Bundle(
-        exchanges, authority, detection, upstream, meter, stages, [redaction], failover, ledger, metrics, feed, health, tallies,
-        Codes(clock), runs, prover, gate,
+        exchanges, authority, detection, providers, upstream, meter, stages, [redaction], failover, ledger, metrics, feed,
+        health, tallies, Codes(clock), runs, prover, gate,
     )  # fmt: skip
     remember(master, stages.forget)
     master.addons.add(Leaves(authority), gate, redaction, failover, Keeper(bundle), exchanges, table)

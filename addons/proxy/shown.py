@@ -7,12 +7,11 @@ from addons.proxy.bundle import Bundle
 from tokenman_core.admin.keys import Keys, admin_token
 from tokenman_core.admin.parts import Parts
 from tokenman_core.admin.readiness import Ask, Check, Reach, Readiness
-from tokenman_core.clock import SystemClock
+from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.load import Loaded
 from tokenman_core.failover.breaker import State
 from tokenman_core.ledger.ledger import path_of
 from tokenman_core.ledger.reader import LedgerReader
-from tokenman_core.providers import of_settings
 from tokenman_core.redaction import ENTITIES
 from tokenman_core.redaction.mask import Policy
 from tokenman_core.telemetry.metrics import Metrics
@@ -26,7 +25,7 @@ def parts_of(bundle: Bundle, loaded: Loaded) -> Parts:
     clock = SystemClock()
     settings = loaded.settings
     policy = Policy(settings.redaction)
-    reaches = _reaches(bundle, loaded)
+    reaches = _reaches(bundle, clock)
     _watch(bundle, bundle.metrics, reaches)
     return Parts(
         loaded,
@@ -68,8 +67,7 @@ def _inner(bundle: Bundle) -> list[Check]:
     ]
 
 
-def _reaches(bundle: Bundle, loaded: Loaded) -> list[Reach]:
-    providers, clock = of_settings(loaded.settings).by_name.values(), SystemClock()
+def _reaches(bundle: Bundle, clock: Clock) -> list[Reach]:
     return [
         Reach(
             it.name,
@@ -78,7 +76,7 @@ def _reaches(bundle: Bundle, loaded: Loaded) -> list[Reach]:
             clock,
             functools.partial(bundle.failover.rests, it.name),
         )
-        for it in providers
+        for it in bundle.providers.by_name.values()
     ]
 
 
