@@ -54,7 +54,10 @@ class Meter:
         self._start: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Loads the price lists and the tokeniser on the meter's thread. Not needed, but then the first call waits for it."""
+        """Loads the price lists on the meter's thread. Not needed, but then the first call waits for them.
+
+        The tokeniser is not loaded before it is wanted: an estimate holds nobody up, and many never need one.
+        """
         self._start = asyncio.create_task(self._warm())
 
     def close(self) -> None:
@@ -65,7 +68,6 @@ class Meter:
     async def _warm(self) -> None:
         try:
             await self._wake()
-            await self._off_loop(tokens.warm)
         except Exception as e:  # told now, and again where it is needed: a call is worth more than its price
             log.error("what calls cost cannot be told in full: %s", trace(e))
 
