@@ -94,7 +94,9 @@ class Meter:
         return attempt.bill.cost if attempt.bill else None
 
     async def settle(self, exchange: Exchange, attempt: Attempt) -> None:
-        """Books the attempt, which is over. A second time it books the same."""
+        """Books the attempt, which is over. One that is booked, for it was quoted, stays so."""
+        if attempt.bill is not None:
+            return
         attempt.usage = exchange.reader.usage if exchange.reader else None
         due = _due(exchange, attempt)
         if due == "nothing":

@@ -19,12 +19,12 @@ async def judged(redactor: Redactor, said: dict[str, str], mapping: Mapping) -> 
     """
     aside = mapping.aside()
     try:
-        slots = [Slot((name,), "other", text) for name, text in said.items()]
+        slots = [Slot((name,), "other", text) for name, text in said.items() if text]
         masked = await redactor.mask(slots, aside)
         if masked.blocked:
             return {}
-        labels = {slot.key: slot.text for slot in slots}
-        left = {name: _bare(PLACEHOLDER.sub(" ", text)) for name, text in labels.items()}
+        labels = said | {slot.key: slot.text for slot in slots}
+        left = {slot.key: _bare(PLACEHOLDER.sub(" ", slot.text)) for slot in slots}
         for number, value in enumerate(mapping.values(), 1):
             if number % _STEP == 0:
                 await asyncio.sleep(0)
