@@ -13,7 +13,7 @@ from tokenman_core.failover.breaker import State
 from tokenman_core.ledger.ledger import path_of
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.redaction import ENTITIES
-from tokenman_core.redaction.mask import Policy
+from tokenman_core.redaction.policy import Policy
 from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.series import Count, Gauge
 

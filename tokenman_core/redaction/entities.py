@@ -15,11 +15,12 @@ PLACEHOLDER: Final = re.compile(r"\[[A-Z][A-Z0-9_]*_[0-9a-f]{12}\]")
 
 
 class Finding(NamedTuple):
-    """Characters `start` to `end` (exclusive) of a text are a value of kind `entity`."""
+    """Characters `start` to `end` (exclusive) of a text are a value of kind `entity`; `score`: how sure that is, 0 to 1."""
 
     start: int
     end: int
     entity: str
+    score: float = 1.0
 
 
 Findings = tuple[Finding, ...]

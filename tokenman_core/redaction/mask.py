@@ -1,23 +1,22 @@
 """Masking a request: every value that detection finds, and every value found so far, becomes its placeholder."""
 
 import asyncio
-import fnmatch
 import hashlib
 import itertools
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
-from tokenman_core.redaction.detectors.merge import Taken, merge, spare_placeholders
-from tokenman_core.redaction.entities import SECRETS, Finding, Findings, Text
+from tokenman_core.redaction.detectors.merge import Taken, settle
+from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Memo
 from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.redaction.policy import Policy
 from tokenman_core.slots import Slot
 
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
@@ -40,42 +39,6 @@ class Masked:
     masked: Counter[str] = field(default_factory=Counter)  # values masked for the first time in this exchange
     logged: Counter[str] = field(default_factory=Counter)  # values found and left as they are, as the settings say
     blocked: str = ""
-
-
-class Policy:
-    """What the settings say about each kind of value, decided once when they change.
-
-    An entity's own entry wins. Secrets follow `secrets`, but they are at least blocked where `mode` blocks, hashed where it
-    hashes, and off where it is off.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._entities = dict(settings.entities)
-        self._mode = settings.mode
-        secrets = settings.secrets
-        if settings.mode in ("off", "block") or (settings.mode == "hash" and secrets == "redact"):
-            secrets = settings.mode
-        self._secrets = secrets
-        # One expression for all patterns; `*` and `?` as in file names.
-        self._allow = (
-            re.compile("|".join(fnmatch.translate(each.lower()) for each in settings.allow)) if settings.allow else None
-        )
-        said = repr((sorted(self._entities.items()), self._mode, secrets, settings.allow))
-        self.digest: Final = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        self.off: Final = self._mode == "off" and all(action == "off" for action in self._entities.values())
-
-    def action(self, entity: str) -> str:
-        """redact, hash, block, log or off."""
-        return self._entities.get(entity) or (self._secrets if entity in SECRETS else self._mode)
-
-    def setting(self, entity: str) -> str:
-        """The name of the setting that decides about an entity."""
-        if entity in self._entities:
-            return f"redaction.entities.{entity}"
-        return "redaction.secrets" if entity in SECRETS and self._mode != "block" else "redaction.mode"
-
-    def allows(self, value: str) -> bool:
-        return self._allow is not None and self._allow.match(value.lower()) is not None
 
 
 class _Breath:
@@ -197,11 +160,10 @@ class Redactor:
         if remembered is not None:
             return remembered
         own = Known()
-        for start, end, entity in found:
-            if entity in _PLAIN_EVERYWHERE or self.policy.action(entity) not in ("redact", "hash"):
-                continue
-            if not so_far.passes(value := text[start:end]):
-                own.add(entity, value)
+        found = settle(text, [each for each in found if self._concerns(text, each, so_far)])
+        for start, end, entity, _ in found:
+            if entity not in _PLAIN_EVERYWHERE and self.policy.action(entity) in ("redact", "hash"):
+                own.add(entity, text[start:end])
         places: list[Finding] = []
         for place in itertools.chain(so_far.known.find(text), own.find(text)):
             if place is not None:
@@ -211,9 +173,12 @@ class Redactor:
         if places:
             if taken := Taken(text):
                 places = [place for place in places if not taken.inside(place.start, place.end)]
-            found = spare_placeholders(text, merge((*found, *places)))
+            found = settle(text, (*found, *places))
         self._memo.put(name, found)
         return found
+
+    def _concerns(self, text: str, finding: Finding, so_far: _SoFar) -> bool:
+        return self.policy.action(finding.entity) != "off" and not so_far.passes(text[finding.start : finding.end])
 
     async def _apply(
         self, slot: Slot, found: Findings, mapping: Mapping, so_far: _SoFar, masked: Masked, breath: _Breath
@@ -221,7 +186,7 @@ class Redactor:
         text = slot.text
         pieces: list[str] = []
         last = 0
-        for start, end, entity in found:
+        for start, end, entity, _ in found:
             if breath.due:
                 await breath.take()
             action = self.policy.action(entity)

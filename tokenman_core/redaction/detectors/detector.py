@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from tokenman_core.redaction.detectors import context, view
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
 from tokenman_core.redaction.detectors.likely import entropy
-from tokenman_core.redaction.detectors.merge import merge, spare_placeholders
 from tokenman_core.redaction.detectors.personal import Personal
 from tokenman_core.redaction.detectors.rules import SHAPES, private_key_end
 from tokenman_core.redaction.entities import Finding, Findings
@@ -37,19 +36,19 @@ class Detector:
         self._personal = Personal()
 
     def find(self, text: str, key: str = "") -> Findings:
-        """The values in `text`, which stands under the object key `key`; in order of place, none overlapping."""
+        """The values in `text`, which stands under the object key `key`; in order of place, each once. They may overlap."""
         data = encode(text)
         found = list(self._look(text, data))
         if view.needed(text, data):
             seen = view.decode(text)
             found.extend(
-                Finding(*seen.original(start, end), entity)
-                for start, end, entity in self._look(seen.text, encode(seen.text))
+                Finding(*seen.original(start, end), entity, score)
+                for start, end, entity, score in self._look(seen.text, encode(seen.text))
             )
         if (entity := context.judge_key(key, text)) is not None:
             start = len(text) - len(text.lstrip())
             found.append(Finding(start, len(text.rstrip()), entity))
-        return spare_placeholders(text, merge(found))
+        return tuple(sorted(set(found)))
 
     def _look(self, text: str, data: bytes) -> Iterator[Finding]:
         hits = self._gate.scan(data)

@@ -20,7 +20,7 @@ def merge(findings: Iterable[Finding]) -> Findings:
         if merged and finding.start < merged[-1].end:
             last = merged[-1]
             winner = min(last, finding, key=_order)
-            merged[-1] = Finding(last.start, max(last.end, finding.end), winner.entity)
+            merged[-1] = Finding(last.start, max(last.end, finding.end), winner.entity, winner.score)
         else:
             merged.append(finding)
     return tuple(merged)
@@ -43,6 +43,14 @@ class Taken:
         return list(zip(self._starts[low:high], self._ends[low:high], strict=True))
 
 
+def settle(text: str, findings: Iterable[Finding]) -> Findings:
+    """What of the findings that a policy is concerned with is to be acted on: none overlaps another or a placeholder.
+
+    A policy chooses first: a finding that it leaves alone must not swallow one that it masks.
+    """
+    return spare_placeholders(text, merge(findings))
+
+
 def spare_placeholders(text: str, findings: Findings, shortest: int = 4) -> Findings:
     """The findings without the placeholders that already stand in the text, so that masking twice is masking once.
 
@@ -51,11 +59,11 @@ def spare_placeholders(text: str, findings: Findings, shortest: int = 4) -> Find
     if not findings or not (taken := Taken(text)):
         return findings
     kept: list[Finding] = []
-    for start, end, entity in findings:
+    for start, end, entity, score in findings:
         for low, high in taken.inside(start, end):
             if low - start >= shortest:
-                kept.append(Finding(start, low, entity))
+                kept.append(Finding(start, low, entity, score))
             start = high
         if end - start >= shortest:
-            kept.append(Finding(start, end, entity))
+            kept.append(Finding(start, end, entity, score))
     return tuple(kept)
