@@ -73,5 +73,8 @@ class Addressed:
     def replace(self, value: Any) -> None:
         self._body.replace(value)
 
+    def revert(self, edition: int) -> None:
+        self._body.revert(edition)
+
     def render(self) -> bytes:
         return self._body.render()

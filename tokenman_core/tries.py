@@ -53,10 +53,10 @@ class Tries:
         said: list[Part | Refuse] = []  # by the last provider that was asked
         refusal = NOBODY
         plan, course, wait = exchange.plan, Course(tries=0), 0.0
-        edition, governed = exchange.body.edition if exchange.body else 0, texts(exchange)
+        restore = _as_judged(exchange)
         while plan:
             if exchange.attempts:
-                _restore(exchange, edition, governed)
+                restore()
             attempt, provider = self._begin(plan[0], wait), plan[0].provider
             start, wait = self._means.clock.monotonic(), 0.0
             match verdict := await self._stages.attempt(exchange, attempt, self._entered):
@@ -132,14 +132,22 @@ class Tries:
             await self._stages.attempt_done(self._exchange, attempt, self._entered)
 
 
-def _restore(exchange: Exchange, edition: int, governed: list[str]) -> None:
-    """What stages changed for one attempt is not there at the next: each begins with the request as it was judged.
-
-    A whole body that was replaced stays.
+def _as_judged(exchange: Exchange) -> Callable[[], None]:
+    """What puts the request back as it is now: each attempt begins with the one that was judged, whatever stages changed for
+    the attempt before it.
     """
-    if exchange.body and exchange.body.edition == edition:
+    sealed, governed = exchange.sealed, texts(exchange)
+
+    def restore() -> None:
+        if exchange.body is None:
+            return
+        if sealed is not None and exchange.body.edition != sealed.edition:
+            exchange.body.revert(sealed.edition)
+            exchange.sealed = sealed
         for slot, text in zip(exchange.body.slots, governed, strict=True):
             slot.text = text
+
+    return restore
 
 
 def _is_a_retry(exchange: Exchange) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -328,6 +329,41 @@ async def test_what_a_stage_adds_to_an_attempt_is_added_once() -> None:
     world = World({"a": [said(503)]}, Adds(), routes=())
     await world.carry(call())
     assert [request.body for request in world.upstream.requests] == [BODY.replace(b"hello", b"hello ADDED")] * 3
+
+
+class Swaps:
+    """Puts another body in place at each attempt, and says which attempt it was."""
+
+    async def llm_attempt(self, exchange: Exchange, attempt: Any) -> None:
+        assert exchange.body is not None
+        exchange.body.replace({**exchange.body.value, "top_k": attempt.number})
+        exchange.body.slots[0].text += " ADDED"
+
+
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_body_that_a_stage_replaced_for_one_attempt_is_put_back_for_the_next(before: bool) -> None:
+    """To the very bytes that were judged, or to what a stage had put there when the request was judged."""
+
+    class Replaces:
+        async def llm_request(self, exchange: Exchange) -> None:
+            assert exchange.body is not None
+            if before:
+                exchange.body.replace({**exchange.body.value, "temperature": 0})
+
+    class Once(Swaps):
+        async def llm_attempt(self, exchange: Exchange, attempt: Any) -> None:
+            if attempt.number < 3:
+                await super().llm_attempt(exchange, attempt)
+
+    world = World({"a": [said(503)]}, Replaces(), Once(), routes=())
+    made = call()
+    await world.carry(made)
+    first, second, third = (json.loads(request.body) for request in world.upstream.requests)
+    assert (first["top_k"], second["top_k"]) == (1, 2)
+    assert {one["messages"][0]["content"] for one in (first, second)} == {"hello ADDED"}
+    assert third == json.loads(BODY) | ({"temperature": 0} if before else {})
+    assert before or world.upstream.requests[2].body == BODY
+    assert made.intact
 
 
 @pytest.mark.parametrize("count", [b"1", b" 2 "])

@@ -32,5 +32,8 @@ class Body(Protocol):
     def replace(self, value: Any) -> None:
         """Put another JSON value in place of the whole body; slots are found anew."""
 
+    def revert(self, edition: int) -> None:
+        """Put the whole back as it was in an earlier edition, with the slots that it had."""
+
     def render(self) -> bytes:
         """The bytes of the governed body: the very bytes that came if nothing changed, decoded otherwise."""

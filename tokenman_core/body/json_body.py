@@ -21,7 +21,7 @@ class JsonBody:
     def __init__(self, data: bytes, find_slots: FindSlots) -> None:
         self._sent = data
         self._find = find_slots
-        self.edition = 0  # how often the whole was replaced
+        self._earlier: list[tuple[bytes, Any, tuple[Slot, ...], Counter[str]]] = []  # what was replaced, in order
         self._take(data, parse(data))
 
     def _take(self, data: bytes, value: Any) -> None:
@@ -47,10 +47,22 @@ class JsonBody:
         """Whether a slot or the whole value is another than came."""
         return self._data is not self._sent or any(slot.changed for slot in self._slots)
 
+    @property
+    def edition(self) -> int:
+        """How often the whole was replaced."""
+        return len(self._earlier)
+
     def replace(self, value: Any) -> None:
         """Takes another value, written in the style of the body that came; its slots are found anew."""
-        self.edition += 1
-        self._take(write(value, self._sent), value)
+        data = write(value, self._sent)
+        self._earlier.append((self._data, self._value, self._slots, self.unreadable))
+        self._take(data, value)
+
+    def revert(self, edition: int) -> None:
+        """As it was before it was replaced for the time after `edition`. Its slots are those of then, with their texts."""
+        self._data, self._value, self._slots, self.unreadable = self._earlier[edition]
+        self._made = None
+        del self._earlier[edition:]
 
     def render(self) -> bytes:
         """The bytes that came with only the changed strings replaced."""

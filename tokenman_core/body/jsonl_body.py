@@ -47,6 +47,9 @@ class JsonlBody:
         """Raises TypeError: lines have no single value."""
         raise TypeError("JSON lines have no single value that can be replaced")
 
+    def revert(self, edition: int) -> None:
+        """There is no earlier edition."""
+
     def render(self) -> bytes:
         """The bytes that came with only the changed lines spliced."""
         pieces: list[bytes] = []

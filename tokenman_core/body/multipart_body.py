@@ -127,6 +127,9 @@ class MultipartBody:
         """Raises TypeError: parts have no single value."""
         raise TypeError("a multipart body has no single value that can be replaced")
 
+    def revert(self, edition: int) -> None:
+        """There is no earlier edition."""
+
     def render(self) -> bytes:
         """The bytes that came with only the changed parts and texts of heads replaced."""
         pieces: list[bytes] = []

@@ -35,6 +35,9 @@ class _Whole:
     def replace(self, value: Any) -> None:
         raise TypeError("only a JSON body has a value that can be replaced")
 
+    def revert(self, edition: int) -> None:
+        """There is no earlier edition."""
+
 
 class BinaryBody(_Whole):
     """Bytes that nobody reads: media, counted under their type, or nothing at all."""

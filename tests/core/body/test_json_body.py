@@ -258,6 +258,20 @@ def test_another_value_is_written_in_the_style_of_the_old_one_and_read_anew() ->
     assert body.value == {"a": "é", "n": 123456789012345678901, "b": ["z"]}
 
 
+def test_an_earlier_edition_can_be_put_back_with_its_slots() -> None:
+    body = JsonBody(b'{"a": "x"}', every_string)
+    body.slots[0].text = "y"
+    body.replace({"b": "z"})
+    body.replace({"c": "z"})
+    assert body.edition == 2
+    body.revert(1)
+    assert (body.edition, body.render()) == (1, b'{"b": "z"}')
+    body.revert(0)
+    assert (body.edition, body.render(), body.value) == (0, b'{"a": "y"}', {"a": "y"})
+    body.slots[0].text = "x"
+    assert not body.changed
+
+
 def test_the_value_has_the_edits_so_that_nobody_puts_the_originals_back() -> None:
     body = JsonBody(b'{"a":"secret","b":"c"}', every_string)
     body.slots[0].text = "M"
