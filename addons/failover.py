@@ -120,7 +120,7 @@ def _failed(exchange: Exchange, attempt: Attempt) -> bool:
     """Whether it was the provider's fault. What the caller did wrong, and a limit of his own, say nothing of the provider."""
     failure = attempt.failure
     if failure is not None and failure.kind != "status":
-        return failure.kind not in ("cap", "refused", "full")
+        return failure.kind not in ("cap", "refused", "full", "stale")
     if failure is not None:
         return failure.status is not None and failure.status >= 500
     # An answer that ended before its end, and not because a stage of ours had it end.

@@ -15,6 +15,10 @@ from tokenman_core.verdicts import Failure, Head, Refuse, Trailers
 log = logging.getLogger("tokenman.call")
 
 MAX_REDIRECTS = 3
+SAFE_METHODS = (
+    "GET",
+    "HEAD",
+)  # RFC 9110 §9.2.1: they ask for nothing to be done, so nobody counts how often they are sent
 
 _REPEATABLE = frozenset(
     {
@@ -27,7 +31,7 @@ _REPEATABLE = frozenset(
 
 def repeatable(exchange: Exchange) -> bool:
     """Whether the call may be sent again when its provider may have begun with it."""
-    if exchange.sent.method in ("GET", "HEAD"):
+    if exchange.sent.method in SAFE_METHODS:
         return True
     value = exchange.body.value if exchange.body is not None else None
     if type(value) is dict and (value.get("background") is True or value.get("conversation")):
@@ -87,9 +91,11 @@ class Sender:
                 attempt.worked = not started and (e.worked or e.deadline == "first_byte")
                 if started:
                     raise
-                if e.reused and e.kind == "reset" and not again and (e.untouched or repeatable(exchange)):
-                    again, attempt.failure = True, None  # says nothing of the provider: a kept connection went stale
+                if not again and (e.untouched or (e.stale and exchange.sent.method in SAFE_METHODS)):
+                    again, attempt.failure = True, None  # says nothing of the provider
                     continue
+                if e.stale:  # a POST that it may have read: to send it again is another attempt
+                    attempt.failure = Failure("stale", str(e))
                 # What a protocol error quotes may be a header of the request.
                 why = f"{e.kind}: {e}" if e.kind != "protocol" else e.kind
                 log.warning("provider %s: %s", provider.name, why)

@@ -67,6 +67,7 @@ _TRIED = {
     "server_error": "failed or was overloaded",
     "connect": "could not be reached",
     "reset": "broke the connection off",
+    "stale": "had closed the connection that was kept to it",
     "timeout": "took too long",
     "truncated": "ended before it had said anything",
     "broken": "broke off in the middle of its answer",

@@ -239,13 +239,13 @@ async def test_a_failed_attempt_is_an_error_of_the_dialect_without_internals(
     assert call.attempts[0].failure is not None
 
 
-async def test_a_stale_connection_is_tried_again_once_and_a_fresh_one_is_not() -> None:
-    stale = UpstreamError("reset", "gone", reused=True)
-    upstream, call = Upstream(stale, (200, JSON, [SAID])), exchange()
+async def test_a_call_that_was_not_begun_with_is_sent_again_once_and_one_that_broke_is_not() -> None:
+    untouched = UpstreamError("reset", "gone", untouched=True)
+    upstream, call = Upstream(untouched, (200, JSON, [SAID])), exchange()
     assert (await carry(upstream, call))[0].status == 200
     assert call.attempts[0].failure is None  # or it would count against the provider, and cost nothing
     assert upstream.requests[0] == upstream.requests[1]
-    assert (await carry(Upstream(stale, stale), exchange()))[0].status == 502
+    assert (await carry(Upstream(untouched, untouched), exchange()))[0].status == 502
     assert (await carry(Upstream(UpstreamError("reset", "gone")), exchange()))[0].status == 502
 
 

@@ -250,7 +250,7 @@ ONCE = [
     {"body": b'{"model":"m","input":"x","conversation":"conv_1"}', **CHAT},
 ]
 AFTER_IT_BEGAN = [
-    UpstreamError("reset", ""), UpstreamError("reset", "", reused=True), UpstreamError("timeout", "", "first_byte"),
+    UpstreamError("reset", ""), UpstreamError("reset", "", stale=True), UpstreamError("timeout", "", "first_byte"),
     said(503), said(500), (200, JSON, [b"{", UpstreamError("reset", "")]),
 ]  # fmt: skip
 
@@ -279,12 +279,34 @@ async def test_what_only_reads_is_tried_again(method: str) -> None:
     assert (head.status, len(world.upstream.requests)) == (200, 2)
 
 
-async def test_a_stale_connection_is_no_attempt() -> None:
-    world, made = World({"a": [UpstreamError("reset", "gone", reused=True), GOOD]}, routes=()), call()
+STALE = UpstreamError("reset", "gone", stale=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [(STALE, {"body": b"", "path": "/v1/models", "method": "GET"}), (UpstreamError("reset", "", untouched=True), {})],
+)
+async def test_a_stale_connection_is_no_attempt_where_nothing_can_be_done_twice(error: Any, asked: Any) -> None:
+    world, made = World({"a": [error, GOOD]}, routes=()), call(**asked)
     head, _ = await world.carry(made)
     assert (head.status, world.waits, len(world.upstream.requests)) == (200, [], 2)
     assert dict(head.headers)[b"x-tokenman-attempts"] == b"1"
     assert made.attempts[0].failure is None
+
+
+async def test_a_question_to_a_model_over_a_stale_connection_is_an_attempt_and_the_next_is_made_at_once() -> None:
+    """At the same provider, though another one is left: its connection was old, nothing is known against itself."""
+    world, made = World({"a": [STALE, GOOD]}), call()
+    head, _ = await world.carry(made)
+    assert (head.status, world.waits, world.upstream.hosts) == (200, [0.0], ["a.example"] * 2)
+    assert dict(head.headers)[b"x-tokenman-attempts"] == b"2"
+    assert [one.outcome for one in record_of(made, 0.0).tried] == ["stale", "ok"]
+
+
+async def test_where_nothing_is_repeated_a_stale_connection_is_the_end() -> None:
+    world = World({"a": [STALE, GOOD]}, routes=(), rules=Rules(attempts=1))
+    head, _ = await world.carry(call())
+    assert (head.status, len(world.upstream.requests)) == (502, 1)
 
 
 @pytest.mark.parametrize(
@@ -519,7 +541,7 @@ async def test_who_leaves_during_an_attempt_closes_and_settles_it_once(answer: A
 
 
 @pytest.mark.parametrize(
-    "first", [(200, JSON, [b"x" * 4000, UpstreamError("reset", "")]), UpstreamError("reset", "", reused=True)]
+    "first", [(200, JSON, [b"x" * 4000, UpstreamError("reset", "")]), UpstreamError("reset", "", stale=True)]
 )
 async def test_what_an_earlier_try_left_behind_is_not_told_of_the_one_that_was_left(first: Any) -> None:
     world, made, moment = World({"a": [first, STALL], "b": [STALL]}), call(), asyncio.Event()

@@ -52,6 +52,9 @@ class Safe:
 SAFE: Mapping[str, Safe] = {
     "connect": Safe(again=True, next=True, sent=False),  # refused, no such host, TLS failed: nothing was sent
     "reset": Safe(again=True, next=True),
+    "stale": Safe(
+        again=True, next=True
+    ),  # a kept connection had been closed; at once, since a fresh one is all it takes
     "truncated": Safe(again=True, next=True),  # a stream that ended before it said anything
     "timeout": Safe(again=False, next=True),  # the deadline was long: the same provider would be as slow
     "protocol": Safe(again=False, next=True),
@@ -128,7 +131,7 @@ class Policy:
         if failure.kind in ("connect", "reset") and more:
             return Next()  # what cannot be reached is not waited for while another one can be asked
         if again and not once and course.tries < self.rules.attempts:
-            delay = self._delay(course, asked)
+            delay = 0.0 if failure.kind == "stale" else self._delay(course, asked)
             if delay is not None and self.budget(provider).take():
                 return Again(delay)
         return Next() if on and more else Last()

@@ -174,9 +174,13 @@ class H1(Connection):
         return event
 
     def _reset(self) -> UpstreamError:
-        late = self._sent and asyncio.get_running_loop().time() - self._since > AT_ONCE_S
-        stale = self.served > 0 and not self._heard and not late
-        return UpstreamError("reset", self.why, reused=stale, worked=late)
+        kept = self.served > 0 and not self._heard
+        if not self._sent:
+            return UpstreamError("reset", self.why, untouched=kept)
+        late = asyncio.get_running_loop().time() - self._since > AT_ONCE_S
+        if stale := kept and not late:
+            self.keeper.stale()
+        return UpstreamError("reset", self.why, stale=stale, worked=late)
 
     def received(self, data: bytes) -> None:
         if not self._busy:

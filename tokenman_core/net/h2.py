@@ -315,7 +315,7 @@ class H2Stream:
             raise UpstreamError("protocol", connection.why)
         if connection.closed:
             stale = connection.stale and self.response is None
-            raise UpstreamError("reset", connection.why, reused=stale, worked=self._worked)
+            raise UpstreamError("reset", connection.why, stale=stale, worked=self._worked)
 
     @property
     def _worked(self) -> bool:

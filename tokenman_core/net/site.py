@@ -144,6 +144,10 @@ class Site:
             self.open.discard(connection)
         self._match()
 
+    def stale(self) -> None:
+        for connection in list(self.idle):  # each takes itself off the list
+            connection.close()
+
     @property
     def full(self) -> bool:
         return len(self.open) >= self._limit and not self.idle and not any(shared.has_room for shared in self.shared)

@@ -48,20 +48,19 @@ class Deadlines:
 class UpstreamError(Exception):
     """A call failed. The message may name hosts and addresses: it is for logs, not for clients.
 
-    `deadline` names the one that passed. `reused` says that the same call may be made again at once: a connection that had
-    served before and was idle then broke at once, without a byte of an answer (so it had been closed in the meantime), or
-    the provider said that it did not begin with the call. `untouched`: it did not, for sure. `worked`: it had the call for
-    longer than that, so that it has begun with it.
+    `deadline` names the one that passed. `untouched`: the provider has not begun with the call, for sure (RFC 9110 §9.2.2):
+    anybody may send it again. `stale`: a connection that had served before and was idle then broke at once, without a byte of
+    an answer. It had been closed in the meantime, most likely; that the call was read before cannot be ruled out. `worked`:
+    it had the call for longer than that, so that it has begun with it.
     """
 
     def __init__(
-        self, kind: FailureKind, message: str, deadline: str = "", reused: bool = False, untouched: bool = False,
+        self, kind: FailureKind, message: str, deadline: str = "", stale: bool = False, untouched: bool = False,
         worked: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(message)
         self.kind: FailureKind = kind
-        self.deadline, self.reused, self.untouched = deadline, reused or untouched, untouched
-        self.worked = worked
+        self.deadline, self.stale, self.untouched, self.worked = deadline, stale, untouched, worked
 
 
 class Channel(Protocol):
@@ -94,6 +93,9 @@ class Keeper(Protocol):
 
     def gone(self, connection: Any) -> None:
         """It takes no new call; said again once its socket is closed."""
+
+    def stale(self) -> None:
+        """One that was kept had been closed by the provider: so may be the others that wait."""
 
 
 class Connection(asyncio.BufferedProtocol, ABC):

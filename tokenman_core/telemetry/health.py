@@ -9,7 +9,7 @@ from tokenman_core.record import Record
 FAILURES = frozenset({"server_error", "connect", "timeout", "reset", "protocol", "truncated", "broken"})
 """Outcomes of an attempt that are the provider's own. A 429 or a 400 shows that it is there."""
 
-SILENT = frozenset({"unanswered", "not_sent", "refused", "cap", "full"})
+SILENT = frozenset({"unanswered", "not_sent", "refused", "cap", "full", "stale"})
 """Outcomes that say nothing of the provider."""
 
 

@@ -180,7 +180,7 @@ async def test_a_body_that_breaks_off_is_a_failure_after_what_came(
         with pytest.raises(UpstreamError) as caught:
             await take(upstream, request_to(fake), got)
     assert caught.value.kind == "reset"
-    assert not caught.value.reused
+    assert not caught.value.stale
     if then == "close":
         assert b"".join(got) == b"half"
 
@@ -222,7 +222,7 @@ async def test_over_tls_only_its_own_farewell_ends_a_body_of_open_length(
 async def test_a_close_before_the_head_is_a_reset(upstream: Upstream) -> None:
     async with saying(then="close") as fake:
         error = await failure(upstream, request_to(fake))
-        assert (error.kind, error.reused) == ("reset", False)
+        assert (error.kind, error.stale, error.untouched) == ("reset", False, False)
 
 
 # -- the cap --
@@ -288,11 +288,11 @@ async def test_a_farewell_that_crosses_a_request_is_a_stale_connection(upstream:
     async with Fake(script) as fake:
         await body_of(upstream, request_to(fake))
         error = await failure(upstream, request_to(fake))
-        assert (error.kind, error.reused) == ("reset", True)
+        assert (error.kind, error.untouched) == ("reset", True)
 
 
 @pytest.mark.parametrize(("said", "again"), [(b"", True), (b"HTTP/1.1 200", False)])
-async def test_a_stale_connection_may_be_tried_again_unless_an_answer_had_begun(
+async def test_a_kept_connection_that_breaks_at_once_was_stale_unless_an_answer_had_begun(
     upstream: Upstream, said: bytes, again: bool
 ) -> None:
     async def script(link: Link, seen: Seen) -> None:
@@ -306,7 +306,7 @@ async def test_a_stale_connection_may_be_tried_again_unless_an_answer_had_begun(
     async with fake:
         await body_of(upstream, request_to(fake))
         error = await failure(upstream, request_to(fake))
-        assert (error.kind, error.reused) == ("reset", again)
+        assert (error.kind, error.stale, error.untouched) == ("reset", again, False)
 
 
 async def test_a_provider_that_breaks_off_later_has_worked_and_is_no_stale_connection(upstream: Upstream) -> None:
@@ -321,7 +321,7 @@ async def test_a_provider_that_breaks_off_later_has_worked_and_is_no_stale_conne
     async with fake:
         await body_of(upstream, request_to(fake))
         error = await failure(upstream, request_to(fake))
-        assert (error.kind, error.reused, error.worked) == ("reset", False, True)
+        assert (error.kind, error.stale, error.worked) == ("reset", False, True)
 
 
 async def test_a_connection_that_the_provider_closed_is_not_used_again(upstream: Upstream) -> None:

@@ -147,7 +147,7 @@ async def test_a_connection_that_begins_with_its_farewell_is_passed_over(upstrea
             try:
                 assert await body_of(upstream, request_to(fake)) == b"ok"
             except UpstreamError as e:  # it was sent before the farewell was read
-                assert (e.kind, e.reused) == ("reset", True)  # noqa: PT017
+                assert (e.kind, e.untouched) == ("reset", True)  # noqa: PT017
         assert len(fake.links) == 2
 
 
@@ -254,7 +254,7 @@ async def test_calls_that_a_goaway_leaves_out_may_be_made_again(upstream: Upstre
 
     async with make(script) as fake:
         error = await failure(upstream, fake)
-        assert (error.kind, error.reused) == ("reset", True)
+        assert (error.kind, error.untouched) == ("reset", True)
 
 
 @pytest.mark.parametrize(("code", "again"), [(Codes.REFUSED_STREAM, True), (Codes.INTERNAL_ERROR, False)])
@@ -266,7 +266,7 @@ async def test_only_a_refused_stream_may_be_made_again(
 
     async with make(script) as fake:
         error = await failure(upstream, fake)
-        assert (error.kind, error.reused) == ("reset", again)
+        assert (error.kind, error.untouched) == ("reset", again)
 
 
 async def test_a_reset_in_the_body_is_a_failure_after_what_came(upstream: Upstream, make: Make) -> None:
@@ -279,7 +279,7 @@ async def test_a_reset_in_the_body_is_a_failure_after_what_came(upstream: Upstre
     async with make(script) as fake:
         with pytest.raises(UpstreamError) as caught:
             await take(upstream, request_to(fake), got)
-    assert (caught.value.kind, caught.value.reused) == ("reset", False)
+    assert (caught.value.kind, caught.value.stale) == ("reset", False)
     assert got == [b"half"]
 
 
@@ -303,7 +303,7 @@ async def test_a_connection_that_went_stale_may_be_tried_again(upstream: Upstrea
     async with fake:
         await body_of(upstream, request_to(fake))
         error = await failure(upstream, fake)
-        assert (error.kind, error.reused) == ("reset", True)
+        assert (error.kind, error.stale) == ("reset", True)
 
 
 async def test_a_connection_that_served_others_when_it_broke_was_not_stale(upstream: Upstream, make: Make) -> None:
@@ -320,7 +320,7 @@ async def test_a_connection_that_served_others_when_it_broke_was_not_stale(upstr
         await until(lambda: len(fake.streams) == 2)
         await asyncio.sleep(2 * AT_ONCE_S)
         errors = [await failure(upstream, fake), await first]
-        assert [(error.kind, error.reused, error.worked) for error in errors] == [
+        assert [(error.kind, error.stale, error.worked) for error in errors] == [
             ("reset", False, False),
             ("reset", False, True),
         ]

@@ -305,7 +305,7 @@ async def test_a_stalled_handshake_meets_the_connect_deadline(upstream: Upstream
 async def test_a_silent_provider_meets_the_first_byte_deadline(upstream: Upstream) -> None:
     async with Fake(never) as fake:
         error = await failure(upstream, request_to(fake), Deadlines(first_byte=0.05))
-        assert (error.kind, error.deadline, error.reused) == ("timeout", "first_byte", False)
+        assert (error.kind, error.deadline, error.stale) == ("timeout", "first_byte", False)
         await asyncio.wait_for(fake.links[0].gone.wait(), 5)
 
 
