@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tokenman_core
+from tokenman_core.redaction.detectors.custom import Patterns
 from tokenman_core.redaction.detectors.gate import Gate, make_gate, trips
+from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.entities import Findings, Text
-from tokenman_core.redaction.frames import LENGTH, MAX_FRAME, READY, pack_texts, unpack_findings
+from tokenman_core.redaction.frames import LENGTH, MAX_FRAME, READY, pack_options, pack_texts, unpack_findings
 
 log = logging.getLogger("tokenman.redaction")
 
@@ -24,6 +26,7 @@ BATCH = 128 * 1024  # characters that go to a worker at once
 _S_PER_CHARACTER = 3e-6  # more time for more text: three times what a text dense in values takes
 _DEATHS = 2  # a job that so many workers died of is not tried again
 _REMEMBERED = 256  # such jobs
+_LOADING_S = 60.0  # until a worker has made its detectors: a model of names takes seconds
 _RESPAWN_S = 1.0  # between two workers that died without having been given anything
 
 
@@ -38,12 +41,13 @@ class TextRefused(Exception):
 class _Job:
     """Texts on their way to a worker and back. `name`: a digest of them, to know them again."""
 
-    __slots__ = ("answer", "context", "deaths", "name", "size", "texts")
+    __slots__ = ("answer", "context", "deaths", "name", "options", "size", "texts")
 
-    def __init__(self, texts: Sequence[Text]) -> None:
+    def __init__(self, texts: Sequence[Text], options: Options) -> None:
         self.texts = texts
+        self.options = options
         self.size = sum(len(text) for text, _ in texts)
-        name = hashlib.blake2b(digest_size=16)
+        name = hashlib.blake2b(options.digest, digest_size=16)
         for text, key in texts:
             name.update(f"{len(text)} {len(key)} {key}{text}".encode("utf-8", "surrogatepass"))
         self.name = name.digest()
@@ -74,6 +78,7 @@ class _Worker:
         assert process.stdout is not None
         self.process = process
         self._in, self._out = process.stdin, process.stdout
+        self._options: Options | None = None
 
     @classmethod
     async def spawn(cls, command: Sequence[str]) -> "_Worker":
@@ -97,6 +102,18 @@ class _Worker:
             raise EOFError
         return await self._out.readexactly(size)
 
+    async def configure(self, options: Options) -> None:
+        """Have the worker make its detectors from these; nothing to do if it has. Raises one of _GONE if it cannot."""
+        if options == self._options:
+            return
+        self._options = None
+        self._in.write(pack_options(options))
+        await self._in.drain()
+        async with asyncio.timeout(_LOADING_S):
+            if await self.read() != READY[LENGTH.size :]:
+                raise EOFError
+        self._options = options
+
     async def ask(self, texts: Sequence[Text]) -> list[Findings]:
         self._in.writelines(pack_texts(texts))
         await self._in.drain()
@@ -114,7 +131,7 @@ class _Worker:
         await self.process.wait()
 
 
-_GONE = (OSError, EOFError, asyncio.IncompleteReadError, ValueError)
+_GONE = (OSError, EOFError, asyncio.IncompleteReadError, ValueError)  # TimeoutError is an OSError
 
 
 class Detection:
@@ -140,6 +157,8 @@ class Detection:
         self._retry: list[_Job] = []
         self._refused: OrderedDict[bytes, None] = OrderedDict()
         self._gate: Gate | None = None
+        self._options = PLAIN
+        self._custom = Patterns(())
         self._ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[int, int] = {}
@@ -153,6 +172,15 @@ class Detection:
             return
         self._tasks = [asyncio.create_task(self._attend(number)) for number in range(self._workers)]
         self._gate = await asyncio.to_thread(make_gate)
+
+    def configure(self, options: Options) -> None:
+        """Judge by these from the next call on. Raises BadPattern, and then nothing has changed.
+
+        Workers follow when they next have something to do, one by one; a call that waits for that waits within its deadline.
+        """
+        if options != self._options:
+            self._custom = Patterns(options.recognizers)
+            self._options = options
 
     async def ready(self) -> None:
         """Wait until a worker has everything loaded."""
@@ -177,19 +205,19 @@ class Detection:
     async def find(self, texts: Sequence[Text]) -> list[Findings]:
         """The findings of each text. Raises WorkerUnavailable or TextRefused: then nothing may be sent."""
         found: list[Findings] = [()] * len(texts)
-        gate = self._gate
+        gate, options, custom = self._gate, self._options, self._custom
         asking: Sequence[int] = range(len(texts))
-        if gate is not None and sum(len(text) for text, _ in texts) <= INLINE:
-            asking = [place for place in asking if trips(gate, *texts[place])]
+        if gate is not None and sum(len(text) for text, _ in texts) <= INLINE // (1 + len(custom)):
+            asking = [place for place in asking if trips(gate, *texts[place], custom, options.ner != "off")]
         # Batch after batch, so that a large request does not keep the others waiting until all of it is judged.
         for batch in _batches(texts, asking):
-            answers = await self._ask([texts[place] for place in batch])
+            answers = await self._ask([texts[place] for place in batch], options)
             for place, findings in zip(batch, answers, strict=True):
                 found[place] = findings
         return found
 
-    async def _ask(self, texts: Sequence[Text]) -> list[Findings]:
-        job = _Job(texts)
+    async def _ask(self, texts: Sequence[Text], options: Options) -> list[Findings]:
+        job = _Job(texts, options)
         if job.name in self._refused:
             raise TextRefused
         if not self._tasks:
@@ -227,9 +255,9 @@ class Detection:
             try:
                 worker = await _Worker.spawn(self._command)
                 self._processes[number] = worker.process.pid
-                if await worker.read() == READY[LENGTH.size :]:
-                    self._ready.set()
-                    return worker
+                await worker.configure(self._options)
+                self._ready.set()
+                return worker
             except _GONE:
                 pass
             except asyncio.CancelledError:
@@ -247,6 +275,11 @@ class Detection:
         job = self._retry.pop() if self._retry else await self._next(worker)
         if job.answer.done():
             return  # its caller has left
+        try:
+            await worker.configure(job.options)
+        except _GONE:
+            self._retry.append(job)  # it is not to blame
+            raise EOFError from None
         try:
             async with asyncio.timeout(self._judging_s + job.size * _S_PER_CHARACTER):
                 found = await worker.ask(job.texts)

@@ -12,6 +12,7 @@ from typing import Protocol
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
 from tokenman_core.redaction.detectors.merge import Taken, settle
+from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Memo
@@ -85,7 +86,10 @@ class _SoFar:
 
 
 class Redactor:
-    """Masks the slots of a request. `key` (any length) makes the placeholders; the memory is shared by all calls."""
+    """Masks the slots of a request. `key` (any length) makes the placeholders; the memory is shared by all calls.
+
+    `options`: those that the detection is configured with; what was found by others is not remembered as theirs.
+    """
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class Redactor:
         detection: Finder,
         memo: Memo | None = None,
         allowed: Allowed | None = None,
+        options: Options = PLAIN,
     ) -> None:
         self.settings = settings
         self.policy = Policy(settings)
@@ -101,6 +106,7 @@ class Redactor:
         self._detection = detection
         self._memo = memo if memo is not None else Memo()
         self._allowed = allowed
+        self._options = options.digest
 
     def mapping(self) -> Mapping:
         """An empty mapping for a new exchange."""
@@ -137,7 +143,7 @@ class Redactor:
         findings: list[Findings] = []
         fresh: dict[bytes, list[int]] = {}
         for place, slot in enumerate(slots):
-            name = self._memo.key(slot.text.encode("utf-8", "surrogatepass"), slot.key)
+            name = self._memo.key(slot.text.encode("utf-8", "surrogatepass"), slot.key, self._options)
             found = self._memo.get(name)
             if found is None:
                 fresh.setdefault(name, []).append(place)

@@ -28,10 +28,14 @@ class Memo:
         """The estimate of the memory taken, in bytes."""
         return self._bytes
 
-    def key(self, text: bytes, key: str) -> bytes:
-        """The name of a text under an object key: everything that the detector is given."""
+    def key(self, text: bytes, key: str, options: bytes = b"") -> bytes:
+        """The name of a text under an object key: everything that the detector is given.
+
+        `options`: the digest of what the detectors are made from (16 bytes, or none where it never changes).
+        """
         hash = self._hash.copy()
-        hash.update(f"{len(key)}:{key}\0".encode("utf-8", "surrogatepass"))
+        hash.update(f"{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass"))
+        hash.update(options)
         hash.update(text)
         return hash.digest()
 

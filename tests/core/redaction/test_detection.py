@@ -1,6 +1,7 @@
 """The detection worker: what happens when it is slow, dies, is not there, or loses its parent."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -17,7 +18,20 @@ import pytest
 
 from tokenman_core.redaction import Detection, Finding, Text, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.detection import BATCH, COMMAND, INLINE
-from tokenman_core.redaction.frames import LENGTH, READY, pack_findings, pack_texts, unpack_findings, unpack_texts
+from tokenman_core.redaction.detectors.custom import BadPattern
+from tokenman_core.redaction.detectors.options import PLAIN, Custom, Options
+from tokenman_core.redaction.frames import (
+    LENGTH,
+    OPTIONS,
+    READY,
+    TEXTS,
+    pack_findings,
+    pack_options,
+    pack_texts,
+    unpack_findings,
+    unpack_options,
+    unpack_texts,
+)
 
 # A worker that obeys the text it is sent: it speaks the frames, and needs no presidio.
 OBEDIENT = (
@@ -27,11 +41,17 @@ OBEDIENT = (
         """
         import os, sys, time
         from tokenman_core.redaction.entities import Finding
-        from tokenman_core.redaction.frames import LENGTH, READY, pack_findings, unpack_texts
+        from tokenman_core.redaction.frames import LENGTH, OPTIONS, READY, pack_findings, unpack_options, unpack_texts
         source, sink = sys.stdin.buffer, sys.stdout.buffer
-        sink.write(READY); sink.flush()
         while head := source.read(4):
-            texts = unpack_texts(source.read(LENGTH.unpack(head)[0]))
+            frame = source.read(LENGTH.unpack(head)[0])
+            if frame[:1] == OPTIONS:
+                options = unpack_options(frame[1:])
+                if options.ner == "missing":
+                    os._exit(1)
+                sink.write(READY); sink.flush()
+                continue
+            texts = unpack_texts(frame[1:])
             word = texts[0].text.split()[1]
             if word == "die" or (word.startswith("die-once:") and not os.path.exists(word[9:])):
                 if ":" in word: open(word[9:], "w").close()
@@ -40,6 +60,8 @@ OBEDIENT = (
                 time.sleep(60)
             if word == "nonsense":
                 sink.write(LENGTH.pack(3) + b"[]]")
+            elif word == "options?":
+                sink.write(pack_findings([(Finding(0, len(options.recognizers), options.ner.upper()),)]))
             elif word == "short":
                 sink.write(pack_findings([]))
             else:
@@ -237,6 +259,8 @@ def test_the_worker_ends_with_its_parent() -> None:
     worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert worker.stdin is not None
     assert worker.stdout is not None
+    worker.stdin.write(pack_options(PLAIN))
+    worker.stdin.flush()
     assert worker.stdout.read(len(READY)) == READY
     worker.stdin.close()
     assert worker.wait(10) == 0
@@ -257,6 +281,78 @@ def test_frames_carry_any_text_and_any_findings() -> None:
     texts = [Text("", ""), Text("é\ud800🙂", "ключ"), Text("x" * 1000, "k")]
     frame = b"".join(pack_texts(texts))
     assert LENGTH.unpack(frame[:4])[0] == len(frame) - 4
-    assert unpack_texts(frame[4:]) == texts
+    assert frame[4:5] == TEXTS
+    assert unpack_texts(frame[5:]) == texts
+    assert unpack_texts(memoryview(frame)[5:]) == texts
     found = [(), (Finding(1, 2, "JWT"), Finding(5, 9, "US_SSN"))]
     assert unpack_findings(pack_findings(found)[4:]) == found
+
+
+EMPLOYEE = Custom("EMPLOYEE_ID", r"E-\d{6}", ("employee", "staff é"), 0.7)
+
+
+def test_frames_carry_options() -> None:
+    options = Options((EMPLOYEE, Custom("X", "é+")), "en_core_web_md")
+    frame = pack_options(options)
+    assert (LENGTH.unpack(frame[:4])[0], frame[4:5]) == (len(frame) - 4, OPTIONS)
+    assert unpack_options(frame[5:]) == options
+
+
+async def test_options_reach_a_worker_before_the_next_text_and_end_no_worker(detection: Detection) -> None:
+    asked = [Text("a@example.com options? ")]
+    assert await detection.find(asked) == [(Finding(0, 0, "OFF"),)]
+    before = detection.pids
+    detection.configure(Options((EMPLOYEE,), "some_model"))
+    assert await detection.find(asked) == [(Finding(0, 1, "SOME_MODEL"),)]
+    assert detection.pids == before
+
+
+async def test_a_call_is_judged_by_the_options_that_held_when_it_began(detection: Detection) -> None:
+    running = asyncio.create_task(detection.find([Text("a@example.com options? ")]))
+    await asyncio.sleep(0)
+    detection.configure(Options((EMPLOYEE,)))
+    assert await running == [(Finding(0, 0, "OFF"),)]
+
+
+async def test_options_that_no_worker_can_load_refuse_calls_but_blame_no_text(detection: Detection) -> None:
+    detection = Detection(command=OBEDIENT, deadline_s=0.5)
+    await detection.start()
+    detection.configure(Options(ner="missing"))
+    with pytest.raises(WorkerUnavailable):
+        await detection.find(asks("x"))
+    detection.configure(PLAIN)
+    for _ in range(20):  # until a worker is tried again
+        with contextlib.suppress(WorkerUnavailable):
+            assert await detection.find(asks("x")) == FOUND
+            break
+    else:
+        raise AssertionError("no worker came up again")
+    await detection.close()
+
+
+async def test_a_bad_pattern_changes_nothing(detection: Detection) -> None:
+    detection.configure(Options((EMPLOYEE,)))
+    with pytest.raises(BadPattern, match="EMPLOYEE_ID"):
+        detection.configure(Options((Custom("EMPLOYEE_ID", "("),)))
+    assert await detection.find([Text("a@example.com options? ")]) == [(Finding(0, 1, "OFF"),)]
+
+
+async def test_what_a_users_own_pattern_matches_goes_to_the_worker(detection: Detection) -> None:
+    assert await detection.find([Text("the E-123456 x")]) == [()]
+    detection.configure(Options((EMPLOYEE,)))
+    assert await detection.find([Text("the E-123456 x"), Text("the E-12345 x")]) == [FOUND[0], ()]
+
+
+async def test_where_names_are_looked_for_what_may_hold_one_goes_to_the_worker(detection: Detection) -> None:
+    detection.configure(Options(ner="some_model"))
+    texts = [Text("ask Alice about it"), Text("ask 王 x"), Text("ask them about it")]
+    assert await detection.find(texts) == [FOUND[0], FOUND[0], ()]
+
+
+async def test_the_real_worker_finds_what_a_users_own_patterns_say() -> None:
+    detection = Detection()
+    detection.configure(Options((EMPLOYEE,)))
+    await detection.start()
+    text = "naïve employee E-123456"
+    assert await detection.find([Text(text)]) == [(Finding(15, 23, "EMPLOYEE_ID", 0.9),)]
+    await detection.close()

@@ -1,6 +1,9 @@
 """The memory of judged texts: bounded, without texts, and blind to nothing that the detector was given."""
 
+from dataclasses import replace
+
 from tokenman_core.redaction import Finding, Memo
+from tokenman_core.redaction.detectors.options import Custom, Options
 
 
 def test_it_forgets_the_least_recently_used_when_it_is_full() -> None:
@@ -30,3 +33,25 @@ def test_a_text_under_another_key_has_another_name() -> None:
     assert memo.key(b"x", "ab") != memo.key(b"bx", "a")
     assert memo.key(b"x", "") == memo.key(b"x", "")
     assert Memo().key(b"x", "") != memo.key(b"x", "")  # keyed by a secret of its own
+
+
+def test_a_text_judged_by_other_detectors_has_another_name() -> None:
+    memo = Memo()
+    assert memo.key(b"x", "k", Options().digest) != memo.key(b"x", "k", Options(ner="some_model").digest)
+    assert memo.key(b"x", "k", Options().digest) == memo.key(b"x", "k", Options().digest)
+
+
+def test_any_change_of_options_changes_their_digest() -> None:
+    custom = Custom("X", "a")
+    made = [
+        Options(),
+        Options(ner="m"),
+        Options((custom,)),
+        Options((replace(custom, pattern="b"),)),
+        Options((replace(custom, name="Y"),)),
+        Options((replace(custom, context=("c",)),)),
+        Options((replace(custom, score=0.5),)),
+        Options((custom, custom)),
+    ]
+    assert len({options.digest for options in made}) == len(made)
+    assert Options((custom,)) == Options((Custom("X", "a"),))

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from tokenman_core.redaction.detectors import context, view
+from tokenman_core.redaction.detectors.custom import Patterns
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
 from tokenman_core.redaction.detectors.likely import entropy
+from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.detectors.personal import Personal
 from tokenman_core.redaction.detectors.rules import SHAPES, private_key_end
 from tokenman_core.redaction.entities import Finding, Findings
@@ -31,26 +33,30 @@ class _Places:
 
 
 class Detector:
-    def __init__(self, gate: Gate) -> None:
+    """Raises BadPattern for a recogniser of the options that is none."""
+
+    def __init__(self, gate: Gate, options: Options = PLAIN) -> None:
         self._gate = gate
         self._personal = Personal()
+        self._custom = Patterns(options.recognizers)
 
     def find(self, text: str, key: str = "") -> Findings:
         """The values in `text`, which stands under the object key `key`; in order of place, each once. They may overlap."""
         data = encode(text)
-        found = list(self._look(text, data))
+        found = list(self._look(text, data, key))
         if view.needed(text, data):
             seen = view.decode(text)
             found.extend(
                 Finding(*seen.original(start, end), entity, score)
-                for start, end, entity, score in self._look(seen.text, encode(seen.text))
+                for start, end, entity, score in self._look(seen.text, encode(seen.text), key)
             )
         if (entity := context.judge_key(key, text)) is not None:
             start = len(text) - len(text.lstrip())
             found.append(Finding(start, len(text.rstrip()), entity))
         return tuple(sorted(set(found)))
 
-    def _look(self, text: str, data: bytes) -> Iterator[Finding]:
+    def _look(self, text: str, data: bytes, key: str) -> Iterator[Finding]:
+        yield from self._custom.find(text, data, key)
         hits = self._gate.scan(data)
         if hits.rules:
             yield from self._secrets(text, data, hits)
