@@ -57,7 +57,7 @@ class H1(Connection):
 
     async def head(self, request: Request) -> Head:
         if not self.usable:
-            raise self._reset()
+            raise self.broken
         self._sent, self._since = True, asyncio.get_running_loop().time()
         event = await self._send(request)
         while not isinstance(event, h11.Response):
@@ -115,6 +115,11 @@ class H1(Connection):
 
     def distrust(self) -> None:
         """It ends with its call."""
+
+    @property
+    def broken(self) -> UpstreamError:
+        """Why a call that had not set out on it cannot any more. Of a new one its provider may want no calls."""
+        return UpstreamError("reset", self.why, untouched=self.served > 0)
 
     async def _send(self, request: Request) -> Any:
         """The request; what is read of the answer first. An answer that comes before the upload's end ends the upload."""
@@ -174,11 +179,8 @@ class H1(Connection):
         return event
 
     def _reset(self) -> UpstreamError:
-        kept = self.served > 0 and not self._heard
-        if not self._sent:
-            return UpstreamError("reset", self.why, untouched=kept)
         late = asyncio.get_running_loop().time() - self._since > AT_ONCE_S
-        if stale := kept and not late:
+        if stale := self.served > 0 and not self._heard and not late:
             self.keeper.stale()
         return UpstreamError("reset", self.why, stale=stale, worked=late)
 

@@ -73,7 +73,7 @@ class H2(Connection):
     @property
     def has_room(self) -> bool:
         limit = min(self.conn.remote_settings.max_concurrent_streams, MOST_STREAMS) if self.settled else BEFORE_SETTINGS
-        return not self.retired and not self.closed and len(self.streams) + self._reserved < limit
+        return self.usable and len(self.streams) + self._reserved < limit
 
     def open_stream(self) -> "H2Stream":
         self.keep_until(0)
@@ -128,25 +128,29 @@ class H2(Connection):
 
     def received(self, data: bytes) -> None:
         try:
-            events = self.conn.receive_data(data)
-        except (
-            h2.exceptions.ProtocolError,
-            ValueError,
-            IndexError,
-            KeyError,
-        ) as e:  # the last three: h2 on wild frames
-            self.why, self.malformed = f"the answer is not HTTP/2 ({type(e).__name__})", True
-            self.flush()
-            self.close()
-            self.woken()
+            for event in self.conn.receive_data(data):
+                self._handle(event)
+        except Exception as e:  # h2 raises more than its own errors on wild frames, and asyncio would take any for a reset
+            self._nonsense(f"the answer is not HTTP/2 ({type(e).__name__})")
             return
-        for event in events:
-            self._handle(event)
         self.flush()
         if not self.closed and self.transport.get_write_buffer_size() > MOST_UNREAD:
-            self.why, self.malformed = "the provider asks for answers that it does not read", True
-            self.close()
-            self.woken()
+            self._nonsense("the provider asks for answers that it does not read")
+
+    def _nonsense(self, why: str) -> None:
+        self.why, self.malformed = why, True
+        self.flush()
+        self.close()
+        self.woken()
+
+    @property
+    def usable(self) -> bool:
+        return not self.retired and not self.closed
+
+    @property
+    def broken(self) -> UpstreamError:
+        """Why a call that had not set out on it cannot any more."""
+        return UpstreamError("protocol" if self.malformed else "reset", self.why, untouched=True)
 
     def _handle(self, event: h2.events.Event) -> None:
         stream = self.streams.get(getattr(event, "stream_id", None) or 0)
@@ -156,9 +160,7 @@ class H2(Connection):
             case h2.events.DataReceived():  # given up: only the connection's window is to be refilled
                 self.conn.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
             case h2.events.ResponseReceived() if stream:
-                headers = _plain(event.headers)
-                status = int(next(v for k, v in headers if k == b":status"))
-                stream.response = Head(status, tuple(pair for pair in headers if not pair[0].startswith(b":")))
+                stream.response = _head(_plain(event.headers))
                 stream.waiter.wake()
             case h2.events.TrailersReceived() if stream:
                 stream.trailers = _plain(event.headers)
@@ -200,6 +202,14 @@ def _plain(headers: Any) -> Headers:
     return tuple((bytes(name), bytes(value)) for name, value in headers or ())
 
 
+def _head(headers: Headers) -> Head:
+    """Raises ValueError for a status that is none (RFC 9110 §15: three digits; a 1xx is no answer)."""
+    status = next((v for k, v in headers if k == b":status"), b"")
+    if len(status) != 3 or not status.isdigit() or status < b"200":
+        raise ValueError("no status")
+    return Head(int(status), tuple(pair for pair in headers if not pair[0].startswith(b":")))
+
+
 class H2Stream:
     def __init__(self, connection: H2) -> None:
         self._connection = connection
@@ -216,11 +226,11 @@ class H2Stream:
 
     @property
     def usable(self) -> bool:
-        return not self._connection.retired and not self._connection.closed
+        return self._connection.usable
 
     async def head(self, request: Request) -> Head:
         if not self.usable:
-            raise UpstreamError("reset", self._connection.why, untouched=True)
+            raise self._connection.broken
         self.id, self._since = self._connection.begin(self), asyncio.get_running_loop().time()
         try:
             self._connection.conn.send_headers(self.id, h2_fields(request), end_stream=not request.body)

@@ -96,6 +96,9 @@ class Site:
             failed = UpstreamError("timeout", "there was no connection in time", "connect")
         except Exception as e:  # whatever it was, those who wait must learn that nothing will come
             failed = UpstreamError("connect", f"the connection could not be made ({type(e).__name__})")
+        else:
+            # It ended in the meantime: nobody is to dial on and on, for the next one would end so too.
+            failed = None if connection.usable else connection.broken
         finally:
             self._dials.discard(asyncio.current_task())
         if failed:
@@ -103,9 +106,7 @@ class Site:
         else:
             self.open.add(connection)
             self._may_share = isinstance(connection, H2)
-            if connection.closed:  # in the meantime
-                self.gone(connection)
-            elif isinstance(connection, H2):
+            if isinstance(connection, H2):
                 self.shared.append(connection)
                 connection.keep_until(self._keep_s)
                 self._match()
