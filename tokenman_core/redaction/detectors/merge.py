@@ -1,16 +1,23 @@
 """Of findings that overlap one stands, for all that they cover: a value is masked whole or not at all."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tokenman_core.redaction.entities import PLACEHOLDER, SECRETS, Finding, Findings
 
 _CHECKED = ("CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS")
-_RANK = {**dict.fromkeys(SECRETS, 1), **dict.fromkeys(_CHECKED, 2), "CONNECTION_STRING": 0, "PRIVATE_KEY": 0}
+RANK: Mapping[str, int] = {
+    **dict.fromkeys(SECRETS, 1),
+    **dict.fromkeys(_CHECKED, 2),
+    "CONNECTION_STRING": 0,
+    "PRIVATE_KEY": 0,
+}
+"""How certain a kind is, 0 the most: whole documents, secrets, what check digits prove; all others are guessed (GUESSED)."""
+GUESSED = 3
 
 
 def _order(finding: Finding) -> tuple[int, int, int, str]:
-    return finding.start - finding.end, _RANK.get(finding.entity, 3), finding.start, finding.entity
+    return finding.start - finding.end, RANK.get(finding.entity, GUESSED), finding.start, finding.entity
 
 
 def merge(findings: Iterable[Finding]) -> Findings:
@@ -56,8 +63,11 @@ def spare_placeholders(text: str, findings: Findings, shortest: int = 4) -> Find
 
     What is left of a finding beside a placeholder stays one if it has at least `shortest` characters.
     """
-    if not findings or not (taken := Taken(text)):
-        return findings
+    return spare(taken, findings, shortest) if findings and (taken := Taken(text)) else findings
+
+
+def spare(taken: Taken, findings: Iterable[Finding], shortest: int = 4) -> Findings:
+    """The same, where it is known what has been taken."""
     kept: list[Finding] = []
     for start, end, entity, score in findings:
         for low, high in taken.inside(start, end):
