@@ -17,7 +17,7 @@ from tokenman_core.errors import trace
 GROUPS = (
     ("See it work", ("demo", "run", "up", "doctor")),
     ("Watch and understand", ("dashboard", "report", "tail", "why", "web")),
-    ("Make it yours", ("config", "allow", "env", "ca", "addon-path")),
+    ("Make it yours", ("config", "allow", "scan", "env", "ca", "addon-path")),
 )
 """The commands in the order in which a first hour needs them."""
 
@@ -26,7 +26,7 @@ Shell = Literal["sh", "fish", "powershell", "json"]
 By = Literal["model", "project", "client", "provider", "day", "session"]
 
 
-LATER = ("keys", "clients", "scan", "status", "stop", "service", "backup", "restore", "uninstall")
+LATER = ("keys", "clients", "status", "stop", "service", "backup", "restore", "uninstall")
 
 
 class Group(TyperGroup):
@@ -90,8 +90,7 @@ class Overview(Group):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         formatter.write(
             "Options: --config F and --listen H:P (without a command: up), --version, --help,\n"
-            "  --install-completion, --show-completion (for bash, zsh, fish, PowerShell)\n"
-            "Try: `tokenman demo`, then `tokenman run -- claude`\n"
+            "  --install-completion, --show-completion. Try: tokenman run -- claude\n"
         )
 
 
@@ -275,6 +274,35 @@ def allow(
 ) -> None:
     """Take a value out of redaction; only a keyed hash of it is kept."""
     _go("addons.cli.allow", "run", file, value, remove)
+
+
+@app.command(
+    cls=Command,
+    epilog=_examples(
+        "tokenman scan src notes.txt", "git diff | tokenman scan -", "tokenman scan --sarif . > scan.sarif"
+    ),
+)
+def scan(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH|-", help="Files and folders; - is standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_sarif: Annotated[bool, typer.Option("--sarif", help="For code hosts and editors.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="GLOB", help="Names, or paths below a folder, to leave out."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what tools keep for themselves: .git, node_modules, .venv, …")
+    ] = False,
+    file: ConfigFile = None,
+) -> None:
+    """Say what redaction would mask in files, and where.
+
+    No value is printed. Exit code: 0 nothing, 1 something found, 2 a wrong use.
+    """
+    if as_json and as_sarif:
+        raise typer.BadParameter("choose one of --json and --sarif")
+    form = "json" if as_json else "sarif" if as_sarif else "text"
+    _go("addons.cli.scan", "run", file, paths, form, exclude or [], everything)
 
 
 @app.command(cls=Command, epilog=_examples('eval "$(tokenman env)"', "tokenman env --shell fish | source"))

@@ -106,7 +106,7 @@ def every_command():
 COMMANDS = (
     "dashboard", "up", "demo", "run", "env", "web",
     "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
-    "config check", "config show", "config schema", "config test", "doctor", "addon-path",
+    "config check", "config show", "config schema", "config test", "doctor", "addon-path", "scan",
 )  # fmt: skip
 
 
@@ -219,6 +219,7 @@ def done(monkeypatch):
         ("tail", ("tail", "run", None, [])),
         ("tail --filter model=a error --filter status=200", ("tail", "run", None, ["model=a", "status=200", "error"])),
         ("report", ("report", "run", None, "model", "7d", "table")),
+        ("scan a - --sarif --exclude *.md", ("scan", "run", None, ["a", "-"], "sarif", ["*.md"], False)),
         ("report --by day --since 24h --csv", ("report", "run", None, "day", "24h", "csv")),
         ("report --json", ("report", "run", None, "model", "7d", "json")),
         ("why req_1 --config f", ("why", "run", Path("f"), "req_1")),
