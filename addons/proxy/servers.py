@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import h2.errors
 import h2.events
+from hyperframe.frame import GoAwayFrame
 from mitmproxy import http
 
 from addons.proxy import deadlines
@@ -15,11 +16,13 @@ from addons.proxy.internals import (
     Http1Server,
     Http2Server,
     HttpEvent,
+    ResponseData,
     ResponseTrailers,
     commands,
     events,
     status_codes,
 )
+from tokenman_core.net.frames import FrameError, Frames
 
 if TYPE_CHECKING:
     from addons.proxy.door import Door
@@ -103,6 +106,11 @@ class Http1Front(Http1Server):
         yield from super().mark_done(request=request, response=response)
 
 
+PREFACE = 24  # bytes before a client's first frame, RFC 9113 §3.4
+MOST_IDLE = 2000  # frames at once that carry nothing of a call: pings, settings, windows, priorities, unknown ones, empty data, and
+IDLE_S = 20.0  # seconds after which there may be as many again
+WINDOWS = 3  # frames that a client may send for what it gets: of the stream, of the connection, and one more
+PIECE = 16 << 10  # bytes that go out in one frame, as a rule
 MOST_RESETS = 200  # streams that a client may give up at once; twice what it may have open, and
 RESETS_S = 30.0  # seconds after which it may do so again
 
@@ -113,7 +121,25 @@ class Http2Front(Http2Server):
     def __init__(self, context: Context, door: "Door[Any]") -> None:
         super().__init__(context)
         self._door = door
-        self._resets = Allowance(MOST_RESETS, RESETS_S)
+        self._resets, self._idle = Allowance(MOST_RESETS, RESETS_S), Allowance(MOST_IDLE, IDLE_S)
+        self._frames = Frames(self.h2_conn.max_inbound_frame_size, PREFACE)
+        self.h2_conn._frame_dispatch_table[GoAwayFrame] = _patiently
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        """Frames that ask for work and bring no call, without end, are answered by the end of the connection (CVE-2019-9511 to
+        -9518)."""
+        if isinstance(event, events.DataReceived):
+            try:
+                idle = self._frames.feed(event.data)
+            except FrameError as e:
+                yield from self.protocol_error(str(e), h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
+                return
+            if idle and not self._idle.take(asyncio.get_running_loop().time(), idle):
+                yield from self.protocol_error("too many idle frames", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+                return
+        elif isinstance(event, ResponseData):
+            self._idle.give(WINDOWS * (1 + len(event.data) // PIECE))
+        yield from super()._handle_event(event)
 
     def handle_h2_event(self, event: h2.events.Event) -> Generator[commands.Command, Any, bool]:
         """A stream that is given up takes no room in the count of streams, though its call may be on its way to a provider
@@ -138,11 +164,26 @@ class Allowance:
         self._most, self._per_s = most, most / seconds
         self._left, self._at = most, 0.0
 
-    def take(self, now: float) -> bool:
-        """Whether there was one left. `now` in seconds, by a clock that only goes on."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Whether there were so many left. `now` in seconds, by a clock that only goes on."""
         self._left = min(self._most, self._left + (now - self._at) * self._per_s)
         self._at = now
-        if self._left < 1:
+        if self._left < count:
             return False
-        self._left -= 1
+        self._left -= count
         return True
+
+    def give(self, count: int) -> None:
+        """So many more, up to the most."""
+        self._left = min(self._most, self._left + count)
+
+
+def _patiently(frame: GoAwayFrame) -> tuple[list[Any], list[h2.events.Event]]:
+    """h2 takes any GOAWAY for the end of all streams. RFC 9113 §6.8: a client that says so without an error begins no new one,
+    and waits for those that run; then it goes, or is idle.
+    """
+    if not frame.error_code:
+        return [], []
+    event = h2.events.ConnectionTerminated()
+    event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+    return [], [event]

@@ -227,6 +227,10 @@ class H2Client:
         self._flush()
         return stream
 
+    def send(self, data: bytes) -> None:
+        """Bytes that h2 knows nothing of."""
+        self._tls.sendall(data)
+
     def reset(self, stream: int) -> None:
         self._h2.reset_stream(stream)
         self._flush()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hpack
 import pytest
 
 from addons.demo.provider import FakeProvider
@@ -398,6 +399,11 @@ def memory(proxy: Proxy) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
+def processor_seconds(proxy: Proxy) -> float:
+    fields = Path(f"/proc/{proxy.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -447,6 +453,80 @@ def test_streams_that_are_begun_and_given_up_without_end_end_the_connection(
     # A reset that came in one packet with its request ends the call, too.
     assert provider.wait(lambda fake: all(one.client_left for one in fake.received if b"stall" in one.body))
     assert ordinary(tight) < 5
+
+
+IDLE_FRAMES = {
+    "ping": frame(6, 0, 0, b"12345678"),
+    "ping-answer": frame(6, 1, 0, b"12345678"),
+    "settings": frame(4, 0, 0, b""),
+    "window-sizes": frame(4, 0, 0, b"\x00\x04\x00\x00\x00\x01"),
+    "priority": frame(2, 0, 1, b"\x00\x00\x00\x00\x01"),
+    "window": frame(8, 0, 0, b"\x00\x00\x00\x01"),
+    "unknown": frame(99, 0, 0, b""),
+    "empty-data": frame(0, 0, 1, b""),
+    "padding": frame(0, 8, 1, b"\x01\x00"),
+    "resets": frame(3, 0, 1, b"\x00\x00\x00\x08"),
+}
+
+
+@pytest.mark.parametrize("name", IDLE_FRAMES)
+def test_frames_without_end_that_bring_no_call_end_the_connection_and_slow_nobody(
+    tight: Proxy, provider: FakeProvider, name: str
+) -> None:
+    """RFC 9113 §10.5: work for nothing, whether the answers to it are read or not."""
+    before, sent = memory(tight), 0
+    call = hpack.Encoder().encode(
+        [(":method", "POST"), (":scheme", "https"), (":authority", "api.anthropic.com"), (":path", "/v1/messages")]
+    )
+    used = processor_seconds(tight)
+    with raw.h2_socket(tight) as connection:
+        connection.sendall(PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, call))
+        many = IDLE_FRAMES[name] * 500
+        try:
+            while sent < 32 << 20:
+                connection.sendall(many)
+                sent += len(many)
+        except (ConnectionError, ssl.SSLError):
+            pass
+    assert sent < 4 << 20, "what it had sent on the way, and no more"
+    assert memory(tight) - before < 20
+    assert processor_seconds(tight) - used < 2
+    assert ordinary(tight) < 5
+
+
+def test_a_frame_that_is_too_long_is_not_waited_for(tight: Proxy, provider: FakeProvider) -> None:
+    before = memory(tight)
+    with raw.h2_socket(tight) as connection:
+        try:
+            connection.sendall(PREFACE + frame(4, 0, 0, b"") + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01")
+            for _ in range(256):
+                connection.sendall(bytes(1 << 16))
+        except (ConnectionError, ssl.SSLError):
+            pass
+        assert raw.until_closed(connection).count(b"mitmproxy") == 0
+    assert memory(tight) - before < 10
+
+
+def test_a_client_that_says_farewell_gets_the_rest_of_its_stream(tight: Proxy, provider: FakeProvider) -> None:
+    """RFC 9113 §6.8: Node's `session.close()` says GOAWAY at once, and waits for what runs."""
+    with H2Client(tight) as client:
+        stream = client.post("/v1/messages", body("[[slow 30ms]]", stream=True), HEADERS)
+        client.until(lambda: client.bodies[stream] != b"")
+        client.send(frame(7, 0, 0, bytes(8)))
+        client.until(lambda: stream in client.ended)
+    assert client.ended[stream] == "end"
+    assert b"message_stop" in client.bodies[stream]
+
+
+def test_a_reader_that_asks_for_little_at_a_time_is_served(tight: Proxy, provider: FakeProvider) -> None:
+    """Two windows for each event, as many clients send them, are no flood."""
+    words = "word " * 1500
+    with H2Client(tight) as client:
+        for _ in range(2):
+            stream = client.post("/v1/messages", body(f"[[say {words}]]", stream=True), HEADERS)
+            client.until(lambda stream=stream: stream in client.ended)  # type: ignore[misc]
+            assert client.ended[stream] == "end"
+            assert b"message_stop" in client.bodies[stream]
 
 
 def test_headers_that_never_end_end_the_connection_and_take_no_memory(tight: Proxy, provider: FakeProvider) -> None:

@@ -16,6 +16,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
+from tokenman_core.net.frames import Frames
 from tokenman_core.net.framing import h2_fields
 from tokenman_core.net.wire import (
     AT_ONCE_S,
@@ -60,6 +61,7 @@ class H2(Connection):
         codes = h2.settings.SettingCodes
         values = {codes.ENABLE_PUSH: 0, codes.INITIAL_WINDOW_SIZE: READ_AHEAD, codes.MAX_HEADER_LIST_SIZE: MAX_HEAD}
         self.conn.local_settings = h2.settings.Settings(client=True, initial_values=values)
+        self._frames = Frames(self.conn.max_inbound_frame_size)
         self.streams: dict[int, H2Stream] = {}
         self.retired = False  # it takes no new stream, those that run may finish
         self.settled = False  # the peer has said how many streams it takes
@@ -107,6 +109,11 @@ class H2(Connection):
             self.keeper.ready(self)
 
     @property
+    def busy(self) -> bool:
+        """Whether calls run on it, or are about to."""
+        return bool(self.streams or self._reserved)
+
+    @property
     def stale(self) -> bool:
         """Whether what has broken it now broke it while it was idle."""
         return self._kept and asyncio.get_running_loop().time() - self._since <= AT_ONCE_S
@@ -128,9 +135,12 @@ class H2(Connection):
 
     def received(self, data: bytes) -> None:
         try:
+            self._frames.feed(data)
             for event in self.conn.receive_data(data):
                 self._handle(event)
-        except Exception as e:  # h2 raises more than its own errors on wild frames, and asyncio would take any for a reset
+        except (
+            Exception
+        ) as e:  # h2 raises more than its own errors on wild frames, and asyncio would take any for a reset
             self._nonsense(f"the answer is not HTTP/2 ({type(e).__name__})")
             return
         self.flush()

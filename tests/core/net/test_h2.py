@@ -1,14 +1,16 @@
 """HTTP/2: one connection for many calls, and what becomes of the others when one ends badly."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import h2.errors
 import pytest
+from hyperframe.frame import GoAwayFrame, HeadersFrame, SettingsFrame
 
 from tests.core.net.conftest import QUICK, Open, body_of, request_to, take, until
-from tests.core.net.fakes import Authority, Fake2, Script2, Stream
+from tests.core.net.fakes import Authority, Fake2, Link, Script2, Stream
 from tokenman_core.net import Deadlines, Request, Upstream, UpstreamError
 from tokenman_core.net.h2 import H2, MOST_UNREAD
 from tokenman_core.net.wire import AT_ONCE_S
@@ -335,6 +337,64 @@ async def test_frames_that_make_no_sense_are_a_protocol_failure(upstream: Upstre
         await until(lambda: upstream.connections == 0)
 
 
+@pytest.mark.parametrize("status", [b"abc", b"99", b"0200", b"", b"2 0", b"101", b"-20"])
+async def test_a_status_that_is_none_is_a_protocol_failure(upstream: Upstream, make: Make, status: bytes) -> None:
+    async def script(stream: Stream) -> None:
+        block = stream.conn.encoder.encode([(b":status", status)])
+        stream.link.writer.write(HeadersFrame(stream.id, block, flags=["END_HEADERS"]).serialize())
+
+    async with make(script) as fake:
+        if status == b"101":  # h2 takes it for a hint, and nothing comes after it
+            error = await failure(upstream, fake, deadlines=Deadlines(first_byte=0.2))
+            assert (error.kind, error.deadline) == ("timeout", "first_byte")
+        else:
+            assert (await failure(upstream, fake)).kind == "protocol"
+
+
+@pytest.mark.parametrize("goaway", [False, True])
+async def test_a_provider_that_ends_every_connection_as_it_begins_is_not_dialled_on_and_on(
+    upstream: Upstream, make: Make, goaway: bool
+) -> None:
+    """What is no HTTP/2 is a protocol failure here too, and not the end of a connection that was kept."""
+
+    async def greet(link: Link) -> None:
+        farewell = SettingsFrame(0).serialize() + GoAwayFrame(0, last_stream_id=0).serialize()
+        await link.send(farewell if goaway else b"<html>welcome to the network</html>")
+        await link.reader.read()
+
+    fake = make(plain)
+    fake._greet = greet
+    async with fake:
+        error = await failure(upstream, fake)
+        assert error.kind == ("reset" if goaway else "protocol")
+        assert error.untouched or not goaway
+        await asyncio.sleep(0.1)
+        assert len(fake.links) <= 2
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_wild_frames_never_raise_anything_but_a_failure_of_the_call(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(50):
+        connection = H2(cast(asyncio.Transport, Deaf()), Nobody(), 0)
+        stream = connection.open_stream()
+        connection.received(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        calling = asyncio.create_task(stream.head(Request(b"GET", "https", "localhost", 443, b"/")))
+        await asyncio.sleep(0)
+        for _ in range(6):
+            payload = chance.randbytes(chance.choice((0, 1, 4, 5, 8, 30)))
+            kind, flags, on = chance.randrange(12), chance.choice((0, 1, 4, 5, 8, 0x2D)), chance.choice((0, 1, 3))
+            head = len(payload).to_bytes(3) + bytes((kind, flags)) + on.to_bytes(4)
+            connection.received(head + payload)
+        if connection.malformed:
+            connection.connection_lost(None)
+            with pytest.raises(UpstreamError) as failed:
+                await calling
+            assert failed.value.kind in ("protocol", "reset")
+        calling.cancel()
+        await asyncio.wait({calling})
+
+
 async def test_a_body_that_belies_its_length_is_a_failure(upstream: Upstream, make: Make) -> None:
     async def script(stream: Stream) -> None:
         stream.head(200, ("content-length", "10"))
@@ -427,6 +487,8 @@ class Nobody:
     def ready(self, connection: object) -> None: ...
 
     def gone(self, connection: object) -> None: ...
+
+    def stale(self) -> None: ...
 
 
 async def test_a_provider_that_asks_and_does_not_read_the_answers_is_left() -> None:
