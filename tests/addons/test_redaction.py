@@ -247,11 +247,11 @@ async def test_an_anthropic_stream_is_restored_in_text_and_in_arguments_and_not_
 
 async def test_text_held_back_goes_out_before_its_block_closes() -> None:
     redaction, call, (mail,) = await masked_call("alice@example.com")
-    events = anthropic_events(({"type": "text", "text": ""}, [{"type": "text_delta", "text": "see " + mail[:-1]}]))
+    events = anthropic_events(({"type": "text", "text": ""}, [{"type": "text_delta", "text": "see " + mail[:-2]}]))
     out = play(redaction, call, events)
     kinds = [each["type"] for each in out]
     assert kinds[-3:] == ["content_block_delta", "content_block_stop", "message_stop"]
-    assert "".join(each["delta"]["text"] for each in out if each["type"] == "content_block_delta") == "see " + mail[:-1]
+    assert "".join(each["delta"]["text"] for each in out if each["type"] == "content_block_delta") == "see " + mail[:-2]
 
 
 async def test_a_stream_that_breaks_off_loses_no_text() -> None:

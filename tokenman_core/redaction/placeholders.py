@@ -1,11 +1,10 @@
 """Placeholders and the mapping of one exchange: which placeholder stands for which value, for as long as the call lasts."""
 
 import hmac
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tokenman_core.redaction.entities import PLACEHOLDER
+from tokenman_core.redaction.forms import Forms
 
 _DIGITS = 12
 _STOOD = 64  # texts remembered for each value as evidence of what it stood with
@@ -32,8 +31,8 @@ class Mapping:
         self._key = key
         self._placeholders: dict[tuple[str, str], str] = {}
         self._values: dict[str, Value] = {}
-        self._sorted: list[str] = []
-        self.longest = 0  # characters of the longest restorable placeholder
+        self._restorable: list[str] = []
+        self._forms: Forms | None = None
         self._lower: dict[str, str] = {}
         self._hosts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._left = _SEARCHED
@@ -44,7 +43,14 @@ class Mapping:
     @property
     def restorable(self) -> bool:
         """Whether there is anything that could be put back."""
-        return bool(self._sorted)
+        return bool(self._restorable)
+
+    @property
+    def forms(self) -> Forms:
+        """The restorable placeholders, in all forms in which they may come back."""
+        if self._forms is None:
+            self._forms = Forms(self._restorable)
+        return self._forms
 
     def aside(self) -> "Mapping":
         """Another mapping that knows these values by these placeholders; what is added to it, the exchange never sees."""
@@ -73,8 +79,8 @@ class Mapping:
         self._placeholders[entity, text] = placeholder
         self._values[placeholder] = Value(entity, text, restorable)
         if restorable:
-            insort(self._sorted, placeholder)
-            self.longest = max(self.longest, len(placeholder))
+            self._restorable.append(placeholder)
+            self._forms = None
         return placeholder, True
 
     def stood_in(self, placeholder: str, text: str) -> None:
@@ -121,25 +127,14 @@ class Mapping:
             places = self._hosts[text, host] = tuple(_find_name(lower, host))
         return places
 
-    def begins(self, text: str) -> bool:
-        """Whether a restorable placeholder begins with `text`."""
-        place = bisect_left(self._sorted, text)
-        return place < len(self._sorted) and self._sorted[place].startswith(text)
-
-    def pending(self, text: str) -> int:
-        """How many characters at the end of `text` may be the beginning of a restorable placeholder."""
-        place = text.rfind("[", max(0, len(text) - self.longest))
-        return (
-            len(text) - place if place >= 0 and self.begins(text[place:]) and not PLACEHOLDER.match(text, place) else 0
-        )
-
     def forget(self) -> None:
         """Drop every value."""
         self._lower.clear()
         self._hosts.clear()
         self._placeholders.clear()
         self._values.clear()
-        self._sorted.clear()
+        self._restorable.clear()
+        self._forms = None
 
 
 def _find_name(lower: str, host: str) -> Iterator[int]:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 
 from tokenman_core.redaction.egress import Egress, ToolClass, call_allows, in_url, tool_class
-from tokenman_core.redaction.entities import PLACEHOLDER
-from tokenman_core.redaction.json_source import JsonSource, TextSource, escaped, unescaped
+from tokenman_core.redaction.forms import EDGE
+from tokenman_core.redaction.json_source import JsonSource, TextSource, unescaped
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.slots import INNER, Slot
 
@@ -16,6 +16,7 @@ CALL = (
     128 * 1024
 )  # characters of one call's input that are judged whole (Linux takes no longer argument); a longer one stays masked
 
+_LINE = re.compile(r"[\n\r\"]")
 _BLANK = re.compile(r"[\s\"'<>`]")
 _CALL_ROOTS = frozenset({"input", "arguments", "args", "action"})
 
@@ -25,11 +26,17 @@ class _Channel:
 
     def __init__(self, restorer: "Restorer", tool: str, source: bool) -> None:
         self._restorer = restorer
+        self._forms = restorer.mapping.forms
+        self._gate = self._forms.gates.search  # for speed: most text has no gate
         self._class: ToolClass = tool_class(tool)
         self._source: JsonSource | TextSource = JsonSource() if source else TextSource()
         self._base = 1 if source else 0  # strings of the source, one in another, in which a placeholder stands at least
         self._held = ""  # what may be the beginning of a placeholder, or waits for the host of its URL
-        self._tail = ""  # the end of the model's own text that has gone out
+        self._said: list[
+            str
+        ] = []  # the end of the model's own text that has gone out, its placeholders in their own form,
+        self._length = 0  # of so many characters
+        self._edge = ""  # and its last characters as they were
         # The input of a shell or a network tool goes out until its first placeholder, and then waits to be judged whole.
         self._judged = self._class in ("shell", "network") and restorer.egress != "always"
         self._sent: list[str] = []
@@ -41,21 +48,35 @@ class _Channel:
             self._kept.append(piece)
             self._size += len(piece)
             return self._let_go() if self._size > CALL else ""
-        text = self._held + piece
-        if "[" not in text:
-            self._held = ""
-            return self._send(text)
-        return self._restore(text, final=False)
+        at = len(self._edge)
+        if self._held:
+            piece, self._held = self._held + piece, ""
+        text = self._edge + piece
+        if (begin := self._gate(text, at)) is None:
+            return self._send(piece)
+        return self._restore(text, at, begin.start(), final=False)
 
     def close(self) -> str:
         if self._kept:
             return self._restore_call()
-        text, self._held = self._held, ""
-        return self._restore(text, final=True) if text else ""
+        text, self._held = self._edge + self._held, ""
+        at = len(self._edge)
+        return self._restore(text, at, self._forms.gate(text, at), final=True) if len(text) > at else ""
 
-    def _send(self, text: str) -> str:
+    @property
+    def _tail(self) -> str:
+        return "".join(self._said)[-TAIL:]
+
+    def _send(self, text: str, shown: str | None = None) -> str:
+        """Take note of text that goes out; `shown` is its placeholder in its own form, where it is one."""
         self._source.feed(text)
-        self._tail = (self._tail + text)[-TAIL:]
+        self._edge = (self._edge + text)[-EDGE:]
+        shown = text if shown is None else shown
+        self._said.append(shown)
+        self._length += len(shown)
+        if self._length > 2 * TAIL:
+            self._said = [self._tail]
+            self._length = TAIL
         if self._judged:
             self._sent.append(text)
             self._size += len(text)
@@ -72,39 +93,45 @@ class _Channel:
     def _let_go(self) -> str:
         text = "".join(self._kept)
         self._give_up()
-        self._restorer.leave(sum(1 for each in PLACEHOLDER.findall(text) if self._restorer.mapping.value(each)))
+        self._restorer.leave(self._forms.count(text))
         return self._send(text)
 
-    def _restore(self, text: str, final: bool) -> str:
-        mapping = self._restorer.mapping
+    def _restore(self, text: str, at: int, begin: int, final: bool) -> str:
+        """What of `text` goes out, from `at` on; a form may begin at `begin`, if that is not negative."""
         out: list[str] = []
-        at = 0
-        for match in PLACEHOLDER.finditer(text):
-            placeholder = match[0]
-            value = mapping.value(placeholder)
-            if value is None:
+        end = len(text)  # of what goes out now
+        while begin >= 0:
+            form = self._forms.read(text, begin, final)
+            if form == "open":
+                end = begin
+                break
+            if form is None:
+                begin = self._forms.gate(text, begin + 1)
                 continue
-            out.append(self._send(text[at : match.start()]))
-            at = match.start()
+            out.append(self._send(text[at : form.start]))
+            at = form.start
             if self._judged:
                 self._held = ""
                 self._kept = [text[at:]]
                 self._size += len(text) - at
                 return "".join(out) + (self.close() if final else "")
-            after = text[match.end() : match.end() + HOLD]
-            allowed = self._allowed(placeholder, after + " " if final and len(after) < HOLD else after)
+            after = text[form.end : form.end + HOLD]
+            allowed = self._allowed(form.placeholder, after + " " if final and len(after) < HOLD else after)
             if allowed is None:
                 if not final and len(text) - at <= HOLD:
                     self._held = text[at:]
                     return "".join(out)
                 allowed = False
-            at = match.end()
             depth = self._depth()
-            self._send(placeholder)
-            out.append(escaped(value.text, depth) if allowed else placeholder)
+            at = form.end
+            if form.stray and in_brackets(unescaped(self._tail, depth)):
+                at -= 1
+            written = text[form.start : at]
+            self._send(written, form.placeholder)
+            value = self._restorer.mapping.value(form.placeholder)
+            out.append(form.written(value.text, depth) if allowed and value is not None else written)
             self._restorer.count(allowed)
-        pending = 0 if final else mapping.pending(text[at:])
-        end = len(text) - pending
+            begin = self._forms.gate(text, at)
         out.append(self._send(text[at:end]))
         self._held = text[end:]
         return "".join(out)
@@ -132,9 +159,12 @@ class _Channel:
         restorer = self._restorer
         allowed: set[str] = set()
         if len(whole) <= CALL and (read := _strings(whole) if self._base else whole) is not None:
-            allowed = call_allows(self._class, read, restorer.mapping, restorer.egress)
+            # What is put back is looked for in the source, what is judged in what it says: both must have the same forms.
+            shown = self._forms.canonical(read)
+            if self._forms.count(text) == self._forms.count(read):
+                allowed = call_allows(self._class, shown, restorer.mapping, restorer.egress)
         self._give_up()
-        return restorer.put(text, self._source, self._base, allowed)
+        return restorer.put(text, self._source, self._base, allowed, self._tail)
 
 
 class Restorer:
@@ -156,21 +186,32 @@ class Restorer:
     def leave(self, count: int) -> None:
         self.unrestored += count
 
-    def put(self, text: str, source: JsonSource | TextSource, base: int, allowed: set[str] | None) -> str:
-        """A text with the values of the placeholders that are allowed (None: all), each escaped for the place where it stands."""
+    def put(
+        self, text: str, source: JsonSource | TextSource, base: int, allowed: set[str] | None, before: str = ""
+    ) -> str:
+        """A text with the values of the placeholders that are allowed (None: all), each as the place where it stands needs it.
+
+        `before` is what stands before the text, as far as it is known.
+        """
         out: list[str] = []
         at = 0
-        for match in PLACEHOLDER.finditer(text):
-            value = self.mapping.value(match[0])
+        for form in self.mapping.forms.all(text):
+            value = self.mapping.value(form.placeholder)
             if value is None:
                 continue
-            out.append(text[at : match.start()])
-            source.feed(out[-1])
-            fine = allowed is None or match[0] in allowed
-            out.append(escaped(value.text, max(base, source.depth)) if fine else match[0])
-            source.feed(match[0])
+            piece = text[at : form.start]
+            source.feed(piece)
+            before = (before + piece)[-TAIL:]
+            depth = max(base, source.depth)
+            at = form.end
+            if form.stray and in_brackets(unescaped(before, depth)):
+                at -= 1
+            written = text[form.start : at]
+            source.feed(written)
+            before += form.placeholder
+            fine = allowed is None or form.placeholder in allowed
+            out += piece, form.written(value.text, depth) if fine else written
             self.count(fine)
-            at = match.end()
         out.append(text[at:])
         return "".join(out)
 
@@ -197,9 +238,10 @@ class Restorer:
 
     def whole(self, slots: Sequence[Slot]) -> None:
         """Restore texts that are complete, each as it stands; the parts of one tool call are judged together."""
+        forms = self.mapping.forms
         calls: dict[object, list[Slot]] = {}
         for slot in slots:
-            if "[" not in slot.text and slot.kind != "tool_input":
+            if forms.gate(slot.text) < 0 and slot.kind != "tool_input":
                 continue
             if slot.signed:
                 self._signed(slot.text)
@@ -218,17 +260,23 @@ class Restorer:
         kind = tool_class(slots[0].tool)
         allowed: set[str] | None = None
         if kind != "write":
-            texts = [slot.text for slot in slots]
+            texts = [self.mapping.forms.canonical(slot.text) for slot in slots]
             short = sum(map(len, texts)) <= CALL
             allowed = call_allows(kind, "\n".join(texts), self.mapping, self.egress) if short else set()
         for slot in slots:
-            if "[" in slot.text:
+            if self.mapping.forms.gate(slot.text) >= 0:
                 slot.text = self.put(slot.text, TextSource(), 0, allowed)
 
     def _signed(self, text: str) -> str:
         """A signature covers the text: it stays as it is."""
-        self.leave(sum(1 for each in PLACEHOLDER.findall(text) if self.mapping.value(each) is not None))
+        self.leave(self.mapping.forms.count(text))
         return text
+
+
+def in_brackets(before: str) -> bool:
+    """Whether an opening bracket is not yet closed at the end of a line, or of a string, that is not over."""
+    line = _LINE.split(before)[-1]
+    return line.count("[") > line.count("]")
 
 
 def _strings(source: str) -> str | None:

