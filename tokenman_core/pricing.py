@@ -5,8 +5,8 @@ fetched. Money is `Decimal`, prices are USD for a million tokens.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXACT = Decimal("1e-12")
 _MILLION = Decimal(10**6)
+_ZERO = Decimal(0)
 _LONGEST = 200  # characters of a model's name: what is longer is none, and must not be remembered
 
 # Whose prices hold for a provider of ours, by its name. Other names may be those of a list (`deepseek`, `groq`).
@@ -40,9 +41,30 @@ _BY_DIALECT = {"anthropic": "anthropic", "openai": "openai", "gemini": "google"}
 _FREE = re.compile(r"gemma-|moderation\Z|.*:free\Z")
 
 
+# What of `Usage.parts` has which price on the lists, for how many (a million tokens, a thousand calls, an hour of 3,600 seconds),
+# and, of tokens, which of the rates of text they are counted at as well.
+# Every call has one of `requests`.
+_PARTS: Mapping[str, tuple[str, int, str]] = {
+    "input_audio_tokens": ("input_audio_mtok", 10**6, "input"),
+    "input_image_tokens": ("input_image_mtok", 10**6, "input"),
+    "input_video_tokens": ("input_video_mtok", 10**6, "input"),
+    "cache_audio_read_tokens": ("cache_audio_read_mtok", 10**6, "cache_read"),
+    "cache_image_read_tokens": ("cache_image_read_mtok", 10**6, "cache_read"),
+    "output_audio_tokens": ("output_audio_mtok", 10**6, "output"),
+    "output_image_tokens": ("output_image_mtok", 10**6, "output"),
+    "output_video_tokens": ("output_video_mtok", 10**6, "output"),
+    "web_searches": ("web_searches_kcount", 10**3, ""),
+    "storage_searches": ("storage_searches_kcount", 10**3, ""),
+    "requests": ("requests_kcount", 10**3, ""),
+    "input_characters": ("input_mchars", 10**6, ""),
+    "audio_seconds": ("audio_hours", 3600, ""),
+}
+_CACHED = {"input_audio_tokens": "cache_audio_read_tokens", "input_image_tokens": "cache_image_read_tokens"}
+
+
 @dataclass(frozen=True)
 class Rates:
-    """USD for a million tokens of each kind."""
+    """USD for a million tokens of each kind; `parts`: USD for one, by the names of `Usage.parts`, where a list has a price."""
 
     input: Decimal
     output: Decimal
@@ -50,6 +72,7 @@ class Rates:
     cache_write_5m: Decimal
     cache_write_1h: Decimal
     reasoning: Decimal
+    parts: Mapping[str, Decimal] = field(default_factory=dict)
 
     def cost(self, usage: Usage) -> Decimal:
         """Exact to 1e-12 USD. Parts that are larger than their whole are taken for all of it."""
@@ -65,10 +88,37 @@ class Rates:
             + (usage.output - thought) * self.output
             + thought * self.reasoning
         )
-        return (total / _MILLION).quantize(EXACT)
+        more = self._parts(usage, {"input": usage.input - read, "cache_read": read, "output": usage.output})
+        return (total / _MILLION + more + self.parts.get("requests", _ZERO)).quantize(EXACT)
+
+    def _parts(self, usage: Usage, left: dict[str, int]) -> Decimal:
+        """What the parts cost, tokens what they cost more than text does. `left`: how many of each kind may be no text."""
+        total = _ZERO
+        for name, count in usage.parts.items():
+            of = _PARTS[name][2]
+            if of:
+                count -= usage.parts.get(_CACHED.get(name, ""), 0)
+                count = max(0, min(count, left[of]))
+                left[of] -= count
+            if (rate := self.parts.get(name)) is not None:
+                total += count * (rate - getattr(self, of) / _MILLION if of else rate)
+        return total
+
+    def lacks(self, usage: Usage) -> bool:
+        """Whether something was used that is no token, and for which there is no price here."""
+        return any(not _PARTS[name][2] and name not in self.parts for name in usage.parts)
+
+    def less(self, discount: Decimal) -> "Rates":
+        """With a part of every price taken off."""
+        rest = 1 - discount
+        parts = {name: rate * rest for name, rate in self.parts.items()}
+        return Rates(
+            self.input * rest, self.output * rest, self.cache_read * rest, self.cache_write_5m * rest,
+            self.cache_write_1h * rest, self.reasoning * rest, parts,
+        )  # fmt: skip
 
 
-_NOTHING = Rates(*[Decimal(0)] * 6)
+_NOTHING = Rates(_ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO)
 
 
 class Prices:
@@ -117,16 +167,29 @@ class Prices:
             model = _model(address, provider.name, provider.dialect.name, name)
             if model is None:
                 continue
-            if rates := _listed(model, at, terms, usage.input):
-                return rates, "list"
+            if rates := _listed(model, at, terms, usage):
+                rates, basis = self._whole(rates, usage, address, provider, name, at)
+                return (rates.less(self._settings.discounts.get(provider.name, _ZERO)) if rates else None), basis
             # Priced by the minute or by the image, so that no count of tokens tells what it costs.
             return (_NOTHING, "free") if _FREE.match(model.id) else (None, "unknown")
         if self._settings.unknown_model == "ceiling":
             for name in models or [""]:
                 for family in _families(address, provider.name, name):
                     if dearest := _dearest(family.id, at.date()):
-                        return dearest, "ceiling"
+                        return dearest, "unknown" if dearest.lacks(usage) else "ceiling"
         return None, "unknown"
+
+    @staticmethod
+    def _whole(
+        rates: Rates, usage: Usage, address: str, provider: Provider, name: str, at: datetime
+    ) -> tuple[Rates | None, Basis]:
+        """With the dearest price of its provider for what the model itself has none for, a search, say: it is not free for that."""
+        if not rates.lacks(usage):
+            return rates, "list"
+        for family in _families(address, provider.name, name):
+            if dearest := _dearest(family.id, at.date()):
+                rates = replace(rates, parts={**dearest.parts, **rates.parts})
+        return (None, "unknown") if rates.lacks(usage) else (rates, "ceiling")
 
     def _override(self, model: str) -> Rates | None:
         """The user's own price: of that very name, else of the first pattern that fits."""
@@ -169,30 +232,43 @@ def _families(address: str, name: str, model: str) -> "tuple[PriceList, ...]":
     return tuple(found)
 
 
-def _listed(model: "ModelInfo", at: datetime, terms: Mapping[str, str], size: int) -> Rates | None:
-    """The rates of a listed model; None if it is not priced by input tokens at all (by the minute, by the image)."""
+def _listed(model: "ModelInfo", at: datetime, terms: Mapping[str, str], usage: Usage) -> Rates | None:
+    """The rates of a listed model; None if it is priced neither by input tokens nor by anything that was used."""
     price = model.get_prices(at, dict(terms) or None)
 
     def rate(name: str) -> Decimal | None:
-        """Of a call whose input has `size` tokens: beyond a tier's start all of its tokens have the tier's price."""
-        value: Any = getattr(price, name)
+        """Of a call with such an input: beyond a tier's start all of its tokens have the tier's price."""
+        value: Any = getattr(price, name, None)
         if value is None or isinstance(value, Decimal):
             return value
-        tier = next((each for each in reversed(value.tiers) if size > each.start), None)
+        tier = next((each for each in reversed(value.tiers) if usage.input > each.start), None)
         found: Decimal = tier.price if tier else value.base
         return found
 
+    parts = {part: listed / per for part, (name, per, _) in _PARTS.items() if (listed := rate(name)) is not None}
     given = rate("input_mtok")
     if given is None:
-        return None
+        priced = usage.parts and not (usage.input or usage.output) and set(usage.parts) <= set(parts)
+        return replace(_NOTHING, parts=parts) if priced else None
     answered = _or(rate("output_mtok"), Decimal(0))  # embeddings have none
     write = _or(rate("cache_write_5m_mtok"), _or(rate("cache_write_mtok"), given))
     # Where a list lacks it: Anthropic's writes for an hour are at twice the price of input
     # (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing).
     long = _or(rate("cache_write_1h_mtok"), 2 * given if "claude" in model.id and write != given else write)
-    return Rates(
-        given, answered, _or(rate("cache_read_mtok"), given), write, long, _or(rate("output_reasoning_mtok"), answered)
+    rates = Rates(
+        given,
+        answered,
+        _or(rate("cache_read_mtok"), given),
+        write,
+        long,
+        _or(rate("output_reasoning_mtok"), answered),
+        parts,
     )
+    return rates.less(1 - _FACTORS[where]) if (where := terms.get("inference_geo")) in _FACTORS else rates
+
+
+# Claude where its inference must stay in one country (https://platform.claude.com/docs/en/build-with-claude/data-residency#pricing).
+_FACTORS: Mapping[str | None, Decimal] = {"us": Decimal("1.1")}
 
 
 @lru_cache(64)
@@ -200,10 +276,18 @@ def _dearest(family: str, day: date) -> Rates | None:
     """For each kind of token the highest price on a provider's list on a day, long contexts included."""
     noon = datetime.combine(day, time(12), UTC)
     models = next((each.models for each in _lists().providers if each.id == family), [])
-    listed = [rates for model in models if (rates := _listed(model, noon, {}, MOST_TOKENS))]
+    listed = [rates for model in models if (rates := _listed(model, noon, {}, Usage(MOST_TOKENS)))]
     if not listed:
         return None
-    return Rates(*(max(getattr(rates, each.name) for rates in listed) for each in fields(Rates)))
+
+    def top(rate: Callable[[Rates], Decimal]) -> Decimal:
+        return max(map(rate, listed))
+
+    parts = {part: top(lambda rates, part=part: rates.parts.get(part, _ZERO)) for part in _PARTS}  # type: ignore[misc]
+    return Rates(
+        top(lambda it: it.input), top(lambda it: it.output), top(lambda it: it.cache_read), top(lambda it: it.cache_write_5m),
+        top(lambda it: it.cache_write_1h), top(lambda it: it.reasoning), {part: rate for part, rate in parts.items() if rate},
+    )  # fmt: skip
 
 
 def _or[T](value: T | None, other: T) -> T:

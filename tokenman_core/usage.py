@@ -1,7 +1,9 @@
 """What a call used, as its provider says, and what is booked for it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -13,7 +15,9 @@ MOST_TOKENS = 10**9
 class Usage:
     """Tokens. `input` counts all that was read, cached or not; the cache fields say which part of it was cheaper or dearer.
 
-    A write whose lifetime the provider does not tell (OpenAI's) counts as `cache_write_5m`, the usual one.
+    A write whose lifetime the provider does not tell (OpenAI's) counts as `cache_write_5m`, the usual one. `parts` is what has
+    prices of its own beside those, by the words of genai-prices: tokens of another kind than text, which the counts above hold too
+    (`input_audio_tokens`), and what is no token (`web_searches`, `audio_seconds`).
     """
 
     input: int = 0
@@ -22,6 +26,7 @@ class Usage:
     cache_write_5m: int = 0
     cache_write_1h: int = 0
     reasoning: int = 0  # a part of output
+    parts: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -31,6 +36,7 @@ class Usage:
             self.cache_write_5m + other.cache_write_5m,
             self.cache_write_1h + other.cache_write_1h,
             self.reasoning + other.reasoning,
+            dict(Counter(self.parts) + Counter(other.parts)),
         )
 
     @property
@@ -99,6 +105,7 @@ def anthropic_usage(said: Mapping[str, Any]) -> Usage:
         cache_write_5m=short,
         cache_write_1h=long,
         reasoning=_tokens(_inner(said, "output_tokens_details"), "thinking_tokens"),
+        parts=_parts({"web_searches": _tokens(_inner(said, "server_tool_use"), "web_search_requests")}),
     )
 
 
@@ -107,9 +114,14 @@ def openai_usage(said: Mapping[str, Any]) -> Usage:
 
     Others that speak this API say what was cached in words of their own: DeepSeek `prompt_cache_hit_tokens`
     (https://api-docs.deepseek.com/guides/kv_cache), Moonshot `cached_tokens`. xAI's `completion_tokens` leaves out what
-    was thought, which its `total_tokens` has (https://docs.x.ai/docs/guides/reasoning).
+    was thought, which its `total_tokens` has (https://docs.x.ai/docs/guides/reasoning). Transcriptions say `input_token_details`,
+    or the seconds that they heard (https://platform.openai.com/docs/api-reference/audio/json-object).
     """
-    read = _inner(said, "prompt_tokens_details") or _inner(said, "input_tokens_details")
+    read = (
+        _inner(said, "prompt_tokens_details")
+        or _inner(said, "input_tokens_details")
+        or _inner(said, "input_token_details")
+    )
     wrote = _inner(said, "completion_tokens_details") or _inner(said, "output_tokens_details")
     given = _tokens(said, "prompt_tokens") or _tokens(said, "input_tokens")
     answered = _tokens(said, "completion_tokens") or _tokens(said, "output_tokens")
@@ -125,7 +137,14 @@ def openai_usage(said: Mapping[str, Any]) -> Usage:
         cache_read=cached,
         cache_write_5m=_tokens(read, "cache_write_tokens"),
         reasoning=thought,
-    )
+        parts=_parts({
+            "input_audio_tokens": _tokens(read, "audio_tokens"),
+            "input_image_tokens": _tokens(read, "image_tokens"),
+            "output_audio_tokens": _tokens(wrote, "audio_tokens"),
+            "output_image_tokens": _tokens(wrote, "image_tokens"),
+            "audio_seconds": _tokens(said, "seconds") if said.get("type") == "duration" else 0,
+        }),
+    )  # fmt: skip
 
 
 def gemini_usage(said: Mapping[str, Any]) -> Usage:
@@ -139,7 +158,78 @@ def gemini_usage(said: Mapping[str, Any]) -> Usage:
         output=_tokens(said, "candidatesTokenCount") + thoughts,
         cache_read=_tokens(said, "cachedContentTokenCount"),
         reasoning=thoughts,
+        parts=_parts({
+            f"{side}_{kind}{tail}": count
+            for name, side, tail in _DETAILS
+            for kind, count in _modalities(said.get(name)).items()
+        }),
+    )  # fmt: skip
+
+
+_DETAILS = (
+    ("promptTokensDetails", "input", "_tokens"),
+    ("candidatesTokensDetails", "output", "_tokens"),
+    ("cacheTokensDetails", "cache", "_read_tokens"),
+)
+
+
+def _modalities(said: Any) -> dict[str, int]:
+    """Tokens by what they are tokens of, text left out: Gemini's `[{"modality": "AUDIO", "tokenCount": 12}]`."""
+    counts: Counter[str] = Counter()
+    for one in said if type(said) is list else ():
+        if type(one) is dict and (kind := str(one.get("modality")).lower()) in ("audio", "image", "video"):
+            counts[kind] += _tokens(one, "tokenCount")
+    return counts
+
+
+def _parts(counts: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: count for name, count in counts.items() if count}
+
+
+def with_tools(usage: Usage, calls: Mapping[str, int]) -> Usage:
+    """The usage with what the provider's own tools were called for, where it does not tell that itself."""
+    return replace(usage, parts={**calls, **usage.parts}) if calls else usage
+
+
+def openai_tools(output: Any) -> Mapping[str, int]:
+    """What of a response's `output` costs by the call: searches of the web and of files (https://platform.openai.com/docs/pricing).
+
+    Opening a page that a search has found costs nothing more.
+    """
+    items: Iterable[Any] = output if type(output) is list else ()
+    called = Counter(
+        _OPENAI_TOOLS[item["type"]]
+        for item in items
+        if type(item) is dict and item.get("type") in _OPENAI_TOOLS and _searched(item)
     )
+    return dict(called)
+
+
+_OPENAI_TOOLS = {"web_search_call": "web_searches", "file_search_call": "storage_searches"}
+
+
+def _searched(item: Mapping[str, Any]) -> bool:
+    return bool(_inner(item, "action").get("type", "search") == "search")
+
+
+def gemini_tools(candidates: Any, model: str) -> Mapping[str, int]:
+    """What grounding with Google Search costs: up to Gemini 2 a prompt that was grounded, since Gemini 3 every query.
+
+    (https://ai.google.dev/gemini-api/docs/google-search#pricing.)
+    """
+    queries = [
+        query
+        for one in (candidates if type(candidates) is list else ())
+        if type(one) is dict
+        for query in _list(_inner(one, "groundingMetadata").get("webSearchQueries"))
+    ]
+    if not queries:
+        return {}
+    return {"web_searches": 1 if re.match(r"(?:models/)?gemini-[12]", model) else len(queries)}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if type(value) is list else []
 
 
 def _inner(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:

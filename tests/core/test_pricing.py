@@ -88,6 +88,30 @@ GOLDEN = [
         {"promptTokenCount": 10_000, "cachedContentTokenCount": 8000, "candidatesTokenCount": 0}, "0.0035"),
     ("a long context of Gemini's", GEMINI, "gemini-2.5-pro",
         {"promptTokenCount": 200_001, "candidatesTokenCount": 1000}, "0.5150025"),
+    # $10 for a thousand searches (https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#usage-and-pricing)
+    ("searches of Anthropic's", ANTHROPIC, "claude-sonnet-4-5",
+        {"input_tokens": 1000, "output_tokens": 100, "server_tool_use": {"web_search_requests": 2}}, "0.0245"),
+    # gpt-audio: text 2.50 and 10, audio 32 and 64
+    ("audio heard and spoken", OPENAI, "gpt-audio",
+        {"prompt_tokens": 1000, "completion_tokens": 200, "prompt_tokens_details": {"audio_tokens": 900},
+         "completion_tokens_details": {"audio_tokens": 150}}, "0.03915"),
+    # gpt-4o-transcribe: text 2.50, audio 6, out 10; whisper-1: $0.006 a minute
+    ("a transcription by tokens", OPENAI, "gpt-4o-transcribe",
+        {"type": "tokens", "input_tokens": 110, "input_token_details": {"audio_tokens": 100, "text_tokens": 10},
+         "output_tokens": 20}, "0.000825"),
+    ("a transcription by the minute", OPENAI, "whisper-1", {"type": "duration", "seconds": 90}, "0.009"),
+    # gpt-image-1.5: text 5, image 8 in and 32 out
+    ("an image made and one seen", OPENAI, "gpt-image-1.5",
+        {"input_tokens": 300, "input_tokens_details": {"text_tokens": 100, "image_tokens": 200}, "output_tokens": 1000,
+         "output_tokens_details": {"image_tokens": 1000}}, "0.0341"),
+    # gemini-2.5-flash: text 0.30, audio 1.00, cached 0.03 and 0.10, out 2.50
+    ("audio heard by Gemini, some of it from the cache", GEMINI, "gemini-2.5-flash",
+        {"promptTokenCount": 1000, "candidatesTokenCount": 100, "cachedContentTokenCount": 400,
+         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 300}, {"modality": "AUDIO", "tokenCount": 700}],
+         "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 400}]}, "0.00068"),
+    ("an image made by Gemini", GEMINI, "gemini-2.5-flash-image",
+        {"promptTokenCount": 100, "candidatesTokenCount": 1290,
+         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}]}, "0.03873"),
 ]  # fmt: skip
 
 READ = {"anthropic": anthropic_usage, "openai": openai_usage, "gemini": gemini_usage}
@@ -270,3 +294,66 @@ def test_prices_of_a_file_are_exact(tmp_path: Path) -> None:
         Decimal(0),
         None,
     )
+
+
+def test_a_discount_is_off_the_list_and_not_off_ones_own_price() -> None:
+    usage = Usage(input=1_000_000, output=1_000_000, parts={"web_searches": 1000})
+    full = booked(usage, ANTHROPIC, "claude-haiku-4-5")
+    less = booked(usage, ANTHROPIC, "claude-haiku-4-5", settings={"discounts": {"anthropic": "15%"}})
+    assert (full.cost, less.cost) == (Decimal(16), Decimal("13.6"))
+    other = booked(usage, ANTHROPIC, "claude-haiku-4-5", settings={"discounts": {"openai": 0.5}})
+    assert other.cost == full.cost
+    own = {"overrides": {"claude-haiku-4-5": {"input_mtok": 2, "output_mtok": 3}}, "discounts": {"anthropic": 0.5}}
+    assert booked(Usage(input=1_000_000), ANTHROPIC, "claude-haiku-4-5", settings=own).cost == Decimal(2)
+
+
+@pytest.mark.parametrize("given", [-0.1, 1.5, "abc", True, "120%", "nan"])
+def test_a_wrong_discount_is_told(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"good values: 0\.15"):
+        Pricing.model_validate({"discounts": {"openai": given}})
+
+
+def test_a_call_that_is_priced_as_such_costs_that_too() -> None:
+    # Perplexity's Sonar: $12 for a thousand requests of high search context, beside 1 and 1 for tokens.
+    assert booked(Usage(input=1000, output=1000), provider("perplexity", "openai"), "sonar").cost == Decimal("0.014")
+
+
+def test_a_search_whose_price_is_on_no_list_is_booked_at_its_providers_dearest() -> None:
+    bill = booked(Usage(input=1000, parts={"web_searches": 10}), OPENAI, "gpt-3.5-turbo")
+    assert bill.basis == "ceiling"
+    assert bill.cost is not None
+    assert bill.cost >= Decimal("0.1")
+
+
+def test_what_has_no_price_anywhere_makes_the_call_unpriced_rather_than_cheap() -> None:
+    bill = booked(Usage(input=1000, parts={"input_characters": 10}), ANTHROPIC, "claude-haiku-4-5")
+    assert (bill.cost, bill.basis) == (None, "unknown")
+
+
+def test_inference_that_must_stay_in_one_country_is_a_tenth_dearer() -> None:
+    usage = Usage(input=1_000_000)
+    assert booked(usage, ANTHROPIC, "claude-opus-4-6", terms={"inference_geo": "us"}).cost == Decimal("5.5")
+    assert booked(usage, ANTHROPIC, "claude-opus-4-6", terms={"inference_geo": "global"}).cost == Decimal(5)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"input_audio_tokens": 10**9}, {"input_audio_tokens": 60, "input_image_tokens": 60},
+        {"cache_audio_read_tokens": 10**9}, {"output_audio_tokens": 10**9},
+    ],
+    ids=lambda parts: "+".join(parts),
+)  # fmt: skip
+def test_parts_never_count_for_more_than_their_whole(parts: dict[str, int]) -> None:
+    bill = booked(Usage(input=100, output=100, cache_read=10, parts=parts), OPENAI, "gpt-realtime")
+    dearest = booked(
+        Usage(100, 100, parts={"input_audio_tokens": 100, "output_audio_tokens": 100}), OPENAI, "gpt-realtime"
+    )
+    assert bill.cost is not None
+    assert dearest.cost is not None
+    assert 0 < bill.cost <= dearest.cost
+
+
+def test_usages_add_up_with_their_parts() -> None:
+    one, two = Usage(1, 2, parts={"web_searches": 1}), Usage(3, 4, parts={"web_searches": 2, "audio_seconds": 5})
+    assert one + two == Usage(4, 6, parts={"web_searches": 3, "audio_seconds": 5})

@@ -1,11 +1,24 @@
 """What a provider's `usage` means, and what bills make together."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tokenman_core.usage import MOST_TOKENS, Bill, Usage, anthropic_usage, gemini_usage, openai_usage
+from tokenman_core.dialects.base import Operation
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.sse import Event
+from tokenman_core.usage import (
+    MOST_TOKENS,
+    Bill,
+    Usage,
+    anthropic_usage,
+    gemini_tools,
+    gemini_usage,
+    openai_tools,
+    openai_usage,
+)
 
 NONSENSE: list[Any] = [None, -5, 1.5, float("nan"), float("inf"), -2.0, "12", True, {}, []]
 
@@ -56,3 +69,46 @@ def test_bills_add_up_and_the_sum_is_as_uncertain_as_its_worst_part() -> None:
     )
     unpriced = Bill(Usage(output=1), None, "unknown", notional=True)
     assert Bill.together([LISTED, unpriced]) == Bill(Usage(1, 3), None, "unknown", notional=True)
+
+
+def test_the_calls_of_openais_own_tools_are_counted_from_the_response() -> None:
+    output = [
+        {"type": "web_search_call", "action": {"type": "search"}},
+        {"type": "web_search_call", "action": {"type": "open_page"}},
+        {"type": "web_search_call"},
+        {"type": "file_search_call"},
+        {"type": "message"},
+        "nonsense",
+    ]
+    assert openai_tools(output) == {"web_searches": 2, "storage_searches": 1}
+    assert openai_tools(None) == {}
+
+
+@pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-flash", 1), ("gemini-3-pro-preview", 3)])
+def test_grounding_counts_by_prompt_or_by_query(model: str, searches: int) -> None:
+    candidates = [
+        {"groundingMetadata": {"webSearchQueries": ["a", "b"]}},
+        {"groundingMetadata": {"webSearchQueries": ["c"]}},
+    ]
+    assert gemini_tools(candidates, model) == {"web_searches": searches}
+    assert gemini_tools([{"groundingMetadata": {}}, 3], model) == {}
+    assert gemini_tools({"no": "list"}, model) == {}
+
+
+def test_readers_put_the_calls_of_tools_beside_the_tokens() -> None:
+    whole = {
+        "model": "gpt-5", "output": [{"type": "web_search_call", "action": {"type": "search"}}],
+        "usage": {"input_tokens": 5, "output_tokens": 6},
+    }  # fmt: skip
+    for event in ({"type": "response.completed", "response": whole}, whole):
+        reader = DIALECTS["openai"].reader(Operation("responses", generates=True))
+        reader.note(Event(b"data: " + json.dumps(event).encode() + b"\n\n"))
+        assert reader.usage == Usage(5, 6, parts={"web_searches": 1})
+    reader = DIALECTS["gemini"].reader(Operation("generate", generates=True))
+    grounded = {
+        "candidates": [{"groundingMetadata": {"webSearchQueries": ["a"]}}],
+        "usageMetadata": {"promptTokenCount": 1},
+    }
+    for chunk in (grounded, {"candidates": [], "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2}}):
+        reader.note(Event(b"data: " + json.dumps(chunk).encode() + b"\n\n"))
+    assert reader.usage == Usage(1, 2, parts={"web_searches": 1})

@@ -31,6 +31,7 @@ _USAGE = (
     "cache_read_input_tokens",
     "cache_creation",
     "output_tokens_details",
+    "server_tool_use",
 )
 
 _DELTAS: dict[str, tuple[str, SlotKind]] = {
@@ -77,6 +78,8 @@ class AnthropicReader(Reader):
             self.terms["speed"] = speed
         if text_of(said, "service_tier") == "batch":
             self.terms["processing"] = "batch"
+        if where := text_of(said, "inference_geo"):
+            self.terms["inference_geo"] = where
 
     def _gather(self, name: str, count: Any) -> None:
         """Counts are cumulative, and an event that leaves one out may say 0."""

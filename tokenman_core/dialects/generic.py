@@ -4,6 +4,7 @@ Its reader knows two ways of streaming that many endpoints share: events with a 
 Codex uses, https://platform.openai.com/docs/api-reference/responses-streaming), and chunks with `choices`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from tokenman_core.dialects.base import AnswerReader, Operation
@@ -14,7 +15,7 @@ from tokenman_core.dialects.shapes import STATUSES, dump, openai_error
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
-from tokenman_core.usage import anthropic_usage, gemini_usage
+from tokenman_core.usage import anthropic_usage, gemini_tools, gemini_usage, openai_tools, with_tools
 
 # Where a running text of the Responses API stands. The item's id comes last: some gateways give it anew in every event.
 _COORDINATES = ("output_index", "content_index", "summary_index", "index")
@@ -38,6 +39,7 @@ class GenericReader(ChatReader):
     def __init__(self, *, free: bool = False) -> None:
         super().__init__(free=free)
         self._items: dict[str, str] = {}  # where an output item stands -> name of the tool it calls
+        self._searches: Mapping[str, int] = {}  # a stream tells of them before its last usage
 
     def _learn(self, value: dict[str, Any]) -> None:
         kind = text_of(value, "type") or ""
@@ -63,9 +65,12 @@ class GenericReader(ChatReader):
         said = value.get("usage")
         if type(said) is dict and ("cache_read_input_tokens" in said or "cache_creation_input_tokens" in said):
             self.usage = anthropic_usage(said)
+        if self.usage is not None and type(output := value.get("output")) is list:
+            self.usage = with_tools(self.usage, openai_tools(output))
         said = value.get("usageMetadata")
         if type(said) is dict:
-            self.usage = gemini_usage(said)
+            self._searches = gemini_tools(candidates, self.model or "") or self._searches
+            self.usage = with_tools(gemini_usage(said), self._searches)
 
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
         kind = text_of(value, "type") or event.name
