@@ -87,8 +87,9 @@ class Reader(ABC):
             self.finished = True
             return
         value = walk.load(data)
-        if type(value) is dict:
-            self._learn(value)
+        for item in value if type(value) is list and event.kind == "whole" else (value,):
+            if type(item) is dict:
+                self._learn(item)
         if event.kind == "whole":
             self.spoke = self.worded = True
             self.finished = self.failed is None
@@ -140,7 +141,7 @@ class Reader(ABC):
         if type(value) in (list, str):
             event.value = value
             event.slots = walk.answer_slots(value)
-        elif b"[" in data or _text_channel(event) in self._open:  # nothing else begins a placeholder
+        else:
             self._no_json(event, data)
 
     def _no_json(self, event: Event, data: bytes) -> None:
