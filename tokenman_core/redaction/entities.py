@@ -3,11 +3,15 @@
 import re
 from typing import Final, NamedTuple
 
-PII: Final = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS")
-SECRETS: Final = ("API_KEY", "PRIVATE_KEY", "JWT", "PASSWORD", "CONNECTION_STRING")
-ENTITIES: Final = PII + SECRETS
+from tokenman_core import kinds
 
-DETECTOR_VERSION: Final = 2
+PII: Final = kinds.names("pii")
+SECRETS: Final = kinds.names("secrets")
+NAMES: Final = kinds.names("names")
+"""Found only where `redaction.ner` names a model."""
+ENTITIES: Final = PII + SECRETS + NAMES
+
+DETECTOR_VERSION: Final = 3
 """Changes whenever the same text may be judged otherwise, so that nothing remembered outlives its judgement."""
 
 PLACEHOLDER: Final = re.compile(r"\[[A-Z][A-Z0-9_]*_[0-9a-f]{12}\]")

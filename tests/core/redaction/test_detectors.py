@@ -6,79 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenman_core.redaction.detectors import gate
+from tests.core.redaction.keys import KEYS
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Gate, Re2Gate, gates, trips
 from tokenman_core.redaction.detectors.merge import settle
-from tokenman_core.redaction.detectors.rules import SHAPES
-
-MIX = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY3zA5bC7dE9fG2hJ4kL6mN8pQ1rS3tU5vW7xY9zA2bC4dE6fG8hJ1kL3mN5pQ7rS9"
-HEX = "3f9a1c7e5b2d8046af13ce579b2d8046e1f3a5c7092b4d6f8e0a1c3b5d7f9e2a4c6d"
-UPPER = "Q7Z3K9W2X5R8T4Y6P1M0N3B7V5C2L8J4H6G9F1D3S5A7"
-
-# rule -> a value that it finds; for every rule of the table there is one.
-KEYS = {
-    "anthropic": "sk-ant-api03-" + MIX,
-    "openai-project": "sk-proj-" + MIX,
-    "openrouter": "sk-or-v1-" + HEX[:64],
-    "openai": "sk-" + MIX[:48],
-    "aws-access-key": "AKIA" + UPPER[:16],
-    "github": "ghp_" + MIX[:36],
-    "github-fine": "github_pat_11ABCDEFG0" + MIX[:60],
-    "gitlab": "glpat-" + MIX[:20],
-    "slack": "xoxb-123456789012-1234567890123-" + MIX[:24],
-    "slack-webhook": "hooks.slack.com/services/T00000000/B11111111/" + MIX[:24],
-    "stripe": "sk_live_" + MIX[:24],
-    "stripe-webhook": "whsec_" + MIX[:32],
-    "google": "AIza" + MIX[:35],
-    "google-oauth": "GOCSPX-" + MIX[:28],
-    "npm": "npm_" + MIX[:36],
-    "pypi": "pypi-AgEIcHlwaS5vcmc" + MIX[:60],
-    "hugging-face": "hf_" + MIX[:34],
-    "sendgrid": "SG." + MIX[:22] + "." + MIX[:43],
-    "twilio": "SK" + HEX[:32],
-    "digitalocean": "dop_v1_" + HEX[:64],
-    "shopify": "shpat_" + HEX[:32],
-    "databricks": "dapi" + HEX[:32],
-    "linear": "lin_api_" + MIX[:40],
-    "notion": "ntn_" + MIX[:46],
-    "postman": "PMAK-" + HEX[:24] + "-" + HEX[:34],
-    "new-relic": "NRAK-" + UPPER[:27],
-    "grafana": "glsa_" + MIX[:32] + "_1a2b3c4d",
-    "sentry": "sntrys_" + MIX[:64],
-    "vault": "hvs." + MIX[:24],
-    "doppler": "dp.pt." + MIX[:43],
-    "age": "AGE-SECRET-KEY-1" + (UPPER + UPPER)[:58],
-    "atlassian": "ATATT3xFfGF0" + MIX[:60],
-    "groq": "gsk_" + MIX[:52],
-    "xai": "xai-" + MIX[:80],
-    "perplexity": "pplx-" + MIX[:48],
-    "replicate": "r8_" + MIX[:37],
-    "langsmith": "lsv2_pt_" + HEX[:32] + "_" + HEX[:10],
-    "nvidia": "nvapi-" + MIX[:64],
-    "mailgun": "key-" + HEX[:32],
-    "square": "sq0csp-" + MIX[:43],
-    "docker": "dckr_pat_" + MIX[:27],
-    "tailscale": "tskey-auth-" + MIX[:30],
-    "supabase": "sbp_" + HEX[:40],
-    "planetscale": "pscale_tkn_" + MIX[:43],
-    "rubygems": "rubygems_" + HEX[:48],
-    "heroku": "HRKU-" + MIX[:40],
-    "pulumi": "pul-" + HEX[:40],
-    "figma": "figd_" + MIX[:40],
-    "dynatrace": "dt0c01." + UPPER[:24] + "." + (UPPER + UPPER)[:64],
-    "artifactory": "AKCp" + MIX[:69],
-    "tokenman": "tkm_" + MIX[:32],
-    "hubspot": "pat-na1-3f9a1c7e-5b2d-8046-af13-ce579b2d8046",
-    "azure-client-secret": "abc8Q~" + MIX[:34],
-    "telegram": "1234567890:AA" + MIX[:33],
-    "airtable": "pat" + MIX[:14] + "." + HEX[:64],
-    "discord-webhook": "discord.com/api/webhooks/123456789012345678/" + MIX[:68],
-    "discord-bot": "M" + MIX[:25] + "." + MIX[:6] + "." + MIX[:38],
-    "private-key-base64": "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQpNSUlFb3dJQkFBS0NBUUVBMVpZ",
-    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
-    "private-key": "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\nabc+/=\n-----END RSA PRIVATE KEY-----",
-}
 
 E = "EMAIL_ADDRESS"
 P = "PHONE_NUMBER"
@@ -245,31 +176,6 @@ def test_a_value_is_found_whole_and_nothing_else(detector: Detector, text: str, 
 @pytest.mark.parametrize("text", NEAR_MISSES, ids=[text[:40] for text in NEAR_MISSES])
 def test_a_near_miss_is_left_alone(detector: Detector, text: str) -> None:
     assert found(detector, text) == []
-
-
-@pytest.mark.parametrize("rule", SHAPES, ids=[rule.id for rule in SHAPES])
-def test_every_rule_finds_its_key_in_any_surroundings(detector: Detector, rule: gate.Rule) -> None:
-    value = KEYS[rule.id]
-    for before, after in [
-        ("", ""),
-        ("key: ", " end"),
-        ('"', '"'),
-        ("值", "值"),
-        ("(", ")"),
-        ("a ", ". Next"),
-        ("k=", "&x=1"),
-        ('\\"', '\\"'),
-    ]:
-        text = before + value + after
-        assert value in [each for each, _ in found(detector, text)], (before, after)
-
-
-@pytest.mark.parametrize("rule", [rule for rule in SHAPES if rule.entity == "API_KEY"], ids=lambda rule: rule.id)
-def test_no_rule_finds_a_key_that_is_cut_short_or_stands_in_a_word(detector: Detector, rule: gate.Rule) -> None:
-    value = KEYS[rule.id]
-    assert found(detector, "see " + value[: min(len(value) // 3, 14)] + " there") == []
-    if value[0].isalnum() and rule.id not in ("slack-webhook", "discord-webhook", "azure-client-secret"):
-        assert value not in [each for each, _ in found(detector, "an" + value)]
 
 
 @pytest.mark.parametrize(

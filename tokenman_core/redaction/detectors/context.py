@@ -1,6 +1,7 @@
 """Secrets that only their surroundings give away: assignments, headers, URLs' user info, command lines, "the password is …"."""
 
 import re
+from collections.abc import Iterator
 
 from tokenman_core.redaction.detectors.likely import (
     COMMON,
@@ -12,6 +13,7 @@ from tokenman_core.redaction.detectors.likely import (
     is_strong,
 )
 from tokenman_core.redaction.detectors.rules import Rule
+from tokenman_core.redaction.entities import Finding
 
 _PASS = r"pass(?:word|wd|phrase|code|wort|(?![A-Za-z]))|pwd|pw(?![A-Za-z])|contrase[nñ]a|mot de passe|kennwort|senha"
 _TOKEN = (
@@ -43,6 +45,7 @@ ASSIGNMENT = Rule(
         r"(?:(?P<quote>\\{0,3}[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){1,512})(?P=quote)"
         r"|(?P<bare>[^\s\"'`,;&|()<>{}\[\]\\]{4,512}))"
     ),
+    judge=lambda rule, match: judge(rule, match),
     caseless=True,
 )
 _SAID = _PASS.replace("|(?![A-Za-z]))", ")").replace("|pw(?![A-Za-z])", "")  # `pass` and `pw` alone are words of prose
@@ -58,6 +61,7 @@ SPOKEN = Rule(
         r"(?:(?P<quote>[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)|[“«„](?P<typeset>[^\r\n”»“]{3,128})[”»“]"
         r"|(?P<bare>[^\s\"'`<>(){}\[\],;]{4,128}))"
     ),
+    judge=lambda rule, match: judge(rule, match),
     caseless=True,
 )
 BESIDE = Rule(
@@ -68,6 +72,7 @@ BESIDE = Rule(
     re.compile(
         r"(?i:password|passwd|passphrase|passcode)[ \t]{1,4}[\"'`]?(?P<bare>[^\s\"'`<>(){}\[\],;:=/\\]{6,128})(?![:=(/\\])"
     ),
+    judge=lambda rule, match: judge(rule, match),
     caseless=True,
 )
 AUTHORIZATION = Rule(
@@ -79,6 +84,7 @@ AUTHORIZATION = Rule(
         r"(?i:bearer|(?P<basic>basic)|authorization[\"'\\]{0,3}[ \t]{0,3}[:=][ \t]{0,3}[\"'\\]{0,3}token)[ \t]{1,3}"
         r"(?P<bare>[A-Za-z0-9._~+/=-]{8,4096}+)"
     ),
+    judge=lambda rule, match: judge(rule, match),
     caseless=True,
 )
 USER_INFO = Rule(
@@ -90,6 +96,7 @@ USER_INFO = Rule(
         r"(?P<scheme>[a-z][a-z0-9+.]{1,15})://(?P<user>[^\s/@:\"'<>`]{0,64}):(?P<bare>[^\s@/\"'<>`]{1,128})@(?P<rest>[^\s\"'<>`\\)\],;]{0,512})",
         re.IGNORECASE,
     ),
+    judge=lambda rule, match: judge(rule, match),
     caseless=True,
 )
 COMMAND_LINE = Rule(
@@ -102,6 +109,7 @@ COMMAND_LINE = Rule(
         r"|(?:--password|--passwd|--pass|--token|--api-key|--secret|sshpass -p)[ =][\"']?)"
         r"(?P<bare>[^\s\"'`;|&()<>\\]{4,256})"
     ),
+    judge=lambda rule, match: judge(rule, match),
 )
 CONTEXT_RULES: tuple[Rule, ...] = (ASSIGNMENT, SPOKEN, BESIDE, AUTHORIZATION, USER_INFO, COMMAND_LINE)
 
@@ -207,8 +215,7 @@ def _judge_bare(match: re.Match[str], entity: str) -> tuple[int, int, str] | Non
     return match.start("bare"), match.start("bare") + len(value), entity
 
 
-def judge(rule: Rule, match: re.Match[str]) -> tuple[int, int, str] | None:
-    """Whether a contextual rule's match holds a value: its start, its end and its kind; None if it is none."""
+def _judge(rule: Rule, match: re.Match[str]) -> tuple[int, int, str] | None:
     if rule is ASSIGNMENT:
         return _judge_assignment(match)
     if rule is SPOKEN:
@@ -218,6 +225,12 @@ def judge(rule: Rule, match: re.Match[str]) -> tuple[int, int, str] | None:
     if rule is BESIDE and _METHOD.match(match["bare"]):
         return None
     return _judge_bare(match, "API_KEY" if rule is AUTHORIZATION else "PASSWORD")
+
+
+def judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    """The value that a contextual rule's match holds, if any."""
+    if (judged := _judge(rule, match)) is not None:
+        yield Finding(*judged)
 
 
 def judge_key(key: str, text: str) -> str | None:

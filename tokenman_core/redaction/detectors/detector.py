@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from tokenman_core.redaction.detectors import context, view
 from tokenman_core.redaction.detectors.custom import Patterns
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
-from tokenman_core.redaction.detectors.likely import entropy
 from tokenman_core.redaction.detectors.options import PLAIN, Options
-from tokenman_core.redaction.detectors.personal import Personal
-from tokenman_core.redaction.detectors.rules import SHAPES, private_key_end
+from tokenman_core.redaction.detectors.personal.everything import Personal
+from tokenman_core.redaction.detectors.words import key_topics
 from tokenman_core.redaction.entities import Finding, Findings
 
 
@@ -60,8 +59,8 @@ class Detector:
         hits = self._gate.scan(data)
         if hits.rules:
             yield from self._secrets(text, data, hits)
-        if hits.conditions:
-            yield from self._personal.find(text, hits.conditions)
+        if hits.conditions or key_topics(key):
+            yield from self._personal.find(text, hits.conditions, key)
 
     def _secrets(self, text: str, data: bytes, hits: Hits) -> Iterator[Finding]:
         place = _Places(data, len(data) == len(text))
@@ -75,14 +74,6 @@ class Detector:
             if match is None:
                 continue
             done[index] = match.end()
-            if rule.id == "private-key":
-                if (end := private_key_end(text, match.end())) is not None:
-                    done[index] = end
-                    yield Finding(start, start + len(text[start:end].rstrip()), rule.entity)
-            elif index >= len(SHAPES):
-                judged = context.judge(rule, match)
-                if judged is not None:
-                    yield Finding(*judged)
-            elif entropy(match[0]) >= rule.min_entropy:
-                value = match[0].rstrip(".-") if rule.entity == "API_KEY" else match[0].rstrip()
-                yield Finding(start, start + len(value), rule.entity)
+            for finding in rule.judge(rule, match):
+                done[index] = max(done[index], finding.end)
+                yield finding
