@@ -1,41 +1,30 @@
 """What a call costs: the providers' price lists, the user's own prices over them, and what is said where neither knows.
 
-The lists are those of genai-prices (https://github.com/pydantic/genai-prices), as they were when it was released: nothing is
-fetched. Money is `Decimal`, prices are USD for a million tokens.
+Money is `Decimal`, prices are USD for a million tokens.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tokenman_core.config.models import Pricing
+from tokenman_core.price_lists import SHIPPED, Lists, noon
 from tokenman_core.providers import Provider
 from tokenman_core.usage import MOST_TOKENS, Basis, Bill, Usage
 
 if TYPE_CHECKING:
-    from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo
-    from genai_prices.types import Provider as PriceList
 
 EXACT = Decimal("1e-12")
 _MILLION = Decimal(10**6)
 _ZERO = Decimal(0)
 _LONGEST = 200  # characters of a model's name: what is longer is none, and must not be remembered
 
-# Whose prices hold for a provider of ours, by its name. Other names may be those of a list (`deepseek`, `groq`).
-_BY_NAME = {
-    "anthropic": "anthropic",
-    "openai": "openai",
-    "codex": "openai",
-    "gemini": "google",
-    "gemini-code-assist": "google",
-}
-_BY_DIALECT = {"anthropic": "anthropic", "openai": "openai", "gemini": "google"}
 # Listed without any price, and free of charge: Gemma on the Gemini API (https://ai.google.dev/gemini-api/docs/pricing), OpenAI's
 # moderation (https://platform.openai.com/docs/guides/moderation), what OpenRouter calls free.
 _FREE = re.compile(r"gemma-|moderation\Z|.*:free\Z")
@@ -108,6 +97,20 @@ class Rates:
         """Whether something was used that is no token, and for which there is no price here."""
         return any(not _PARTS[name][2] and name not in self.parts for name in usage.parts)
 
+    def told(self) -> Iterator[tuple[Decimal, str]]:
+        """Each price as its list has it, and for what."""
+        yield from (
+            (self.input, "for a million tokens of input"),
+            (self.cache_read, "read from the provider's cache"),
+            (self.cache_write_5m, "written to it for 5 minutes"),
+            (self.cache_write_1h, "written to it for an hour"),
+            (self.output, "of output"),
+            (self.reasoning, "of reasoning"),
+        )
+        for name, rate in self.parts.items():
+            per = _PARTS[name][1]
+            yield rate * per, f"for {per:,} {name.replace('_', ' ')}"
+
     def less(self, discount: Decimal) -> "Rates":
         """With a part of every price taken off."""
         rest = 1 - discount
@@ -124,13 +127,18 @@ _NOTHING = Rates(_ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO)
 class Prices:
     """Prices by provider and model, as the settings say. Its first question loads the lists (half a second)."""
 
-    def __init__(self, settings: Pricing) -> None:
-        self._settings = settings
+    def __init__(self, settings: Pricing, lists: Lists = SHIPPED) -> None:
+        self._settings, self._lists = settings, lists
+        self._dearest = lru_cache(64)(self._dearest_of)
 
-    @staticmethod
-    def warm() -> None:
+    @property
+    def ready(self) -> bool:
+        """Whether the lists are loaded."""
+        return self._lists.ready
+
+    def warm(self) -> None:
         """Loads the lists, for a thread to do before they are needed."""
-        _lists()
+        self._lists.warm()
 
     def bill(
         self,
@@ -156,15 +164,19 @@ class Prices:
         )
         return Bill(usage, rates.cost(usage) if rates else None, basis, estimated, notional=subscription)
 
+    def rates(self, provider: Provider, model: str, at: datetime) -> tuple[Rates | None, Basis]:
+        """What a model costs at a provider, in a call whose input is short."""
+        return self._rates(Usage(), provider, [model], at, {})
+
     def _rates(
         self, usage: Usage, provider: Provider, models: Sequence[str], at: datetime, terms: Mapping[str, str]
     ) -> tuple[Rates | None, Basis]:
-        for name in models:
-            if override := self._override(name):
-                return override, "override"
         address = f"{provider.scheme}://{provider.host}{provider.base_path}"
         for name in models:
-            model = _model(address, provider.name, provider.dialect.name, name)
+            if override := self._override(name):
+                return self._filled(override, usage, address, provider, name, at), "override"
+        for name in models:
+            model = self._lists.model(address, provider.name, provider.dialect.name, name)
             if model is None:
                 continue
             if rates := _listed(model, at, terms, usage):
@@ -174,22 +186,40 @@ class Prices:
             return (_NOTHING, "free") if _FREE.match(model.id) else (None, "unknown")
         if self._settings.unknown_model == "ceiling":
             for name in models or [""]:
-                for family in _families(address, provider.name, name):
-                    if dearest := _dearest(family.id, at.date()):
-                        return dearest, "unknown" if dearest.lacks(usage) else "ceiling"
+                for family in self._lists.families(address, provider.name, name):
+                    if dearest := self._dearest(family.id, at.date()):
+                        return (None, "unknown") if dearest.lacks(usage) else (dearest, "ceiling")
         return None, "unknown"
 
-    @staticmethod
     def _whole(
-        rates: Rates, usage: Usage, address: str, provider: Provider, name: str, at: datetime
+        self, rates: Rates, usage: Usage, address: str, provider: Provider, name: str, at: datetime
     ) -> tuple[Rates | None, Basis]:
-        """With the dearest price of its provider for what the model itself has none for, a search, say: it is not free for that."""
-        if not rates.lacks(usage):
-            return rates, "list"
-        for family in _families(address, provider.name, name):
-            if dearest := _dearest(family.id, at.date()):
-                rates = replace(rates, parts={**dearest.parts, **rates.parts})
-        return (None, "unknown") if rates.lacks(usage) else (rates, "ceiling")
+        filled = self._filled(rates, usage, address, provider, name, at)
+        return (None, "unknown") if filled.lacks(usage) else (filled, "list" if filled is rates else "ceiling")
+
+    def _filled(self, rates: Rates, usage: Usage, address: str, provider: Provider, name: str, at: datetime) -> Rates:
+        """With the dearest price of its provider for what is priced by the call and not here, as a search: it is not free."""
+        if rates.lacks(usage):
+            for family in self._lists.families(address, provider.name, name):
+                if dearest := self._dearest(family.id, at.date()):
+                    rates = replace(rates, parts={**dearest.parts, **rates.parts})
+        return rates
+
+    def _dearest_of(self, family: str, day: date) -> Rates | None:
+        """For each kind of token the highest price on a provider's list on a day, long contexts included."""
+        models = next((each.models for each in self._lists.all if each.id == family), [])
+        listed = [rates for model in models if (rates := _listed(model, noon(day), {}, Usage(MOST_TOKENS)))]
+        if not listed:
+            return None
+
+        def top(rate: Callable[[Rates], Decimal]) -> Decimal:
+            return max(map(rate, listed))
+
+        parts = {part: top(lambda rates, part=part: rates.parts.get(part, _ZERO)) for part in _PARTS}  # type: ignore[misc]
+        return Rates(
+            top(lambda it: it.input), top(lambda it: it.output), top(lambda it: it.cache_read), top(lambda it: it.cache_write_5m),
+            top(lambda it: it.cache_write_1h), top(lambda it: it.reasoning), {part: rate for part, rate in parts.items() if rate},
+        )  # fmt: skip
 
     def _override(self, model: str) -> Rates | None:
         """The user's own price: of that very name, else of the first pattern that fits."""
@@ -202,34 +232,6 @@ class Prices:
             found.input_mtok, found.output_mtok, _or(found.cache_read_mtok, found.input_mtok), write,
             _or(found.cache_write_1h_mtok, write), found.output_mtok,
         )  # fmt: skip
-
-
-def _lists() -> "DataSnapshot":
-    from genai_prices.data_snapshot import get_snapshot  # half a second, so not before it is needed
-
-    return get_snapshot()
-
-
-@lru_cache(1024)
-def _model(address: str, name: str, dialect: str, model: str) -> "ModelInfo | None":
-    """As it stands on the first list that has it; at last on that of those who made the API."""
-    lists = _lists().providers
-    last = [each for each in lists if each.id == _BY_DIALECT.get(dialect)]
-    for family in (*_families(address, name, model), *last):
-        if found := family.find_model(model, all_providers=lists):
-            return found
-    return None
-
-
-@lru_cache(1024)
-def _families(address: str, name: str, model: str) -> "tuple[PriceList, ...]":
-    """The lists that surely hold for a provider: told by its address, by its name, by the model's name."""
-    lists = _lists().providers
-    found = [each for each in lists if re.match(each.api_pattern, address)]
-    found += [each for each in lists if each.id == _BY_NAME.get(name, name)]
-    if model:
-        found += [each for each in lists if each.model_match and each.model_match.is_match(model.lower())]
-    return tuple(found)
 
 
 def _listed(model: "ModelInfo", at: datetime, terms: Mapping[str, str], usage: Usage) -> Rates | None:
@@ -269,25 +271,6 @@ def _listed(model: "ModelInfo", at: datetime, terms: Mapping[str, str], usage: U
 
 # Claude where its inference must stay in one country (https://platform.claude.com/docs/en/build-with-claude/data-residency#pricing).
 _FACTORS: Mapping[str | None, Decimal] = {"us": Decimal("1.1")}
-
-
-@lru_cache(64)
-def _dearest(family: str, day: date) -> Rates | None:
-    """For each kind of token the highest price on a provider's list on a day, long contexts included."""
-    noon = datetime.combine(day, time(12), UTC)
-    models = next((each.models for each in _lists().providers if each.id == family), [])
-    listed = [rates for model in models if (rates := _listed(model, noon, {}, Usage(MOST_TOKENS)))]
-    if not listed:
-        return None
-
-    def top(rate: Callable[[Rates], Decimal]) -> Decimal:
-        return max(map(rate, listed))
-
-    parts = {part: top(lambda rates, part=part: rates.parts.get(part, _ZERO)) for part in _PARTS}  # type: ignore[misc]
-    return Rates(
-        top(lambda it: it.input), top(lambda it: it.output), top(lambda it: it.cache_read), top(lambda it: it.cache_write_5m),
-        top(lambda it: it.cache_write_1h), top(lambda it: it.reasoning), {part: rate for part, rate in parts.items() if rate},
-    )  # fmt: skip
 
 
 def _or[T](value: T | None, other: T) -> T:

@@ -17,9 +17,12 @@ from tokenman_core.errors import trace
 GROUPS = (
     ("See it work", ("demo", "run", "up", "doctor")),
     ("Watch and understand", ("dashboard", "report", "tail", "why", "web")),
-    ("Make it yours", ("config", "allow", "scan", "env", "ca", "addon-path")),
+    ("Make it yours", ("config", "allow", "scan", "env", "ca")),
 )
 """The commands in the order in which a first hour needs them."""
+
+SELDOM = ("prices", "addon-path")
+"""Those that the overview only names."""
 
 Via = Literal["base-url", "proxy"]
 Shell = Literal["sh", "fish", "powershell", "json"]
@@ -86,6 +89,7 @@ class Overview(Group):
             formatter.write(f"{heading}:\n")
             for name in names:
                 formatter.write(f"  {name:<11} {self.commands[name].get_short_help_str(66)}\n")
+        formatter.write(f"Also: {', '.join(SELDOM)}\n")
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         formatter.write(
@@ -113,6 +117,12 @@ config = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=_examples("tokenman config init", "tokenman config check"),
+)
+prices = typer.Typer(
+    help="What models cost: import, show.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=_examples("tokenman prices show claude-sonnet-4-5", "tokenman prices import data.json"),
 )
 ca = typer.Typer(
     cls=Authority,
@@ -270,10 +280,12 @@ def allow(
         str | None, typer.Argument(metavar="VALUE", help="The value; without one, or as -, it is read and not shown.")
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Mask it again.")] = False,
+    entity: Annotated[str, typer.Option("--entity", metavar="NAME", help="Let it pass as this kind alone.")] = "",
+    listing: Annotated[bool, typer.Option("--list", help="Say what passes: days and kinds, for no value is kept.")] = False,
     file: ConfigFile = None,
 ) -> None:
     """Take a value out of redaction; only a keyed hash of it is kept."""
-    _go("addons.cli.allow", "run", file, value, remove)
+    _go("addons.cli.allow", "run", file, value, remove, entity, listing)
 
 
 @app.command(
@@ -354,6 +366,25 @@ def config_test(file: ConfigFile = None) -> None:
     _go("addons.cli.settings", "test", file)
 
 
+@prices.command("show", epilog=_examples("tokenman prices show gpt-5 --provider openai"))
+def prices_show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As programs name it.")],
+    provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="At which provider.")] = None,
+    file: ConfigFile = None,
+) -> None:
+    """Print what a model costs here, and why so much."""
+    _go("addons.cli.prices", "show", file, model, provider)
+
+
+@prices.command("import", epilog=_examples("tokenman prices import data.json"))
+def prices_import(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="As genai-prices publishes it (new_data/v2/data.json).")],
+    file: ConfigFile = None,
+) -> None:
+    """Take in newer price lists from a file; nothing is fetched."""
+    _go("addons.cli.prices", "take", file, path)
+
+
 @ca.command("show", epilog=_examples("tokenman ca show"))
 def ca_show(file: ConfigFile = None) -> None:
     """Print its fingerprint, what it may vouch for, and where it is trusted."""
@@ -374,6 +405,7 @@ def ca_untrust(file: ConfigFile = None, yes: Yes = False) -> None:
 
 app.add_typer(config, name="config")
 app.add_typer(ca, name="ca")
+app.add_typer(prices, name="prices")
 
 
 def run() -> None:

@@ -325,6 +325,13 @@ def test_a_search_whose_price_is_on_no_list_is_booked_at_its_providers_dearest()
     assert bill.cost >= Decimal("0.1")
 
 
+def test_ones_own_price_is_for_tokens_and_a_search_costs_what_the_provider_takes() -> None:
+    own = {"overrides": {"*": {"input_mtok": 0, "output_mtok": 0}}}
+    bill = booked(Usage(input=1000, parts={"web_searches": 100}), ANTHROPIC, "claude-haiku-4-5", settings=own)
+    assert (bill.cost, bill.basis) == (Decimal(1), "override")
+    assert booked(Usage(input=1000, parts={"web_searches": 100}), OWN, "house-model", settings=own).cost == 0
+
+
 def test_what_has_no_price_anywhere_makes_the_call_unpriced_rather_than_cheap() -> None:
     bill = booked(Usage(input=1000, parts={"input_characters": 10}), ANTHROPIC, "claude-haiku-4-5")
     assert (bill.cost, bill.basis) == (None, "unknown")
