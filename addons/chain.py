@@ -7,7 +7,7 @@ from addons.redaction import Redaction
 from tokenman_core import secret
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
-from tokenman_core.redaction import Allowed, Detection
+from tokenman_core.redaction import Allowed, Detection, Memo
 from tokenman_core.stages import HOOKS, Link, Stages
 
 log = logging.getLogger("tokenman.chain")
@@ -30,10 +30,17 @@ ORDER = (
 USERS = "users"
 
 
-def redaction(settings: Settings, root: bytes, detection: Detection) -> Redaction:
-    """The stage as the settings and `tokenman allow` want it. `root` is the installation's secret."""
-    allowed = Allowed(settings.data_dir, secret.derive(root, "allow"))
-    return Redaction(settings.redaction, secret.derive(root, "placeholder"), detection, allowed=allowed)
+def allowed(settings: Settings, root: bytes) -> Allowed:
+    """What `tokenman allow` took out of redaction. `root` is the installation's secret."""
+    return Allowed(settings.data_dir, secret.derive(root, "allow"))
+
+
+def redaction(
+    settings: Settings, root: bytes, detection: Detection, memo: Memo | None = None, taken_out: Allowed | None = None
+) -> Redaction:
+    """The stage as the settings and `tokenman allow` want it. `memo` and `taken_out` may be those of a stage that it replaces."""
+    taken_out = allowed(settings, root) if taken_out is None else taken_out
+    return Redaction(settings.redaction, secret.derive(root, "placeholder"), detection, memo, taken_out)
 
 
 class ChainError(Exception):

@@ -23,6 +23,7 @@ CORE_RULES = {
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},
+    "state": {"redaction", "dialects", "body", "net", "admin", "telemetry", "ledger", "failover"},
     "telemetry": {"redaction", "dialects", "body", "net", "admin"},
     "trust": {"redaction", "dialects", "body", "net", "admin", "telemetry", "config", "ledger"},
 }

@@ -106,6 +106,15 @@ class Authority:
         labels = host.split(".")
         return any(".".join(labels[index:]) in self._permitted for index in range(len(labels)))
 
+    def cover(self, hosts: Iterable[str]) -> None:
+        """Raises ConfigError, with what to do, if it may not vouch for one of them. IP addresses are passed over."""
+        wanted = {host.lower() for host in hosts if not is_ip(host.strip("[]"))}
+        if uncovered := sorted(host for host in wanted if not self.permits(host)):
+            raise ConfigError(
+                f"providers: the certificate authority in {self.folder} may not vouch for {', '.join(uncovered)}, which was "
+                f"configured after it was made; to have one that may, {_rotate(self.folder)}"
+            )
+
     def leaf(self, names: Iterable[str]) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """A server certificate for exactly these names, and its key; kept until it has few days left.
 
@@ -176,12 +185,7 @@ def ensure(folder: Path, hosts: Iterable[str], clock: Clock | None = None) -> Au
         _publish(authority)
     except OSError as error:
         raise ConfigError(f"data_dir: the files in {folder} cannot be read or made: {error.strerror}") from None
-    uncovered = sorted({host for host in wanted if not authority.permits(host)})
-    if uncovered:
-        raise ConfigError(
-            f"providers: the certificate authority in {folder} may not vouch for {', '.join(uncovered)}, which was "
-            f"configured after it was made; to have one that may, {_rotate(folder)}"
-        )
+    authority.cover(wanted)
     authority.notice = notice
     return authority
 

@@ -42,28 +42,39 @@ _ECHOED = frozenset(
 )  # fmt: skip
 
 
+@dataclass(eq=False)
+class _Desk:
+    """Where the counting is done. Of all meters of a process. `awake`: the price lists are loaded."""
+
+    thread: ThreadPoolExecutor
+    awake: bool = False
+    waiting: int = 0
+    closed: bool = False
+    start: asyncio.Task[None] | None = None
+
+
 class Meter:
     """Sets `attempt.usage` (what the provider said) and `attempt.bill` (what is booked). Never raises for what it cannot tell."""
 
-    def __init__(self, prices: Prices, providers: Providers) -> None:
+    def __init__(self, prices: Prices, providers: Providers, desk: _Desk | None = None) -> None:
         self._prices, self._providers = prices, providers
-        self._thread = ThreadPoolExecutor(1, "tokenman-meter")
-        self._awake = False  # the price lists are loaded
-        self._waiting = 0
-        self._closed = False
-        self._start: asyncio.Task[None] | None = None
+        self._desk = desk or _Desk(ThreadPoolExecutor(1, "tokenman-meter"))
+
+    def by(self, prices: Prices, providers: Providers) -> "Meter":
+        """One that books by other prices, and shares all else with this one."""
+        return Meter(prices, providers, self._desk)
 
     def start(self) -> None:
         """Loads the price lists on the meter's thread. Not needed, but then the first call waits for them.
 
         The tokeniser is not loaded before it is wanted: an estimate holds nobody up, and many never need one.
         """
-        self._start = asyncio.create_task(self._warm())
+        self._desk.start = asyncio.create_task(self._warm())
 
     def close(self) -> None:
         """The end is near: what is still to be booked is counted roughly, at once."""
-        self._closed = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._desk.closed = True
+        self._desk.thread.shutdown(wait=False, cancel_futures=True)
 
     async def _warm(self) -> None:
         try:
@@ -72,19 +83,19 @@ class Meter:
             log.error("what calls cost cannot be told in full: %s", trace(e))
 
     async def _wake(self) -> None:
-        if not self._awake and not self._closed:
+        if not self._desk.awake and not self._desk.closed:
             await self._off_loop(self._prices.warm)
-            self._awake = True
+            self._desk.awake = True
 
     async def _off_loop[T](self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        return await asyncio.get_running_loop().run_in_executor(self._desk.thread, function)
 
     # -- what the conductor asks --
 
     def ready(self, exchange: Exchange, attempt: Attempt) -> bool:
         """Whether `settle` takes no time to speak of."""
         due = _due(exchange, attempt)
-        return due == "nothing" or (due == "said" and self._awake)
+        return due == "nothing" or (due == "said" and self._desk.awake)
 
     async def quote(self, exchange: Exchange, attempt: Attempt) -> Decimal | None:
         """What a whole answer cost, before the client has it. None: nothing, or it is not known."""
@@ -139,7 +150,7 @@ class Meter:
     # -- what nobody said --
 
     async def _estimate(self, exchange: Exchange, said: Usage) -> "_Used":
-        if self._closed or self._waiting >= _MOST_WAITING:
+        if self._desk.closed or self._desk.waiting >= _MOST_WAITING:
             return _used(exchange, said, *_roughly(exchange, said))
         sent = [] if said.input else _sent(exchange)
         captured, whole, fresh = exchange.captured, exchange.said, exchange.dialect.reader(exchange.operation)
@@ -148,11 +159,11 @@ class Meter:
         def count() -> tuple[int, int]:
             return tokens.estimate(sent), _came(captured, whole, fresh) if writes else 0
 
-        self._waiting += 1
+        self._desk.waiting += 1
         try:
             return _used(exchange, said, *await self._off_loop(count))
         finally:
-            self._waiting -= 1
+            self._desk.waiting -= 1
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from tokenman_core import headers as h
 from tokenman_core.capture import Capture
 from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.failover.of_model import MOST_READ, of_model
 from tokenman_core.failover.policy import STATUSES_OF_ERRORS
 from tokenman_core.net import UpstreamError
-from tokenman_core.net.coding import CodingError, Decoder
+from tokenman_core.net.coding import CodingError, Decoder, decode
 from tokenman_core.outward import TEXTUAL, Pieces, steps, upstream_refusal
 from tokenman_core.sse import SseError, SseParser
 from tokenman_core.verdicts import Failure, Head, Part, Refuse
@@ -84,11 +86,25 @@ async def _whole(source: Pieces, exchange: Exchange, head: Head, cap: int) -> Pe
                     if failed and came.seen > MOST_OF_AN_ERROR:
                         return Peeked(failed, held, source)
     except TimeoutError:
-        return Peeked(failed, _cut(head, held))
+        return Peeked(_of_model(failed, head, held), _cut(head, held))
     except UpstreamError as e:
         # Of a failure it is known that it is one, whatever becomes of what is said of it.
         return Peeked(failed or Failure(e.kind, str(e), head.status), [upstream_refusal(e)])
-    return Peeked(failed, held)
+    return Peeked(_of_model(failed, head, held), held)
+
+
+def _of_model(failed: Failure | None, head: Head, held: Iterable[Part | Refuse]) -> Failure | None:
+    """The failure, marked where it is said to be one of the model."""
+    if failed is None or failed.status is None or failed.status < 500:
+        return failed
+    said = b"".join(part for part in held if isinstance(part, bytes))[:MOST_READ]
+    coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
+    if coding != b"identity":
+        try:
+            said = decode(coding.decode("latin-1"), said, MOST_READ)
+        except CodingError:
+            said = b""
+    return replace(failed, of_model=of_model(failed.status, said))
 
 
 def _cut(head: Head, held: list[Part | Refuse]) -> list[Part | Refuse]:
@@ -140,7 +156,7 @@ async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: f
         return Peeked(None, held, source)  # how it cannot be read is told where it is read
     if reader.failed is not None:
         await _end(source, held)
-        return Peeked(_said(reader.failed, head), held)
+        return Peeked(_of_model(_said(reader.failed, head), head, held), held)
     if reader.worded or reader.finished:
         return Peeked(None, held)
     cut = UpstreamError("reset", "the stream ended before it said anything")

@@ -4,7 +4,6 @@ import fnmatch
 import hashlib
 import random
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,11 +11,10 @@ from itertools import islice
 from tokenman_core.bound import Bound, bound, given
 from tokenman_core.config.routing import Route
 from tokenman_core.exchange import Exchange
+from tokenman_core.makers import Makers
 from tokenman_core.providers import Providers
 from tokenman_core.verdicts import Candidate
 
-MOST_SERVED = 10_000  # sessions whose provider is remembered; callers can make them grow, the oldest are forgotten
-MOST_MADE = 50_000  # ids and signatures whose maker is remembered
 _MOST_OF_ONE = 500  # of one answer
 _READ = 64 << 10  # bytes of an answer that are searched for them, so that the loop is not held
 _SHORTEST = 6  # characters; a shorter one names nothing
@@ -37,13 +35,13 @@ class _Rule:
 
 
 class Routes:
-    """Of a configuration. Remembers who made what in an answer, and who answered a session: what is bound to one goes there."""
+    """Of a configuration. `makers` remembers who made what in an answer, and who answered a session: what is bound to one goes
+    there."""
 
-    def __init__(self, routes: Sequence[Route], providers: Providers) -> None:
+    def __init__(self, routes: Sequence[Route], providers: Providers, makers: Makers | None = None) -> None:
         self._rules = [_rule(route) for route in routes]
         self._providers = providers.by_name
-        self._served: OrderedDict[tuple[str, str], Candidate] = OrderedDict()
-        self._made: OrderedDict[bytes, Candidate] = OrderedDict()
+        self._makers = Makers() if makers is None else makers
 
     def plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
         """The first route that fits and leads to the API that the call speaks, else the provider that the call named.
@@ -74,18 +72,18 @@ class Routes:
             return self._maker(exchange, reversed(holds.stored), plan) or named
         if maker := self._maker(exchange, reversed(holds.made), plan):
             return maker
-        served = self._served.get(_who(exchange))
-        if served in plan:
+        server = self._makers.server(exchange.caller.credential, exchange.session)
+        if server is not None and (served := self._makers.among(server, plan)):
             return served
         return plan[0] if len({one.provider for one in plan}) == 1 else named
 
     def _maker(self, exchange: Exchange, ids: Iterable[str], plan: Sequence[Candidate]) -> Candidate | None:
         """Who made the first of them whose maker is known, under the name of the model that `plan` has there."""
-        made = next((found for one in ids if (found := self._made.get(_mark(exchange, one)))), None)
+        made = self._makers.maker(exchange.caller.credential, ids)
         if made is None or not self._may_ask(made.provider, exchange):
             return None
-        if made in plan:
-            return made
+        if there := self._makers.among(made, plan):
+            return there
         return next((one for one in plan if one.provider == made.provider), Candidate(made.provider, exchange.model))
 
     def _led_by(self, rule: _Rule, exchange: Exchange) -> tuple[Candidate, ...]:
@@ -99,7 +97,9 @@ class Routes:
 
     def _may_ask(self, name: str, exchange: Exchange) -> bool:
         """The caller's own key is for the provider that he called: another one, without a key, would refuse all his calls."""
-        provider = self._providers[name]
+        provider = self._providers.get(name)
+        if provider is None:  # it made something once, and is configured no more
+            return False
         return provider.dialect is exchange.dialect and (provider.open or name == exchange.plan[0].provider)
 
     def answered(self, exchange: Exchange) -> None:
@@ -108,14 +108,11 @@ class Routes:
         if not self._rules or not tried or not tried[-1].answered or not exchange.operation.generates:
             return
         candidate = tried[-1].candidate
-        if exchange.session:
-            _put(self._served, _who(exchange), candidate, MOST_SERVED)
         said = exchange.said[:_READ] if exchange.said is not None else b""
         if exchange.captured is not None:
             said = exchange.captured.first(_READ)
-        for one in islice(given(said), _MOST_OF_ONE):
-            if len(one) >= _SHORTEST:
-                _put(self._made, _mark(exchange, one), candidate, MOST_MADE)
+        gave = (one for one in islice(given(said), _MOST_OF_ONE) if len(one) >= _SHORTEST)
+        self._makers.answered(exchange.caller.credential, exchange.session, gave, candidate)
 
     def _serving(self, exchange: Exchange) -> list[Candidate]:
         """Whoever has the model, by priority, of equals the one that the call named first."""
@@ -147,20 +144,3 @@ def _in_order(places: Sequence[tuple[Candidate, int]], session: str) -> list[Can
     # The largest of u^(1/w) comes first: a weighted order without replacement (Efraimidis and Spirakis, 2006).
     drawn = iter(sorted(weighted, key=lambda it: chance.random() ** (1 / it[1]), reverse=True))
     return [next(drawn)[0] if weight else candidate for candidate, weight in places]
-
-
-def _who(exchange: Exchange) -> tuple[str, str]:
-    return exchange.caller.credential, exchange.session
-
-
-def _mark(exchange: Exchange, one: str) -> bytes:
-    """Of an id or a signature, which other callers cannot claim."""
-    text = f"{exchange.caller.credential}\n{one}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _put[K](remembered: OrderedDict[K, Candidate], key: K, candidate: Candidate, most: int) -> None:
-    remembered[key] = candidate
-    remembered.move_to_end(key)
-    while len(remembered) > most:
-        remembered.popitem(last=False)

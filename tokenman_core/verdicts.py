@@ -81,9 +81,11 @@ AttemptVerdict = Refuse | Skip
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt brought no answer. `status` only if the provider gave one."""
+    """Why an attempt brought no answer. `status` only if the provider gave one. `of_model`: it says that the model cannot serve,
+    which says nothing of its others."""
 
     kind: str
     message: str
     status: int | None = None
     headers: Headers = field(default=(), repr=False)
+    of_model: bool = False

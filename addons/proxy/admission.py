@@ -50,7 +50,12 @@ class Admission:
     """What the door asks (`addons.proxy.door.Door`) that needs no exchange."""
 
     def __init__(self, front: Front, limits: Limits, observers: Sequence[Observer], prover: Prover | None) -> None:
-        self._front, self._limits, self._observers, self._prover = front, limits, observers, prover
+        self._observers, self._prover = observers, prover
+        self.admit_by(front, limits)
+
+    def admit_by(self, front: Front, limits: Limits) -> None:
+        """From now on."""
+        self._front, self._limits = front, limits
         self.head_cap, self.header_count = limits.head_size, limits.head_count
         self.header_timeout, self.body_timeout = limits.header_timeout, limits.body_timeout
         self.keepalive_timeout = limits.keepalive_timeout

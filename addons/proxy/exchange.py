@@ -8,21 +8,21 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from mitmproxy import ctx, http
 
-from addons.proxy.admission import Admission, Front, Limits
+from addons.proxy.admission import Admission
 from addons.proxy.door import Refusal, Way
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook
 from addons.proxy.layer import forget, hide_secrets, outlet_of
 from addons.proxy.outlet import End, Outlet
+from addons.proxy.policies import Policies
 from tokenman_core import headers as h
 from tokenman_core.admin.runs import Runs
 from tokenman_core.clock import Clock, request_id
-from tokenman_core.conductor import Conductor
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Caller, Exchange, Sent, Times
@@ -31,7 +31,6 @@ from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Provider, normal_host
 from tokenman_core.recognition import Local, by_base_url, split, unmarked
 from tokenman_core.record import Observer, record_of
-from tokenman_core.stages import Stages
 from tokenman_core.telemetry import about
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
 from tokenman_core.waiting import patiently
@@ -44,10 +43,12 @@ _MODEL = re.compile(r"[\w.:/-]{1,80}")  # as models are named; anything else may
 
 
 class Call:
-    """A governed call between its head and its end."""
+    """A governed call between its head and its end, under the policies that it began with."""
 
-    def __init__(self, exchange: Exchange, request: http.Request, provider: Provider, extra: Headers = ()) -> None:
-        self.exchange, self.extra = exchange, extra
+    def __init__(
+        self, exchange: Exchange, request: http.Request, provider: Provider, policies: Policies, extra: Headers = ()
+    ) -> None:
+        self.exchange, self.policies, self.extra = exchange, policies, extra
         self.body: bytes | None = None
         self._request, self._provider = request, provider
 
@@ -72,10 +73,7 @@ class Exchanges(Admission):
 
     def __init__(
         self,
-        conductor: Conductor,
-        stages: Callable[[], Stages | None],
-        front: Front,
-        limits: Limits,
+        policies: Policies,
         clock: Clock,
         identity: bytes,
         observers: Sequence[Observer] = (),
@@ -84,23 +82,33 @@ class Exchanges(Admission):
     ) -> None:
         """`identity` is the key under which callers are told apart without their credentials being kept."""
         self._runs = runs or Runs()
-        super().__init__(front, limits, (*observers, self._runs), prover)
-        self._conductor, self._stages, self._clock, self._identity = conductor, stages, clock, identity
-        self._providers = conductor.providers
-        self.active: set[Exchange] = set()
+        super().__init__(policies.front, policies.limits, (*observers, self._runs), prover)
+        self._policies, self._clock, self._identity = policies, clock, identity
+        self.active: dict[Exchange, Policies] = {}
         self._idle: asyncio.Event | None = None  # set when the last call ends, once somebody waits for that
         self.closing = False
+
+    @property
+    def policies(self) -> Policies:
+        """Those that calls begin with now."""
+        return self._policies
+
+    def use(self, policies: Policies) -> None:
+        """Calls that run go on under those that they began with."""
+        self._policies = policies
+        self.admit_by(policies.front, policies.limits)
 
     # -- the door asks --
 
     def governs(self, host: str | None, port: int | None) -> bool:
-        return self._providers.governs(host, port)
+        return self._policies.providers.governs(host, port)
 
     def body_cap(self, call: Call) -> int:
-        return self._limits.request_body
+        return call.policies.limits.request_body
 
     def too_large(self, call: Call) -> Refusal:
-        message = f"The request body is larger than limits.request_body ({self._limits.request_body} bytes) allows."
+        most = call.policies.limits.request_body
+        message = f"The request body is larger than limits.request_body ({most} bytes) allows."
         return self._refused(call.exchange, Refuse(413, "body_cap", message))
 
     def bypassed(self, host: str, mark: str) -> Refusal | None:
@@ -125,19 +133,19 @@ class Exchanges(Admission):
         fields = request.headers.fields
         target = request.data.path.decode("latin-1")
         extra: Headers = ()
-        mark = way.mark
+        mark, policies = way.mark, self._policies
         if place is None:
             self._prove(request, target, way)
             in_path, target = unmarked(target)
             mark = in_path or mark
-            found = by_base_url(self._providers, request.method, target, [k.lower() for k, _ in fields])
+            found = by_base_url(policies.providers, request.method, target, [k.lower() for k, _ in fields])
             speaks = DIALECTS["openai"] if isinstance(found, Local) else found.provider.dialect
             extra = self._admit(request, speaks)
             if isinstance(found, Local):
                 raise self._plain_text(found)
             provider, path, query = found.provider, found.path, found.query
         else:
-            provider = self._providers.of_host(*place) or _unconfigured(*place)
+            provider = policies.providers.of_host(*place) or _unconfigured(*place)
             path, query = split(target)
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
@@ -146,12 +154,12 @@ class Exchanges(Admission):
             self._called_by(fields, mark),
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
-        call = Call(exchange, request, provider, extra)
+        call = Call(exchange, request, provider, policies, extra)
         with about.call(exchange.id):
-            refuse = self._at_head(exchange, provider)
+            refuse = self._at_head(exchange, provider, policies)
         if refuse:
             raise self._refused(exchange, refuse)
-        self.active.add(exchange)
+        self.active[exchange] = policies
         return call
 
     def _called_by(self, headers: Headers, mark: str) -> Caller:
@@ -159,7 +167,7 @@ class Exchanges(Admission):
         run = self._runs.enter(mark)
         return caller if run is None else replace(caller, run=run.mark, client=caller.client or run.program)
 
-    def _at_head(self, exchange: Exchange, provider: Provider) -> Refuse | None:
+    def _at_head(self, exchange: Exchange, provider: Provider, policies: Policies) -> Refuse | None:
         headers = exchange.sent.headers
         if self.closing:
             return Refuse(503, "shutdown", "TokenMan is shutting down.", retry_after=1)
@@ -171,16 +179,16 @@ class Exchanges(Admission):
             return Refuse(
                 401, "auth", "Virtual keys (tkm_…) are not available in this version: send the provider's own key."
             )
-        if provider.name not in self._providers.by_name:
+        if provider.name not in policies.providers.by_name:
             return Refuse(400, "forbidden", f"{provider.host} is listed in intercept.hosts, but no provider serves it.")
-        stages = self._stages()
+        stages = policies.stages()
         if stages is None:
             return Refuse(500, "stage", "A script could not be loaded, so nothing is sent. The log says which.")
         return stages.head(exchange)
 
     def _refused(self, exchange: Exchange, refuse: Refuse) -> Refusal:
         with about.call(exchange.id):
-            head, body = self._conductor.refusal(exchange, refuse)
+            head, body = self._policies.conductor.refusal(exchange, refuse)
             exchange.status = head.status
             log.info("refused %d %s", refuse.status, refuse.kind)
             self._end(exchange)
@@ -189,7 +197,7 @@ class Exchanges(Admission):
     def _end(self, exchange: Exchange) -> None:
         """The end of a call that never came to its hook: stages that saw its head are told."""
         self._leave(exchange)
-        stages = self._stages()
+        stages = self._policies.stages()  # whose stages are told is noted in the exchange
         if stages and exchange.entered:
             task = asyncio.create_task(stages.done(exchange))
             _running.add(task)
@@ -218,9 +226,9 @@ class Exchanges(Admission):
                 flow.response = http.Response.make(refusal.head.status, refusal.body, refusal.head.headers)
             return
         call: Call = outlet.call
-        exchange = call.exchange
+        exchange, policies = call.exchange, call.policies
         about.begin(exchange.id)  # a hook of a flow has a task of its own
-        stages, start = self._stages(), self._clock.monotonic()
+        stages, start = policies.stages(), self._clock.monotonic()
         exchange.times.complete = start
         try:
             outlet.begin()
@@ -230,7 +238,7 @@ class Exchanges(Admission):
                 return  # killed there, or by a script: no answer is a refusal
             exchange.raw, call.body = call.body or b"", None
             async with (
-                aclosing(self._conductor.answer(exchange)) as answer,
+                aclosing(policies.conductor.answer(exchange)) as answer,
                 aclosing(patiently(answer, exchange)) as parts,
             ):
                 await self._deliver(outlet, call, parts)
@@ -244,7 +252,7 @@ class Exchanges(Admission):
         finally:
             forget(flow)  # first: nothing that fails below may keep the call
             ended = self._clock.monotonic()
-            await self._conductor.settle(exchange)
+            await policies.conductor.settle(exchange)
             self._leave(exchange)
             if stages is not None:
                 await stages.done(exchange)
@@ -273,7 +281,7 @@ class Exchanges(Admission):
         )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:
-        self.active.discard(exchange)
+        self.active.pop(exchange, None)
         if self._idle is not None and not self.active:
             self._idle.set()
 

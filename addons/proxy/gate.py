@@ -5,6 +5,7 @@ Stands behind mitmproxy's own `next_layer` and corrects its choice, so that no o
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from mitmproxy import tls
@@ -36,17 +37,19 @@ class Gate:
     name = "gate"
     sealed = True
 
-    def __init__(self, door: Door[Any], guard: Guard, connections: int) -> None:
-        self._door, self._guard, self._max = door, guard, connections
+    def __init__(self, door: Door[Any], guard: Guard, most: Callable[[], int]) -> None:
+        """`most`: how many connections of clients there may be now; 0 is no limit."""
+        self._door, self._guard, self._most = door, guard, most
         self.open = 0  # connections of clients
 
     # -- clients --
 
     def client_connected(self, client: Client) -> None:
         self.open += 1
-        if self._max and self.open > self._max:
+        most = self._most()
+        if most and self.open > most:
             client.error = "too many connections"
-            log.warning("a client was turned away: limits.connections (%d) are open", self._max)
+            log.warning("a client was turned away: limits.connections (%d) are open", most)
             return
         deadlines.arm(client, self._door.header_timeout)
 

@@ -1,11 +1,10 @@
 """Puts together what the admin port shows of a running bundle: its parts, its gauges, and the checks of its readiness."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from addons.proxy.bundle import Bundle
-from tokenman_core.admin.keys import Keys, admin_token
-from tokenman_core.admin.parts import Parts
+from tokenman_core.admin.parts import Parts, Reloads
 from tokenman_core.admin.readiness import Ask, Check, Reach, Readiness
 from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.load import Loaded
@@ -14,42 +13,55 @@ from tokenman_core.ledger.ledger import path_of
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.redaction import ENTITIES
 from tokenman_core.redaction.policy import Policy
-from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.series import Count, Gauge
+
+Origin = tuple[str, str, int]
 
 BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def parts_of(bundle: Bundle, loaded: Loaded) -> Parts:
-    """Raises ConfigError if there is no admin token and none can be made."""
-    clock = SystemClock()
-    settings = loaded.settings
-    policy = Policy(settings.redaction)
-    reaches = _reaches(bundle, clock)
-    _watch(bundle, bundle.metrics, reaches)
-    return Parts(
-        loaded,
-        LedgerReader(path_of(settings)),
-        bundle.metrics,
-        bundle.feed,
-        bundle.tallies,
-        bundle.health,
-        Readiness([*_inner(bundle), *reaches]),
-        bundle.failover,
-        bundle.codes,
-        Keys(admin_token(settings), bundle.codes, clock),
-        clock,
-        clock.now(),
-        {entity: (policy.action(entity), policy.setting(entity)) for entity in ENTITIES},
-    )
+class Shown:
+    """What is shown now. `parts` are made anew when the configuration changes; what was found out of a provider stays known."""
+
+    def __init__(self, bundle: Bundle, reloads: Reloads) -> None:
+        self._bundle, self._reloads = bundle, reloads
+        self._reaches: dict[tuple[str, Origin], Reach] = {}
+        self._clock = SystemClock()
+        self._started = self._clock.now()
+        _watch(bundle, lambda: list(self._reaches.values()))
+
+    def parts(self, loaded: Loaded) -> Parts:
+        bundle, settings = self._bundle, loaded.settings
+        policy = Policy(settings.redaction)
+        self._reaches = {
+            key: self._reaches.get(key) or _reach(bundle, *key, self._clock)
+            for it in bundle.policies.providers.by_name.values()
+            for key in [(it.name, (it.scheme, it.host, it.port))]
+        }
+        return Parts(
+            loaded,
+            LedgerReader(path_of(settings)),
+            bundle.metrics,
+            bundle.feed,
+            bundle.tallies,
+            bundle.health,
+            Readiness([*_inner(bundle), *self._reaches.values()]),
+            bundle.breakers,
+            bundle.codes,
+            bundle.keys,
+            self._clock,
+            self._started,
+            {entity: (policy.action(entity), policy.setting(entity)) for entity in ENTITIES},
+            self._reloads,
+        )
 
 
 def _inner(bundle: Bundle) -> list[Check]:
     def stages() -> str | None:
-        found = bundle.stages()
+        found = bundle.policies.stages()
         if found is None:
             return "a script could not be loaded, so no call is sent; the log says which"
-        if not {id(stage) for stage in bundle.ours} <= {id(link.stage) for link in found.links}:
+        if not {id(stage) for stage in bundle.policies.ours} <= {id(link.stage) for link in found.links}:
             return "a stage of TokenMan's own is not in the chain; start anew"
         return None
 
@@ -63,26 +75,21 @@ def _inner(bundle: Bundle) -> list[Check]:
         Ask("ledger", lambda: bundle.ledger.trouble, "calls are recorded"),
         Ask("stages", stages, "the chain is loaded"),
         Ask("detection", detection, "a worker is ready"),
+        Ask("state", lambda: bundle.state.trouble, "what processes share can be kept"),
         Ask("shutdown", shutdown, "calls are taken"),
     ]
 
 
-def _reaches(bundle: Bundle, clock: Clock) -> list[Reach]:
-    return [
-        Reach(
-            it.name,
-            bundle.health,
-            functools.partial(bundle.upstream.reach, (it.scheme, it.host, it.port)),
-            clock,
-            functools.partial(bundle.failover.rests, it.name),
-        )
-        for it in bundle.providers.by_name.values()
-    ]
+def _reach(bundle: Bundle, name: str, origin: Origin, clock: Clock) -> Reach:
+    reach = functools.partial(bundle.lasting.upstream.reach, origin)
+    return Reach(name, bundle.health, reach, clock, functools.partial(bundle.breakers.rests, name))
 
 
-def _watch(bundle: Bundle, metrics: Metrics, reaches: list[Reach]) -> None:
+def _watch(bundle: Bundle, reaches: Callable[[], list[Reach]]) -> None:
+    metrics = bundle.metrics
+
     def up() -> dict[tuple[str, ...], float]:
-        found = {reach.name.partition(":")[2]: reach.last for reach in reaches}
+        found = {reach.name.partition(":")[2]: reach.last for reach in reaches()}
         return {(name,): float(status.status == "ok") for name, status in found.items() if status is not None}
 
     metrics.watch(
@@ -104,8 +111,8 @@ def _watch(bundle: Bundle, metrics: Metrics, reaches: list[Reach]) -> None:
     )  # fmt: skip
     metrics.watch(
         lambda: Gauge(
-            "tokenman_breaker_state", "0: closed, 1: half-open, 2: open.", ("provider",),
-            {(name,): BREAKER_STATES[state] for name, state in bundle.failover.states.items()},
+            "tokenman_breaker_state", "0: closed, 1: half-open, 2: open, of the provider or of a model of it.", ("provider",),
+            {(name,): BREAKER_STATES[state] for name, state in bundle.breakers.states.items()},
         )
     )  # fmt: skip
     dropped = Count("tokenman_ledger_dropped_rows", "Calls whose row was lost.", ())

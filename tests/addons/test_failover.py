@@ -12,6 +12,7 @@ from tests.core.scripted import GOOD, JSON, PING, SSE, STALL, START, STREAMED, W
 from tokenman_core.clock import ManualClock
 from tokenman_core.exchange import Caller
 from tokenman_core.failover import breaker
+from tokenman_core.failover.breakers import Breakers
 from tokenman_core.failover.policy import Rules
 from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Providers
@@ -27,7 +28,8 @@ def calls(
     answers: Any, *stages: object, routes: Any = ALONE, attempts: int = 1, **rules: Any
 ) -> tuple[World, Failover]:
     clock, providers = ManualClock(), (provider("a"), provider("b", key="sk-b"))
-    stage = Failover(breaker.Rules(**{"min_calls": 0, **rules}), 30.0, Providers(providers), clock)
+    breakers = Breakers(breaker.Rules(**{"min_calls": 0, **rules}), {"a": True, "b": True}, clock)
+    stage = Failover(breakers, 30.0, Providers(providers), clock)
     world = World(
         answers, *stages, stage, rules=Rules(attempts=attempts), routes=routes, providers=providers, clock=clock
     )
@@ -64,7 +66,7 @@ def ended() -> Any:
 async def test_five_failures_in_a_row_open_it_and_the_next_call_is_answered_at_once(failure: Any) -> None:
     world, stage = calls({"a": [failure]})
     await ask(world, 5, body=STREAMED)
-    assert stage.states == {"a": "open", "b": "closed"}
+    assert stage.breakers.states == {"a": "open", "b": "closed"}
     world.clock.advance(20)
     head = await ask(world, body=STREAMED)
     told = dict(head.headers)
@@ -83,26 +85,26 @@ async def test_five_failures_in_a_row_open_it_and_the_next_call_is_answered_at_o
 async def test_what_is_not_the_providers_fault_does_not_count(answer: Any) -> None:
     world, stage = calls({"a": [answer]}, failures=2)
     await ask(world, 6)
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
     assert len(world.upstream.requests) == 6
 
 
 async def test_what_says_nothing_of_the_provider_ends_no_row_of_failures() -> None:
     world, stage = calls({"a": [DOWN, (429, JSON, []), DOWN]}, failures=2)
     await ask(world, 3)
-    assert stage.states["a"] == "open"
+    assert stage.breakers.states["a"] == "open"
 
 
 async def test_an_answer_ends_a_row_of_failures() -> None:
     world, stage = calls({"a": [DOWN, GOOD] * 9}, failures=2)
     await ask(world, 18)
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
 
 
 async def test_each_try_counts() -> None:
     world, stage = calls({"a": [DOWN]}, attempts=3)
     await ask(world, 2)
-    assert stage.states["a"] == "open"
+    assert stage.breakers.states["a"] == "open"
     assert len(world.upstream.requests) == 5  # the sixth was not made
 
 
@@ -113,14 +115,14 @@ async def test_a_stage_of_ours_that_fails_in_a_stream_is_not_the_providers_fault
 
     world, stage = calls({"a": [(200, SSE, [START + WORD, START])]}, Breaks(), failures=1)
     await ask(world, body=STREAMED)
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
 
 
 async def test_the_second_provider_serves_while_the_first_rests() -> None:
     world, stage = calls({"a": [DOWN], "b": [GOOD]}, routes=BOTH, failures=2)
     assert (await ask(world, 5)).status == 200
     assert world.upstream.hosts == ["a.example", "b.example"] * 2 + ["b.example"] * 3
-    assert stage.states == {"a": "open", "b": "closed"}
+    assert stage.breakers.states == {"a": "open", "b": "closed"}
 
 
 # -- half-open --
@@ -160,16 +162,16 @@ async def opened(**rules: Any) -> tuple[World, Failover]:
 async def test_after_the_reset_exactly_so_many_probes_are_in_flight(probes: int) -> None:
     world, stage = await opened(probes=probes)
     tasks = [(await begun(world, STALL))[1] for _ in range(probes)]
-    assert stage.states["a"] == "half_open"
+    assert stage.breakers.states["a"] == "half_open"
     for _ in range(3):
         head = await ask(world)
         assert (head.status, dict(head.headers)[b"retry-after"]) == (503, b"1")
     assert len(world.upstream.requests) == 1 + probes
     await left(tasks.pop())  # a client that leaves says nothing, and gives its place back
-    assert stage.states["a"] == "half_open"
+    assert stage.breakers.states["a"] == "half_open"
     world.upstream._answers["a.example"] = [GOOD]
     assert (await ask(world)).status == 200
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
     for task in tasks:
         await left(task)
 
@@ -177,7 +179,7 @@ async def test_after_the_reset_exactly_so_many_probes_are_in_flight(probes: int)
 async def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
     world, stage = await opened()
     assert (await ask(world)).status == 503
-    assert stage.states["a"] == "open"
+    assert stage.breakers.states["a"] == "open"
     world.clock.advance(59)
     assert dict((await ask(world)).headers)[b"retry-after"] == b"1"
     assert len(world.upstream.requests) == 2
@@ -186,7 +188,7 @@ async def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
 async def test_the_first_token_of_a_long_stream_closes_it() -> None:
     world, stage = await opened()
     _, task = await begun(world, (200, SSE, [START + WORD, STALL]))
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
     world.upstream.open = 0  # the stream goes on beside the next call
     world.upstream._answers["a.example"] = [GOOD]
     assert (await ask(world)).status == 200
@@ -197,9 +199,9 @@ async def test_the_first_token_of_a_long_stream_closes_it() -> None:
 async def test_what_comes_before_the_first_token_proves_nothing() -> None:
     world, stage = await opened()
     _, task = await begun(world, (200, SSE, [PING, STALL]))
-    assert stage.states["a"] == "half_open"
+    assert stage.breakers.states["a"] == "half_open"
     await left(task)
-    assert stage.states["a"] == "half_open"
+    assert stage.breakers.states["a"] == "half_open"
 
 
 async def test_streams_that_run_do_not_hide_that_new_calls_fail() -> None:
@@ -208,7 +210,7 @@ async def test_streams_that_run_do_not_hide_that_new_calls_fail() -> None:
     world.upstream.open = 0
     world.upstream._answers["a.example"] = [DOWN]
     await ask(world, 3)
-    assert stage.states["a"] == "open"
+    assert stage.breakers.states["a"] == "open"
     world.upstream.open = 1
     await left(task)
 
@@ -218,8 +220,8 @@ async def test_clients_that_leave_do_not_open_it() -> None:
     for answer in (STALL, (200, SSE, [PING, STALL]), (200, SSE, [START + WORD, STALL])) * 3:
         _, task = await begun(world, answer)
         await left(task)
-    assert stage.states["a"] == "closed"
-    assert not stage._running["a"]
+    assert stage.breakers.states["a"] == "closed"
+    assert not stage.breakers._running
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ async def test_any_answer_of_a_probe_shows_that_it_is_back(answer: Any) -> None:
     world, stage = await opened()
     world.upstream._answers["a.example"] = [answer]
     await ask(world, body=STREAMED)
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
 
 
 @pytest.mark.parametrize("answer", [UpstreamError("cap", ""), UpstreamError("full", "")])
@@ -237,7 +239,7 @@ async def test_bounds_of_our_own_say_nothing_of_a_probe(answer: Any) -> None:
     world, stage = await opened()
     world.upstream._answers["a.example"] = [answer]
     await ask(world)
-    assert stage.states["a"] == "half_open"
+    assert stage.breakers.states["a"] == "half_open"
 
 
 LIST: Any = {"body": b"", "method": "GET", "path": "/v1/models"}
@@ -247,26 +249,26 @@ async def test_what_asks_no_model_neither_counts_nor_probes_and_is_turned_away_b
     world, stage = calls({"a": [DOWN, (200, JSON, [b"{}"]), DOWN, GOOD, DOWN]}, failures=2)
     for asked in ({}, LIST, {}):  # the healthy list ends no row
         await ask(world, **asked)
-    assert stage.states["a"] == "open"
+    assert stage.breakers.states["a"] == "open"
     assert (await ask(world, **LIST)).status == 503
     assert len(world.upstream.requests) == 3
     world.clock.advance(60)
     assert (await ask(world, **LIST)).status == 200
-    assert stage.states["a"] == "open"  # it was no probe
+    assert stage.breakers.states["a"] == "open"  # it was no probe
     world, stage = calls({"a": [DOWN]}, failures=2)
     await ask(world, 5, **LIST)
-    assert stage.states["a"] == "closed"
+    assert stage.breakers.states["a"] == "closed"
 
 
 async def test_a_hand_opens_and_closes_it() -> None:
     world, stage = calls({"a": [GOOD]})
-    stage.hold("a")
+    stage.breakers.hold("a")
     world.clock.advance(1000)
     assert (await ask(world)).status == 503
-    stage.release("a")
+    stage.breakers.release("a")
     assert (await ask(world)).status == 200
     with pytest.raises(KeyError):
-        stage.hold("nobody")
+        stage.breakers.hold("nobody")
 
 
 # -- who told to wait long --
@@ -327,6 +329,6 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     world, stage = calls({"a": [limited(3600)], "b": [GOOD]}, routes=BOTH)
     for number in range(20):
         await ask(world, caller=Caller(f"c{number}"), body=b'{"model":"%s"}' % (b"m" * 10_000))
-    assert len(stage._until) == 5
-    assert max(len(model) for _, _, model in stage._until) <= 200
-    assert not stage._running["a"]
+    assert len(stage._passed_over._until) == 5
+    assert max(len(model) for _, _, model in stage._passed_over._until) <= 200
+    assert not stage.breakers._running

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.core.scripted import BODY, GOOD, JSON, SAID, SSE, World, call, provider
-from tokenman_core import routes as module
+from tokenman_core import makers
 from tokenman_core.exchange import Caller, Exchange
 from tokenman_core.net import UpstreamError
 from tokenman_core.verdicts import Candidate
@@ -280,19 +280,19 @@ async def test_what_an_answer_gave_goes_back_to_its_maker_for_the_same_caller(an
 
 
 async def test_what_is_remembered_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_MADE", 3)
+    monkeypatch.setattr(makers, "MOST_MADE", 3)
     said = b'{"content":[%s]}' % b",".join(b'{"id":"toolu_%d"}' % number for number in range(9))
     world = World({"b": [(200, JSON, [said])]}, routes=[{"try": ["b"]}], providers=PROVIDERS)
     await world.carry(call())
-    assert len(world.routes._made) == 3
+    assert len(world.routes._makers._made) == 3
 
 
 async def test_what_is_remembered_of_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SERVED", 3)
+    monkeypatch.setattr(makers, "MOST_SERVED", 3)
     world = World({"b": [DOWN, GOOD], "c": [GOOD]}, routes=[{"try": ["b", "c"]}], providers=PROVIDERS)
     for number in range(9):
         _ = [part async for part in world.conductor.answer(turn(False, f"s{number}"))]
-    assert len(world.routes._served) == 3
+    assert len(world.routes._makers._served) == 3
     world.meter.close()
 
 

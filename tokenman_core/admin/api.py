@@ -175,7 +175,8 @@ class Api:
             name: {"value": value, "origin": loaded.origin(name)}
             for name, value in _flat("", loaded.settings.model_dump(mode="json"))
         }
-        return JSONResponse({"file": str(loaded.file) if loaded.file else None, "settings": settings})
+        file, reload = str(loaded.file) if loaded.file else None, self._parts.reloads.as_json()
+        return JSONResponse({"file": file, "reload": reload, "settings": settings})
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(openapi.document())

@@ -90,6 +90,12 @@ class Keys:
         self._failures = 0
         self._failing_until = 0.0
 
+    def renew(self, token: str) -> None:
+        """Another admin token ends the sessions, too: whoever had the old one may have opened them."""
+        if not hmac.compare_digest(_hash(token), self._token):
+            self._token = _hash(token)
+            self._sessions = _Dated(_MOST_SESSIONS, SESSION_S, self._clock)
+
     def admits(self, given: str) -> bool:
         return hmac.compare_digest(_hash(given), self._token) | self._sessions.holds(given)
 

@@ -65,6 +65,10 @@ _PROVIDER = _object(
 )  # fmt: skip
 _ERROR = _object(error=_object(type=_TEXT, message=_TEXT))
 _SETTING = _object(value={}, origin=_TEXT)
+_RELOAD = _object(
+    result=_TEXT, time=_TIME, changed=_list(_TEXT), restart=_list(_TEXT),
+    errors=_list(_TEXT),
+)  # fmt: skip
 
 _SCHEMAS: dict[str, Schema] = {
     "Error": _ERROR,
@@ -181,7 +185,9 @@ PATHS: dict[str, dict[str, Schema]] = {
     "/api/config": {
         "get": _get(
             "The settings in force, secrets hidden, each with its origin",
-            _object(file=_maybe(_TEXT), settings={"type": "object", "additionalProperties": _SETTING}),
+            _object(
+                file=_maybe(_TEXT), reload=_maybe(_RELOAD), settings={"type": "object", "additionalProperties": _SETTING}
+            ),
         )
     },
     "/api/version": {"get": _get("The version", _object(version=_TEXT, started=_TIME, uptime_s=_NUMBER))},

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenman_core.admin.keys import Codes, Keys
 from tokenman_core.admin.readiness import Readiness
@@ -29,6 +29,20 @@ class Breakers(Protocol):
         """Closes one, whoever opened it. Raises KeyError."""
 
 
+class Reloads(Protocol):
+    """How the configuration was read again."""
+
+    def as_json(self) -> Mapping[str, Any] | None:
+        """The last time; None: never."""
+
+
+class NoReloads:
+    """Of a proxy that reads it once."""
+
+    def as_json(self) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class Parts:
     """`actions`: for each entity that redaction knows, its action and the setting that says so."""
@@ -46,3 +60,4 @@ class Parts:
     clock: Clock
     started: float  # seconds since the epoch
     actions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    reloads: Reloads = field(default_factory=NoReloads)

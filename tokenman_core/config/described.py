@@ -46,6 +46,7 @@ SETTINGS: Mapping[str, str] = {
     "providers.*.key": "null: the caller's own key passes through; else env:NAME or file:PATH",
     "providers.*.models": "the models that it serves; * and ? as in file names",
     "providers.*.priority": "where several serve a model, the lower one is first",
+    "providers.*.breaker": "a model that is overloaded rests alone (model), or its provider with it (provider)",
     "providers.*.timeouts": "0 means no deadline",
     "providers.*.timeouts.connect": "for the connection",
     "providers.*.timeouts.first_byte": "for the head of the answer",

@@ -17,6 +17,14 @@ from tokenman_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What was asked of `load`, so that it can be asked again: the file that was named, and what the command line says."""
+
+    path: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Loaded:
     """The settings in force. `file` is the file used, if any; `origins` says where each given setting was given."""
 
@@ -24,18 +32,30 @@ class Loaded:
     file: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    asked: Asked = field(default_factory=Asked)
+    files: tuple[Path, ...] = ()
+    """Those that it depends on, there or not."""
 
     def origin(self, setting: str) -> str:
         """Where `limits.request_body` comes from: `FILE:LINE`, `environment NAME`, `command line` or `default`."""
         return self.origins.get(setting, "default")
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[str, Any] | None = None) -> Loaded:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    looked_at: list[Path] | None = None,
+) -> Loaded:
     """The configuration of `path`, else of $TOKENMAN_CONFIG, else of the user's own folder, else the defaults.
 
     `overrides` come from the command line and win over all, by the setting's dotted name: `{"listen": "127.0.0.1:0"}`.
+    `looked_at` is filled with the files that it depends on, there or not, also where it fails.
     Raises ConfigError, one line for each thing that is wrong or not available in this version.
     """
+    looked_at = [] if looked_at is None else looked_at
+    looked_at.append(place(path, environ))
     file = find(path, environ)
     read = document.read(file) if file else Document()
     origins: dict[Steps, str] = {steps: f"{file}:{line}" for steps, line in read.lines.items()}
@@ -49,7 +69,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[st
         _put(read.values, steps, value)
         _originate(origins, steps, value, "command line")
 
-    source = Source(environ)
+    source = Source(environ, looked_at)
     try:
         settings = Settings.model_validate(read.values, context=source)
     except ValidationError as error:
@@ -60,7 +80,8 @@ def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[st
         raise ConfigError(
             "\n".join(f"{_origin(_steps(setting), origins, file)}: {setting}: {text}" for setting, text in missing)
         )
-    return Loaded(settings, file, named, (*_plain_secrets(read.values, origins), *available.warnings(settings)))
+    told = (*_plain_secrets(read.values, origins), *available.warnings(settings))
+    return Loaded(settings, file, named, told, Asked(path, dict(overrides or {})), tuple(looked_at))
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -118,6 +118,7 @@ class Provider(Section):
     """An upstream. `hosts` are its well-known names, which stay intercepted when `base_url` points elsewhere.
 
     `stream_usage`: streams of Chat Completions are asked to tell their usage; false for servers that refuse the question.
+    `breaker`: what a model that is overloaded counts against.
     """
 
     base_url: Url = Field(examples=["https://api.example.com"])
@@ -128,6 +129,7 @@ class Provider(Section):
     timeouts: Timeouts = _section()
     hosts: tuple[Host, ...] = Field(default=(), examples=[["api.example.com"]])
     stream_usage: Flag = True
+    breaker: Literal["model", "provider"] = "model"
 
 
 def _passing(status: int) -> int:

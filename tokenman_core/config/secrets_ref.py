@@ -19,9 +19,10 @@ NOT_HERE = ("keyring", "vault")  # kinds of reference that come later
 
 @dataclass(frozen=True)
 class Source:
-    """Where references are looked up."""
+    """Where references are looked up. `files` is filled with those that were looked for."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    files: list[Path] = field(default_factory=list, compare=False)
 
     @classmethod
     def of(cls, context: Any) -> "Source":
@@ -53,6 +54,7 @@ def _read(name: str, source: Source) -> str:
     path = Path(home, name[2:]) if home and name.startswith("~/") else Path(name).expanduser()
     if not path.is_absolute():
         raise wrong("must name its file by an absolute path, for example file:/run/secrets/name")
+    source.files.append(path)
     try:
         if path.exists() and not path.is_file():  # a pipe would hold up the start for ever
             raise wrong(f"refers to {path}, which is not a file")

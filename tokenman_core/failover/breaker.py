@@ -58,6 +58,25 @@ class Breaker:
         self._probing = 0
 
     @property
+    def age(self) -> int:
+        """How often its state has changed."""
+        return self._age
+
+    @property
+    def opened(self) -> float:
+        """When it was opened last, as `Clock.monotonic` has it."""
+        return self._opened
+
+    def adopt(self, *, opened: bool, held: bool = False, ago: float = 0.0) -> None:
+        """Takes the state that another process has it in: closed, or open since `ago` seconds, perhaps by hand."""
+        self.held = held
+        if opened:
+            self.open()
+            self._opened -= ago
+        elif self.state != "closed":
+            self._change("closed")
+
+    @property
     def rests(self) -> bool:
         """Whether all who ask now are turned away: it is open, and the time for a probe has not come."""
         due = self._opened + self.rules.reset

@@ -98,10 +98,13 @@ class Course:
 class Policy:
     """The judgement, with its clock and its chance from outside. Budgets of retries are kept for each provider."""
 
-    def __init__(self, rules: Rules, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(
+        self, rules: Rules, clock: Clock, random: Callable[[], float], budgets: dict[str, Budget] | None = None
+    ) -> None:
+        """`budgets`: those of another policy, which this one takes the place of."""
         self.rules = rules
         self._clock, self._random = clock, random
-        self._budgets: dict[str, Budget] = {}
+        self._budgets: dict[str, Budget] = {} if budgets is None else budgets
 
     def budget(self, provider: str) -> Budget:
         """The providers are those of the configuration, so there are few."""

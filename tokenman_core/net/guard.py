@@ -92,9 +92,13 @@ class Guard:
         *,
         own: Callable[[Address], bool] = is_own,
     ) -> None:
+        self._listeners, self._own = listeners, own
+        self.permit(permitted)
+
+    def permit(self, permitted: Collection[tuple[str, int | None]]) -> None:
+        """These from now on, and no others."""
         self._permitted = {(_normal(host), port) for host, port in permitted}
         self._networks = [(network, port) for host, port in permitted if (network := _network(host))]
-        self._listeners, self._own = listeners, own
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """The addresses to dial, in order; one of them is to be dialled, and not the name again.

@@ -11,7 +11,7 @@ A chunk is what has arrived since the last one, so a slow consumer gets fewer an
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any
 
 from tokenman_core.headers import first
@@ -150,6 +150,11 @@ class Upstream:
     def is_full(self, origin: Origin) -> bool:
         """Whether it has as many connections as it may, and all are taken."""
         return origin in self._sites and self._sites[origin].full
+
+    def keep_only(self, origins: Collection[Origin]) -> None:
+        """Connections to all others are closed once they are idle."""
+        for origin, site in self._sites.items():
+            site.keep(origin in origins)
 
     async def reach(self, origin: Origin) -> None:
         """Opens a connection of its own and closes it. Raises UpstreamError or OSError where none can be had."""

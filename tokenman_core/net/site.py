@@ -26,6 +26,7 @@ class Site:
         self._dials: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[asyncio.Future[Channel], float]] = deque()
         self._callers = 0
+        self._forsaken = False
 
     async def channel(self, seconds: float) -> Channel:
         """A place for one call. `seconds` bounds a dial that is made for it, 0: no bound. Raises UpstreamError."""
@@ -134,6 +135,19 @@ class Site:
         self._match()
         if len(self.idle) > self._keep:
             self.idle[0].close()  # the oldest; takes itself off the list
+        if self._forsaken:
+            self._drop_if_idle(connection)
+
+    def keep(self, keep: bool) -> None:
+        """False: nobody names this origin any more; what is idle is closed now, and the rest when it becomes so."""
+        self._forsaken = not keep
+        if self._forsaken:
+            for connection in self.open.copy():
+                self._drop_if_idle(connection)
+
+    def _drop_if_idle(self, connection: H1 | H2) -> None:
+        if connection in self.idle or (isinstance(connection, H2) and not connection.busy):
+            connection.close()  # takes itself off its list
 
     def gone(self, connection: H1 | H2) -> None:
         if isinstance(connection, H2):

@@ -70,8 +70,24 @@ def protect(secrets: Iterable[str] = ()) -> None:
     _guard(Mask(secrets), alone=True)
 
 
+def change(log: Log, secrets: Iterable[str]) -> None:
+    """Another level, and secrets that never appear besides those that are known. For a configuration that was read again."""
+    for mask in _in_force:
+        mask.learn(secrets)
+    root, level = logging.getLogger(), logging.getLevelNamesMapping()[log.level.upper()]
+    ours = [handler for handler in root.handlers if getattr(handler, "tokenman", False)]
+    for handler in ours:
+        handler.setLevel(level)
+    if ours:
+        root.setLevel(min(root.level or logging.WARNING, level))
+
+
+_in_force: list[Mask] = []
+
+
 def _guard(mask: Mask, *, alone: bool) -> None:
     """Handlers that others installed get no credential either. `alone`: none of the handlers is ours."""
+    _in_force[:] = [mask]
 
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         made = logging.LogRecord(*args, **kwargs)

@@ -49,8 +49,15 @@ class Mask:
     """Made with the secrets that are known by value, whatever they look like; these go first."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """These, too, from now on."""
         # Shorter ones would take common words out of every line.
-        known = sorted({secret for secret in secrets if len(secret) >= 6}, key=len, reverse=True)
+        self._secrets |= {secret for secret in secrets if len(secret) >= 6}
+        known = sorted(self._secrets, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:

@@ -11,6 +11,7 @@ from mitmproxy.http import Headers, Request
 from mitmproxy.test import taddons, tflow
 
 from addons.proxy import exchange as module
+from addons.proxy.admission import Front, Limits
 from addons.proxy.exchange import Call, Exchanges
 from tokenman_core.clock import ManualClock
 from tokenman_core.dialects.registry import DIALECTS
@@ -53,7 +54,7 @@ async def test_a_record_shows_neither_credentials_nor_the_body() -> None:
     provider = Provider("anthropic", DIALECTS["anthropic"], "https", "api.example", 443)
     with taddons.context() as context:
         context.master.addons.add(type("ScriptLoader", (), {"name": "scriptloader"})())
-        record = Call(call(), request, provider).record
+        record = Call(call(), request, provider, None).record  # type: ignore[arg-type]  # nothing is judged
     assert record.headers["authorization"] == "[hidden]"
     assert record.headers["accept"] == "*/*"
     assert record.raw_content is None
@@ -63,21 +64,21 @@ async def test_a_record_shows_neither_credentials_nor_the_body() -> None:
 
 
 def exchanges() -> Exchanges:
-    limits = module.Limits(0, 65536, 200, 1.0, 1.0, 1.0)
-    front = module.Front(list, frozenset(), frozenset())
-    conductor: Any = type("Conductor", (), {"providers": None})()
-    return Exchanges(conductor, lambda: None, front, limits, ManualClock(), b"k")
+    limits = Limits(0, 65536, 200, 1.0, 1.0, 1.0)
+    front = Front(list, frozenset(), frozenset())
+    policies: Any = type("Policies", (), {"front": front, "limits": limits})()
+    return Exchanges(policies, ManualClock(), b"k")
 
 
 async def test_a_graceful_end_waits_for_the_last_call_and_no_longer() -> None:
     made, running = exchanges(), call()
-    made.active.add(running)
+    made.active[running] = made.policies
     waiting = asyncio.create_task(made.drained(30))
     await asyncio.sleep(0)
     assert not waiting.done()
     made._leave(running)
     await asyncio.wait_for(waiting, 1)
-    made.active.add(running)
+    made.active[running] = made.policies
     await asyncio.wait_for(made.drained(0.01), 1)
     made.active.clear()
     await asyncio.wait_for(made.drained(30), 1)

@@ -1,0 +1,164 @@
+"""What one configuration says about calls, made once when it is read: a call keeps the policies that it began with.
+
+Beside them stands what outlives a change of the configuration: connections, detection, memories, breakers, figures.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from mitmproxy.master import Master
+
+from addons import chain
+from addons.failover import Failover, PassedOver
+from addons.proxy import internals
+from addons.proxy.admission import Front, Limits
+from tokenman_core import secret
+from tokenman_core.clock import Clock
+from tokenman_core.conductor import Conductor
+from tokenman_core.config.load import Loaded
+from tokenman_core.config.models import Settings
+from tokenman_core.failover import breaker, policy
+from tokenman_core.failover.breakers import Breakers
+from tokenman_core.failover.retry import Budget
+from tokenman_core.makers import Makers
+from tokenman_core.metering import Meter
+from tokenman_core.net import Upstream
+from tokenman_core.outward import Caps
+from tokenman_core.pricing import Prices
+from tokenman_core.providers import Providers, of_settings
+from tokenman_core.redaction import Allowed, Detection, Memo
+from tokenman_core.routes import Routes
+from tokenman_core.sending import Sender
+from tokenman_core.session import Sessions
+from tokenman_core.stages import Stages
+from tokenman_core.tries import Means
+
+log = logging.getLogger("tokenman")
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "ip6-localhost")
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """What policies work with and do not own. `root` is the installation's secret; `listeners` are our own addresses."""
+
+    master: Master
+    root: bytes = field(repr=False)
+    clock: Clock
+    listeners: Callable[[], Collection[tuple[str, int]]]
+    upstream: Upstream
+    detection: Detection
+    memo: Memo
+    allowed: Allowed
+    meter: Meter
+    breakers: Breakers
+    passed_over: PassedOver
+    makers: Makers
+    retries: dict[str, Budget]
+    arrivals: "Arrivals"
+
+
+@dataclass(frozen=True, eq=False)
+class Policies:
+    """All that judges a call."""
+
+    loaded: Loaded
+    providers: Providers
+    conductor: Conductor
+    stages: Callable[[], Stages | None]
+    ours: tuple[object, ...]
+    front: Front
+    limits: Limits
+    connections: int
+    permitted: frozenset[tuple[str, int | None]]
+    """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
+    origins: frozenset[tuple[str, str, int]]
+    """Scheme, host and port of every base URL."""
+
+
+def make(loaded: Loaded, lasting: Lasting) -> Policies:
+    """Changes nothing of what lasts. Raises ConfigError."""
+    settings, clock = loaded.settings, lasting.clock
+    providers = of_settings(settings)
+    redaction = chain.redaction(settings, lasting.root, lasting.detection, lasting.memo, lasting.allowed)
+    failover = Failover(lasting.breakers, settings.retry.max_delay, providers, clock, lasting.passed_over)
+    ours = (redaction, failover)
+    stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
+    caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
+    meter = lasting.meter.by(Prices(settings.pricing), providers)
+    judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
+    sender = Sender(providers, lasting.upstream, clock)
+    means = Means(sender, judge, meter, clock, caps.response_body, may=failover.may)
+    sessions = Sessions(secret.derive(lasting.root, "session"))
+    routes = Routes(settings.routes, providers, lasting.makers)
+    return Policies(
+        loaded, providers, Conductor(stages, providers, means, caps, clock, sessions, routes), stages, ours,
+        _front(settings, lasting), _limits(settings), settings.limits.connections,
+        frozenset([*providers.origins, *((host, None) for host in settings.intercept.private)]),
+        frozenset((it.scheme, it.host, it.port) for it in providers.by_name.values()),
+    )  # fmt: skip
+
+
+class Arrivals:
+    """How often add-ons have come or gone: chains are arranged anew then."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+class ChainKeeper:
+    """The chain as it is now. Arranged again when add-ons have come or gone; None while a wanted script is not there."""
+
+    def __init__(self, master: Master, ours: tuple[object, ...], arrivals: Arrivals, clock: Clock) -> None:
+        self._master, self._ours, self._arrivals, self._clock = master, ours, arrivals, clock
+        self._known: Stages | None = None
+        self._of = -1
+
+    def __call__(self) -> Stages | None:
+        if self._known is None or self._of != self._arrivals.count:
+            self._known, self._of = None, self._arrivals.count
+            try:
+                self._known = self._arrange()
+            except chain.ChainError as e:
+                log.error("no call is sent: %s", e)
+        return self._known
+
+    def _arrange(self) -> Stages:
+        addons = list(internals.addonmanager.traverse(self._master.addons.chain))
+        for addon in addons:
+            if isinstance(addon, internals.script.Script) and addon.ns is None:
+                raise chain.ChainError(f"the script {addon.path} could not be loaded")
+        return chain.arrange([addon for addon in addons if addon is not None], self._ours, self._clock)
+
+
+def breaker_rules(settings: Settings) -> breaker.Rules:
+    it = settings.breaker
+    return breaker.Rules(it.failures, it.ratio, it.min_calls, it.window, it.reset, it.probes)
+
+
+def model_breakers(settings: Settings) -> dict[str, bool]:
+    """By the name of each provider, whether a failure may be one of a model alone."""
+    return {name: it.breaker == "model" for name, it in settings.providers.items()}
+
+
+def _retry(settings: Settings) -> policy.Rules:
+    retry = settings.retry
+    return policy.Rules(retry.attempts, retry.base_delay, retry.max_delay, retry.max_wait, frozenset(retry.statuses))
+
+
+def _front(settings: Settings, lasting: Lasting) -> Front:
+    names = frozenset((*LOOPBACK_NAMES, settings.listen.host.lower(), *settings.access.public_names))
+    return Front(lasting.listeners, names, frozenset(settings.access.allowed_origins))
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        limits.request_body, limits.request_headers.size, limits.request_headers.count,
+        limits.client_header_timeout, limits.client_body_timeout, limits.keepalive_timeout,
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""The store of one machine: a SQLite file in the data folder, which all processes on it open."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from tokenman_core.secret import private_folder
+from tokenman_core.state import schema
+from tokenman_core.state.store import NOTHING, Entry, Leased
+
+BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
+_VALUE = 4096  # bytes; more is no state of this kind
+_SPARE = 500  # of what is remembered that may be there on top before the oldest are looked for
+
+
+class Sqlite:
+    """A `Store`. Makes the folder and the file (only their owner reads them) where there are none.
+
+    Of one thread. Raises sqlite3.Error, OSError, and ConfigError for a folder that cannot be had.
+    """
+
+    def __init__(self, path: Path) -> None:
+        private_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            self._file = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        self._path = path
+        self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            for setting in ("journal_mode = wal", "synchronous = normal"):
+                self._connection.execute(f"pragma {setting}")
+            schema.migrate(self._connection)
+        except BaseException:  # whatever it was, nobody would close it
+            self._connection.close()
+            raise
+        self._seen = -1
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file, or none, now stands where this one was opened: nobody would see what is written here."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)
+
+    @property
+    def changed(self) -> bool:
+        seen, self._seen = self._seen, self._one("pragma data_version")
+        return seen != self._seen
+
+    def entries(self, kind: str, now: float) -> Mapping[str, Entry]:
+        rows = self._connection.execute(
+            "select name, version, value from entries where kind = ? and until > ?", (kind, now)
+        )
+        return {name: Entry(version, value) for name, version, value in rows}
+
+    def put(self, kind: str, name: str, value: bytes, *, until: float, over: int | None, now: float) -> Entry:
+        if len(value) > _VALUE:
+            raise ValueError(f"a value of {len(value)} bytes")
+        with self._whole():
+            there = self._entry(kind, name, now)
+            if over is not None and there.version not in (0, over):  # one that has ended is in nobody's way
+                return there
+            version = max(there.version, over or 0) + 1
+            self._connection.execute(
+                "insert into entries (kind, name, version, value, until) values (?, ?, ?, ?, ?) on conflict do update"
+                " set version = excluded.version, value = excluded.value, until = excluded.until",
+                (kind, name, version, value, until),
+            )
+            self._connection.execute("delete from leases where kind = ? and name = ?", (kind, name))
+            self._connection.execute("delete from entries where until <= ?", (now,))
+            return Entry(version, value)
+
+    def lease(
+        self, kind: str, name: str, lease: str, *, most: int, over: int, until: float, now: float
+    ) -> tuple[Leased, Entry]:
+        with self._whole():
+            there = self._entry(kind, name, now)
+            if there.version != over:
+                return "moved", there
+            self._connection.execute("delete from leases where until <= ?", (now,))
+            taken = self._one("select count(*) from leases where kind = ? and name = ?", kind, name)
+            if taken >= most:
+                return "taken", there
+            self._connection.execute(
+                "insert into leases (lease, kind, name, until) values (?, ?, ?, ?)", (lease, kind, name, until)
+            )
+            return "leased", there
+
+    def renew(self, leases: Collection[str], until: float) -> None:
+        with self._whole():
+            self._connection.executemany("update leases set until = ? where lease = ?", [(until, it) for it in leases])
+
+    def free(self, lease: str) -> None:
+        self._connection.execute("delete from leases where lease = ?", (lease,))
+
+    def remember(self, kind: str, values: Mapping[bytes, bytes], *, until: float, most: int, now: float) -> None:
+        with self._whole():
+            self._connection.executemany(
+                "insert or replace into remembered (kind, key, value, until) values (?, ?, ?, ?)",
+                [(kind, key, value, until) for key, value in values.items()],
+            )
+            if self._one("select count(*) from remembered where kind = ?", kind) > most + _SPARE:
+                self._connection.execute(
+                    "delete from remembered where kind = ? and n <="
+                    " (select n from remembered where kind = ? order by n desc limit 1 offset ?)",
+                    (kind, kind, most),
+                )
+                self._connection.execute("delete from remembered where until <= ?", (now,))
+
+    def remembered(self, kind: str, after: int, now: float) -> tuple[Mapping[bytes, bytes], int]:
+        rows = self._connection.execute(
+            "select n, key, value from remembered where kind = ? and n > ? and until > ? order by n", (kind, after, now)
+        ).fetchall()
+        return {key: value for _, key, value in rows}, rows[-1][0] if rows else after
+
+    def _entry(self, kind: str, name: str, now: float) -> Entry:
+        row = self._connection.execute(
+            "select version, value from entries where kind = ? and name = ? and until > ?", (kind, name, now)
+        ).fetchone()
+        return NOTHING if row is None else Entry(*row)
+
+    def _one(self, query: str, *values: object) -> int:
+        found: int = self._connection.execute(query, values).fetchone()[0]
+        return found
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """All of it or nothing, and nobody else meanwhile."""
+        self._connection.execute("begin immediate")
+        try:
+            yield
+            self._connection.execute("commit")
+        except BaseException:  # whatever it was, the lock must not stay
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            raise
