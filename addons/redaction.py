@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.base import AnswerReader
-from tokenman_core.exchange import Exchange, Redacted
+from tokenman_core.exchange import Exchange, Redacted, Spot
 from tokenman_core.redaction import (
     Allowed,
     Detection,
@@ -19,6 +19,8 @@ from tokenman_core.redaction import (
     WorkerUnavailable,
     judged,
 )
+from tokenman_core.redaction.places import MOST
+from tokenman_core.redaction.policy import Policy, options_of
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
 
@@ -30,10 +32,15 @@ _POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the de
 
 @dataclass
 class State:
-    """Of one call, in `exchange.notes["redaction"]`. `logged`: values found and, as the settings say, left in the clear."""
+    """Of one call, in `exchange.notes["redaction"]`. `logged`: values found and, as the settings say, left in the clear.
+
+    `policy`: of its project. `spots`: where what has been masked stood, also before the call was masked again.
+    """
 
     mapping: Mapping
+    policy: Policy
     logged: Counter[str] = field(default_factory=Counter)
+    spots: tuple[Spot, ...] = ()
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
@@ -64,17 +71,17 @@ class Redaction:
         memo: Memo | None = None,
         allowed: Allowed | None = None,
     ) -> None:
-        self._settings = settings
-        self._redactor = Redactor(settings, key, detection, memo, allowed)
+        self._redactor = Redactor(settings, key, detection, memo, allowed, options_of(settings))
 
     def wants_events(self, exchange: Exchange) -> bool:
         state: State | None = exchange.notes.get(self.name)
-        return state is not None and self._settings.restore and state.mapping.restorable
+        return state is not None and state.policy.restore and state.mapping.restorable
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
-        exchange.notes[self.name] = State(self._redactor.mapping())
+        policy = self._redactor.policies.of(exchange.project)
+        exchange.notes[self.name] = State(self._redactor.mapping(), policy)
         if exchange.body is not None and exchange.body.unreadable:
-            if self._settings.unreadable == "block":
+            if policy.unreadable == "block":
                 kinds = ", ".join(sorted(exchange.body.unreadable))
                 return Refuse(
                     400,
@@ -89,7 +96,7 @@ class Redaction:
 
     def llm_event(self, exchange: Exchange, event: Event) -> Event | list[Event] | None:
         state: State = exchange.notes[self.name]
-        restorer = state.of(exchange.reader, self._settings.restore_egress)
+        restorer = state.of(exchange.reader, state.policy.restore_egress)
         if event.kind == "whole":
             restorer.whole(event.slots)
             _say(exchange, b"x-tokenman-unrestored", restorer.unrestored)
@@ -121,38 +128,44 @@ class Redaction:
         if exchange.body is None:
             return None
         state: State = exchange.notes[self.name]
+        policy = state.policy
         labels, exchange.labels = exchange.labels, {}  # of a call that is refused here, none are shown
         try:
-            masked = await self._redactor.mask(exchange.body.slots, state.mapping)
+            masked = await self._redactor.mask(exchange.body.slots, state.mapping, policy)
             if not masked.blocked:  # what the body holds is no less a value in a label
                 known = labels and not masked.masked
-                exchange.labels = labels if known else await self._labels(exchange, state.mapping)
+                exchange.labels = labels if known else await self._labels(exchange, state)
         except WorkerUnavailable:
             return _BUSY
         except TextRefused:
             return _POISON
         if masked.blocked:
-            setting = self._redactor.policy.setting(masked.blocked)
+            setting = policy.setting(masked.blocked)
             exchange.redactions = (Redacted(masked.blocked, "block", setting, 1),)
-            return Refuse(400, "redaction", f"The call holds a value of type {masked.blocked}, and {setting} is block.")
+            exchange.spots = masked.spots[-1:]
+            place = f" at {masked.place}" if masked.place else ""
+            message = f"The call holds a value of type {masked.blocked}{place}, and {setting} is block."
+            return Refuse(400, "redaction", message)
         exchange.masked.update(masked.masked)
-        exchange.redactions = self._redactions(exchange.masked, masked.logged)
+        exchange.redactions = _redactions(policy, exchange.masked, masked.logged)
         state.logged = masked.logged  # of the request as it is now: masked again, it holds the same values
+        state.spots = (*(each for each in state.spots if each.action != "log"), *masked.spots)[-MOST:]
+        exchange.spots = state.spots
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         return None
 
-    async def _labels(self, exchange: Exchange, mapping: Mapping) -> dict[str, str]:
+    async def _labels(self, exchange: Exchange, state: State) -> dict[str, str]:
         """What the record calls a call by is text like any other: a project may be named after somebody's address."""
         said = {"project": exchange.project, "session": exchange.session, "model": exchange.model}
-        return await judged(self._redactor, said, mapping)
+        return await judged(self._redactor, said, state.mapping, state.policy)
 
-    def _redactions(self, masked: Counter[str], logged: Counter[str]) -> tuple[Redacted, ...]:
-        """What `why`, the report and the metrics tell of a call."""
-        policy = self._redactor.policy
-        found = [(entity, policy.action(entity), count) for entity, count in sorted(masked.items())]
-        found += [(entity, "log", count) for entity, count in sorted(logged.items())]
-        return tuple(Redacted(entity, action, policy.setting(entity), count) for entity, action, count in found)
+
+def _redactions(policy: Policy, masked: Counter[str], logged: Counter[str]) -> tuple[Redacted, ...]:
+    """What `why`, the report and the metrics tell of a call."""
+    found = [(entity, policy.action(entity), count) for entity, count in sorted(masked.items())]
+    found += [(entity, "log", count) for entity, count in sorted(logged.items())]
+    return tuple(Redacted(entity, action, policy.setting(entity), count) for entity, action, count in found)
 
 
 def _say(exchange: Exchange, header: bytes, count: int) -> None:

@@ -89,6 +89,20 @@ class Redacted:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """So many times a value stood in one place of the request, in words that hold nothing of it: `messages[3].content[0].text`.
+
+    `hash`: of the value, keyed, 16 hex digits; the same value has the same one in every call of an installation.
+    """
+
+    place: str
+    entity: str
+    action: str
+    hash: str
+    times: int = 1
+
+
 @dataclass(eq=False)
 class Times:
     """Moments of a call: `begun` in seconds since the epoch, the others as `Clock.monotonic` gives them."""
@@ -144,6 +158,7 @@ class Exchange:
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
+    spots: tuple[Spot, ...] = ()  # where the last of them stood
     recorded: bool = False  # its record is made
     labels: dict[str, str] = field(default_factory=dict)  # project, session, model as a record may show them: judged
     masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values

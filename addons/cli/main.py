@@ -281,7 +281,9 @@ def allow(
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Mask it again.")] = False,
     entity: Annotated[str, typer.Option("--entity", metavar="NAME", help="Let it pass as this kind alone.")] = "",
-    listing: Annotated[bool, typer.Option("--list", help="Say what passes: days and kinds, for no value is kept.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Say what passes: days and kinds, for no value is kept.")
+    ] = False,
     file: ConfigFile = None,
 ) -> None:
     """Take a value out of redaction; only a keyed hash of it is kept."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenman_core.config import known
-from tokenman_core.config.models import Settings
+from tokenman_core.config.models import Redaction, Settings
+from tokenman_core.config.redacting import Override, action_of
 
 LATER = "is not available in this version"
 
@@ -31,7 +32,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("intercept.passthrough"),
     Gap("redaction.ner", off=("off",), keep="good value: off"),
     Gap("redaction.note", keep="good value: off"),
-    Gap("redaction.recognizers"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
     Gap("budgets"),
     Gap("pricing.unknown_model", off=("allow",), keep="good values: ceiling, allow"),
@@ -68,10 +68,13 @@ def refusals(settings: Settings) -> list[tuple[str, str]]:
         for gap in GAPS
         if not _asks_nothing(gap, settings) and _value(settings, gap.setting) != _value(_DEFAULT, gap.setting)
     ]
+    places: list[tuple[str, Redaction | Override]] = [("redaction", settings.redaction)]
+    places += [(f"redaction.projects.{name}", override) for name, override in settings.redaction.projects.items()]
     found += [
-        (f"redaction.entities.{entity}", f"the detection of it {LATER}; good value: off")
-        for entity, action in settings.redaction.entities.items()
-        if entity not in known.ENTITIES and action != "off"
+        (f"{place}.entities.{entity}", f"the detection of it {LATER}; good value: off")
+        for place, it in places
+        for entity, said in it.entities.items()
+        if entity in known.ENTITIES_LATER and action_of(said) != "off"
     ]
     found += [
         (f"tests[{at}].expect.cache", f"the cache {LATER}, so nothing can be said of it; leave it out")
@@ -96,11 +99,31 @@ def lacking(settings: Settings) -> list[str]:
 
 def warnings(settings: Settings) -> tuple[str, ...]:
     """What is obeyed, and yet not what one would expect of the whole."""
+    told: list[str] = []
     keyed = [name for name, provider in settings.providers.items() if provider.key is not None]
     if keyed and settings.access.clients == "auto":
         names = ", ".join(keyed)
-        return (f"access.clients: virtual keys come later; any program on this machine can use the key of {names}",)
-    return ()
+        told.append(f"access.clients: virtual keys come later; any program on this machine can use the key of {names}")
+    weaker = [name for name, override in settings.redaction.projects.items() if _weakens(override, settings.redaction)]
+    if weaker:
+        names = ", ".join(weaker)
+        told.append(
+            f"redaction.projects: {names}: less is masked there, and until virtual keys come, who calls names his project"
+        )
+    return tuple(told)
+
+
+def _weakens(override: Override, base: Redaction) -> bool:
+    """Whether more leaves as it is where an override holds."""
+    actions = [action_of(said) for said in override.entities.values()]
+    spared = ("log", "off")
+    return (
+        (override.mode in spared and base.mode not in spared)
+        or (override.secrets in spared and base.secrets not in spared)
+        or any(action in spared for action in actions)
+        or bool(override.allow)
+        or (override.unreadable == "pass" and base.unreadable == "block")
+    )
 
 
 def _asks_nothing(gap: Gap, settings: Settings) -> bool:

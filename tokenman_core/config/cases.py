@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tokenman_core.config.section import DialectName, Entity, Section
+from tokenman_core.config.section import DialectName, EntityName, Section
 from tokenman_core.config.wrong import wrong
 
 
@@ -28,7 +28,7 @@ class Asked(Section):
 class Expected(Section):
     """What is not said may be anything. `masked`: exactly these kinds, [] for none; `refused`: the status."""
 
-    masked: tuple[Entity, ...] | None = Field(default=None, examples=[["EMAIL_ADDRESS"]])
+    masked: tuple[EntityName, ...] | None = Field(default=None, examples=[["EMAIL_ADDRESS"]])
     refused: Annotated[int, Field(ge=400, le=599)] | None = Field(default=None, examples=[400])
     provider: str | None = Field(default=None, examples=["anthropic"])
     cache: Literal["hit", "miss", "bypass"] | None = None

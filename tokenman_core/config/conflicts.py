@@ -4,14 +4,23 @@ import difflib
 import fnmatch
 from collections.abc import Collection, Iterator
 
-from tokenman_core.config.models import Settings
+from tokenman_core.config import known
+from tokenman_core.config.models import Redaction, Settings
+from tokenman_core.config.redacting import OWN, Override, action_of
 from tokenman_core.config.routing import Match, Route
+from tokenman_core.config.section import unknown
 from tokenman_core.config.values import is_near
 
 
 def found(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
     """(setting, what to tell) for each; `given` are the settings that somebody wrote, one of which is to blame."""
-    return [*_ports(settings, given), *_routes(settings), *_cases(settings)]
+    return [
+        *_ports(settings, given),
+        *_routes(settings),
+        *_redaction(settings),
+        *_discounts(settings),
+        *_cases(settings),
+    ]
 
 
 def _ports(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
@@ -82,13 +91,87 @@ def _meant(name: str, settings: Settings) -> str:
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(settings.providers)}"
 
 
+def _discounts(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name in settings.pricing.discounts:
+        if name not in settings.providers:
+            yield f"pricing.discounts.{name}", f"names no provider; {_meant(name, settings)}"
+
+
+def _redaction(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Kinds of value that nothing finds, overrides that never hold, and what is always masked and then left alone."""
+    redaction = settings.redaction
+    own = kinds_of_own(settings)
+    names: set[str] = set()
+    for at, recognizer in enumerate(redaction.recognizers):
+        setting = f"redaction.recognizers[{at}].name"
+        if recognizer.name in known.ENTITIES | known.ENTITIES_LATER:
+            yield setting, "is a kind of value that is known already; give yours a name of its own, such as EMPLOYEE_ID"
+        elif recognizer.name in names:
+            yield setting, "is the name of another recognizer; give each its own"
+        names.add(recognizer.name)
+    places: list[tuple[str, Redaction | Override]] = [("redaction", redaction)]
+    places += [(f"redaction.projects.{name}", override) for name, override in redaction.projects.items()]
+    denied = {each.entity or OWN for _, place in places for each in place.deny}
+    for setting, place in places:
+        yield from _kinds(setting, place, own, denied)
+    for at, (name, override) in enumerate(redaction.projects.items()):
+        earlier = next((each for each in [*redaction.projects][:at] if _takes(each, name)), None)
+        if earlier is not None:
+            text = f"is never reached: redaction.projects.{earlier} matches all that it does, and the first match wins"
+            yield f"redaction.projects.{name}", f"{text}; put it before that one"
+        elif override == Override():
+            yield f"redaction.projects.{name}", "says nothing; a good value: {mode: block}"
+
+
+def _kinds(
+    setting: str, place: Redaction | Override, own: frozenset[str], denied: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    there = known.ENTITIES | known.ENTITIES_LATER | own
+    for entity, said in place.entities.items():
+        if entity not in there:
+            yield f"{setting}.entities.{entity}", unknown(entity, own)
+        elif entity in denied and action_of(said) in ("off", "log"):
+            yield (
+                f"{setting}.entities.{entity}",
+                "is what redaction.deny always masks; good values: redact, hash, block",
+            )
+    for at, each in enumerate(place.allow):
+        if each.entity is not None and each.entity not in there:
+            yield f"{setting}.allow[{at}].entity", unknown(each.entity, own)
+    for at, each in enumerate(place.deny):
+        if each.entity in known.ENTITIES | known.ENTITIES_LATER:
+            text = "is a kind of value that is known already; give what is always masked a name of its own"
+            yield f"{setting}.deny[{at}].entity", f"{text}, such as PROJECT_NAME"
+
+
+def kinds_of_own(settings: Settings) -> frozenset[str]:
+    """The kinds of value that the user's recognisers and lists bring."""
+    redaction = settings.redaction
+    denied = [*redaction.deny, *(each for override in redaction.projects.values() for each in override.deny)]
+    names = {each.entity or OWN for each in denied} | {each.name for each in redaction.recognizers}
+    return frozenset(names - known.ENTITIES - known.ENTITIES_LATER)
+
+
+def _takes(pattern: str, other: str) -> bool:
+    """Whether all that the other pattern matches, this one matches; not all of that is seen."""
+    if "?" in pattern and "*" in other:
+        return pattern == other
+    return fnmatch.fnmatchcase(other, pattern)
+
+
 def _cases(settings: Settings) -> list[tuple[str, str]]:
     wrong: list[tuple[str, str]] = []
     names: set[str] = set()
+    own = kinds_of_own(settings)
     for at, case in enumerate(settings.tests):
         if case.name in names:
             wrong.append((f"tests[{at}].name", "is the name of another case; give each its own"))
         names.add(case.name)
+        wrong += [
+            (f"tests[{at}].expect.masked[{number}]", unknown(entity, own))
+            for number, entity in enumerate(case.expect.masked or ())
+            if entity not in known.ENTITIES | known.ENTITIES_LATER | own
+        ]
         wanted = case.expect.provider
         if wanted is not None and wanted not in settings.providers:
             wrong.append((f"tests[{at}].expect.provider", f"names no provider; {_meant(wanted, settings)}"))

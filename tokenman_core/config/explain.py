@@ -11,10 +11,12 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 from tokenman_core.config import known, written
 from tokenman_core.config.document import Steps
 
+_MARKS = frozenset({"[key]", "[rule]", "[action]"})
+
 
 def steps(error: ErrorDetails) -> Steps:
     """Where the error is, without the marks that pydantic puts into its path."""
-    return tuple(step for step in error["loc"] if step != "[key]")
+    return tuple(step for step in error["loc"] if step not in _MARKS)
 
 
 def sentence(error: ErrorDetails, root: type[BaseModel]) -> str:

@@ -19,9 +19,20 @@ from pydantic import (
 
 from tokenman_core.config import known
 from tokenman_core.config.cases import Case
+from tokenman_core.config.redacting import (
+    Action,
+    Allowed,
+    Denied,
+    Egress,
+    Entities,
+    OffOn,
+    Projects,
+    Recognizer,
+    Unreadable,
+)
 from tokenman_core.config.routing import Route
 from tokenman_core.config.secrets_ref import Source
-from tokenman_core.config.section import DialectName, Entity, Section
+from tokenman_core.config.section import DialectName, Section
 from tokenman_core.config.values import (
     AbsolutePath,
     Address,
@@ -39,8 +50,6 @@ from tokenman_core.config.values import (
 )
 from tokenman_core.config.wrong import wrong
 
-Action = Literal["redact", "block", "hash", "log", "off"]
-OffOn = Annotated[Literal["off", "on"], Word]
 Entry = Mapping[str, Any]
 """One entry of a list that this version accepts only empty; the version that obeys it gives it a shape."""
 
@@ -158,15 +167,17 @@ class Breaker(Section):
 
 class Redaction(Section):
     mode: Annotated[Action, Word] = "redact"
-    entities: Annotated[Mapping[Entity, Annotated[Action, Word]], _frozen, _plain] = Field(default_factory=dict)
+    entities: Entities = Field(default_factory=dict)
     secrets: Annotated[Action, Word] = "redact"
     ner: Annotated[str, Word, Field(min_length=1)] = "off"
     restore: Flag = True
-    restore_egress: Literal["same_host", "always", "never"] = "same_host"
+    restore_egress: Egress = "same_host"
     note: OffOn = "off"
-    unreadable: Literal["pass", "block"] = "pass"
-    allow: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), examples=[["*@example.com"]])
-    recognizers: tuple[Entry, ...] = ()
+    unreadable: Unreadable = "pass"
+    allow: tuple[Allowed, ...] = Field(default=(), examples=[["*@example.com"]])
+    deny: tuple[Denied, ...] = Field(default=(), examples=[["Project Aurora"]])
+    recognizers: tuple[Recognizer, ...] = ()
+    projects: Projects = Field(default_factory=dict)
 
 
 class Injection(Section):
@@ -207,6 +218,35 @@ Price = Annotated[
 """USD for a million tokens, exact."""
 
 
+def _discount(value: Any) -> Decimal:
+    good = wrong('is no discount; good values: 0.15, "15%"')
+    try:
+        text = str(value).strip()
+        share = Decimal(text[:-1]) / 100 if text.endswith("%") else Decimal(text)
+    except InvalidOperation:
+        raise good from None
+    if isinstance(value, bool) or not (share.is_finite() and 0 <= share <= 1):
+        raise good
+    return share
+
+
+Discount = Annotated[
+    Decimal,
+    BeforeValidator(_discount),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?%?$"},
+            ],
+            "examples": [0.15, "15%"],
+        }
+    ),
+]
+"""What is taken off a list price, as a share of it."""
+
+
 class PriceOverride(Section):
     """The user's own prices of a model. What is read from a cache or written to one is at `input_mtok` where nothing is said."""
 
@@ -218,11 +258,16 @@ class PriceOverride(Section):
 
 
 class Pricing(Section):
-    """`overrides`: by a model's name, in which `*` and `?` stand for any text and any character."""
+    """`overrides`: by a model's name, in which `*` and `?` stand for any text and any character. `discounts`: by provider, off what
+    its list says, not off an override.
+    """
 
     unknown_model: Literal["ceiling", "refuse", "allow"] = "ceiling"
     subscriptions: Literal["notional", "free"] = "notional"
     overrides: Annotated[Mapping[Annotated[str, Field(min_length=1)], PriceOverride], _frozen, _plain] = Field(
+        default_factory=dict
+    )
+    discounts: Annotated[Mapping[Annotated[str, Field(min_length=1)], Discount], _frozen, _plain] = Field(
         default_factory=dict
     )
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from tokenman_core.config import known, written
 from tokenman_core.config.described import EACH, SETTINGS, named, section
 from tokenman_core.config.models import Settings
+from tokenman_core.config.section import NAME
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NULL = {"type": "null"}
@@ -27,7 +28,9 @@ def make() -> dict[str, Any]:
             definition["additionalProperties"] = False
     schema["properties"]["providers"] = _providers(definitions)
     entities = sorted(known.ENTITIES | known.ENTITIES_LATER)
-    definitions["Redaction"]["properties"]["entities"]["propertyNames"] = {"enum": entities}
+    names = {"anyOf": [{"enum": entities}, {"pattern": f"^{NAME.pattern}$"}]}
+    for group in ("Redaction", "Override"):
+        definitions[group]["properties"]["entities"]["propertyNames"] = names
     named_so = {"title": "TokenMan's configuration", "description": "tokenman.yaml; every setting is optional"}
     return {"$schema": DIALECT, **_with_booleans(schema | named_so)}
 

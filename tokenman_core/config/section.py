@@ -1,6 +1,8 @@
 """What all groups of settings have in common, and the names that several of them may hold."""
 
 import difflib
+import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema, field_validator, model_validator
@@ -29,22 +31,37 @@ class Section(BaseModel):
         return tuple(value) if isinstance(value, list) else value
 
 
+NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+"""What a kind of value may be called: it becomes a part of its placeholders."""
+
+
+def unknown(value: str, own: Iterable[str] = ()) -> str:
+    """What to tell of a name that is no entity's; `own` are those of the user's."""
+    names = sorted({*known.ENTITIES, *own})
+    upper = value.upper()
+    close = [name for name in names if len(upper) > 2 and upper in name]
+    close = close or difflib.get_close_matches(upper, names, n=1)
+    return (
+        f"is not an entity; did you mean {close[0]}?" if close else f"is not an entity; known here: {', '.join(names)}"
+    )
+
+
 def _entity(value: str) -> str:
-    if value not in known.ENTITIES | known.ENTITIES_LATER:
-        upper = value.upper()
-        close = [name for name in sorted(known.ENTITIES) if len(upper) > 2 and upper in name]
-        close = close or difflib.get_close_matches(upper, known.ENTITIES, n=1)
-        raise wrong(
-            f"is not an entity; did you mean {close[0]}?"
-            if close
-            else f"is not an entity; known here: {', '.join(sorted(known.ENTITIES))}"
-        )
+    if not NAME.fullmatch(value):
+        raise wrong(unknown(value))
     return value
 
 
-Entity = Annotated[
+EntityName = Annotated[
     str,
     AfterValidator(_entity),
-    WithJsonSchema({"type": "string", "enum": sorted(known.ENTITIES | known.ENTITIES_LATER)}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": sorted(known.ENTITIES | known.ENTITIES_LATER)},
+                {"type": "string", "pattern": f"^{NAME.pattern}$"},
+            ]
+        }
+    ),
 ]
-"""The name of a kind of value, `EMAIL_ADDRESS`."""
+"""The name of a kind of value, `EMAIL_ADDRESS`, or of one of the user's own; whether there is such a one, `conflicts` says."""

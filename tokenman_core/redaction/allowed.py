@@ -7,6 +7,7 @@ import hmac
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,25 +38,46 @@ class Permitted:
     digests: frozenset[bytes] = frozenset()
     version: bytes = b""
 
-    def __contains__(self, value: str) -> bool:
+    def permits(self, value: str, entity: str = "") -> bool:
+        """Whether a value passes, for it was let through as whatever it may be, or as this kind."""
         if not self.digests:
             return False
         bare = value.strip()
-        return any(digest(self.key, each) in self.digests for each in {value, bare, bare.rstrip(_MARKS)} if each)
+        ways = [each for each in {value, bare, bare.rstrip(_MARKS)} if each]
+        return any(digest(self.key, each, kind) in self.digests for kind in {"", entity} for each in ways)
 
 
 NOTHING = Permitted(b"")
 
 
-def digest(key: bytes, value: str) -> bytes:
-    """HMAC-SHA256 in hex."""
-    return hmac.new(key, value.encode("utf-8", "surrogatepass"), "sha256").hexdigest().encode()
+def digest(key: bytes, value: str, entity: str = "") -> bytes:
+    """HMAC-SHA256 in hex; of a value that passes as one kind alone, another one."""
+    said = f"{entity}\0{value}" if entity else value
+    return hmac.digest(key, said.encode("utf-8", "surrogatepass"), "sha256").hex().encode()
+
+
+def lines_of(path: Path) -> list[tuple[str, str, int]]:
+    """(day, kind or "" for any, how many hashes) of what a file lets pass. Raises OSError, TooMany."""
+    found: Counter[tuple[str, str]] = Counter()
+    for line in _read(path) if path.exists() else ():
+        if _LINE.match(line):
+            _, day, entity, *_ = [*line.decode("ascii", "replace").split(" "), "", "", ""]
+            found[day, entity] += 1
+    return [(day, entity, count) for (day, entity), count in sorted(found.items())]
+
+
+def _read(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        raw = file.read(_LARGEST + 1)
+    if len(raw) > _LARGEST:
+        raise TooMany
+    return raw.splitlines()
 
 
 class Allowed:
-    """The file of such values, one line a hash and the day it came. `key` is derived from the installation's secret.
+    """The file of such values, one line a hash, the day it came, and the kind that it passes as if not any.
 
-    A file that cannot be read allows nothing: more is masked then, never less.
+    `key` is derived from the installation's secret. A file that cannot be read allows nothing: more is masked then, never less.
     """
 
     def __init__(self, folder: Path, key: bytes, clock: Clock | None = None) -> None:
@@ -96,37 +118,37 @@ class Allowed:
         return Permitted(self._key, digests, version)
 
     def _lines(self) -> list[bytes]:
-        with self.path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
-        if len(raw) > _LARGEST:
-            raise TooMany
-        return raw.splitlines()
+        return _read(self.path)
 
-    def add(self, value: str, day: str) -> bool:
-        """Whether it is new. `day` as 2026-11-24. Raises OSError, TooMany, ConfigError."""
+    def add(self, value: str, day: str, entity: str = "") -> bool:
+        """Whether it is new. `day` as 2026-11-24; `entity`: the one kind that it passes as.
+
+        Raises OSError, TooMany, ConfigError.
+        """
         with self._locked():
             lines = self._existing()
             known = {line[:64] for line in lines}
-            new = [each for each in self._digests(value) if each not in known]
+            new = [each for each in self._digests(value, entity) if each not in known]
             if len(lines) + len(new) > _MOST:
                 raise TooMany
             if new:
-                self._write([*lines, *(each + b" " + day.encode() for each in new)])
+                tail = f" {day} {entity}".rstrip().encode()
+                self._write([*lines, *(each + tail for each in new)])
             return bool(new)
 
-    def remove(self, value: str) -> bool:
+    def remove(self, value: str, entity: str = "") -> bool:
         """Whether it was there. Raises OSError, TooMany, ConfigError."""
         with self._locked():
             lines = self._existing()
-            gone = set(self._digests(value))
+            gone = set(self._digests(value, entity))
             kept = [line for line in lines if line[:64] not in gone]
             if len(kept) < len(lines):
                 self._write(kept)
             return len(kept) < len(lines)
 
-    def _digests(self, value: str) -> list[bytes]:
+    def _digests(self, value: str, entity: str) -> list[bytes]:
         """Of every way to write the value that known values are looked for in."""
-        return list(dict.fromkeys(digest(self._key, form) for form in forms(value.strip())))
+        return list(dict.fromkeys(digest(self._key, form, entity) for form in forms(value.strip())))
 
     def _existing(self) -> list[bytes]:
         return self._lines() if self.path.exists() else []

@@ -6,13 +6,16 @@ from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.known import ANYWHERE, SHORTEST, looked_for
 from tokenman_core.redaction.mask import Redactor
 from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.redaction.policy import Policy
 from tokenman_core.slots import Slot
 
 _STEP = 256  # values between two pauses
 
 
-async def judged(redactor: Redactor, said: dict[str, str], mapping: Mapping) -> dict[str, str]:
-    """The texts of `said` as they may be kept and shown; none at all if one holds a value that blocks.
+async def judged(
+    redactor: Redactor, said: dict[str, str], mapping: Mapping, policy: Policy | None = None
+) -> dict[str, str]:
+    """The texts of `said` as they may be kept and shown; none at all if one holds a value that blocks. `policy`: as in `mask`.
 
     A label is no part of the request: `mapping`, which holds the values of its body, stays as it is. Raises what the
     detection raises.
@@ -20,7 +23,7 @@ async def judged(redactor: Redactor, said: dict[str, str], mapping: Mapping) -> 
     aside = mapping.aside()
     try:
         slots = [Slot((name,), "other", text) for name, text in said.items() if text]
-        masked = await redactor.mask(slots, aside)
+        masked = await redactor.mask(slots, aside, policy)
         if masked.blocked:
             return {}
         labels = said | {slot.key: slot.text for slot in slots}

@@ -1,26 +1,32 @@
 """Masking a request: every value that detection finds, and every value found so far, becomes its placeholder."""
 
 import asyncio
+import functools
 import hashlib
+import hmac
 import itertools
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.exchange import Spot
 from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
-from tokenman_core.redaction.detectors.merge import Taken, settle
+from tokenman_core.redaction.choose import Say, choose
+from tokenman_core.redaction.detectors.merge import Taken
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Memo
 from tokenman_core.redaction.placeholders import Mapping
-from tokenman_core.redaction.policy import Policy
+from tokenman_core.redaction.places import MOST, place_of
+from tokenman_core.redaction.policy import Policies, Policy
 from tokenman_core.slots import Slot
 
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
+_ASIDE = 32 * 1024  # characters
 _MODELS_OWN = frozenset(
     {"assistant", "thinking", "tool_input"}
 )  # what a model wrote is no evidence of where a value may go
@@ -35,11 +41,37 @@ class Finder(Protocol):
 
 @dataclass
 class Masked:
-    """What masking did. `blocked` names an entity whose setting forbids the call: then the slots are unfinished."""
+    """What masking did. `blocked` names an entity whose setting forbids the call, and stands at `place`: then the slots are
+    unfinished. `spots`: the last of the places where something was found.
+    """
 
     masked: Counter[str] = field(default_factory=Counter)  # values masked for the first time in this exchange
     logged: Counter[str] = field(default_factory=Counter)  # values found and left as they are, as the settings say
     blocked: str = ""
+    place: str = ""
+    spots: tuple[Spot, ...] = ()
+
+
+class _Spots:
+    """Where what was found, the last places of all; values are here for as long as the masking lasts."""
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[Slot, Counter[tuple[str, str, str]]]] = deque(maxlen=MOST)
+
+    def add(self, slot: Slot, found: Counter[tuple[str, str, str]]) -> None:
+        """What stood in a slot: (entity, action, value)."""
+        self._last.append((slot, found))
+
+    def told(self, key: bytes) -> tuple[Spot, ...]:
+        """In the order of the request; a value by its keyed hash."""
+        spots = []
+        for slot, found in reversed(self._last):
+            for (entity, action, value), count in [*found.items()][: -MOST - 1 : -1]:
+                hash = hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
+                spots.append(Spot(place_of(slot.path), entity, action, hash, count))
+            if len(spots) >= MOST:
+                break
+        return tuple(spots[:MOST][::-1])
 
 
 class _Breath:
@@ -65,13 +97,15 @@ class _SoFar:
 
     def __init__(self, policy: Policy, permitted: Permitted) -> None:
         self.known = Known()
-        self._policy, self._permitted = policy, permitted
+        self.policy, self._permitted = policy, permitted
         self._hash = hashlib.blake2b(policy.digest + permitted.version, digest_size=16)
         self._digest: bytes | None = None
 
-    def passes(self, value: str) -> bool:
-        """Whether a value is let through by a pattern of the settings or by `tokenman allow`."""
-        return self._policy.allows(value) or value in self._permitted
+    def say(self, text: str, finding: Finding) -> Say:
+        """What becomes of a finding. A value passes by a pattern of the settings or by `tokenman allow`."""
+        start, end, entity, _ = finding
+        value = text[start:end]
+        return self.policy.say(finding, self.policy.allows(value, entity) or self._permitted.permits(value, entity))
 
     @property
     def digest(self) -> bytes:
@@ -101,8 +135,9 @@ class Redactor:
         options: Options = PLAIN,
     ) -> None:
         self.settings = settings
-        self.policy = Policy(settings)
+        self.policies = Policies(settings)
         self._key = key
+        self._audit_key = hmac.digest(key, b"tokenman audit", "sha256")
         self._detection = detection
         self._memo = memo if memo is not None else Memo()
         self._allowed = allowed
@@ -112,29 +147,31 @@ class Redactor:
         """An empty mapping for a new exchange."""
         return Mapping(self._key)
 
-    async def mask(self, slots: Sequence[Slot], mapping: Mapping) -> Masked:
+    async def mask(self, slots: Sequence[Slot], mapping: Mapping, policy: Policy | None = None) -> Masked:
         """Set `slot.text` of every slot that holds a value, left to right: earlier slots are not rewritten for later finds.
 
-        Called again for the same exchange it also masks, everywhere, what it has masked before. Raises what the detection
-        raises; then nothing may be sent.
+        Called again for the same exchange it also masks, everywhere, what it has masked before. `policy`: the one of the
+        call's project, None for that of all others. Raises what the detection raises; then nothing may be sent.
         """
-        masked = Masked()
-        if self.policy.off:
+        masked, spots = Masked(), _Spots()
+        policy = policy or self.policies.base
+        if policy.off:
             return masked
         breath = _Breath()
         names, findings = await self._detected(slots, breath)
-        so_far = _SoFar(self.policy, self._allowed.now() if self._allowed else NOTHING)
+        so_far = _SoFar(policy, self._allowed.now() if self._allowed else NOTHING)
         for value in mapping.values():
             so_far.add(value.entity, value.text)
         for slot, name, found in zip(slots, names, findings, strict=True):
-            if found or so_far.known:
+            if found or so_far.known or policy.denied:
                 found = await self._with_known(slot.text, name + so_far.digest, found, so_far, breath)
             if found:
-                await self._apply(slot, found, mapping, so_far, masked, breath)
+                await self._apply(slot, found, mapping, so_far, masked, spots, breath)
                 if masked.blocked:
                     break
             if breath.due:
                 await breath.take()
+        masked.spots = spots.told(self._audit_key)
         return masked
 
     async def _detected(self, slots: Sequence[Slot], breath: _Breath) -> tuple[list[bytes], list[Findings]]:
@@ -165,13 +202,16 @@ class Redactor:
         remembered = self._memo.get(name)
         if remembered is not None:
             return remembered
+        policy = so_far.policy
+        if policy.denied:
+            found = (*found, *await _denied(policy, text))
+        chosen = await self._chosen(text, found, so_far, breath)
         own = Known()
-        found = settle(text, [each for each in found if self._concerns(text, each, so_far)])
-        for start, end, entity, _ in found:
-            if entity not in _PLAIN_EVERYWHERE and self.policy.action(entity) in ("redact", "hash"):
+        for start, end, entity, _ in chosen:
+            if entity not in _PLAIN_EVERYWHERE and policy.action(entity) in ("redact", "hash"):
                 own.add(entity, text[start:end])
         places: list[Finding] = []
-        for place in itertools.chain(so_far.known.find(text), own.find(text)):
+        for place in itertools.chain(policy.exact.find(text), so_far.known.find(text), own.find(text)):
             if place is not None:
                 places.append(place)
             if breath.due:
@@ -179,28 +219,43 @@ class Redactor:
         if places:
             if taken := Taken(text):
                 places = [place for place in places if not taken.inside(place.start, place.end)]
-            found = settle(text, (*found, *places))
-        self._memo.put(name, found)
-        return found
+            chosen = await self._chosen(text, (*found, *places), so_far, breath)
+        self._memo.put(name, chosen)
+        return chosen
 
-    def _concerns(self, text: str, finding: Finding, so_far: _SoFar) -> bool:
-        return self.policy.action(finding.entity) != "off" and not so_far.passes(text[finding.start : finding.end])
+    async def _chosen(self, text: str, found: Findings, so_far: _SoFar, breath: _Breath) -> Findings:
+        """What is to be acted on."""
+        chosen: list[Finding] = []
+        for each in choose(text, found, functools.partial(so_far.say, text), so_far.policy.rank):
+            if each is not None:
+                chosen.append(each)
+            elif breath.due:
+                await breath.take()
+        return tuple(chosen)
 
     async def _apply(
-        self, slot: Slot, found: Findings, mapping: Mapping, so_far: _SoFar, masked: Masked, breath: _Breath
+        self,
+        slot: Slot,
+        found: Findings,
+        mapping: Mapping,
+        so_far: _SoFar,
+        masked: Masked,
+        spots: _Spots,
+        breath: _Breath,
     ) -> None:
         text = slot.text
+        here: Counter[tuple[str, str, str]] = Counter()
+        spots.add(slot, here)
         pieces: list[str] = []
         last = 0
         for start, end, entity, _ in found:
             if breath.due:
                 await breath.take()
-            action = self.policy.action(entity)
+            action = so_far.policy.action(entity)
             value = text[start:end]
-            if action == "off" or so_far.passes(value):
-                continue
+            here[entity, action, value] += 1
             if action == "block":
-                masked.blocked = entity
+                masked.blocked, masked.place = entity, place_of(slot.path)
                 return
             if action == "log":
                 masked.logged[entity] += 1
@@ -216,3 +271,10 @@ class Redactor:
         if last:
             pieces.append(text[last:])
             slot.text = "".join(pieces)
+
+
+async def _denied(policy: Policy, text: str) -> Findings:
+    """Where values stand that the settings name; of a long text aside, for it is looked through in one go."""
+    if len(text) > _ASIDE:
+        return await asyncio.to_thread(lambda: tuple(policy.denied.find(text)))
+    return tuple(policy.denied.find(text))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.config.redacting import Action, Rule
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.mask import Redactor
 from tokenman_core.redaction.placeholders import Mapping
@@ -29,10 +30,17 @@ class Spot:
 def redacting(settings: Settings) -> Settings:
     """The settings with every action that is not off made `redact`: what is found is the same, and where it stood can be told."""
 
-    def action(said: str) -> str:
+    def action(said: Action) -> Action:
         return said if said == "off" else "redact"
 
-    entities = {entity: action(said) for entity, said in settings.entities.items()}
+    def rule(said: Action | Rule) -> Action | Rule:
+        return (
+            action(said)
+            if isinstance(said, str)
+            else said.model_copy(update={"action": said.action and action(said.action)})
+        )
+
+    entities = {entity: rule(said) for entity, said in settings.entities.items()}
     return settings.model_copy(
         update={"mode": action(settings.mode), "secrets": action(settings.secrets), "entities": entities}
     )

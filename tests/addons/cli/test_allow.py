@@ -48,6 +48,21 @@ def test_it_may_be_an_argument_too(command, tmp_path):
     assert (tmp_path / ".local/share/tokenman/allowed").read_bytes() == b""
 
 
+def test_it_may_pass_as_one_kind_alone_and_what_passes_is_listed_by_day(command, tmp_path):
+    assert "passes unmasked as EMAIL_ADDRESS from now on" in command("--entity", "EMAIL_ADDRESS", input=VALUE).stdout
+    assert command("--remove", input=VALUE).exit_code == 1
+    listed = command("--list").stdout
+    assert "EMAIL_ADDRESS" in listed
+    assert VALUE not in listed
+    assert command("--remove", "--entity", "EMAIL_ADDRESS", input=VALUE).exit_code == 0
+    assert "Nothing was taken out" in command("--list").stdout
+
+
+def test_a_kind_that_nothing_finds_ends_with_2(command):
+    found = command("--entity", "EMAIL", input=VALUE)
+    assert (found.exit_code, "did you mean EMAIL_ADDRESS?" in found.stderr) == (2, True)
+
+
 def test_removing_what_was_not_allowed_ends_with_1(command):
     found = command("--remove", input=VALUE)
     assert found.exit_code == 1

@@ -19,7 +19,6 @@ NOT_YET = [
     ("intercept: {passthrough: [a.example]}", "intercept.passthrough"),
     ("redaction: {ner: en_core_web_sm}", "redaction.ner"),
     ("redaction: {note: on}", "redaction.note"),
-    ("redaction: {recognizers: [{name: EMPLOYEE_ID, pattern: 'E-1'}]}", "redaction.recognizers"),
     ("injection: {mode: warn}", "injection"),
     ("injection: {mode: sanitize}", "injection"),
     ("injection: {mode: block}", "injection"),

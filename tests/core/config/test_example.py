@@ -130,6 +130,8 @@ FINE = [
     "limits: {request_body: 32 mb, client_body_timeout: 2h}",
     "redaction: {mode: false, restore: off, ner: off, entities: {CREDIT_CARD: block, PERSON: false}}",
     "providers: {openai: {key: env:K}, anthropic: null, m.x: {base_url: 'http://127.0.0.1:1/v1', dialect: openai}}",
+    "redaction: {allow: [a, /b/, {entity: EMAIL_ADDRESS, glob: '*@b.example'}], deny: [{regex: 'E-[0-9]+'}]}",
+    "redaction: {entities: {EMPLOYEE_ID: {action: off, threshold: 0.5}}, projects: {a: {mode: off, entities: {US_SSN: off}}}}",
     "listen: '[::1]:7677'",
     "tests: [{name: a, request: {dialect: openai, text: x}, expect: {masked: []}}]",
     "routes: [{try: [openai, {provider: openai, model: gpt-5-mini, weight: 2}]}, {match: {project: a?}}]",
@@ -145,7 +147,11 @@ def test_what_may_be_written_in_several_ways_may_be_so_in_an_editor(text):
 # What only meaning can tell: another setting, the machine's environment, its time zones.
 MEANING = {
     "admin.listen", "timezone", "providers.openai.hosts[0]", "tests[0].expect.provider", "tests[1].name", "routes[1].match",
-    "routes[0].match.provider",
+    "routes[0].match.provider", "redaction.entities.EMAIL", "redaction.entities.PHONE", "redaction.recognizers[0].pattern",
+    "redaction.recognizers[0].name", "redaction.recognizers[1].name", "redaction.deny[0].entity", "redaction.projects.a",
+    "redaction.projects.ab", "redaction.allow[0].entity", "redaction.entities.CUSTOM", "redaction.allow[0].regex",
+    "redaction.deny[0]", "redaction.deny[0].regex", "tests[0].expect.masked[0]", "redaction.projects.a.entities.EMAIL",
+    "redaction.projects.a b",
 }  # fmt: skip
 ROUTED = ("names no provider", "is there already", "leads to different APIs", "has no key")
 
@@ -160,6 +166,8 @@ def test_an_editor_marks_the_mistakes():
         if text == "listen: 127.0.0.1:99999" or "either text or body" in told or "expects nothing" in told:
             continue
         if told.startswith(ROUTED):
+            continue
+        if "lets every value pass" in told or "must say one of value" in told or "says nothing" in told:
             continue
         if setting == "tests[0].expect.cache":  # right, and not available yet
             continue
