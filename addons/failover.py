@@ -84,7 +84,7 @@ def _outcome(exchange: Exchange, attempt: Attempt) -> Outcome:
     """What it says of the provider. What the caller did wrong, and a limit of his own, say nothing against it."""
     failure = attempt.failure
     if failure is not None and failure.kind != "status":
-        return "neutral" if failure.kind in ("cap", "refused", "full") else "failure"
+        return "neutral" if failure.kind in ("cap", "refused", "full", "stale") else "failure"
     if failure is not None and failure.status is not None and failure.status >= 500:
         return "failure_of_model" if failure.of_model else "failure"
     # An answer that ended before its end, and not because a stage of ours had it end.

@@ -11,6 +11,7 @@ from tokenman_core.clock import Clock
 from tokenman_core.dialects import stream_usage
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Exchange
+from tokenman_core.failover.policy import status_of
 from tokenman_core.metering import Meter
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
@@ -120,8 +121,9 @@ class Outward:
 
     async def _whole(self, head: Head, source: Pieces) -> Pieces:
         exchange, cap = self._exchange, self._caps.response_body
-        gathered, trailers = Capture(0, stream=False), None
-        exchange.captured = gathered
+        gathered: list[bytes] = []
+        trailers = None
+        came = exchange.captured = Capture(1, stream=False)  # of half a document nobody can read more than its length
         declared = h.first(head.headers, b"content-length") or b""
         if cap and declared.isdigit() and int(declared) > cap:
             yield _OVER_CAP
@@ -129,8 +131,9 @@ class Outward:
         try:
             async for part in source:
                 if isinstance(part, bytes):
-                    gathered.add(part)
-                    if cap and gathered.seen > cap:
+                    gathered.append(part)
+                    came.add(part)
+                    if cap and came.seen > cap:
                         yield _OVER_CAP
                         return
                 elif isinstance(part, Trailers):
@@ -138,7 +141,8 @@ class Outward:
         except UpstreamError as e:  # nothing has gone out: the client gets an error it understands, not half a body
             yield upstream_refusal(e)
             return
-        data = gathered.data
+        data = b"".join(gathered)  # the piece itself where there is but one, as from a provider
+        gathered.clear()
         coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
         try:
             plain = decode(coding.decode("latin-1"), data, cap) if coding != b"identity" and data else data
@@ -155,12 +159,13 @@ class Outward:
         exchange.said, exchange.captured = plain, None
         event = Event(plain, "whole")
         try:
-            exchange.reader.read(event)
             if self._listeners:
+                exchange.reader.read(event)
                 events = self._stages.event(exchange, self._listeners, event)
                 events += self._stages.event(exchange, self._listeners, Event(b"", "end"))
                 out = b"".join(one.render() for one in events)
             else:
+                exchange.reader.note(event)
                 out = plain
         except StageFailed:
             yield FAILED
@@ -234,6 +239,8 @@ class Outward:
             out = self._through([*rest, Event(b"", "end")])
             if out and not packed:
                 yield out
+            if reader.failed is not None and exchange.operation.generates:
+                self._failed(reader.failed)
         except (UpstreamError, CodingError, SseError) as e:
             log.warning("stream broke off: %s", trace(e))
             broken = "timeout" if isinstance(e, UpstreamError) and e.kind == "timeout" else "upstream"
@@ -265,6 +272,18 @@ class Outward:
                 reader.read(shown)
             out.extend(one.render() for one in self._stages.event(exchange, self._listeners, shown))
         return b"".join(out)
+
+    def _failed(self, error: str) -> None:
+        """The provider's own error event has passed as it came; here it is noted what it stands for. Behind words that are
+        not the caller's doing, it is the provider's.
+        """
+        exchange = self._exchange
+        at_the_head = next((attempt.failure for attempt in exchange.tried[-1:]), None)
+        status = at_the_head.status if at_the_head is not None and at_the_head.status else status_of(error, 500)
+        if status < 500:
+            exchange.status = status
+        else:
+            exchange.outcome, exchange.broken = "broken", "timeout" if status == 504 else "upstream"
 
     def _flushed(self) -> bytes:
         """Text that was held back goes out before the error: what the provider said must not be lost."""

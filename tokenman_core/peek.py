@@ -14,7 +14,7 @@ from tokenman_core import headers as h
 from tokenman_core.capture import Capture
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.failover.of_model import MOST_READ, of_model
-from tokenman_core.failover.policy import STATUSES_OF_ERRORS
+from tokenman_core.failover.policy import status_of
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
 from tokenman_core.outward import TEXTUAL, Pieces, steps, upstream_refusal
@@ -71,26 +71,37 @@ def _by_status(head: Head) -> Failure | None:
 
 
 async def _whole(source: Pieces, exchange: Exchange, head: Head, cap: int) -> Peeked:
-    held: list[Part | Refuse] = [head]
     failed = _by_status(head)
+    # One piece, which grows in its place: many, and then one of them all, would take three times as much as they hold.
+    body, behind = bytearray(), list[Part | Refuse]()
+
+    def held() -> list[Part | Refuse]:
+        given: list[Part | Refuse] = [head, bytes(body), *behind]
+        body.clear()
+        return given
+
     # What came of an answer that breaks off is due; how much it was is all that is known of it.
     came = exchange.captured = Capture(1, stream=False)
     try:
         _check(cap, int(declared) if (declared := h.first(head.headers, b"content-length") or b"").isdigit() else 0)
         async with asyncio.timeout(AN_ERROR_S if failed else None):
             async for part in source:
-                held.append(part)
-                if isinstance(part, bytes):
-                    came.add(part)
-                    _check(cap, came.seen)
-                    if failed and came.seen > MOST_OF_AN_ERROR:
-                        return Peeked(failed, held, source)
+                if not isinstance(part, bytes):
+                    behind.append(part)
+                    continue
+                body += part
+                came.add(part)
+                _check(cap, came.seen)
+                if failed and came.seen > MOST_OF_AN_ERROR:
+                    return Peeked(failed, held(), source)
     except TimeoutError:
-        return Peeked(_of_model(failed, head, held), _cut(head, held))
+        given = held()
+        return Peeked(_of_model(failed, head, given), _cut(head, given))
     except UpstreamError as e:
         # Of a failure it is known that it is one, whatever becomes of what is said of it.
         return Peeked(failed or Failure(e.kind, str(e), head.status), [upstream_refusal(e)])
-    return Peeked(_of_model(failed, head, held), held)
+    given = held()
+    return Peeked(_of_model(failed, head, given), given)
 
 
 def _of_model(failed: Failure | None, head: Head, held: Iterable[Part | Refuse]) -> Failure | None:
@@ -177,8 +188,4 @@ async def _end(source: Pieces, held: list[Part | Refuse]) -> None:
 
 def _said(error: str, head: Head) -> Failure:
     """What the first event of a stream says went wrong. A name that is not known is the caller's fault, as far as we can tell."""
-    status = int(error) if error in _NUMBERS else STATUSES_OF_ERRORS.get(error, 400)
-    return Failure("status", f"an error in the first event: {error[:80]}", status, head.headers)
-
-
-_NUMBERS = frozenset(str(number) for number in range(400, 600))
+    return Failure("status", f"an error in the first event: {error[:80]}", status_of(error, 400), head.headers)

@@ -5,6 +5,7 @@ reply to the `request` hook that does not end it.
 """
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from addons.proxy.internals import ConnectionHandler, HttpRequestHook, events
 from tokenman_core.verdicts import Head, Trailers
 
 MAX_BUFFERED = 64 << 10  # bytes in a client's socket buffer, and
+PORTION = 256 << 10  # bytes that go out at once: each is copied on its way, and a whole answer may be large
 MAX_QUEUED = 256 << 10  # bytes that wait for an HTTP/2 client's window, before the exchange has to wait too
 CLIENT_STALL_S = 60.0  # a client that takes nothing for so long is dropped; no provider's deadline runs meanwhile
 
@@ -72,6 +74,10 @@ class Outlet:
 
     async def send(self, *pieces: Piece) -> None:
         """Returns when the client has taken enough for more to be worth making."""
+        for some in _portions(pieces):
+            await self._send(some)
+
+    async def _send(self, pieces: tuple[Piece, ...]) -> None:
         handler = self._stream.handler
         if handler is None:
             raise asyncio.CancelledError("the client has left")
@@ -102,6 +108,20 @@ class Outlet:
         self.aborted = True
         if self._task:
             self._task.cancel()
+
+
+def _portions(pieces: tuple[Piece, ...]) -> Iterator[tuple[Piece, ...]]:
+    """The same in their order; what is small goes together."""
+    some: tuple[Piece, ...] = ()
+    for piece in pieces:
+        if isinstance(piece, bytes) and len(piece) > PORTION:
+            for at in range(0, len(piece), PORTION):
+                yield (*some, piece[at : at + PORTION])
+                some = ()
+        else:
+            some = (*some, piece)
+    if some:
+        yield some
 
 
 def _buffered(writer: object) -> int:

@@ -234,7 +234,9 @@ async def test_any_answer_of_a_probe_shows_that_it_is_back(answer: Any) -> None:
     assert stage.breakers.states["a"] == "closed"
 
 
-@pytest.mark.parametrize("answer", [UpstreamError("cap", ""), UpstreamError("full", "")])
+@pytest.mark.parametrize(
+    "answer", [UpstreamError("cap", ""), UpstreamError("full", ""), UpstreamError("reset", "", stale=True)]
+)
 async def test_bounds_of_our_own_say_nothing_of_a_probe(answer: Any) -> None:
     world, stage = await opened()
     world.upstream._answers["a.example"] = [answer]

@@ -631,3 +631,52 @@ async def test_a_gemini_stream_that_begins_with_an_error_is_judged_by_its_status
     made = call(b'{"contents":[]}', dialect="gemini", path="/v1beta/models/m:streamGenerateContent", named="g")
     _, came = await world.carry(made)
     assert (came, len(world.upstream.requests)) == (stream, 3)
+
+
+# -- what is recorded of an error that a provider told in its stream --
+
+
+def chat_error(code: str) -> bytes:
+    return b'data: {"error":{"message":"no","type":"x","code":"%s"}}\n\n' % code.encode()
+
+
+@pytest.mark.parametrize("spoke", [False, True])
+@pytest.mark.parametrize(
+    ("error", "recorded"),
+    [
+        ("overloaded_error", ("broken", "upstream", 200)),
+        ("api_error", ("broken", "upstream", 200)),
+        ("timeout_error", ("broken", "timeout", 200)),
+        ("rate_limit_error", ("answered", None, 429)),
+    ],
+)
+async def test_an_error_event_that_is_the_last_word_is_recorded_for_what_it_stands_for(
+    spoke: bool, error: str, recorded: Any
+) -> None:
+    """As an answer with that status would be: what a model could not do failed, what a caller may not have was turned down."""
+    words = [START, WORD] if spoke else []
+    world = World({"a": [(200, SSE, [PING, *words, error_event(error)])]}, routes=(), rules=Rules(attempts=1))
+    made = call(STREAMED, status=200)  # as the head that went out first had it
+    head, body = await world.carry(made)
+    assert (head.status, body) == (200, b"".join([PING, *words, error_event(error)]))
+    record = record_of(made, 0.0)
+    assert (record.outcome, record.error, record.status) == recorded
+    told = "broken" if spoke else "server_error"
+    assert record.tried[0].outcome == (told if recorded[1] else "ok" if spoke else "rate_limited")
+
+
+@pytest.mark.parametrize(("spoke", "recorded"), [(False, ("answered", 400)), (True, ("broken", 200))])
+async def test_an_error_of_no_name_is_the_callers_doing_before_the_answer_and_the_providers_behind_it(
+    spoke: bool, recorded: Any
+) -> None:
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
+    words = [chunk] if spoke else []
+    world = World(
+        {"a": [(200, SSE, [*words, chat_error("strange")])]},
+        routes=(),
+        providers=[provider("a", "openai", stream_usage=False)],
+    )
+    made = call(STREAMED, path="/v1/chat/completions", dialect="openai", status=200)
+    await world.carry(made)
+    record = record_of(made, 0.0)
+    assert (record.outcome, record.status) == recorded

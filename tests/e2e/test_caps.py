@@ -41,10 +41,15 @@ def capped(shared_provider: FakeProvider, tmp_path_factory: pytest.TempPathFacto
     proxy.stop()
 
 
-def peak(proxy: Proxy) -> int:
+def peak(proxy: Proxy, what: str = "VmHWM:") -> int:
     """KiB that the process has ever held."""
     status = Path(f"/proc/{proxy.process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
+    return int(status.partition(what)[2].split()[0])
+
+
+def holds(proxy: Proxy) -> int:
+    """KiB, now."""
+    return peak(proxy, "VmRSS:")
 
 
 def ordinary(proxy: Proxy) -> None:
@@ -156,6 +161,34 @@ def test_an_answer_that_expands_beyond_its_cap_is_502_and_bounded(
             assert (answer.status_code, answer.headers["x-tokenman-error"]) == (502, "response_cap"), coding
             assert peak(proxy) - before < ROOM, coding
             assert len(recorder.requests) == 1  # another answer would be as large
+        proxy.stop()
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_large_answer_takes_its_size_while_its_client_reads_and_thrice_while_it_is_read_here(
+    shared_provider: FakeProvider, provider: FakeProvider, tmp_path: Path, framing: str
+) -> None:
+    """JSON takes twice its size to be parsed, for a moment, and for one answer at a time."""
+    said = b'{"usage": {"input_tokens": 1, "output_tokens": 1}, "text": "' + b"x" * (48 << 20) + b'"}'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+    if framing == "length":
+        answer = head + b"content-length: %d\r\n\r\n" % len(said) + said
+    else:
+        answer = head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(said), said)
+    with Recorder(answer) as recorder:
+        here = {"base_url": f"http://127.0.0.1:{recorder.port}", "dialect": "anthropic"}
+        providers = {"anthropic": {"base_url": shared_provider.url}, "large": here}
+        proxy = Proxy.start(tmp_path, shared_provider.url, providers=providers)
+        ordinary(proxy)
+        before = rested(proxy)
+        with httpx.stream(
+            "POST", f"{proxy.url}/p/large/v1/messages", content=whole(), headers=HEADERS, trust_env=False, timeout=30
+        ) as got:
+            pieces = got.iter_raw()
+            first = next(pieces)
+            assert (holds(proxy) - before) << 10 < 1.4 * len(said)
+            assert first + b"".join(pieces) == said
+        assert (peak(proxy) - before) << 10 < 3.3 * len(said)
         proxy.stop()
 
 

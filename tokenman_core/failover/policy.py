@@ -86,6 +86,13 @@ STATUSES_OF_ERRORS: Mapping[str, int] = {
 (https://docs.anthropic.com/en/api/errors, https://platform.openai.com/docs/guides/error-codes,
 https://ai.google.dev/gemini-api/docs/troubleshooting)."""
 
+_NUMBERS = frozenset(str(number) for number in range(400, 600))
+
+
+def status_of(error: str, unknown: int) -> int:
+    """The status that an error in a stream stands for, which may be named by one; `unknown` for what is no name that we know."""
+    return int(error) if error in _NUMBERS else STATUSES_OF_ERRORS.get(error, unknown)
+
 
 @dataclass
 class Course:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from addons.proxy import outlet as module
-from addons.proxy.outlet import MAX_BUFFERED, MAX_QUEUED, End, Outlet, Pieces
+from addons.proxy.outlet import MAX_BUFFERED, MAX_QUEUED, PORTION, End, Outlet, Pieces
+from tokenman_core.verdicts import Head
 
 FLOOD = b"x" * (MAX_BUFFERED * 64)
 
@@ -61,6 +62,24 @@ async def test_what_fits_is_not_waited_for(line: Line, outlet: Outlet) -> None:
     assert line.sent == [b"a"]
 
 
+async def test_a_large_piece_goes_out_bit_by_bit_in_its_order(line: Line, outlet: Outlet) -> None:
+    """Each bit is waited for: what is copied on its way is never the whole."""
+    head, body = Head(200), bytes(range(256)) * 4096  # 1 MiB
+    reading = asyncio.create_task(asyncio.to_thread(taken, line.far, len(body)))
+    await asyncio.wait_for(outlet.send(head, body, End()), 10)
+    assert line.sent[0] == head
+    assert line.sent[-1] == End()
+    assert {len(piece) for piece in line.sent[1:-1]} == {PORTION}
+    assert await reading == b"".join(line.sent[1:-1]) == body
+
+
+def taken(far: socket.socket, count: int) -> bytes:
+    got = b""
+    while len(got) < count:
+        got += far.recv(65536)
+    return got
+
+
 async def test_a_client_that_reads_again_is_served_again(line: Line, outlet: Outlet) -> None:
     sending = asyncio.create_task(outlet.send(FLOOD))
     for _ in range(5):
@@ -71,7 +90,7 @@ async def test_a_client_that_reads_again_is_served_again(line: Line, outlet: Out
     while left:
         left -= len(await asyncio.get_running_loop().sock_recv(line.far, 1 << 20))
     await asyncio.wait_for(sending, 5)
-    assert line.sent == [FLOOD]
+    assert b"".join(line.sent) == FLOOD
 
 
 async def test_a_client_that_takes_nothing_is_dropped_and_its_call_ends(
@@ -80,7 +99,9 @@ async def test_a_client_that_takes_nothing_is_dropped_and_its_call_ends(
     monkeypatch.setattr(module, "CLIENT_STALL_S", 0.02)
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(outlet.send(FLOOD), 5)
-    assert line.sent == [FLOOD, End(broken=True)]
+    *given, end = line.sent
+    assert FLOOD.startswith(b"".join(given))
+    assert end == End(broken=True)
     assert line.writer.transport.is_closing() == (line.client.alpn != b"h2")  # there only the stream ends
 
 

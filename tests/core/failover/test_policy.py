@@ -47,6 +47,14 @@ def test_who_cannot_be_reached_is_waited_for_only_if_nobody_else_can_be_asked(ki
     assert decide(Failure(kind, ""), tries=3) == Last()
 
 
+def test_a_connection_that_went_stale_is_replaced_at_once_and_counts_as_a_try() -> None:
+    stale = Failure("stale", "")
+    assert decide(stale, more=True) == decide(stale) == Again(0.0)
+    assert decide(stale, tries=3) == Last()
+    assert decide(stale, once=True) == Last()
+    assert decide(stale, repeatable=False) == Last()
+
+
 @pytest.mark.parametrize("kind", ["timeout", "protocol", "refused", "full"])
 def test_who_was_too_slow_or_spoke_nonsense_is_not_asked_again(kind: str) -> None:
     assert decide(Failure(kind, ""), more=True) == Next()
