@@ -4,8 +4,23 @@
 record of calls is another file (`tokenman_core.ledger`): a record may fail, a count may not.
 """
 
+from tokenman_core.state.counts import Booking, Count, Counts, Hold, Reserved
 from tokenman_core.state.sqlite import Sqlite
 from tokenman_core.state.state import State, Unavailable, open_state, path_of
 from tokenman_core.state.store import Entry, Leased, Store
 
-__all__ = ["Entry", "Leased", "Sqlite", "State", "Store", "Unavailable", "open_state", "path_of"]
+__all__ = [
+    "Booking",
+    "Count",
+    "Counts",
+    "Entry",
+    "Hold",
+    "Leased",
+    "Reserved",
+    "Sqlite",
+    "State",
+    "Store",
+    "Unavailable",
+    "open_state",
+    "path_of",
+]

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
+from tokenman_core.state import counts
+
 # As in the ledger: a step may create a table or an index, or add a column that has a default, and no more.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -32,6 +34,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         )""",
         "create unique index remembered_by_key on remembered (kind, key)",
     ),
+    counts.STEP,
 )
 
 

@@ -1,13 +1,14 @@
 """What a store of shared state can be asked. A store counts and keeps; what it means is told where it is used.
 
 Everything has a kind (`breaker`), a name in it and an end: what nobody renews goes away by itself. Each method is one step that
-other processes see whole or not at all. Reservations of money or tokens belong here, too, as leases with an amount: one more
-method beside these, in the same transactions.
+other processes see whole or not at all. Counters with reservations (money, tokens, calls) are asked by `counts`.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from tokenman_core.state.counts import Counts
 
 Leased = Literal["leased", "taken", "moved"]
 """`taken`: there are as many as there may be; `moved`: the entry is no longer the one that was spoken of."""
@@ -26,6 +27,10 @@ NOTHING = Entry()
 
 class Store(Protocol):
     """Of one thread. Moments are seconds since the epoch. Raises whatever its database does."""
+
+    @property
+    def counts(self) -> Counts:
+        """The counters in the same file, seen and changed by the same processes."""
 
     @property
     def changed(self) -> bool:

@@ -1,0 +1,192 @@
+"""Counters with reservations: what is spent and what is held of a limit, so that no burst of calls can pass it.
+
+A reservation is a lease with amounts on some counters, all of them or none. It ends in one of three ways: settled (what was
+really spent is booked, once), released, or expired with nobody to renew it, when its process died. What has ended leaves a mark,
+so that a late question about it changes nothing. Amounts are integers; what they count, who asks knows.
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+MOST = 2**62
+"""What is spent on a counter is no more."""
+
+MOST_HELD = 2**52
+"""A reservation holds no more, so that the sum of as many as there may be fits where it is kept."""
+
+ENDED_S = 86_400.0
+"""So long is it known that a reservation has ended."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """`amount` to be held on a counter; spent and held together may not pass `limit` (None: it is counted, and not limited).
+
+    `until`: when the counter itself may be forgotten, in seconds since the epoch, as at the end of its window.
+    """
+
+    counter: str
+    amount: int
+    limit: int | None
+    until: float
+
+
+@dataclass(frozen=True)
+class Booking:
+    """`amount` that was spent on a counter."""
+
+    counter: str
+    amount: int
+    until: float
+
+
+@dataclass(frozen=True)
+class Count:
+    spent: int = 0
+    held: int = 0
+
+
+Reserved = Literal["held", "short", "ended"]
+"""`short`: a counter cannot hold its amount; `ended`: this reservation was settled or released before."""
+
+
+class Counts(Protocol):
+    """Each method is one step that others see whole or not at all. Moments are seconds since the epoch."""
+
+    def reserve(
+        self, lease: str, holds: Sequence[Hold], *, until: float, now: float
+    ) -> tuple[Reserved, Mapping[str, Count]]:
+        """Holds all or nothing; with the counters as they were before. A lease that is there already gets the new amounts."""
+
+    def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, Count] | None:
+        """Ends a reservation with what was spent, and the counters after it; None: it had ended, and nothing is booked twice.
+
+        One that has expired is booked all the same: it was spent.
+        """
+
+    def release(self, lease: str, *, now: float) -> None:
+        """Ends a reservation of which nothing was spent."""
+
+    def hold_on(self, leases: Collection[str], until: float) -> None:
+        """Reservations that are there run until then."""
+
+    def counts(self, counters: Iterable[str], *, now: float) -> Mapping[str, Count]:
+        """Of each, as it is now."""
+
+    def held(self, *, now: float) -> Sequence[tuple[str, str, int, float]]:
+        """What is held: lease, counter, amount, until."""
+
+    def put_back(self, counter: str, *, now: float) -> None:
+        """Sets a counter to nothing spent. What is held of it stays held."""
+
+
+STEP = (
+    """create table counts (
+        counter text primary key,
+        spent integer not null,
+        until real not null
+    ) without rowid""",
+    """create table holds (
+        lease text not null,
+        counter text not null,
+        amount integer not null,
+        until real not null,
+        primary key (lease, counter)
+    ) without rowid""",
+    "create index holds_by_counter on holds (counter, until, amount)",
+    """create table ended (
+        lease text primary key,
+        until real not null
+    ) without rowid""",
+)
+"""The tables, as a step of the state file's schema."""
+
+_PURGE_EVERY = 256  # reservations between two looks for what may be forgotten
+
+
+class SqliteCounts:
+    """`Counts` on a connection that others write on too. `whole` is a transaction that waits for nobody inside."""
+
+    def __init__(self, connection: sqlite3.Connection, whole: Callable[[], AbstractContextManager[None]]) -> None:
+        self._connection, self._whole = connection, whole
+        self._since_purge = 0
+
+    def reserve(
+        self, lease: str, holds: Sequence[Hold], *, until: float, now: float
+    ) -> tuple[Reserved, Mapping[str, Count]]:
+        with self._whole():
+            if self._ended(lease):
+                return "ended", {}
+            self._connection.execute("delete from holds where lease = ?", (lease,))
+            counts = {hold.counter: self._count(hold.counter, now) for hold in holds}
+            if any(_passes(hold, counts[hold.counter]) for hold in holds):
+                return "short", counts
+            self._connection.executemany(
+                "insert into holds (lease, counter, amount, until) values (?, ?, ?, ?)",
+                [(lease, hold.counter, min(hold.amount, MOST_HELD), until) for hold in holds],
+            )
+            self._purge(now)
+            return "held", counts
+
+    def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, Count] | None:
+        with self._whole():
+            if not self._end(lease, now):
+                return None
+            self._connection.executemany(
+                "insert into counts (counter, spent, until) values (?, ?, ?) on conflict do update"
+                f" set spent = min({MOST}, counts.spent + excluded.spent), until = max(counts.until, excluded.until)",
+                [(each.counter, min(each.amount, MOST), each.until) for each in bookings],
+            )
+            return {each.counter: self._count(each.counter, now) for each in bookings}
+
+    def release(self, lease: str, *, now: float) -> None:
+        with self._whole():
+            self._end(lease, now)
+
+    def hold_on(self, leases: Collection[str], until: float) -> None:
+        with self._whole():
+            self._connection.executemany("update holds set until = ? where lease = ?", [(until, it) for it in leases])
+
+    def counts(self, counters: Iterable[str], *, now: float) -> Mapping[str, Count]:
+        return {counter: self._count(counter, now) for counter in counters}
+
+    def held(self, *, now: float) -> Sequence[tuple[str, str, int, float]]:
+        return self._connection.execute(
+            "select lease, counter, amount, until from holds where until > ? order by lease, counter", (now,)
+        ).fetchall()
+
+    def put_back(self, counter: str, *, now: float) -> None:
+        self._connection.execute("delete from counts where counter = ?", (counter,))
+
+    def _count(self, counter: str, now: float) -> Count:
+        spent = self._connection.execute("select spent from counts where counter = ?", (counter,)).fetchone()
+        held = self._connection.execute(
+            "select sum(amount) from holds where counter = ? and until > ?", (counter, now)
+        ).fetchone()
+        return Count(spent[0] if spent else 0, held[0] or 0)
+
+    def _ended(self, lease: str) -> bool:
+        return self._connection.execute("select 1 from ended where lease = ?", (lease,)).fetchone() is not None
+
+    def _end(self, lease: str, now: float) -> bool:
+        """Whether it had not ended before."""
+        self._connection.execute("delete from holds where lease = ?", (lease,))
+        ended = self._connection.execute(
+            "insert or ignore into ended (lease, until) values (?, ?)", (lease, now + ENDED_S)
+        )
+        return ended.rowcount == 1
+
+    def _purge(self, now: float) -> None:
+        """What nobody asks for any more, so that the file does not grow with every call."""
+        self._since_purge += 1
+        if self._since_purge >= _PURGE_EVERY:
+            self._since_purge = 0
+            for table in ("holds", "counts", "ended"):
+                self._connection.execute(f"delete from {table} where until <= ?", (now,))
+
+
+def _passes(hold: Hold, count: Count) -> bool:
+    return hold.limit is not None and count.spent + count.held + hold.amount > hold.limit
