@@ -8,6 +8,7 @@ from tokenman_core import secret
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.redaction import Allowed, Detection, Memo
+from tokenman_core.redaction.policy import options_of
 from tokenman_core.stages import HOOKS, Link, Stages
 
 log = logging.getLogger("tokenman.chain")
@@ -40,7 +41,8 @@ def redaction(
 ) -> Redaction:
     """The stage as the settings and `tokenman allow` want it. `memo` and `taken_out` may be those of a stage that it replaces."""
     taken_out = allowed(settings, root) if taken_out is None else taken_out
-    return Redaction(settings.redaction, secret.derive(root, "placeholder"), detection, memo, taken_out)
+    finder = detection.under(options_of(settings.redaction))
+    return Redaction(settings.redaction, secret.derive(root, "placeholder"), finder, memo, taken_out)
 
 
 class ChainError(Exception):

@@ -9,7 +9,6 @@ from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.exchange import Exchange, Redacted, Spot
 from tokenman_core.redaction import (
     Allowed,
-    Detection,
     Egress,
     Mapping,
     Memo,
@@ -19,6 +18,7 @@ from tokenman_core.redaction import (
     WorkerUnavailable,
     judged,
 )
+from tokenman_core.redaction.mask import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
 from tokenman_core.sse import Event
@@ -67,7 +67,7 @@ class Redaction:
         self,
         settings: Settings,
         key: bytes,
-        detection: Detection,
+        detection: Finder,
         memo: Memo | None = None,
         allowed: Allowed | None = None,
     ) -> None:

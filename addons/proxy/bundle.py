@@ -15,7 +15,7 @@ from addons.proxy.gate import Gate
 from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable
 from addons.proxy.policies import LOOPBACK_NAMES, Arrivals, Lasting, Policies, breaker_rules, make, model_breakers
-from tokenman_core import bound_store, ca, secret
+from tokenman_core import bound_store, ca, price_lists, secret
 from tokenman_core.admin.keys import Codes, Keys, admin_token
 from tokenman_core.admin.runs import Runs
 from tokenman_core.clock import SystemClock
@@ -32,6 +32,7 @@ from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers
 from tokenman_core.redaction import Detection, Memo
+from tokenman_core.redaction.policy import options_of
 from tokenman_core.state import State, open_state
 from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
@@ -85,6 +86,7 @@ class Bundle:
         policies, token = make(loaded, lasting), admin_token(settings)
         # Nothing waits from here on, so that there is no moment with a part of both.
         lasting.breakers.configure(breaker_rules(settings), model_breakers(settings))
+        lasting.detection.configure(options_of(settings.redaction))
         self.keys.renew(token)
         self.exchanges.use(policies)
         self.tidy()
@@ -148,11 +150,13 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         breaker_rules(settings), model_breakers(settings), clock, secret.derive(root, "breaker of a model")
     )
     makers = Makers(secret.derive(root, "bound"))
+    prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     lasting = Lasting(
         master, root, clock, listeners, Upstream(guard=guard, proxies=_proxies(settings)), detection, Memo(),
-        chain.allowed(settings, root), Meter(Prices(settings.pricing), Providers(())), breakers, PassedOver(clock),
+        chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals,
     )  # fmt: skip
+    detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)
     tallies = Tallies(lambda: len(exchanges.active))
     runs, prover = Runs(tallies), Prover(secret.derive(root, "proof"))

@@ -202,10 +202,18 @@ class Detection:
         """The processes of the living workers."""
         return list(self._processes.values())
 
+    def under(self, options: Options) -> "Under":
+        """The way to the detectors by these options, whatever holds for others by then. Raises BadPattern."""
+        return Under(self, options)
+
     async def find(self, texts: Sequence[Text]) -> list[Findings]:
         """The findings of each text. Raises WorkerUnavailable or TextRefused: then nothing may be sent."""
+        return await self.judge(texts, self._options, self._custom)
+
+    async def judge(self, texts: Sequence[Text], options: Options, custom: Patterns) -> list[Findings]:
+        """The same by other options than those that hold now; `custom` are the patterns of their recognisers."""
         found: list[Findings] = [()] * len(texts)
-        gate, options, custom = self._gate, self._options, self._custom
+        gate = self._gate
         asking: Sequence[int] = range(len(texts))
         if gate is not None and sum(len(text) for text, _ in texts) <= INLINE // (1 + len(custom)):
             asking = [place for place in asking if trips(gate, *texts[place], custom, options.ner != "off")]
@@ -310,3 +318,14 @@ class Detection:
         finally:
             job.cancel()
             death.cancel()
+
+
+class Under:
+    """The way to the detectors by options of its own: a call keeps those that it began with."""
+
+    def __init__(self, detection: Detection, options: Options) -> None:
+        self._detection, self._options, self._custom = detection, options, Patterns(options.recognizers)
+
+    async def find(self, texts: Sequence[Text]) -> list[Findings]:
+        """As `Detection.find`."""
+        return await self._detection.judge(texts, self._options, self._custom)

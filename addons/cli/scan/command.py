@@ -20,7 +20,7 @@ from tokenman_core import secret
 from tokenman_core.config.load import Loaded
 from tokenman_core.errors import ConfigError
 from tokenman_core.redaction import Allowed, Detection, Redactor, TextRefused, WorkerUnavailable
-from tokenman_core.redaction.policy import Policy
+from tokenman_core.redaction.policy import Policy, options_of
 from tokenman_core.redaction.scan import redacting, spots
 
 STDIN: Final = "-"
@@ -106,7 +106,9 @@ class _Scanner:
         self._policy = Policy(settings.redaction)
         allowed = Allowed(settings.data_dir, secret.derive(root, "allow"))
         key = secret.derive(root, "placeholder")
-        self._redactor = Redactor(redacting(settings.redaction), key, detection, allowed=allowed)
+        options = options_of(settings.redaction)
+        detection.configure(options)
+        self._redactor = Redactor(redacting(settings.redaction), key, detection, allowed=allowed, options=options)
 
     async def scan(self, job: Job, advance: Callable[[int], None]) -> list[Hit] | Skipped:
         name, read, size = job

@@ -314,6 +314,16 @@ async def test_a_call_is_judged_by_the_options_that_held_when_it_began(detection
     assert await running == [(Finding(0, 0, "OFF"),)]
 
 
+async def test_a_finder_keeps_the_options_that_it_was_made_with(detection: Detection) -> None:
+    finder = detection.under(Options((EMPLOYEE,)))
+    assert await detection.find([Text("the E-123456 x")]) == [()]
+    assert await finder.find([Text("the E-123456 x"), Text("the E-12345 x")]) == [FOUND[0], ()]
+    detection.configure(Options(ner="some_model"))
+    assert await finder.find([Text("a@example.com options? ")]) == [(Finding(0, 1, "OFF"),)]
+    with pytest.raises(BadPattern):
+        detection.under(Options((Custom("EMPLOYEE_ID", "("),)))
+
+
 async def test_options_that_no_worker_can_load_refuse_calls_but_blame_no_text(detection: Detection) -> None:
     detection = Detection(command=OBEDIENT, deadline_s=0.5)
     await detection.start()
