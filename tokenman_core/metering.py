@@ -44,10 +44,9 @@ _ECHOED = frozenset(
 
 @dataclass(eq=False)
 class _Desk:
-    """Where the counting is done. Of all meters of a process. `awake`: the price lists are loaded."""
+    """Where the counting is done. Of all meters of a process."""
 
     thread: ThreadPoolExecutor
-    awake: bool = False
     waiting: int = 0
     closed: bool = False
     start: asyncio.Task[None] | None = None
@@ -83,9 +82,8 @@ class Meter:
             log.error("what calls cost cannot be told in full: %s", trace(e))
 
     async def _wake(self) -> None:
-        if not self._desk.awake and not self._desk.closed:
+        if not self._prices.ready and not self._desk.closed:
             await self._off_loop(self._prices.warm)
-            self._desk.awake = True
 
     async def _off_loop[T](self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._desk.thread, function)
@@ -95,7 +93,7 @@ class Meter:
     def ready(self, exchange: Exchange, attempt: Attempt) -> bool:
         """Whether `settle` takes no time to speak of."""
         due = _due(exchange, attempt)
-        return due == "nothing" or (due == "said" and self._desk.awake)
+        return due == "nothing" or (due == "said" and self._prices.ready)
 
     async def quote(self, exchange: Exchange, attempt: Attempt) -> Decimal | None:
         """What a whole answer cost, before the client has it. None: nothing, or it is not known."""
@@ -181,10 +179,21 @@ def _used(exchange: Exchange, said: Usage, given: int, answered: int) -> _Used:
     reader = exchange.reader
     if _told(exchange, said) and not (given or answered):
         return _Used(said, estimated=False)
+    if said == Usage() and (characters := _read_aloud(exchange)):
+        return _Used(Usage(parts={"input_characters": characters}), estimated=False)
     failed = reader is not None and reader.failed is not None and not answered and said == Usage()
     readable = exchange.captured is not None or exchange.said is not None or reader is None
     usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
     return _Used(usage, True, counted=readable and exchange.operation.name not in _UNCOUNTED, nothing=failed)
+
+
+def _read_aloud(exchange: Exchange) -> int:
+    """The characters that a call has spoken, which is what speech is priced by (https://platform.openai.com/docs/pricing)."""
+    value = exchange.body.value if exchange.body else None
+    if not exchange.sent.path.endswith("/audio/speech") or type(value) is not dict:
+        return 0
+    text = next((slot.text for slot in exchange.body.slots if slot.path == ("input",)), "") if exchange.body else ""
+    return len(text)
 
 
 def _roughly(exchange: Exchange, said: Usage) -> tuple[int, int]:

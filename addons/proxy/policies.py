@@ -14,7 +14,7 @@ from addons import chain
 from addons.failover import Failover, PassedOver
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
-from tokenman_core import secret
+from tokenman_core import price_lists, secret
 from tokenman_core.clock import Clock
 from tokenman_core.conductor import Conductor
 from tokenman_core.config.load import Loaded
@@ -87,7 +87,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     ours = (redaction, failover)
     stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
-    meter = lasting.meter.by(Prices(settings.pricing), providers)
+    meter = lasting.meter.by(Prices(settings.pricing, price_lists.at(settings.data_dir)), providers)
     judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
     sender = Sender(providers, lasting.upstream, clock)
     means = Means(sender, judge, meter, clock, caps.response_body, may=failover.may)

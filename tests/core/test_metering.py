@@ -14,6 +14,7 @@ from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Caller, Exchange, Login, Sent, Times
 from tokenman_core.metering import Meter
+from tokenman_core.price_lists import Lists
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event
@@ -43,7 +44,7 @@ ANSWER = "Because air scatters blue light more than red light. " * 20
 
 @pytest.fixture
 def meter() -> Any:
-    made = Meter(Prices(Pricing()), PROVIDERS)
+    made = Meter(Prices(Pricing(), Lists()), PROVIDERS)
     yield made
     made.close()
 
@@ -383,7 +384,25 @@ async def test_half_of_a_plain_answer_is_booked_by_its_size(meter: Meter) -> Non
     assert attempt.bill.usage.output == 1001
 
 
-@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/images/generations", "/v1/batches"])
+async def test_speech_is_booked_by_the_characters_that_were_read_aloud(meter: Meter) -> None:
+    exchange = call(
+        "openai", "tts-1", "/v1/audio/speech", body={"model": "tts-1", "input": "x" * 2000, "voice": "alloy"}
+    )
+    exchange.attempts[0].status = 200
+    exchange.reader = exchange.dialect.reader(exchange.operation)
+    exchange.captured = Capture(0, stream=False)
+    exchange.captured.add(b"\xff\xfb" * 5000)
+    exchange.reader.finished = True
+    bill = (await settled(meter, exchange)).bill
+    assert bill is not None
+    assert (bill.cost, bill.basis, bill.estimated) == (
+        Decimal("0.03"),
+        "list",
+        False,
+    )  # tts-1: $15 a million characters
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/batches"])
 async def test_what_no_text_tells_has_no_price_rather_than_a_wrong_one(meter: Meter, path: str) -> None:
     exchange = call("openai", "gpt-4o-mini-tts", path, body={"model": "gpt-4o-mini-tts", "input": QUESTION})
     attempt = await settled(meter, whole(exchange, {"data": []}))
@@ -513,7 +532,7 @@ async def test_after_its_end_a_meter_still_books(meter: Meter) -> None:
 
 async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
     meter.start()
-    assert meter._start is not None
-    await meter._start
+    assert meter._desk.start is not None
+    await meter._desk.start
     exchange = answered(call("anthropic", "claude-opus-5"), *claude_stream())
     assert meter.ready(exchange, exchange.attempts[0])
