@@ -179,7 +179,9 @@ class Walk:
         elif key in ("tools", "functions") and type(item) is list:
             self._definitions(item, path, place)
         elif key in ("tool_choice", "mcp_servers"):
-            self._definition(item, path, place, schema=frozenset({"name"}))
+            self._definition(item, path, place)
+        elif key in words.SCHEMAS and place.kind == "other" and type(item) is dict and _is_schema(item):
+            self._schema(item, path, place)
         elif key == "tool_calls" and type(item) is list:
             self._calls(item, path, place)
         elif key in ("function_call", "functionCall"):
@@ -226,26 +228,48 @@ class Walk:
 
     def _definitions(self, tools: list[Any], path: Path, place: Place) -> None:
         for index, tool in enumerate(tools):
-            self._definition(tool, (*path, index), place, words.TOOL_SCHEMA)
+            self._definition(tool, (*path, index), place)
 
-    def _definition(self, tool: Any, path: Path, place: Place, schema: frozenset[str]) -> None:
+    def _definition(self, tool: Any, path: Path, place: Place) -> None:
+        """What a program says of a tool, or of the server that has some: text, but for its name and the way to it."""
         if type(tool) is list:
             for index, item in enumerate(tool):
-                self._definition(item, (*path, index), place, schema)
+                self._definition(item, (*path, index), place)
             return
         if type(tool) is not dict:
             self.value(tool, path, place)
             return
         for key, item in tool.items():
             here = (*path, key)
-            if key in schema or key in words.TOOL_CONNECTION:
+            if key in words.TOOL_NAMES or key in words.TOOL_CONNECTION:
                 continue
-            if key in words.TOOL_NESTING:
-                self._definition(item, here, place, schema)
+            if key in words.SCHEMAS:
+                self._schema(item, here, place)
+            elif key in words.TOOL_NESTING:
+                self._definition(item, here, place)
             elif type(item) is str:
                 self._member(tool, key, item, here, place)
             else:
                 self.value(item, here, Place(place.kind, place.tool, place.message, key in words.FREE_FORM))
+
+    def _schema(self, schema: Any, path: Path, place: Place) -> None:
+        """The text of a JSON Schema: not its own words, and not the names that it defines."""
+        if type(schema) is list:
+            for index, item in enumerate(schema):
+                self._schema(item, (*path, index), place)
+            return
+        if type(schema) is not dict:
+            self.value(schema, path, place)
+            return
+        for key, item in schema.items():
+            here = (*path, key)
+            if key in words.SCHEMA_MEMBERS and type(item) is dict:
+                for name, member in item.items():
+                    self._schema(member, (*here, name), place)
+            elif type(item) is str and key not in words.SCHEMA_NAMES:
+                self._member(schema, key, item, here, place)
+            elif key not in words.SCHEMA_NAMES:
+                self._schema(item, here, place)
 
     def _media(self, source: str, coded: str, media_type: str, path: Path, place: Place) -> None:
         """base64: of a text type its text is a slot, of another type it is counted; what is no base64 is text as it stands."""
@@ -294,6 +318,14 @@ def _is_protocols_word(key: str, text: str) -> bool:
     if key in words.OWN_IDS and _OWN_ID.fullmatch(text) is not None:
         return True
     return len(text) <= _LONGEST_WORD and _WORD.fullmatch(text) is not None
+
+
+def _is_schema(value: dict[str, Any]) -> bool:
+    """Whether an object under a key of schemas is one: its type is one of theirs, or it holds some."""
+    if any(type(value.get(key)) is dict for key in words.SCHEMA_MEMBERS):
+        return True
+    kind = value.get("type")
+    return type(kind) is str and kind.lower() in words.SCHEMA_TYPES
 
 
 def _is_protocols_number(key: str) -> bool:

@@ -152,20 +152,33 @@ BESIDE_TOOL_NAMES = frozenset(
 # Keys whose value is free-form JSON: the program or the model made up its keys, so no key in it has a meaning.
 FREE_FORM = frozenset({"args", "input_examples", "metadata", "variables"})
 
-# Of a tool's definition: left alone, so that tools work and prompt caches hold (DESIGN §6).
-TOOL_SCHEMA = frozenset(
+# Of a tool's definition: the names by which a program knows its tools again, and the grammar of what a tool takes.
+TOOL_NAMES = frozenset({"format", "name"})
+# Keys under which a JSON Schema stands: of a tool's input and result, and of the answer that a program asks for.
+SCHEMAS = frozenset(
     {
-        "description",
-        "format",
         "input_schema",
         "inputSchema",
-        "name",
         "output_schema",
+        "outputSchema",
         "parameters",
         "parametersJsonSchema",
+        "parameters_json_schema",
         "response",
         "responseJsonSchema",
+        "response_json_schema",
+        "responseSchema",
+        "response_schema",
+        "schema",
     }
+)
+# Of a JSON Schema: objects whose keys are names that the schema defines, each with a schema.
+SCHEMA_MEMBERS = frozenset({"properties", "patternProperties", "$defs", "defs", "definitions", "dependentSchemas"})
+SCHEMA_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+# Of a JSON Schema: names of its members, and what a value must match. All else in it is text: what it says of a member, its
+# examples and the values that it allows.
+SCHEMA_NAMES = frozenset(
+    {"dependentRequired", "pattern", "propertyName", "propertyOrdering", "property_ordering", "required"}
 )
 # Of a tool's definition: what the provider itself needs to reach the tool's server. No model reads it, and masked it is useless.
 TOOL_CONNECTION = frozenset({"authorization", "authorization_token", "headers", "server_url", "url"})

@@ -198,6 +198,8 @@ def rows(value: Any) -> list[tuple[str, str, str, int]]:
 def test_the_text_of_an_anthropic_request() -> None:
     assert rows(ANTHROPIC) == [
         ("be nice", "system", "", -1),
+        ("runs", "other", "", -1),
+        ("what", "other", "", -1),
         ("ls", "other", "", -1),
         ("Ulm", "other", "", -1),
         ("user-17", "other", "", -1),
@@ -232,6 +234,7 @@ def test_the_text_of_a_chat_request() -> None:
     assert rows(OPENAI) == [
         ("someone", "other", "", -1),
         ("N", "other", "", -1),
+        ("d", "other", "", -1),
         ("predicted", "assistant", "", -1),
         ("STOP", "other", "", -1),
         ("rules", "system", "", 0),
@@ -307,8 +310,8 @@ def planted(value: Any, path: Path) -> Any:
 
 
 def left_alone(value: Any, path: Path) -> bool:
-    """What the design leaves alone: tool definitions, what a signature covers, credentials meant for the provider."""
-    if "tools" in path and {"name", "description", "input_schema", "parameters"} & set(path):
+    """What is left alone: names of tools, what a signature covers, credentials meant for the provider."""
+    if "tools" in path and path[-1] == "name":
         return True
     if {"tools", "mcp_servers"} & set(path) and {
         "authorization",
@@ -372,6 +375,52 @@ def test_keys_that_look_like_data_are_slots(key: str) -> None:
 @pytest.mark.parametrize("key", ["path", "file_path", "x1", "ephemeral_5m_input_tokens", "$schema", "maxOutputTokens"])
 def test_keys_that_are_names_are_not(key: str) -> None:
     assert find_slots({"metadata": {key: 1}}).slots == []
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "t it",
+    "properties": {
+        "jane@x.test": {"type": "string", "description": "d 1", "pattern": "p@x.test", "enum": ["e@x.test"]},
+        "description": {"type": "array", "items": {"$ref": "#/$defs/d"}, "default": ["f@x.test"]},
+        "format": {"anyOf": [{"type": "string", "const": "c@x.test"}, {"type": "null", "format": "f o@x"}]},
+    },
+    "required": ["jane@x.test"],
+    "propertyOrdering": ["jane@x.test"],
+    "$defs": {"o@x.test": {"type": "object", "examples": [{"k": "g@x.test"}], "x-note": "n@x.test"}},
+}
+SAID = ["t it", "d 1", "e@x.test", "#/$defs/d", "f@x.test", "c@x.test", "f o@x", "g@x.test", "n@x.test"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [{"name": "a@b c", "input_schema": SCHEMA}]},
+        {"tools": [{"type": "function", "function": {"name": "a@b c", "parameters": SCHEMA}}]},
+        {"tools": [{"functionDeclarations": [{"name": "a@b c", "parametersJsonSchema": SCHEMA}]}]},
+        {"tools": [{"functionDeclarations": [{"name": "a@b c", "response": SCHEMA}]}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
+        {"text": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+        {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+        {"generationConfig": {"responseSchema": SCHEMA}},
+    ],
+)
+def test_what_a_schema_says_is_text_and_the_names_that_it_defines_are_not(body: dict[str, Any]) -> None:
+    assert [slot.text for slot in find_slots(body)] == SAID
+
+
+@pytest.mark.parametrize("key", ["response", "parameters", "schema", "responseSchema"])
+def test_a_tools_result_is_no_schema_whatever_it_is_called(key: str) -> None:
+    said = [slot.text for slot in find_slots({"contents": [{"role": "user", "parts": [{"x": {key: SCHEMA}}]}]})]
+    assert said.count("jane@x.test") == 3
+    assert set(said) > set(SAID) | {"p@x.test"}
+
+
+@pytest.mark.parametrize(
+    "response", [{"name": "Ada Lovelace"}, {"properties": "a b"}, {"type": "a b", "required": "c d"}]
+)
+def test_an_object_that_only_has_the_name_of_a_schema_is_read_as_any_other(response: dict[str, Any]) -> None:
+    assert [slot.text for slot in find_slots({"schema": response})] == list(response.values())
 
 
 def test_a_batch_holds_whole_requests() -> None:
