@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 HEX = "0123456789abcdef"
 _LANGUAGES = {
     "Python": (".py", ".pyi"), "C": (".c", ".h"), "C++": (".cpp", ".hpp", ".cc"), "Cython": (".pyx", ".pxd"), "Fortran": (".f90", ".f"), "JavaScript": (".js", ".mjs"),
-    "TypeScript": (".ts",), "HTML and CSS": (".html", ".css", ".svg"), "JSON and YAML": (".json", ".yaml", ".yml", ".toml", ".cfg"), "shell": (".sh", ".ps1"),
+    "TypeScript": (".ts",), "HTML and CSS": (".html", ".css", ".svg"), "JSON and YAML": (".json", ".yaml", ".yml", ".toml", ".cfg"), "shell": (".sh", ".ps1", ".bat"),
     "prose about code": (".md", ".rst"), "lock files": (".lock", "RECORD"),
 }  # fmt: skip
 _PER_LANGUAGE = 400_000  # characters, in pieces from many files
@@ -35,7 +35,8 @@ def _true_values() -> frozenset[str]:
 
 def _roots() -> list[Path]:
     packages = importlib.util.find_spec("mitmproxy")
-    assert packages is not None and packages.origin is not None
+    assert packages is not None
+    assert packages.origin is not None
     return [Path(packages.origin).parent.parent, Path(os.__file__).parent, HERE.parent.parent]
 
 
