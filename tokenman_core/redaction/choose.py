@@ -102,7 +102,7 @@ def _part(finding: Finding, other: Finding, say: Say, ranks: dict[str, int]) -> 
         case "off" | "log":
             return its == PROVEN or (longer and other.entity != _GUESSED)
         case "doubt":
-            return its == PROVEN
+            return inside and its == PROVEN
         case _:
             assert_never(say)
 
