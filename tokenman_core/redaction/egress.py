@@ -5,18 +5,25 @@ program fetches it, or shows an image, and the value is gone. What the request i
 """
 
 import re
-from typing import Literal
+from typing import Final, Literal
 
 from tokenman_core.redaction import egress_tables as tables
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.hosts import MOST_HOSTS, Authority, bare_urls, hosts_of, reaches_network, urls_in
-from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.redaction.placeholders import Mapping, Value
 
 Egress = Literal["same_host", "always", "never"]
-ToolClass = Literal["write", "shell", "network", "other"]
+ToolClass = Literal["write", "shell", "network", "mail", "other"]
+JUDGED: Final = frozenset({"shell", "network", "mail"})
+"""Tools whose input is judged as a whole, because one part of it says where another goes."""
 
-_CLOSERS = {'"': re.compile(r'"'), "'": re.compile(r"'"), "<": re.compile(r"[>\n]"), "`": re.compile("`")}
+_CLOSERS = {
+    '"': re.compile(r'"'), "'": re.compile(r"'"), "<": re.compile(r"[>\n]"), "`": re.compile("`"), "]": re.compile(r"\)|\n\s*\n"),
+}  # fmt: skip
 _URL_END = re.compile(r"[\s\"'<>`]")
+_FORM_END = re.compile(r"</form", re.IGNORECASE)
+_LONGEST_ADDRESS = 1024
+_ADDRESSES = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER"})
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
 
 
@@ -30,6 +37,8 @@ def tool_class(name: str) -> ToolClass:
         return "other" if server and plain in tables.BARE_VERBS else "write"
     if plain in tables.SHELL_TOOLS:
         return "shell"
+    if tables.MAIL_TOOL.search(plain):
+        return "mail"
     return "network" if tables.NETWORK_TOOL.search(plain) else "other"
 
 
@@ -41,12 +50,14 @@ def open_urls(text: str) -> list[Authority]:
     word = len(text) - ending.start() if ending else 0
     last = text[word:]
     places = (
-        [(word + start, word + host) for read in (urls_in, bare_urls) for start, host in read(last)] if last else []
+        [(_ends(text, word + start), word + host) for read in (urls_in, bare_urls) for start, host in read(last)]
+        if last
+        else []
     )
     if any(quote in text for quote in _CLOSERS):
-        places += [(match.start() + 1, match.end()) for match in tables.QUOTED_URL.finditer(text, 0, word)]
-    for start, host in places:
-        end = _CLOSERS.get(text[start - 1], _URL_END) if start else _URL_END
+        places += [(_CLOSERS[match[0][0]], match.end()) for match in tables.QUOTED_URL.finditer(text)]
+        places += [(_FORM_END, match.end()) for match in tables.PAGE_TARGET.finditer(text)]
+    for end, host in places:
         if end.search(text, host):
             continue
         stop = _AUTHORITY_END.search(text, host)
@@ -57,6 +68,39 @@ def open_urls(text: str) -> list[Authority]:
     return found
 
 
+def _ends(text: str, start: int) -> re.Pattern[str]:
+    """What ends a URL that begins at `start`."""
+    return _CLOSERS.get(text[start - 1], _URL_END) if start else _URL_END
+
+
+def _written_to(before: str) -> str | None:
+    """Of a `mailto:` or the like that reaches to the end of `before` what stands behind its scheme; None if there is none."""
+    last = before[-_LONGEST_ADDRESS:]
+    matches = list(tables.WRITE_TO.finditer(last))
+    if not matches or _URL_END.search(last, matches[-1].end()):
+        return None
+    return last[matches[-1].end() :]
+
+
+def _may_be_written_to(value: Value, address: str, mapping: Mapping) -> bool:
+    """Whether a value may stand behind `address`, what a `mailto:` holds before it.
+
+    As a recipient an address may. What is filled in goes to the recipients, so it must have stood with each of them.
+    """
+    recipients, _, filled = address.partition("?")
+    if not all(mapping.stood_with(value, match[1].lower()) for match in tables.ADDRESS.finditer(address)):
+        return False
+    known = [mapping.value(each) for each in PLACEHOLDER.findall(address)]
+    if not filled and "?" not in address:
+        return value.entity in _ADDRESSES and not PLACEHOLDER.sub("", recipients).strip(",;+")
+    others = tables.ADDRESS.sub("", PLACEHOLDER.sub("", recipients)).strip(",;+")
+    return (
+        bool(recipients)
+        and not others
+        and all(each is not None and mapping.stood_beside(value, each) for each in known)
+    )
+
+
 def in_url(before: str, placeholder: str, after: str, mapping: Mapping, egress: Egress) -> bool | None:
     """Whether the value may stand between `before` and `after` in running text; None: it depends on what comes next.
 
@@ -65,10 +109,11 @@ def in_url(before: str, placeholder: str, after: str, mapping: Mapping, egress: 
     value = mapping.value(placeholder)
     if value is None or egress == "always":
         return value is not None
+    address = _written_to(before)
     urls = open_urls(before)
-    if not urls:
+    if address is None and not urls:
         return True
-    if egress == "never":
+    if egress == "never" or (address is not None and not _may_be_written_to(value, address, mapping)):
         return False
     for url in urls:
         if url.done:
@@ -101,6 +146,8 @@ def call_allows(kind: ToolClass, texts: str, mapping: Mapping, egress: Egress) -
     present = {each: value for each in set(PLACEHOLDER.findall(texts)) if (value := mapping.value(each)) is not None}
     if egress == "always" or not present:
         return set(present)
+    if kind == "mail":
+        return _mailed(present, texts, mapping, egress)
     reaches = kind == "network" or reaches_network(texts)
     hosts = hosts_of(texts, reaches, scripts=kind == "shell")
     if egress == "never":
@@ -115,3 +162,23 @@ def call_allows(kind: ToolClass, texts: str, mapping: Mapping, egress: Egress) -
         if (hosts.names or own or not reaches) and all(mapping.stood_with(value, host) for host in hosts.names):
             allowed.add(each)
     return allowed
+
+
+def _mailed(present: dict[str, Value], texts: str, mapping: Mapping, egress: Egress) -> set[str]:
+    """Of the placeholders in a mail, those that may be restored.
+
+    An address may, as it may be a recipient; any other value must have stood with all addresses of the mail.
+    """
+    hosts = hosts_of(texts, reaches=False)
+    if egress == "never" or hosts is None or len(hosts.names) > MOST_HOSTS or hosts.placeholders:
+        return set()
+    recipients = [value for value in present.values() if value.entity == "EMAIL_ADDRESS"][:MOST_HOSTS]
+    return {
+        each
+        for each, value in present.items()
+        if all(mapping.stood_with(value, host) for host in hosts.names)
+        and (
+            value.entity == "EMAIL_ADDRESS"
+            or ((hosts.names or recipients) and all(mapping.stood_beside(value, other) for other in recipients))
+        )
+    }

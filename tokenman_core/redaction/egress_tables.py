@@ -26,7 +26,15 @@ SHELL_TOOLS: Final = frozenset(
 # Parts of the names of tools that fetch, search or send, whatever server they come from.
 NETWORK_TOOL: Final = re.compile(
     r"fetch|websearch|searchweb|browse|browser|navigate|http|curl|wget|download|crawl|scrape|webpage|geturl|openurl|readurl|urlcontext|"
-    r"googlesearch|bingsearch|bravesearch|tavily|duckduckgo|exasearch|perplexity|searchthe?(?:web|internet)|internet|webhook|^search$|^open$|^web"
+    r"googlesearch|bingsearch|bravesearch|tavily|duckduckgo|exasearch|perplexity|searchthe?(?:web|internet)|internet|webhook|^search$|^open$|^web|"
+    r"^visit|goto|(?:open|new|load|view|read)(?:page|url|site|link|tab)|(?:^|api|post|put|send|make|rest|get|graphql)request$|callapi|apicall|"
+    r"restcall|graphql|axios|firecrawl|jinareader|serpapi|kagi|deepresearch|wikipedia|imagesearch|xsearch|searchquery|rssread|readrss|"
+    r"upload|pastebin|creategist|dnslookup|resolvedns|^ping$|whois|^nslookup|^dig$|s3put|putobject"
+)
+# Tools that send mail: an address of the request may be a recipient, and what else the mail holds must have stood with it.
+MAIL_TOOL: Final = re.compile(
+    r"send\w{0,12}mail|mail\w{0,8}send|(?:gmail|outlook|mail|smtp)(?:compose|reply|forward|createdraft|draft)|replyto\w{0,3}mail|"
+    r"forwarde?mail|(?:compose|draft|create)e?mail|createdraft|gmailsend|outlooksend|sendgrid|mailgun|postmark"
 )
 SEPARATORS: Final = re.compile(r"[\s_.\-/:]+")
 
@@ -45,7 +53,15 @@ NETWORK_COMMAND: Final = re.compile(
     r"curl|wget|aria2c|axel|httpie|lynx|w3m|ncat|netcat|nc|socat|telnet|ssh|scp|sftp|rsync|ftp|tftp|lftp|rclone|sshpass|mosh|"
     r"dig|nslookup|drill|ping6?|traceroute|tracepath|mtr|whois|getent|resolvectl|fping|nmap|"
     r"sendmail|mailx|mutt|msmtp|swaks|openssl\s+s_client|websocat|grpcurl|mosquitto_pub|"
-    r"aws\s+s3|gsutil|s3cmd|npm\s+publish|twine|gh\s+(?:api|gist|issue)|"
+    r"aws\s+s3|gsutil|s3cmd|npm\s+publish|twine|gh\s+(?:api|gist|issue|pr|release)|glab\s+(?:api|issue|mr|snippet)|"
+    r"az\s+storage|gcloud\s+storage|(?:docker|podman)\s+push|dotnet\s+nuget\s+push|nuget\s+push|ipfs\s+add|croc\s+send|wormhole\s+send|"
+    # More ways to a shell elsewhere, to a file server, a name server, a queue.
+    r"autossh|dbclient|pscp|psftp|plink|ssh-copy-id|ssh-keyscan|rsh|rlogin|rexec|xfreerdp|vncviewer|smbclient|smbmap|rpcclient|crackmapexec|"
+    r"showmount|mount\s+-t\s+(?:nfs|cifs|smbfs|davfs)|net\s+use|psexec|wmic\s+/node|snmp(?:get|set|walk|trap)|logger\s+-n|sqlplus|"
+    r"hping3|arping|delv|kdig|doggo|systemd-resolve|avahi-resolve|curlie|cloudflared|frpc|"
+    r"etcdctl|consul\s+kv|nats\s+(?:pub|req)|kcat|kafkacat|kafka-console-producer|ansible(?:-\w+)?\s+-i|salt-ssh|"
+    r"elinks|webbrowser|"
+    r"invoke-command|enter-pssession|new-pssession|send-mailmessage|tnc|(?:powershell|pwsh)(?:\.exe)?\s+-e(?:nc\w*|c)?|net\.(?:dns|webrequest|http\w*|mail)|"
     r"invoke-webrequest|invoke-restmethod|iwr|irm|start-bitstransfer|bitsadmin|certutil|test-netconnection|resolve-dnsname|test-connection|"
     r"requests\.\w+|httpx\.\w+|aiohttp|urllib\w*|http\.client|httplib2?|smtplib|ftplib|socket\.\w+|telnetlib|paramiko|pycurl|websockets?|"
     r"axios|xmlhttprequest|net/http|open-uri|https?\.(?:get|request)|net\.(?:connect|createconnection|webclient|sockets|dial\w*)|dns\.\w+|"
@@ -59,10 +75,15 @@ NETWORK_COMMAND: Final = re.compile(
     rf"|\b(?:from\s+|import\s+(?:[\w.]+(?:\s+as\s+\w+)?\s*,\s*)*)(?:{_MODULES})(?![\w-])"
     rf"|\b(?:require|import|from)\s*\(?\s*['\"`](?:node:)?(?:{_PACKAGES})['\"`/]"
     r"|\s-(?:rsocket|rnet|ropen-uri|MIO::|MSocket|MLWP|MHTTP|MNet)|\bsendbeacon\b|/inet/(?:tcp|udp)/"
+    # A share of Windows, and the name of a command with a wildcard in it.
+    r"|(?:^|[\s\"'=])\\\\[a-z0-9][\w.-]+\\[\w$\0]"
+    r"|(?:^|[;|&(]\s*|\bsudo\s+)[\w./-]*(?:[\w/][?*][\w?*./-]*\w|\w\[[\w!^-]+\]\w+)(?=[ \t]+[^\s=])"
     r"|\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b|(?:^|[;|&]\s*|\bsudo\s+)['\"]?(?:\$[\w{(]|`)"
     # Words of prose too: only where a command begins.
-    r"|(?:^|[|;&(`]\s*|\bsudo\s+)(?:mail|host|links|mc|http|https|open|start|xh)\s"
-    r"|\bfetch\(|/dev/(?:tcp|udp)/|\bgit\s[^\n;|&]{0,400}?(?:[a-z+]+://|\w@[\w.-]+:)",
+    r"|(?:^|[|;&(`]\s*|\bsudo\s+)(?:mail|host|links|mc|http|https|open|start|xh|dog|salt|finger|talk|putty|firefox|chromium(?:-browser)?|"
+    r"google-chrome(?:-stable)?|chrome|msedge|hurl|siege|vegeta|wrk|ngrok|chisel)\s"
+    r"|\bfetch\(|/dev/(?:tcp|udp)/|\bgit\s[^\n;|&]{0,400}?(?:[a-z+]+://|\w@[\w.-]+:)"
+    r"|\bgit\s+(?:push|fetch|pull|clone|remote|ls-remote|archive|submodule)\s(?:[^\n;|&]{0,400}?\s)?[\w.-]+:[^\s:]{0,80}\0",
     re.IGNORECASE | re.MULTILINE,
 )
 # What a shell would still replace: where it stands beside a network command the destination is not known.
@@ -72,8 +93,16 @@ EXPANSION: Final = re.compile(r"\$[A-Za-z_({0-9@*]|`|<\(|\beval\b|\bbase64\b|\bx
 # looked at backwards.
 URL_START: Final = re.compile(r"[/\\]{2,}|(?:(?<=http:)|(?<=https:))[/\\]|(?<![\w.])www\.", re.IGNORECASE)
 QUOTED_URL: Final = re.compile(
-    r"[\"'<`](?:(?:[a-z][a-z0-9+.-]{0,31}:)?[/\\]{2,}|https?:[/\\]|(?=www\.))", re.IGNORECASE
+    r"(?:[\"'<`]|\]\([ \n]{0,4})(?:(?:[a-z][a-z0-9+.-]{0,31}:)?[/\\][\t\r\n]*[/\\]+|https?:[/\\]|(?=www\.))",
+    re.IGNORECASE,
 )
+# What a page's addresses are relative to, or what it sends what is typed to: all that follows goes there.
+PAGE_TARGET: Final = re.compile(
+    r"<(?:base|form)\b[^>]{0,400}?\b(?:href|action)\s*=\s*[\"']?(?:[a-z][a-z0-9+.-]{0,31}:)?[/\\]{2,}", re.IGNORECASE
+)
+# Addresses that a click writes to, with what is already filled in.
+WRITE_TO: Final = re.compile(r"(?<![\w+.-])(?:mailto|xmpp|sips?|sms(?:to)?|im):", re.IGNORECASE)
+ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@((?:[a-z0-9-]{1,63}\.)*[a-z0-9-]{1,63})", re.IGNORECASE)
 SCHEME: Final = re.compile(r":[a-z0-9+.-]{0,31}[a-z]", re.IGNORECASE)  # backwards
 BARE_URL: Final = re.compile(
     r"(?<![\w@./\\-])(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}[a-z]{2,24}(?::[0-9]{1,5})?(?=[/?#])", re.IGNORECASE
@@ -105,7 +134,7 @@ HOST_ANYWHERE: Final = re.compile(
 )
 # Options and arguments that name a host, with a dot in it or without.
 HOST_OPTION: Final = re.compile(
-    r"(?:(?<![\w-])--(?:host(?:name)?|server|endpoint(?:-url)?|url|base-url|index-url|extra-index-url|registry|proxy|addr(?:ess)?|uri|remote|"
+    r"(?:(?<![\w-])\w*_proxy=|(?<![\w-])--(?:host(?:name)?|server|endpoint(?:-url)?|url|base-url|index-url|extra-index-url|registry|proxy|addr(?:ess)?|uri|remote|"
     r"connect|target|broker|apiserver|master)[ =]+"
     r"|(?<![\w-])(?:mysql\w*|mariadb(?:-\w+)?|psql|pg_\w+|redis-cli|mongo\w*|sqlcmd|clickhouse-client|cqlsh|influx|mosquitto_\w+|amqp-\w+|"
     r"createdb|dropdb|memcached-tool|ldap\w+|impala-shell|beeline|vsql|isql)\s(?:[^\n;|&]{0,300}?\s)?-[hHS][ =]*"

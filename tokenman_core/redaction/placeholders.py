@@ -111,6 +111,12 @@ class Mapping:
                     return True
         return False
 
+    def stood_beside(self, value: Value, other: Value) -> bool:
+        """Whether some text of the request held both values."""
+        return value is other or any(
+            text is stood or other.text in text for text in value.stood for stood in other.stood
+        )
+
     def _places(self, text: str, host: str) -> tuple[int, ...]:
         """Where a host stands in a text of the request, as a name of its own."""
         places = self._hosts.get((text, host))

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from tokenman_core.redaction.egress import Egress, ToolClass, call_allows, in_url, tool_class
+from tokenman_core.redaction.egress import JUDGED, Egress, ToolClass, call_allows, in_url, tool_class
 from tokenman_core.redaction.forms import EDGE
 from tokenman_core.redaction.json_source import JsonSource, TextSource, unescaped
 from tokenman_core.redaction.placeholders import Mapping
@@ -38,7 +38,7 @@ class _Channel:
         self._length = 0  # of so many characters
         self._edge = ""  # and its last characters as they were
         # The input of a shell or a network tool goes out until its first placeholder, and then waits to be judged whole.
-        self._judged = self._class in ("shell", "network") and restorer.egress != "always"
+        self._judged = self._class in JUDGED and restorer.egress != "always"
         self._sent: list[str] = []
         self._kept: list[str] = []
         self._size = 0
@@ -144,7 +144,7 @@ class _Channel:
         egress = self._restorer.egress
         if value is None or egress == "always" or self._class == "write":
             return value is not None
-        if self._class in ("shell", "network"):
+        if self._class in JUDGED:
             return False  # too long to be judged
         before = self._tail
         if len(before) >= TAIL and not _BLANK.search(before):
@@ -245,7 +245,7 @@ class Restorer:
                 continue
             if slot.signed:
                 self._signed(slot.text)
-            elif slot.kind == "tool_input" and tool_class(slot.tool) in ("shell", "network", "write"):
+            elif slot.kind == "tool_input" and tool_class(slot.tool) != "other":
                 calls.setdefault((slot.tool, _call_of(slot)), []).append(slot)
             else:
                 self._running(slot)

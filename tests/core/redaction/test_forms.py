@@ -236,7 +236,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=6), st.lists(st.integers(0, 250), max_size=8))
 def test_any_text_cut_anyhow_is_restored_like_the_whole(parts: list[str], cuts: list[int]) -> None:
     text = "".join(parts)
