@@ -302,14 +302,17 @@ class Exchanges(Admission):
             head = Head(head.status, (*head.headers, *call.extra))
         length = h.first(head.headers, b"content-length")
         if length is not None and length.isdigit() and int(length) <= WHOLE:
+            pieces: list[bytes] = []
+            end = End()
             try:
-                body = b"".join([part async for part in parts if isinstance(part, bytes)])
+                async for part in parts:
+                    if isinstance(part, bytes):
+                        pieces.append(part)
             except UpstreamError as e:
                 self._cut(exchange, e)
-                await outlet.send(head, End(broken=True))
-                return
+                end = End(broken=True)
             await self._record(flow, exchange, head)
-            await outlet.send(head, body, End())
+            await outlet.send(head, b"".join(pieces), end)
             return
         await outlet.send(head)
         broken = False
