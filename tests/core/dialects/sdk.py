@@ -7,9 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pydantic
-from typing_extensions import NotRequired, Required, TypeAliasType, is_typeddict
+import typing_extensions
 
 DEEPEST = 14
+_ANNOTATES = (
+    typing.Annotated,
+    typing.Required,
+    typing.NotRequired,
+    typing_extensions.Required,
+    typing_extensions.NotRequired,
+)
 
 Steps = tuple[str | int, ...]
 
@@ -70,9 +77,9 @@ class Sdk:
 def _bare(kind: Any) -> Any:
     """Without what only annotates it."""
     while True:
-        if isinstance(kind, TypeAliasType | typing.TypeAliasType):
+        if isinstance(kind, typing_extensions.TypeAliasType | typing.TypeAliasType):
             kind = kind.__value__
-        elif typing.get_origin(kind) in (typing.Annotated, Required, NotRequired, typing.Required, typing.NotRequired):
+        elif typing.get_origin(kind) in _ANNOTATES:
             kind = typing.get_args(kind)[0]
         else:
             return kind
@@ -80,7 +87,7 @@ def _bare(kind: Any) -> Any:
 
 def _fields(kind: Any, aliases: bool) -> dict[str, tuple[Any, bool]]:
     """Name on the wire -> type, and whether it must be there."""
-    if is_typeddict(kind):
+    if typing_extensions.is_typeddict(kind):
         hints = _hints(kind)
         return {key: (each, key in kind.__required_keys__) for key, each in hints.items()}
     if inspect.isclass(kind) and issubclass(kind, pydantic.BaseModel):
