@@ -22,9 +22,9 @@ from addons.cli import figures
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import OPENAI_KEY, PLANTED, Proxy, claude, said, user
 from tokenman_core.admin.pages import FOLDER
-from tokenman_core.config import known
 from tokenman_core.config.models import Action
 from tokenman_core.errors import ErrorKind
+from tokenman_core.kinds import KINDS, NATIONAL
 from tokenman_core.usage import Basis
 
 expect.set_options(timeout=20_000)  # for what takes a second or two: two slow cores may have other work
@@ -411,7 +411,7 @@ def test_it_is_light_or_dark_as_the_system_is_and_every_control_has_a_name(house
     ("file", "table", "names"),
     [
         ("words.js", "KINDS", get_args(ErrorKind)),
-        ("words.js", "ENTITIES", known.ENTITIES),
+        ("words.js", "ENTITIES", [kind.name for kind in KINDS if kind not in NATIONAL]),
         ("words.js", "ACTIONS", [name for name in get_args(Action) if name != "off"]),
         ("detail.js", "BASES", get_args(Basis)),
     ],

@@ -46,7 +46,7 @@ NOT_YET = [
         "tests: [{name: a, request: {dialect: openai, text: x}, expect: {cache: hit}}]",
         "tests[0].expect.cache",
     ),
-    ("redaction: {entities: {PERSON: redact}}", "redaction.entities.PERSON"),
+    ("redaction: {entities: {NRP: redact}}", "redaction.entities.NRP"),
 ]
 
 
@@ -71,7 +71,7 @@ SWITCHED_OFF = [
     "access: {clients: optional}",
     "redaction: {mode: off, ner: off, note: off}",
     "budgets: []",
-    "redaction: {entities: {PERSON: off, CREDIT_CARD: block}}",
+    "redaction: {entities: {NRP: off, CREDIT_CARD: block}}",
     "access: {allowed_origins: ['http://localhost:3000'], public_names: [box.example]}",
     "intercept: {hosts: [llm.example], private: [10.0.0.0/8]}",
     "redaction: {unreadable: block, restore_egress: never, restore: false, allow: ['*@example.com'], secrets: block}",

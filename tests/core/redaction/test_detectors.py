@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.redaction.keys import KEYS
+from tokenman_core.kinds import KINDS
 from tokenman_core.redaction.detectors.detector import Detector
-from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Gate, Re2Gate, gates, trips
+from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, WORDS, Gate, Re2Gate, gates, trips
 from tokenman_core.redaction.detectors.merge import settle
 
 E = "EMAIL_ADDRESS"
@@ -218,11 +219,14 @@ def test_a_private_key_without_its_end_is_masked_too(detector: Detector) -> None
 
 
 def test_both_gates_see_the_same_places() -> None:
-    everything = "\n".join([*KEYS.values(), *NEAR_MISSES, *(text for text, _ in HITS)]).encode("utf-8", "surrogatepass")
+    examples = [kind.example for kind in KINDS]
+    everything = "\n".join([*KEYS.values(), *NEAR_MISSES, *(text for text, _ in HITS), *examples]).encode(
+        "utf-8", "surrogatepass"
+    )
     hits = [each.scan(everything) for each in gates()]
     assert all(each == hits[0] for each in hits)
     assert len({index for index, _ in hits[0].rules}) == len(RULES)
-    assert len(hits[0].conditions) == len(CONDITIONS)
+    assert hits[0].conditions == {each.id for each in (*CONDITIONS, *WORDS)}
 
 
 _GATES: list[Gate] = gates()

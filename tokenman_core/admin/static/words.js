@@ -45,11 +45,17 @@ const ENTITIES = {
   US_SSN: "social security no.",
   IBAN_CODE: "IBAN",
   IP_ADDRESS: "IP address",
+  MAC_ADDRESS: "MAC address",
+  CRYPTO: "wallet address",
+  DATE_OF_BIRTH: "date of birth",
   API_KEY: "API key",
   PRIVATE_KEY: "private key",
   JWT: "JWT",
   PASSWORD: "password",
   CONNECTION_STRING: "connection string",
+  PERSON: "person",
+  LOCATION: "place",
+  ORGANIZATION: "organisation",
 };
 
 export const entity = (name) => ENTITIES[name] ?? name.toLowerCase().replaceAll("_", " ");

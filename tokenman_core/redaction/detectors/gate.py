@@ -13,7 +13,9 @@ from typing import Any, NamedTuple, Protocol
 from tokenman_core.redaction.detectors import context, view
 from tokenman_core.redaction.detectors.context import CONTEXT_RULES
 from tokenman_core.redaction.detectors.custom import Patterns
+from tokenman_core.redaction.detectors.personal import conditions
 from tokenman_core.redaction.detectors.rules import SHAPES, Rule
+from tokenman_core.redaction.detectors.words import key_topics
 
 RULES: tuple[Rule, ...] = SHAPES + CONTEXT_RULES
 
@@ -26,13 +28,9 @@ class Condition(NamedTuple):
     head: str
 
 
-CONDITIONS: tuple[Condition, ...] = (
-    Condition("email", "@", r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]@[A-Za-z0-9\x80-\xff]"),
-    Condition("digits", "", r"[0-9](?:[ ().\-/_]{0,3}[0-9]){6}"),
-    Condition("ipv4", ".", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"),
-    Condition("ipv6", ":", r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:?[0-9A-Fa-f]"),
-    Condition("iban", "", r"(?i)[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}[ -]?[A-Z0-9]{4}"),
-)
+CONDITIONS: tuple[Condition, ...] = tuple(Condition(*each) for each in conditions.heads())
+WORDS: tuple[conditions.Word, ...] = tuple(conditions.words())
+_IDS = [*(each.id for each in CONDITIONS), *(each.id for each in WORDS)]
 
 
 _MAY_BE_A_NAME = re.compile(rb"[A-Z\x80-\xff]")
@@ -55,16 +53,17 @@ class Gate(Protocol):
 _EXPRESSIONS: tuple[bytes, ...] = (
     *((("(?i)" if rule.caseless else "") + rule.head).encode() for rule in RULES),
     *(condition.head.encode() for condition in CONDITIONS),
+    *(word.head.encode() for word in WORDS),
 )
 
 
-def _re2_expressions() -> list[Any]:
+def _re2_expressions(expressions: Sequence[bytes]) -> list[Any]:
     import re2
 
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are: heads hold no letters beyond ASCII
     options.log_errors = False
-    return [re2.compile(expression, options) for expression in _EXPRESSIONS]
+    return [re2.compile(expression, options) for expression in expressions]
 
 
 class HyperscanGate:
@@ -88,7 +87,7 @@ class HyperscanGate:
             ],
         )
         self._database.scratch = hyperscan.Scratch(self._database)
-        self._heads = _re2_expressions()
+        self._heads = _re2_expressions(_EXPRESSIONS[: len(RULES)])
         self._lock = threading.Lock()  # one scratch space, one scan at a time
 
     def scan(self, data: bytes) -> Hits:
@@ -106,7 +105,7 @@ class HyperscanGate:
         for id in once:
             if id < len(RULES):
                 found.update((id, match.start()) for match in self._heads[id].finditer(data))
-        return Hits(frozenset(CONDITIONS[id - len(RULES)].id for id in once if id >= len(RULES)), sorted(found))
+        return Hits(frozenset(_IDS[id - len(RULES)] for id in once if id >= len(RULES)), sorted(found))
 
 
 class Re2Gate:
@@ -115,26 +114,36 @@ class Re2Gate:
     def __init__(self) -> None:
         import ahocorasick
 
-        compiled = _re2_expressions()
-        self._heads, self._conditions = compiled[: len(RULES)], compiled[len(RULES) :]
+        self._heads = _re2_expressions(_EXPRESSIONS)
         self._words = ahocorasick.Automaton()
-        rules_of: dict[str, list[int]] = {}
+        heads_of: dict[str, list[int]] = {}
         for index, rule in enumerate(RULES):
             for word in rule.keywords:
-                rules_of.setdefault(word, []).append(index)
-        for word, indices in rules_of.items():
+                heads_of.setdefault(word, []).append(index)
+        for index, each in enumerate(WORDS, len(RULES) + len(CONDITIONS)):
+            for keyword in each.keywords:
+                heads_of.setdefault(keyword.decode("latin-1"), []).append(index)
+        for word, indices in heads_of.items():
             self._words.add_word(word, tuple(indices))
         self._words.make_automaton()
 
     def scan(self, data: bytes) -> Hits:
-        indices = {index for _, rules in self._words.iter(data.lower().decode("latin-1")) for index in rules}
-        found = {(index, match.start()) for index in indices for match in self._heads[index].finditer(data)}
-        conditions = frozenset(
+        indices = {index for _, heads in self._words.iter(data.lower().decode("latin-1")) for index in heads}
+        found = {
+            (index, match.start())
+            for index in indices
+            if index < len(RULES)
+            for match in self._heads[index].finditer(data)
+        }
+        hold = {
             condition.id
-            for condition, head in zip(CONDITIONS, self._conditions, strict=True)
-            if condition.keyword.encode() in data and head.search(data)
-        )
-        return Hits(conditions, sorted(found))
+            for index, condition in enumerate(CONDITIONS, len(RULES))
+            if condition.keyword.encode() in data and self._heads[index].search(data)
+        }
+        for index in indices:
+            if index >= len(RULES) and (id := _IDS[index - len(RULES)]) not in hold and self._heads[index].search(data):
+                hold.add(id)
+        return Hits(frozenset(hold), sorted(found))
 
 
 def trips(gate: Gate, text: str, key: str = "", custom: Patterns | None = None, names: bool = False) -> bool:
@@ -146,6 +155,7 @@ def trips(gate: Gate, text: str, key: str = "", custom: Patterns | None = None, 
     data = text.encode("utf-8", "surrogatepass")
     return (
         context.tells(key)
+        or bool(key_topics(key))
         or bool(gate.scan(data))
         or view.needed(text, data)
         or (custom is not None and custom.trips(data))

@@ -6,6 +6,7 @@ import re
 import phonenumbers
 
 from tokenman_core.redaction.detectors import words
+from tokenman_core.redaction.detectors.words import Spotted
 
 REGIONS = ("US", "GB", "DE", "FR", "IN", "ES", "IT", "BR", "AU", "JP", "CN", "NL", "CH", "IL")
 """Where a number without a country code may be from. The first that fits decides."""
@@ -45,23 +46,24 @@ def _national(candidate: str) -> bool:
     return False
 
 
-def is_phone(text: str, start: int, end: int) -> bool:
-    """Whether the chain of digits at `start` to `end` is someone's number: by a `+`, by its form, or by a word near it."""
+def score(text: str, start: int, end: int, spotted: Spotted) -> float:
+    """How sure it is that the chain of digits at `start` to `end` is someone's number: by a `+`, its form, or a word near it.
+
+    0 if it is none.
+    """
     candidate = text[start:end]
     digits = sum(map(str.isdigit, candidate))
-    if not 7 <= digits <= 15 or _DATE.search(candidate):
-        return False
-    if words.nobodys(text, start):
-        return False
+    if not 7 <= digits <= 15 or _DATE.search(candidate) or words.nobodys(text, start):
+        return 0
     if candidate[0] == "+":
-        return digits >= 8 and _international(candidate)
+        return 1.0 if digits >= 8 and _international(candidate) else 0
     separated = any(char in " -.()/" for char in candidate)
-    explained = words.near(words.PHONE, text, start, end)
+    explained = spotted.near("PHONE_NUMBER", start, end)
     if candidate.startswith("00") and _international("+" + candidate[2:]):
-        return explained or separated
-    if explained and (digits >= 9 or separated or words.named(words.PHONE, text, start)):
+        return 0.9 if explained or separated else 0
+    if explained and (digits >= 9 or separated or spotted.names("PHONE_NUMBER", start)):
         epoch = not separated and digits in (10, 13) and candidate[0] == "1"
-        return not epoch or words.named(words.PHONE, text, start)
+        return 0.85 if not epoch or spotted.names("PHONE_NUMBER", start) else 0
     if not separated or (candidate.count(".") == 1 and not any(char in " -()/" for char in candidate)):
-        return False
-    return AMERICAN.fullmatch(candidate) is not None or _national(candidate)
+        return 0
+    return 0.75 if AMERICAN.fullmatch(candidate) is not None or _national(candidate) else 0

@@ -1,0 +1,62 @@
+"""E-mail addresses: presidio's recogniser where it knows the domain, the shape of the address where it does not."""
+
+import re
+from collections.abc import Iterator
+
+import tldextract
+from presidio_analyzer.predefined_recognizers import EmailRecognizer
+
+from tokenman_core.redaction.detectors.personal.text import says
+from tokenman_core.redaction.entities import Finding
+
+# A local part as people have it: RFC 5322 allows more (`=`, `/`, `&`), but there it is a key or a path that stands before it.
+_LOCAL = re.compile(
+    r"[A-Za-z0-9À-ɏ_](?:(?:[A-Za-z0-9À-ɏ!#%*+_~^.-]|(?:(?<=[^A-Za-z0-9'][A-Za-z])|(?<=^[A-Za-z]))'(?=[A-Za-z])){0,62}[A-Za-z0-9À-ɏ_+-])?$"
+)
+_DOMAIN = re.compile(
+    r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?(?:\.[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?){1,8}"
+)
+_USER_INFO = re.compile(r"[a-z0-9]://[^\s/@]*:[^\s/@]*$", re.IGNORECASE)
+_FILE_ENDINGS = frozenset(
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "json", "html", "yml", "yaml", "service"]
+)
+_LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1
+
+
+class _OfflineEmail(EmailRecognizer):
+    """presidio's e-mail recogniser with the public-suffix list that the package brings: nothing is fetched."""
+
+    _extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+    def validate_result(self, pattern_text: str) -> bool:
+        return self._extract(pattern_text.rpartition("@")[2]).top_domain_under_public_suffix != ""
+
+
+class Emails:
+    def __init__(self) -> None:
+        self._recognizer = _OfflineEmail()
+
+    def find(self, text: str) -> Iterator[Finding]:
+        at = text.find("@")
+        while at >= 0:
+            domain = _DOMAIN.match(text, at + 1)
+            local = _LOCAL.search(text[max(0, at - _LONGEST_LOCAL) : at]) if domain else None
+            if domain is not None and local is not None:
+                start, end = at - len(local[0]), domain.end()
+                if text[start - 1 : start] == "\\" and text[start] in "nrt" and at - start > 1:
+                    start += 1  # a line's end as JSON writes it
+                if self._is_email(text, start, at, end):
+                    yield Finding(start, end, "EMAIL_ADDRESS")
+            at = text.find("@", at + 1)
+
+    def _is_email(self, text: str, start: int, at: int, end: int) -> bool:
+        local, domain = text[start:at], text[at + 1 : end]
+        if local == "git" and text[end : end + 1] == ":":
+            return False
+        if _USER_INFO.search(text[max(0, at - 128) : at]):
+            return False  # https://name:password@host is judged as a secret
+        ending = domain.rpartition(".")[2].lower()
+        if says(self._recognizer, f"{local}@{domain}", 0, len(local) + 1 + len(domain), 1.0):
+            return True
+        # The list does not know every domain (internal, reserved, new): its shape is enough if nothing speaks against it.
+        return ending.isalpha() and len(ending) >= 2 and ending not in _FILE_ENDINGS and not domain[0].isdigit()

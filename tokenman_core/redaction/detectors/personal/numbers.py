@@ -1,0 +1,109 @@
+"""Chains of digits: payment cards and US social security numbers by their check, and of the rest those that are phones."""
+
+import re
+from collections.abc import Iterator
+
+from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, UsSsnRecognizer
+
+from tokenman_core.redaction.detectors import words
+from tokenman_core.redaction.detectors.personal.checks import luhn
+from tokenman_core.redaction.detectors.personal.phones import AMERICAN, score
+from tokenman_core.redaction.detectors.personal.text import begins_in_a_word, ends_in_a_word, says, stands_in_a_word
+from tokenman_core.redaction.detectors.words import Spotted
+from tokenman_core.redaction.entities import Finding
+
+_CHAIN = re.compile(r"(?<![0-9A-Za-z_])(?:\+|\(\+?)?[0-9](?:[ .()\-/]{0,3}[0-9]){6,}+")
+_GROUP = re.compile(r"[0-9]+")
+_NEXT_GROUP = re.compile(r"(?<= )\(?[0-9]")
+_SEPARATOR = re.compile(r"[ .-]")
+_CARDS = tuple(
+    re.compile(r"(?<![0-9])(?<![0-9]\.)" + shape + r"(?!\.?[0-9])")
+    for shape in (
+        r"[1-9][0-9]{11,18}",
+        r"[2-6][0-9]{3}([ .-])[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}",
+        r"3[0-9]{3}([ .-])[0-9]{6}\1[0-9]{4,5}",
+        r"[1-9](?:[ -]?[0-9]){11,18}",
+    )
+)
+_LEAST_PHONE = 7
+_SSN = re.compile(r"(?<![0-9])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
+# ISO/IEC 7812 prefixes of the card networks, with the lengths that they use.
+_ISSUERS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})$|5[1-5]\d{14}$|2[2-7]\d{14}$|3[47]\d{13}$|3(?:0[0-5]|[689]\d)\d{11,13}$|35\d{14}$|6(?:011|5\d\d|4[4-9]\d)\d{12}$|62\d{14,17}$"
+)
+_EXAMPLES = ("123-45-6789", "078-05-1120")  # presidio knows that they are nobody's; who types them means them as one
+
+
+class Numbers:
+    def __init__(self) -> None:
+        self._card = CreditCardRecognizer()
+        self._ssn = UsSsnRecognizer()
+
+    def find(self, text: str, plain: str, spotted: Spotted) -> Iterator[Finding]:
+        """What is no card and no SSN of a chain may be a phone."""
+        for chain in _CHAIN.finditer(plain):
+            at, end = chain.span()
+            for finding in self._checked(plain, spotted, at, end):
+                yield from _phones(text, plain, spotted, at, finding.start)
+                yield finding
+                at = finding.end
+            yield from _phones(text, plain, spotted, at, end)
+
+    def _checked(self, plain: str, spotted: Spotted, at: int, end: int) -> Iterator[Finding]:
+        """The cards and SSNs of a chain. Each begins where a group of digits does."""
+        while (group := _GROUP.search(plain, at, end)) is not None:
+            start = group.start()
+            finding = self._card_at(plain, spotted, start, end) or self._ssn_at(plain, spotted, start, end)
+            at = group.end()
+            if finding is not None:
+                yield finding
+                at = finding.end
+
+    def _card_at(self, plain: str, spotted: Spotted, start: int, end: int) -> Finding | None:
+        for shape in _CARDS:
+            match = shape.match(plain, start, end)
+            if match is None or stands_in_a_word(plain, *match.span()):
+                continue
+            digits = _SEPARATOR.sub("", match[0])
+            if not luhn(digits) or len(set(digits)) < 2:
+                continue
+            known = _ISSUERS.match(digits) and not words.nobodys(spotted.text, start)
+            if known or (spotted.near("CREDIT_CARD", *match.span()) and says(self._card, plain, *match.span(), 1.0)):
+                return Finding(*match.span(), "CREDIT_CARD")
+        return None
+
+    def _ssn_at(self, plain: str, spotted: Spotted, start: int, end: int) -> Finding | None:
+        match = _SSN.match(plain, start, end)
+        if match is None or stands_in_a_word(plain, *match.span()):
+            return None
+        if match[0][:3] in ("000", "666") or match[0][0] == "9":
+            return None  # never given out (Social Security Administration)
+        finding = Finding(*match.span(), "US_SSN")
+        if spotted.near("US_SSN", *match.span()):
+            return finding
+        if match[1] != "-" or words.nobodys(spotted.text, start):
+            return None
+        if match[0] in _EXAMPLES or says(self._ssn, plain, *match.span(), 0.5):
+            return finding._replace(score=0.85)
+        return None
+
+
+def _phones(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Iterator[Finding]:
+    """The phone that a chain, or what is left of one, is; else those in it that can be told by their form."""
+    piece = plain[start:end].rstrip(" .()-/")
+    end = start + len(piece)
+    start += len(piece) - len(piece.lstrip(" .)-/"))
+    if begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
+        group = _GROUP.search(plain, start, end)
+        rest = _NEXT_GROUP.search(plain, group.end(), end) if group else None
+        if rest is None:
+            return
+        start = rest.start()
+    if end - start < _LEAST_PHONE or ends_in_a_word(plain, end):
+        return
+    if sure := score(text, start, end, spotted):
+        yield Finding(start, end, "PHONE_NUMBER", sure)
+        return
+    for match in AMERICAN.finditer(plain, start, end):
+        if sure := score(text, *match.span(), spotted):
+            yield Finding(*match.span(), "PHONE_NUMBER", sure)
