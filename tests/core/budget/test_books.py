@@ -1,0 +1,299 @@
+"""Budgets against a store in memory and on disk: what may be spent is never passed, and what was spent is never lost."""
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenman_core.budget.books import LEASE_S, Alert, Books, Granted, Lasting, Quote, Short, Uncounted, told
+from tokenman_core.budget.rules import Rule, dollars, units
+from tokenman_core.scopes import Reach, Subject
+from tokenman_core.state import Count, Sqlite, Store, Unavailable
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp()
+ADA, BOB = Subject(client="ada", project="x", model="m"), Subject(client="bob", project="y", model="m")
+QUOTE = Quote(least=100, per_token=1, output=1000)
+
+
+class At:
+    def __init__(self, now: float = NOON) -> None:
+        self.moment = now
+
+    def now(self) -> float:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.moment
+
+
+class Asked:
+    """The store, on this thread; `down` has it unavailable."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.down = store, False
+
+    async def __call__[T](self, question: Callable[[Store], T]) -> T:
+        await asyncio.sleep(0)
+        if self.down:
+            raise Unavailable
+        return question(self.store)
+
+
+class World:
+    def __init__(self, path: Any) -> None:
+        self.clock, self.alerts = At(), list[Alert]()
+        self.ask = Asked(Sqlite(path))
+        self.lasting = Lasting()
+
+    def books(self, *rules: Rule) -> Books:
+        return Books(rules, UTC, self.clock, self.ask, self.alerts.append, self.lasting)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path / "state.db")
+    yield made
+    made.ask.store.close()
+
+
+def day(limit: int, **more: Any) -> Rule:
+    return Rule("daily", limit, "day", **more)
+
+
+async def spent(books: Books, subject: Subject = ADA) -> Count:
+    (only,) = await books.standing([subject])
+    return only.count
+
+
+async def test_the_worst_case_is_held_and_what_it_cost_is_booked(world):
+    books = world.books(day(10_000))
+    assert await books.reserve("a:1", ADA, QUOTE) == Granted(1000)
+    assert await spent(books) == Count(0, 1100)
+    assert await books.settle("a:1", 250) == 0
+    assert await spent(books) == Count(250, 0)
+    assert await books.settle("a:1", 250) == 0  # a second time changes nothing
+    assert await spent(books) == Count(250, 0)
+
+
+async def test_a_failure_frees_what_was_held(world):
+    books = world.books(day(1100))
+    await books.reserve("a:1", ADA, QUOTE)
+    await books.release("a:1")
+    await books.release("a:1")
+    assert await books.reserve("a:2", ADA, QUOTE) == Granted(1000)
+
+
+async def test_what_is_left_lowers_the_output_and_less_than_the_least_is_refused(world):
+    books = world.books(day(1_000))
+    assert await books.reserve("a:1", ADA, QUOTE) == Granted(900, capped=True)
+    await books.settle("a:1", 600)
+    assert await books.reserve("a:2", ADA, QUOTE) == Granted(300, capped=True)
+    await books.settle("a:2", 45)
+    assert await books.reserve("a:3", ADA, QUOTE) == Short(books.rules[0], True, 12 * 3600)
+    assert await books.reserve("a:4", ADA, replace(QUOTE, output=50)) == Granted(50)  # it wanted no more
+    assert await spent(books) == Count(645, 150)
+
+
+async def test_money_that_others_hold_is_another_refusal_than_money_that_is_gone(world):
+    books = world.books(day(1_200))
+    await books.reserve("a:1", ADA, QUOTE)
+    answer = await books.reserve("b:1", BOB, QUOTE)
+    assert isinstance(answer, Short)
+    assert not answer.spent
+    assert answer.retry_after < 10
+
+
+async def test_every_budget_must_hold_it_and_the_tightest_is_named(world):
+    wide = day(100_000)
+    tight = Rule("per client", 1_500, "month", Reach("client"))
+    books = world.books(wide, tight)
+    await books.reserve("a:1", ADA, QUOTE)
+    answer = await books.reserve("a:2", ADA, QUOTE)
+    assert answer == Granted(300, capped=True)
+    refused = await books.reserve("a:3", ADA, QUOTE)
+    assert isinstance(refused, Short)
+    assert refused.rule is tight
+    assert await books.reserve("b:1", BOB, QUOTE) == Granted(1000)
+    assert [each.count.held for each in await books.standing([ADA])] == [1100 + 400 + 1100, 1500]
+
+
+async def test_a_budget_is_about_the_calls_that_match(world):
+    books = world.books(day(10, reach=Reach("global", {"project": "x*"})))
+    assert isinstance(await books.reserve("a:1", ADA, QUOTE), Short)
+    assert await books.reserve("b:1", BOB, QUOTE) == Granted(1000)
+    assert await books.settle("b:1", 50) == 0
+
+
+async def test_a_warning_never_blocks(world):
+    books = world.books(day(10, on_exceed="warn", alerts=(Decimal(1),)))
+    assert await books.reserve("a:1", ADA, QUOTE) == Granted(1000)
+    await books.settle("a:1", 500)
+    assert [each.share for each in world.alerts] == [1]
+
+
+async def test_each_share_is_told_once_in_a_window(world):
+    books = world.books(day(10_000, alerts=(Decimal("0.5"), Decimal("0.8"), Decimal(1))))
+    for number in range(20):
+        await books.reserve(f"a:{number}", ADA, QUOTE)
+        await books.settle(f"a:{number}", 500)
+    assert [(each.share, each.spent) for each in world.alerts] == [
+        (Decimal("0.5"), 5_000), (Decimal("0.8"), 8_000), (1, 10_000),
+    ]  # fmt: skip
+    world.clock.moment += 86_400
+    await books.reserve("b:1", ADA, QUOTE)
+    await books.settle("b:1", 900)
+    assert len(world.alerts) == 3
+    assert "daily: 50% spent in 2026-11-28" in told(world.alerts[0])
+
+
+async def test_what_a_call_cost_beyond_its_bound_is_booked_and_told(world):
+    books = world.books(day(10_000))
+    await books.reserve("a:1", ADA, QUOTE)
+    assert await books.settle("a:1", 5_000) == 3_900
+    assert await spent(books) == Count(5_000, 0)
+    assert [each.overrun for each in world.alerts] == [3_900]
+    assert "more than its bound" in told(world.alerts[0])
+
+
+async def test_a_cost_that_nobody_knows_is_booked_as_all_that_was_held(world):
+    books = world.books(day(10_000))
+    await books.reserve("a:1", ADA, QUOTE)
+    await books.settle("a:1", None)
+    assert await spent(books) == Count(1100, 0)
+
+
+async def test_a_new_window_begins_with_nothing_and_a_call_counts_where_it_began(world):
+    books = world.books(day(1_100))
+    await books.reserve("a:1", ADA, QUOTE)
+    world.clock.moment = NOON + 12 * 3600
+    assert await books.reserve("b:1", ADA, QUOTE) == Granted(1000)
+    await books.settle("a:1", 700)
+    assert await spent(books) == Count(0, 1100)
+    world.clock.moment = NOON
+    assert (await spent(books)).spent == 700
+
+
+async def test_a_process_that_dies_frees_what_it_held_and_loses_nothing_that_was_settled(world):
+    books = world.books(day(1_500))
+    await books.reserve("a:1", ADA, QUOTE)
+    await books.settle("a:1", 200)
+    await books.reserve("a:2", ADA, QUOTE)
+    other = Books(books.rules, UTC, world.clock, world.ask, world.alerts.append, Lasting())
+    assert isinstance(await other.reserve("b:1", ADA, QUOTE), Short)
+    world.clock.moment += LEASE_S + 1
+    assert await other.reserve("b:2", ADA, QUOTE) == Granted(1000)
+    assert await spent(other) == Count(200, 1100)
+
+
+async def test_a_call_that_runs_for_hours_keeps_what_it_holds(world):
+    books = world.books(Rule("all", 1_500, "total"))
+    await books.reserve("a:1", ADA, QUOTE)
+    for _ in range(50):
+        world.clock.moment += LEASE_S / 2
+        await books.keep()
+    assert await spent(books) == Count(0, 1100)
+
+
+@pytest.mark.parametrize(("refuses", "expected"), [(True, Uncounted), (False, Granted)])
+async def test_without_the_store_calls_are_refused_unless_the_rule_says_otherwise(world, refuses, expected):
+    books = world.books(day(10_000, refuses_without_store=refuses))
+    world.ask.down = True
+    assert isinstance(await books.reserve("a:1", ADA, QUOTE), expected)
+    await books.settle("a:1", 40)
+    world.ask.down = False
+    await books.keep()
+    assert await spent(books) == Count(0 if refuses else 40, 0)
+
+
+async def test_what_cannot_be_booked_is_booked_later_and_once(world, caplog):
+    books = world.books(day(10_000, alerts=(Decimal("0.05"),)))
+    await books.reserve("a:1", ADA, QUOTE)
+    world.ask.down = True
+    with caplog.at_level(logging.ERROR):
+        await books.settle("a:1", 700)
+    assert "tried again" in caplog.text
+    await books.keep()
+    world.ask.down = False
+    await books.keep()
+    await books.keep()
+    assert await spent(books) == Count(700, 0)
+    assert len(world.alerts) == 1
+
+
+async def test_a_reservation_that_its_caller_leaves_while_it_is_made_is_released(world):
+    books = world.books(day(10_000))
+    task = asyncio.create_task(books.reserve("a:1", ADA, QUOTE))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await books.release("a:1")
+    assert await spent(books) == Count(0, 0)
+    with pytest.raises(RuntimeError):
+        await books.reserve("a:1", ADA, QUOTE)
+
+
+async def test_a_changed_limit_holds_for_what_was_spent_before(world):
+    books = world.books(day(10_000))
+    await books.reserve("a:1", ADA, QUOTE)
+    running = world.books(day(2_000))
+    await books.settle("a:1", 900)
+    assert await spent(running) == Count(900, 0)
+    assert await running.reserve("a:2", ADA, QUOTE) == Granted(1000)
+    await running.release("a:2")
+    assert isinstance(await world.books(day(1_000)).reserve("a:3", ADA, QUOTE), Short)
+
+
+async def test_whether_a_call_fits_is_told_without_holding_it(world):
+    books = world.books(day(1_000), Rule("wide", 100_000, "day"))
+    assert await books.fits(ADA, QUOTE, books.rules) is books.rules[0]
+    assert await books.fits(ADA, QUOTE, books.rules[1:]) is None
+    assert await spent(world.books(day(1_000))) == Count()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2_000, 20_000))
+async def test_a_crowd_at_once_never_passes_a_limit(tmp_path_factory, seed, limit):
+    world = World(tmp_path_factory.mktemp("state") / "state.db")
+    dice = random.Random(seed)
+    rules = [day(limit), Rule("per client", limit // 2, "day", Reach("client"))]
+    booked = 0
+
+    async def call(number: int) -> None:
+        nonlocal booked
+        books, lease = world.books(*rules), f"{number}:1"
+        subject = dice.choice([ADA, BOB])
+        quote = Quote(dice.randint(0, 300), dice.randint(0, 3), dice.randint(1, 900))
+        answer = await books.reserve(lease, subject, quote)
+        for state in await books.standing([ADA, BOB]):
+            assert state.count.spent + state.count.held <= state.rule.limit
+        if not isinstance(answer, Granted):
+            return
+        await asyncio.sleep(0)
+        if dice.random() < 0.2:
+            await books.release(lease)
+            return
+        cost = dice.randint(0, quote.total(answer.output))
+        booked += cost
+        await books.settle(lease, cost)
+
+    await asyncio.gather(*(call(number) for number in range(40)))
+    states = await world.books(rules[0]).standing([ADA])
+    assert states[0].count == Count(booked, 0)
+    assert not world.lasting.open
+    world.ask.store.close()
+
+
+def test_money_becomes_whole_units_rounded_up():
+    assert units(Decimal("0.0000000000011")) == 2
+    assert dollars(units(Decimal("12.34"))) == Decimal("12.34")
+    assert sqlite3.sqlite_version_info >= (3, 35)  # upserts that name the table's own column

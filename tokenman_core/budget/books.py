@@ -1,0 +1,291 @@
+"""The books of all budgets: what a call may still spend, what is held for it until it has ended, and what it cost."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Protocol
+
+from tokenman_core.budget.rules import Rule, dollars
+from tokenman_core.budget.windows import Window, window
+from tokenman_core.clock import Clock
+from tokenman_core.scopes import Subject
+from tokenman_core.state import Booking, Count, Hold, Store, Unavailable
+
+log = logging.getLogger("tokenman.budget")
+
+LEASE_S = 120.0
+"""After so long a reservation is free again whose process has died. While it lives, it renews what it holds."""
+
+RENEW_S = 30.0
+LEAST_OUTPUT = 256
+"""Tokens; a call that could write no more is refused instead of being cut short (INTERFACE, "Budget windows")."""
+
+_TURNS = 5  # others take of what is left between two looks
+_SOON_S = 2.0  # when a call may come again for which money is held by others: most calls end within seconds
+_UNSETTLED = 10_000  # bookings that wait for a store that cannot be asked
+_KEPT_S = 40 * 86_400.0  # so long after its end a window's sum can still be shown
+
+
+class Ask(Protocol):
+    """`State.ask`."""
+
+    def __call__[T](self, question: Callable[[Store], T]) -> Awaitable[T]: ...
+
+
+@dataclass(frozen=True)
+class Quote:
+    """In units: what a call costs at most before it writes anything, and each token that it writes. `output`: how many at most."""
+
+    least: int
+    per_token: int
+    output: int
+
+    def total(self, output: int) -> int:
+        return self.least + output * self.per_token
+
+
+@dataclass(frozen=True)
+class Granted:
+    """`output`: the tokens that the call may write; less than was asked for if the budget holds no more."""
+
+    output: int
+    capped: bool = False
+
+
+@dataclass(frozen=True)
+class Short:
+    """The budget cannot hold the call. `spent`: it is used up until `retry_after` (seconds); else others hold what is left."""
+
+    rule: Rule
+    spent: bool
+    retry_after: float
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """The count cannot be kept now, and the rule has calls refused then."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`share` of a budget's limit is spent in this window; or `overrun`: a call cost so many units more than its bound."""
+
+    rule: Rule
+    window: Window
+    counted_by: str
+    spent: int
+    share: Decimal = Decimal(0)
+    overrun: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """A budget as it stands, of one counter of it."""
+
+    rule: Rule
+    window: Window
+    counted_by: str
+    count: Count
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One rule's counter for one call."""
+
+    rule: Rule
+    window: Window
+    counted_by: str
+
+    @property
+    def counter(self) -> str:
+        return f"budget/{self.rule.name}/{self.window.name}/{self.counted_by}"
+
+    @property
+    def until(self) -> float:
+        return self.window.ends + _KEPT_S
+
+
+@dataclass(frozen=True)
+class _Open:
+    lines: tuple[_Line, ...]
+    amount: int
+
+
+class Lasting:
+    """What outlives a change of the rules: reservations of calls that run, and bookings that wait for the store."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, _Open] = {}
+        self.unsettled: OrderedDict[str, tuple[tuple[_Line, ...], int, int]] = OrderedDict()
+
+
+class Books:
+    """Of one configuration. `tell` gets the alerts; `lasting` is shared with the books of other configurations."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        where: tzinfo,
+        clock: Clock,
+        ask: Ask,
+        tell: Callable[[Alert], None],
+        lasting: Lasting | None = None,
+    ) -> None:
+        self.rules = tuple(rules)
+        self._where, self._clock, self._ask, self._tell = where, clock, ask, tell
+        self._lasting = lasting if lasting is not None else Lasting()
+
+    def about(self, subject: Subject) -> tuple[Rule, ...]:
+        """The budgets that a call counts for."""
+        return tuple(rule for rule in self.rules if rule.reach.takes_in(subject))
+
+    async def reserve(self, lease: str, subject: Subject, quote: Quote) -> Granted | Short | Uncounted:
+        """Holds the call's worst case on every budget that is about it, all or none."""
+        lines = self._lines(subject)
+        output, least = quote.output, min(quote.output, LEAST_OUTPUT)
+        blocking = [line for line in lines if line.rule.blocks]
+        try:
+            for _ in range(_TURNS):
+                # Noted before it is held: whoever leaves meanwhile releases it, and what is released first is not held after.
+                self._lasting.open[lease] = _Open(lines, quote.total(output))
+                answer, counts = await self._hold(lease, lines, quote.total(output))
+                if answer == "held":
+                    return Granted(output, output < quote.output)
+                if answer == "ended":
+                    raise RuntimeError("a reservation was asked for after its call had ended")
+                tightest = min(blocking, key=lambda line: _room(line, counts))
+                left = _tokens(quote, _room(tightest, counts))
+                if left < least:
+                    break
+                output = min(output, left)
+        except Unavailable:
+            refusing = next((line.rule for line in lines if line.rule.refuses_without_store), None)
+            if refusing is None:
+                return Granted(quote.output)
+            del self._lasting.open[lease]
+            return Uncounted(refusing)
+        del self._lasting.open[lease]
+        return self._short(tightest, counts, quote, least)
+
+    async def settle(self, lease: str, spent: int | None) -> int:
+        """Ends a reservation by what its call cost; None: nobody knows, so all that was held is booked.
+
+        Returns the units beyond what was held, 0 for most. Does nothing for a lease that has no reservation.
+        """
+        held = self._lasting.open.pop(lease, None)
+        if held is None:
+            return 0
+        amount = held.amount if spent is None else spent
+        await self._book(lease, held.lines, amount, held.amount)
+        return max(0, amount - held.amount)
+
+    async def release(self, lease: str) -> None:
+        """Ends a reservation of which nothing was spent."""
+        if self._lasting.open.pop(lease, None) is None:
+            return
+        now = self._clock.now()
+        try:
+            await self._ask(lambda store: store.counts.release(lease, now=now))
+        except Unavailable:
+            log.warning("a reservation could not be released; it ends by itself within %d s", LEASE_S)
+
+    async def standing(self, subjects: Iterable[Subject]) -> list[State]:
+        """Every budget as it stands now, of each counter that these calls would count for. Raises Unavailable."""
+        lines = list(dict.fromkeys(line for subject in subjects for line in self._lines(subject)))
+        counts = await self._counts(lines)
+        return [State(line.rule, line.window, line.counted_by, counts[line.counter]) for line in lines]
+
+    async def fits(self, subject: Subject, quote: Quote, rules: Sequence[Rule]) -> Rule | None:
+        """The first of the rules that could not hold the call as it is now; None: all could. Raises Unavailable."""
+        lines = [line for line in self._lines(subject) if line.rule in rules]
+        counts = await self._counts(lines)
+        return next((line.rule for line in lines if _room(line, counts) < quote.total(quote.output)), None)
+
+    async def keep(self) -> None:
+        """To be called every `RENEW_S`: renews what running calls hold, and books what could not be booked. Never raises."""
+        leases, until = list(self._lasting.open), self._clock.now() + LEASE_S
+        if leases:
+            try:
+                await self._ask(lambda store: store.counts.hold_on(leases, until))
+            except Unavailable:
+                log.warning("what %d running calls hold of budgets could not be renewed", len(leases))
+        for lease, (lines, amount, held) in list(self._lasting.unsettled.items()):
+            if not await self._book(lease, lines, amount, held):
+                break
+
+    # -- how --
+
+    def _lines(self, subject: Subject) -> tuple[_Line, ...]:
+        now = self._clock.now()
+        return tuple(
+            _Line(rule, window(rule.span, now, self._where), rule.reach.counted_by(subject))
+            for rule in self.about(subject)
+        )
+
+    async def _hold(self, lease: str, lines: Sequence[_Line], amount: int) -> tuple[str, Mapping[str, Count]]:
+        now = self._clock.now()
+        holds = [
+            Hold(line.counter, amount, line.rule.limit if line.rule.blocks else None, line.until) for line in lines
+        ]
+        return await self._ask(lambda store: store.counts.reserve(lease, holds, until=now + LEASE_S, now=now))
+
+    async def _book(self, lease: str, lines: tuple[_Line, ...], amount: int, held: int) -> bool:
+        now = self._clock.now()
+        bookings = [Booking(line.counter, amount, line.until) for line in lines]
+        try:
+            counts = await self._ask(lambda store: store.counts.settle(lease, bookings, now=now))
+        except Unavailable:
+            if lease not in self._lasting.unsettled:
+                log.error("what a call cost could not be booked on its budgets yet; it is tried again")
+                self._lasting.unsettled[lease] = lines, amount, held
+                if len(self._lasting.unsettled) > _UNSETTLED:
+                    self._lasting.unsettled.popitem(last=False)
+                    log.error("too much waits to be booked on budgets: the oldest of it is lost")
+            return False
+        self._lasting.unsettled.pop(lease, None)
+        for line in lines if counts else ():
+            self._alert(line, counts[line.counter].spent if counts else 0, amount, held)
+        return True
+
+    def _alert(self, line: _Line, spent: int, amount: int, held: int) -> None:
+        """One settlement sees the sum pass a share, whichever process it is in, so each is told once."""
+        for share in line.rule.alerts:
+            if spent - amount < share * line.rule.limit <= spent:
+                self._tell(Alert(line.rule, line.window, line.counted_by, spent, share))
+        if amount > held and line.rule.blocks:
+            self._tell(Alert(line.rule, line.window, line.counted_by, spent, overrun=amount - held))
+
+    async def _counts(self, lines: Sequence[_Line]) -> Mapping[str, Count]:
+        now = self._clock.now()
+        return await self._ask(lambda store: store.counts.counts([line.counter for line in lines], now=now))
+
+    def _short(self, line: _Line, counts: Mapping[str, Count], quote: Quote, least: int) -> Short:
+        count = counts[line.counter]
+        spent = _tokens(quote, line.rule.limit - count.spent) < least
+        return Short(line.rule, spent, max(1.0, line.window.ends - self._clock.now()) if spent else _SOON_S)
+
+
+def _room(line: _Line, counts: Mapping[str, Count]) -> int:
+    count = counts[line.counter]
+    return line.rule.limit - count.spent - count.held
+
+
+def _tokens(quote: Quote, room: int) -> int:
+    """How many tokens a call could write for so much; -1 if not even its input could be paid."""
+    if room < quote.least:
+        return -1
+    return (room - quote.least) // quote.per_token if quote.per_token else quote.output
+
+
+def told(alert: Alert) -> str:
+    """One line for the log."""
+    whose = f" of {alert.rule.reach.scope} {alert.counted_by}" if alert.counted_by else ""
+    spent = f"{dollars(alert.spent):.4f} of {dollars(alert.rule.limit):.2f} USD"
+    if alert.overrun:
+        return f"budget {alert.rule.name}{whose}: a call cost {dollars(alert.overrun):.6f} USD more than its bound; {spent} spent"
+    return f"budget {alert.rule.name}{whose}: {alert.share:.0%} spent in {alert.window.name} ({spent})"

@@ -1,0 +1,38 @@
+"""Whom a limit is about: what budgets and rate limits share of scopes and matching."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+Scope = Literal["global", "client", "project", "provider", "model", "session"]
+"""`global` counts all calls together, the others for each client, project, … on its own."""
+
+NAMES = ("client", "project", "provider", "model", "session")
+LONGEST = 200  # characters of a name that a caller may choose
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose call it is, and where it goes; "" where nobody says. `provider` and `model` are those of the attempt."""
+
+    client: str = ""
+    project: str = ""
+    provider: str = ""
+    model: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which calls a limit is about, and what they are counted by. Patterns have `*` and `?`; all of `match` must fit."""
+
+    scope: Scope = "global"
+    match: Mapping[str, str] = field(default_factory=dict, hash=False)  # by a name of NAMES
+
+    def takes_in(self, subject: Subject) -> bool:
+        return all(fnmatchcase(getattr(subject, name), pattern) for name, pattern in self.match.items())
+
+    def counted_by(self, subject: Subject) -> str:
+        """The name of the counter for this call among those of one limit."""
+        return "" if self.scope == "global" else getattr(subject, self.scope)[:LONGEST]
