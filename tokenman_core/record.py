@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from tokenman_core.errors import ErrorKind
-from tokenman_core.exchange import Attempt, Exchange, Login, Outcome, Redacted
+from tokenman_core.exchange import Attempt, Exchange, Login, Outcome, Redacted, Spot
 from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate
 
@@ -60,6 +60,7 @@ class Record:
     tried: tuple[Tried, ...] = ()  # each attempt, in order
     truncated: bool = False  # its stream was longer than what limits.stream_capture keeps of one
     generates: bool = True  # a model was asked
+    spots: tuple[Spot, ...] = ()  # where the last of what was found stood; never a value
 
     @property
     def usage(self) -> Usage:
@@ -125,6 +126,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         stages=dict(exchange.stage_seconds),
         truncated=exchange.captured is not None and exchange.captured.truncated,
         generates=exchange.operation.generates,
+        spots=exchange.spots,
         tried=tuple(
             Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)
             for each in exchange.attempts

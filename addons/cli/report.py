@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from tokenman_core.clock import SystemClock
 from tokenman_core.config.values import parse_duration
 from tokenman_core.ledger import By, LedgerError, LedgerReader, Sums, Totals, path_of
 from tokenman_core.ledger.row import clean, iso
+from tokenman_core.ledger.sums import Redactions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,18 +46,26 @@ def run(file: Path | None, by: By, since: str, form: Form) -> int:
         return 2
     reader = LedgerReader(path_of(found.settings))
     try:
-        totals = reader.totals(by, start)
+        totals, redactions = reader.totals(by, start), reader.redactions(start)
         empty = not totals.total.calls and not reader.page(limit=1).rows and not reader.totals("day").groups
     except LedgerError as error:
         complain(error)
         return 1
     begins = totals.begins or start
     if form == "json":
-        typer.echo(json.dumps({"since": iso(begins), **totals.as_json()}, indent=2, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {"since": iso(begins), **totals.as_json(), "redactions": redactions.as_json()["items"]},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
     elif form == "csv":
         _csv(totals)
     elif totals.groups:
         _table(totals, begins)
+        for line in _found(redactions):
+            typer.echo(line)
     if not totals.groups:
         typer.echo(_nothing(empty, begins), err=form != "table")
     return 0
@@ -78,6 +88,17 @@ def _nothing(empty: bool, begins: datetime) -> str:
     if empty:
         return "Nothing has been recorded yet. Send calls through TokenMan, for example: tokenman run -- claude"
     return f"No calls since {begins:%Y-%m-%d %H:%M} UTC. To look further back: tokenman report --since 90d"
+
+
+def _found(redactions: Redactions) -> Iterator[str]:
+    """What was masked, and what would have been where it is only logged."""
+    for words, actions in (("masked", ("redact", "hash")), ("refused", ("block",)), ("would have masked", ("log",))):
+        counts = Counter[str]()
+        for entity, action, number in redactions.counts:
+            if action in actions:
+                counts[entity] += number
+        if counts:
+            yield f"{words}: {', '.join(f'{number:,} {entity}' for entity, number in counts.most_common())}"
 
 
 # -- for programs --

@@ -10,7 +10,7 @@ import typer
 
 from addons.cli.settings import complain, loaded
 from tokenman_core.ledger import LedgerError, LedgerReader, Row, path_of
-from tokenman_core.ledger.row import clean, plain
+from tokenman_core.ledger.row import MOST_SPOTS, clean, plain
 
 REMEDIES: Mapping[str, str] = {
     "parse": "The program sent what cannot be read for certain. Update the program; if it is your own, send valid JSON in UTF-8"
@@ -53,6 +53,7 @@ _ACTIONS = {
     "block": "not allowed to leave",
     "log": "left as it was",
 }
+_DONE = {"redact": "masked", "hash": "hashed", "block": "refused", "log": "left as it was"}
 _OUTCOMES = {
     "answered": "answered",
     "refused": "refused by TokenMan",
@@ -178,6 +179,15 @@ def _masked(row: Row) -> Iterator[str]:
         yield "nothing was recognised"
     for each in row.redactions:
         yield f"{each.count} {each.entity}: {_ACTIONS.get(each.action, each.action)} ({each.setting}: {each.action})"
+    for spot in row.spots:
+        times = f"{spot.times} times, " if spot.times > 1 else ""
+        yield f"  at {spot.place or 'the address'}: {spot.entity} {times}{_DONE.get(spot.action, spot.action)}, value {spot.hash}"
+    if row.spots and len(row.spots) >= MOST_SPOTS:
+        yield "  and perhaps in earlier places: only the last ones of a call are kept"
+    if row.spots:
+        yield "A value is told by its keyed hash, the same one in every call; it is kept nowhere itself."
+    if any(each.action == "log" and each.setting.endswith(".mode") for each in row.redactions):
+        yield "A dry run (mode: log): what was left as it was would have been masked with mode: redact."
     if row.masked:
         yield "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}."
 

@@ -19,7 +19,7 @@ from tokenman_core.admin.window import moment
 from tokenman_core.config.models import Settings
 from tokenman_core.ledger.pages import Filter, Page
 from tokenman_core.ledger.reader import MOST_ROWS, By
-from tokenman_core.ledger.row import details, iso, plain
+from tokenman_core.ledger.row import details, iso, plain, spots
 
 BYS: tuple[By, ...] = get_args(By)
 _FILTERS = ("model", "project", "client", "provider", "status", "session", "q")
@@ -89,7 +89,7 @@ class Api:
         row = await aside(self._parts.ledger.row, request.path_params["id"])
         if row is None:
             return not_found("there is no call with this id, or it was removed when ledger.retention had passed")
-        return JSONResponse(details(row))
+        return JSONResponse(details(row) | {"spots": spots(row)})
 
     async def redaction(self, request: Request) -> Response:
         given = query(request, "since", "until")
@@ -107,7 +107,7 @@ class Api:
                 "restore_egress": settings.restore_egress,
                 "unreadable": settings.unreadable,
                 "entities": [{"entity": name, "action": action, "setting": by} for name, (action, by) in actions],
-                "items": found.as_json()["items"],
+                **{name: found.as_json()[name] for name in ("items", "by_day", "by_project")},
             }
         )
 

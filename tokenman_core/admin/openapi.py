@@ -73,6 +73,10 @@ _RELOAD = _object(
 _SCHEMAS: dict[str, Schema] = {
     "Error": _ERROR,
     "Row": _ROW,
+    "Call": _object(
+        **_ROW["properties"],
+        spots=_list(_object(place=_TEXT, entity=_TEXT, action=_TEXT, hash=_TEXT, times=_COUNT)),
+    ),
     "Sums": _object(**_SUMS),
     "Summary": _object(
         since=_maybe(_TIME), until=_maybe(_TIME), begins=_maybe(_TIME), by=_TEXT, total=_ref("Sums"),
@@ -81,6 +85,8 @@ _SCHEMAS: dict[str, Schema] = {
     "Redaction": _object(
         since=_maybe(_TIME), until=_maybe(_TIME), mode=_TEXT, secrets=_TEXT, restore=_FLAG, restore_egress=_TEXT,
         unreadable=_TEXT, entities=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT)), items=_list(_MASKED),
+        by_day=_list(_object(day=_TEXT, entity=_TEXT, action=_TEXT, count=_COUNT)),
+        by_project=_list(_object(project=_TEXT, entity=_TEXT, action=_TEXT, count=_COUNT)),
     ),
     "Readiness": _READY,
     "Provider": _PROVIDER,
@@ -160,7 +166,7 @@ PATHS: dict[str, dict[str, Schema]] = {
     },
     "/api/requests/{id}": {
         "get": _get(
-            "One call, with what was masked in it and by which setting", _ref("Row"),
+            "One call, with what was masked in it, where, and by which setting", _ref("Call"),
             {"name": "id", "in": "path", "required": True, "schema": _TEXT}, other=404,
         )
     },

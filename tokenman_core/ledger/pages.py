@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tokenman_core.exchange import Redacted
+from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger.row import Row, dollars
 from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, STREAM, TRUNCATED
 from tokenman_core.record import Tried
@@ -140,6 +140,25 @@ def _redacted(name: str, count: int) -> Redacted:
     entity, _, rest = name.partition(" ")
     action, _, setting = rest.partition(" ")
     return Redacted(entity, action, setting, count)
+
+
+def spots_of(connection: sqlite3.Connection, seq: int) -> tuple[Spot, ...]:
+    """Where what was found in a call stood; nothing if that is not kept any more."""
+    if not there(connection, "spots"):
+        return ()
+    found = connection.execute("select found from spots where call = ?", (seq,)).fetchone()
+    spots = []
+    for line in found[0].split("\n") if found else ():
+        number, times, hash, place = line.split(":", 3)
+        name = connection.execute("select text from names where n = ?", (int(number),)).fetchone()
+        entity, _, action = (name[0] if name else "").partition(" ")
+        spots.append(Spot(place, entity, action, hash, int(times)))
+    return tuple(spots)
+
+
+def there(connection: sqlite3.Connection, table: str) -> bool:
+    """Whether a file has a table: one that no newer version has opened for writing yet lacks some."""
+    return connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone() is not None
 
 
 def _tried(name: str, wait: int) -> Tried:

@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -80,7 +81,9 @@ class LedgerReader:
             calls = connection.execute(
                 "select * from calls where id between ? and ? order by id limit ?", (*pages.id_range(text), most)
             ).fetchall()
-            return pages.rows_of(connection, calls)
+            rows = pages.rows_of(connection, calls)
+            spots = [pages.spots_of(connection, call["seq"]) for call in calls]
+            return tuple(replace(row, spots=each) for row, each in zip(rows, spots, strict=True))
 
     def totals(self, by: By, since: datetime | None = None, until: datetime | None = None) -> Totals:
         """Sums of the calls that began in the window (None: without end), in groups.
@@ -106,11 +109,21 @@ class LedgerReader:
                 return Redactions()
             span = self._span(connection, since, until, whole_days=True)
             counts: Counter[tuple[str, str]] = Counter()
-            for entity, action, number in connection.execute(
-                "select entity, action, sum(count) from redaction_days where day >= ? and day < ? group by 1, 2",
-                (span.first, span.last),
+            days: Counter[tuple[str, str, str]] = Counter()
+            projects: Counter[tuple[str, str, str]] = Counter()
+            whole = (span.first, span.last)
+            for day, entity, action, number in connection.execute(
+                "select day, entity, action, count from redaction_days where day >= ? and day < ?", whole
             ):
                 counts[entity, action] += number
+                days[_name("day", day), entity, action] += number
+            if pages.there(connection, "redaction_project_days"):
+                for project, entity, action, number in connection.execute(
+                    "select project, entity, action, sum(count) from redaction_project_days"
+                    " where day >= ? and day < ? group by 1, 2, 3",
+                    whole,
+                ):
+                    projects[project, entity, action] += number
             for edge in span.edges:
                 calls = connection.execute(
                     "select * from calls where time >= ? and time < ? and redactions is not null", edge
@@ -119,7 +132,13 @@ class LedgerReader:
                     for row in pages.rows_of(connection, some):
                         for each in row.redactions:
                             counts[each.entity, each.action] += each.count
-        return Redactions(tuple((*key, number) for key, number in sorted(counts.items())))
+                            days[row.time.date().isoformat(), each.entity, each.action] += each.count
+                            projects[row.project, each.entity, each.action] += each.count
+        return Redactions(
+            tuple((*key, number) for key, number in sorted(counts.items())),
+            tuple((*key, number) for key, number in sorted(days.items(), reverse=True)[:MOST_GROUPS]),
+            tuple((*key, number) for key, number in sorted(projects.most_common(MOST_GROUPS))),
+        )
 
     # -- inside --
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from tokenman_core.exchange import Redacted
+from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.record import Record, Tried
 from tokenman_core.telemetry.mask import GONE, Mask
 from tokenman_core.usage import Usage
@@ -18,6 +18,7 @@ LONGEST_MODEL = 80
 LONGEST_NAME = 64  # of a project, a client, a session
 LONGEST_DETAIL = 200
 MOST_TRIED = 10  # attempts of a call that are kept one by one: few calls make more, and a row has its bound
+MOST_SPOTS = 24
 UNNAMED = "-"  # for a model whose name is none: it may be a value that a program put into the wrong field
 
 _PICO = Decimal(10) ** 12
@@ -67,6 +68,7 @@ class Row:
     ttft: float | None
     overhead: float
     tried: tuple[Tried, ...] = ()
+    spots: tuple[Spot, ...] = ()  # kept for some weeks, and read where one call is asked for
 
     @property
     def masked(self) -> int:
@@ -107,6 +109,7 @@ def row_of(record: Record) -> Row:
         ttft=record.ttft,
         overhead=record.overhead,
         tried=_tried(record.tried),
+        spots=record.spots[-MOST_SPOTS:],
     )
 
 
@@ -162,6 +165,14 @@ def details(row: Row) -> dict[str, Any]:
             for each in row.tried
         ],
     }
+
+
+def spots(row: Row) -> list[dict[str, Any]]:
+    """Where what was found in a call stood, the values by their keyed hashes."""
+    return [
+        {"place": each.place, "entity": each.entity, "action": each.action, "hash": each.hash, "times": each.times}
+        for each in row.spots
+    ]
 
 
 def iso(moment: datetime) -> str:

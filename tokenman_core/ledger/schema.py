@@ -94,6 +94,19 @@ STEPS: tuple[tuple[str, ...], ...] = (
     # Attempts of a call that was not answered at the first: `NAME:WAIT,…`, the name being `PROVIDER MODEL OUTCOME`, the wait
     # in milliseconds.
     ("alter table calls add column tried text",),
+    (
+        # Where what was found in a call stood, a line each: `NAME:TIMES:HASH:PLACE`, the name being `ENTITY ACTION`. Kept for the
+        # latest calls alone: see store.py. `call` is the call's `seq`.
+        "create table spots (call integer primary key, found text not null)",
+        """create table redaction_project_days (
+            day integer not null,
+            project text not null,
+            entity text not null,
+            action text not null,
+            count integer not null default 0,
+            primary key (day, project, entity, action)
+        ) without rowid""",
+    ),
 )
 
 

@@ -18,6 +18,7 @@ STREAM, ESTIMATED, NOTIONAL, TRUNCATED = 1, 2, 4, 8
 DAY_US = 86_400_000_000
 MOST_A_DAY = 500  # combinations of names that a day's sums are kept for; what comes on top is summed under OTHER
 OTHER = "other"
+SPOTS_OF = 20_000  # calls, the latest, of which it is kept where something was found: at most some 30 MB
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
@@ -40,6 +41,11 @@ SUMS = (
 _ADD = (
     f"insert into days (day, {', '.join((*KEYS, *SUMS))}) values ({', '.join('?' * (1 + len(KEYS) + len(SUMS)))})"
     f" on conflict do update set {', '.join(f'{it} = min({_MOST_SUM}, {it} + excluded.{it})' for it in SUMS)}"
+)
+_ADD_SPOTS = "insert or replace into spots (call, found) values (?, ?)"
+_ADD_PROJECT = (
+    "insert into redaction_project_days (day, project, entity, action, count) values (?, ?, ?, ?, ?)"
+    " on conflict do update set count = count + excluded.count"
 )
 _ADD_REDACTION = (
     "insert into redaction_days (day, entity, action, count) values (?, ?, ?, ?)"
@@ -127,6 +133,7 @@ class Store:
                 after = self._names.purge(before // DAY_US, self._names_seen)
                 self._names_seen = after or 0
                 more = after is not None
+                self._forget_spots()
             self._connection.execute("commit")
         except BaseException:  # whatever it was, the lock must not stay
             if self._connection.in_transaction:
@@ -135,6 +142,10 @@ class Store:
         if not more:
             self._give_back()
         return more
+
+    def _forget_spots(self) -> None:
+        self._connection.execute("delete from spots where call not in (select seq from calls)")
+        self._connection.execute("delete from spots where call <= (select max(seq) from calls) - ?", (SPOTS_OF,))
 
     def _give_back(self) -> None:
         """Pages that the purge emptied go back to the disk, but for what new rows will soon fill."""
@@ -146,17 +157,25 @@ class Store:
     def _add(self, rows: Iterable[Row]) -> None:
         sums: dict[Key, Counter[str]] = {}
         redactions: Counter[tuple[int, str, str]] = Counter()
+        of_projects: dict[Key, Counter[tuple[str, str]]] = {}
         for row in rows:
             time = micro(row.time)
             day = time // DAY_US
-            if self._connection.execute(_INSERT, self._values(row, time, day)).rowcount != 1:
+            written = self._connection.execute(_INSERT, self._values(row, time, day))
+            if written.rowcount != 1:
                 continue
+            if row.spots:
+                self._connection.execute(_ADD_SPOTS, (written.lastrowid, self._spots(row, day)))
             key = (day, row.provider, row.model, row.project, row.client)
             sums.setdefault(key, Counter()).update(sums_of(row))
             for each in row.redactions:
                 redactions[day, each.entity, each.action] += each.count
+                of_projects.setdefault(key, Counter())[each.entity, each.action] += each.count
         for key, added in sums.items():
-            self._connection.execute(_ADD, (*self._kept(key), *(min(_MOST_SUM, added[name]) for name in SUMS)))
+            kept = self._kept(key)
+            self._connection.execute(_ADD, (*kept, *(min(_MOST_SUM, added[name]) for name in SUMS)))
+            for (entity, action), number in of_projects.get(key, {}).items():
+                self._connection.execute(_ADD_PROJECT, (key[0], kept[3], entity, action, number))
         for (day, entity, action), number in redactions.items():
             self._connection.execute(_ADD_REDACTION, (day, entity, action, number))
 
@@ -182,6 +201,12 @@ class Store:
             redactions or None, _micro(row.duration), None if row.ttft is None else _micro(row.ttft), _micro(row.overhead),
             tried or None,
         )  # fmt: skip
+
+    def _spots(self, row: Row, day: int) -> str:
+        return "\n".join(
+            f"{self._names.number(f'{each.entity} {each.action}', day)}:{each.times}:{each.hash}:{each.place}"
+            for each in row.spots
+        )
 
     def _kept(self, key: Key) -> Key:
         """The key itself while its day has room, so that no caller can make the sums grow without end."""

@@ -73,14 +73,20 @@ class Sums:
 
 @dataclass(frozen=True)
 class Redactions:
-    """(entity, action, how many values), in the order of the alphabet."""
+    """(entity, action, how many values), in the order of the alphabet; the same by day, the latest first, and by project."""
 
     counts: tuple[tuple[str, str, int], ...] = ()
+    days: tuple[tuple[str, str, str, int], ...] = ()
+    projects: tuple[tuple[str, str, str, int], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
             "masked": sum(number for _, action, number in self.counts if action != "log"),
             "items": [{"entity": entity, "action": action, "count": number} for entity, action, number in self.counts],
+            "by_day": [dict(zip(("day", "entity", "action", "count"), each, strict=True)) for each in self.days],
+            "by_project": [
+                dict(zip(("project", "entity", "action", "count"), each, strict=True)) for each in self.projects
+            ],
         }
 
 

@@ -62,7 +62,9 @@ def test_the_groups_are_told_with_a_total_line(home):
     found = told()
     assert found.exit_code == 0
     assert re.fullmatch(r"Calls since \d{4}-\d\d-\d\d \d\d:\d\d UTC, by model", found.stdout.splitlines()[0])
-    assert cells(found.stdout)[1:] == [
+    *table, masked, dry = cells(found.stdout)[1:]
+    assert (masked, dry) == (["masked: 3 EMAIL_ADDRESS"], ["would have masked: 9 URL"])
+    assert table == [
         ["model", "calls", "cost $", "saved $", "input", "cached", "output", "masked", "errors"],
         ["claude-sonnet-4-5", "2", "1.7500", "0.1250", "1,001,000", "900,000", "2,200", "3", "0"],
         ["gpt-5-mini", "1", "<0.0001", "0.0000", "1,000", "0", "200", "0", "1"],

@@ -12,7 +12,7 @@ from tests.core.ledger.calls import NOON, bill, call, mixed, name
 from tokenman_core import __version__
 from tokenman_core.admin import api
 from tokenman_core.admin.readiness import Reach
-from tokenman_core.exchange import Redacted
+from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.ledger.row import details, plain, row_of
 from tokenman_core.record import Tried
@@ -180,6 +180,30 @@ async def test_one_call_tells_what_was_masked_and_by_which_setting(admin):
         "count": 2,
     }
     assert (answer["outcome"], answer["detail"], answer["attempts"]) == ("refused", "why it was", 1)
+    assert answer["spots"] == []
+
+
+async def test_one_call_tells_where_it_stood_and_a_list_does_not(admin):
+    spot = Spot("messages[0].content[1].text", "EMAIL_ADDRESS", "redact", "0123456789abcdef", 2)
+    admin.end(call(7, redactions=MASKED, spots=(spot,)))
+    answer = (await admin.get(f"/api/requests/{name(7)}")).json()
+    assert answer["spots"] == [
+        {"place": spot.place, "entity": spot.entity, "action": "redact", "hash": spot.hash, "times": 2}
+    ]
+    assert "spots" not in (await admin.get("/api/requests")).json()["items"][0]
+
+
+async def test_what_was_found_is_told_by_day_and_by_project_too(admin):
+    admin.end(call(1, redactions=MASKED), call(2, NOON - timedelta(days=3), redactions=MASKED[:1], project="blog"))
+    answer = (await admin.get("/api/redaction?since=7d")).json()
+    mail = {"entity": "EMAIL_ADDRESS", "action": "redact", "count": 2}
+    phone = {"entity": "PHONE_NUMBER", "action": "log", "count": 1}
+    assert answer["by_project"] == [
+        {"project": "blog", **mail}, {"project": "shop", **mail}, {"project": "shop", **phone},
+    ]  # fmt: skip
+    assert [(each["day"], each["entity"], each["count"]) for each in answer["by_day"]] == [
+        ("2026-11-24", "PHONE_NUMBER", 1), ("2026-11-24", "EMAIL_ADDRESS", 2), ("2026-11-21", "EMAIL_ADDRESS", 2),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("wanted", [name(9), "x", "req_", "..%2f..%2fetc", "%00", "a" * 500])

@@ -59,7 +59,23 @@ function masked(call) {
       el("td", {}, words.action(action), setting ? el("small", {}, "by ", el("code", {}, setting)) : null),
     ),
   );
-  return [el("table", { class: "plain" }, el("tbody", {}, ...lines))];
+  return [el("table", { class: "plain" }, el("tbody", {}, ...lines)), ...spots(call)];
+}
+
+/** Where it stood. A value is told by a keyed hash, the same in every call; the last places of a call are kept, for some weeks. */
+function spots(call) {
+  if (!call.spots?.length) return [];
+  const lines = call.spots.map(({ place, entity, action, hash, times }) =>
+    el(
+      "tr",
+      {},
+      el("td", {}, el("code", {}, place || "address"), times > 1 ? el("small", {}, ` ${times} times`) : null),
+      el("td", {}, `${words.entity(entity)}, ${words.action(action)}`, el("small", {}, "value ", el("code", {}, hash))),
+    ),
+  );
+  return [
+    el("details", {}, el("summary", {}, "Where it stood"), el("table", { class: "plain" }, el("tbody", {}, ...lines))),
+  ];
 }
 
 const BASES = {
