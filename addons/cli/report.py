@@ -53,13 +53,8 @@ def run(file: Path | None, by: By, since: str, form: Form) -> int:
         return 1
     begins = totals.begins or start
     if form == "json":
-        typer.echo(
-            json.dumps(
-                {"since": iso(begins), **totals.as_json(), "redactions": redactions.as_json()["items"]},
-                indent=2,
-                ensure_ascii=False,
-            )
-        )
+        said = {"since": iso(begins), **totals.as_json(), "redactions": redactions.as_json()["items"]}
+        typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
     elif form == "csv":
         _csv(totals)
     elif totals.groups:

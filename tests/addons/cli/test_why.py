@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from addons.cli import main, why
 from tests.core.ledger.calls import NOON, bill, call, name
 from tokenman_core.errors import ErrorKind
-from tokenman_core.exchange import Redacted
+from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.failover.policy import SAFE
 from tokenman_core.ledger import row_of
 from tokenman_core.ledger.store import Store
@@ -256,3 +256,22 @@ def test_a_call_of_no_model_and_no_caller_is_explained_too():
 def test_a_stream_that_was_longer_than_what_is_kept_is_told_as_that():
     assert "limits.stream_capture" in str(parts(call(truncated=True)))
     assert "limits.stream_capture" not in str(parts(call()))
+
+
+def test_places_are_told_with_a_hash_of_the_value_and_a_dry_run_is_called_one():
+    spots = (
+        Spot("messages[3].content[0].text", "EMAIL_ADDRESS", "redact", "0123456789abcdef", 2),
+        Spot("system", "PHONE_NUMBER", "log", "fedcba9876543210"),
+    )
+    redactions = (
+        Redacted("EMAIL_ADDRESS", "redact", "redaction.entities.EMAIL_ADDRESS", 1),
+        Redacted("PHONE_NUMBER", "log", "redaction.mode", 1),
+    )
+    told = parts(call(1, redactions=redactions, spots=spots))["masked"]
+    assert told[2:] == [
+        "  at messages[3].content[0].text: EMAIL_ADDRESS 2 times, masked, value 0123456789abcdef",
+        "  at system: PHONE_NUMBER left as it was, value fedcba9876543210",
+        "A value is told by its keyed hash, the same one in every call; it is kept nowhere itself.",
+        "A dry run (mode: log): what was left as it was would have been masked with mode: redact.",
+        "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}.",
+    ]

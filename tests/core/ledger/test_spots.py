@@ -104,4 +104,4 @@ def test_a_day_has_room_for_so_many_projects_and_loses_no_value(path, store, mon
     masked = (Redacted("JWT", "redact", "redaction.secrets", 1),)
     store.add([row_of(call(n, project=f"p{n}", redactions=masked)) for n in range(20)])
     projects = LedgerReader(path).redactions(NOON - 2 * DAY, NOON + 2 * DAY).projects
-    assert dict((project, number) for project, _, _, number in projects)["other"] == 15
+    assert {project: number for project, _, _, number in projects}["other"] == 15
