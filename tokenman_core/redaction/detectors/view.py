@@ -1,69 +1,187 @@
-"""A text as a reader would see it: without zero-width characters, with full-width forms, %XX, \\uXXXX and \\/ decoded."""
+"""A text as a reader would see it: without characters of no width, with escapes, references and look-alikes of ASCII decoded."""
 
+import html
 import re
+import sys
 import unicodedata
-from typing import NamedTuple
+from bisect import bisect_right
+from itertools import chain
+from typing import Final
 
-_SPECIAL = re.compile(
-    r"[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u202a-\u202e\u180e]+"  # of no width
-    r"|[\uff01-\uff5e\u2010-\u2015\u00a0\u2000-\u200a\u3000\U0001d7ce-\U0001d7ff]"  # full-width forms, dashes, blanks, digits
-    r"|(?:%[0-7][0-9A-Fa-f])"
-    r"|\\+u00[0-7][0-9A-Fa-f]|\\+/|\\+[nrt]|\\u200[b-f]|\\ufeff"
+_NO_WIDTH = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_ASCII_HINT = re.compile(rb"%[2-7][0-9A-Fa-f]|\\u00[0-7]|\\[/nrt]|\\u200[b-f]|\\ufeff")
+_BLANKS = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
 
 
-class View(NamedTuple):
-    """`text[i]` came from the original characters `starts[i]` to `ends[i]`."""
+_WHERE = (
+    (0x80, 0x3100), (0xA600, 0xAC00), (0xFE00, 0x10000), (0x10400, 0x12000), (0x16A00, 0x16C00), (0x1D400, 0x1D800),
+    (0x1E100, 0x1E960), (0x1FBF0, 0x1FBFA),
+)  # fmt: skip
+"""Of Unicode, where such characters stand: looking at all of it would take two seconds."""
 
-    text: str
-    starts: list[int]
-    ends: list[int]
+
+def _look_alikes() -> dict[str, str]:
+    """Digits of all scripts, and what Unicode takes for another form of one character of ASCII (full-width, mathematical, small).
+
+    Without ordinal indicators and raised, lowered or circled digits, which mean something else.
+    """
+    made: dict[str, str] = {}
+    for code in chain(*(range(low, high) for low, high in _WHERE)):
+        char = chr(code)
+        category = unicodedata.category(char)
+        if category == "Nd":
+            made[char] = str(unicodedata.digit(char))
+        elif category[0] in "LPS" and char not in "\u00aa\u00ba":
+            folded = unicodedata.normalize("NFKC", char)
+            if len(folded) == 1 and "!" <= folded <= "~":
+                made[char] = folded
+    return made
+
+
+def _members(pattern: str) -> list[str]:
+    """The characters of a character class of the form above."""
+    found: list[str] = []
+    for match in re.finditer(r"(.)(?:-(.))?", pattern, re.DOTALL):
+        found += map(chr, range(ord(match[1]), ord(match[2] or match[1]) + 1))
+    return found
+
+
+def _class(chars: dict[str, str]) -> str:
+    """A character class of all keys, by ranges."""
+    codes = sorted(map(ord, chars))
+    ranges: list[list[int]] = []
+    for code in codes:
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"{chr(low)}-{chr(high)}" if low < high else chr(low) for low, high in ranges)
+
+
+_FOLDED: Final = _look_alikes() | dict.fromkeys(_members(_BLANKS), " ") | dict.fromkeys(_members(_DASHES), "-")
+_SHOWN_OTHERWISE = f"[{_class(_FOLDED)}{_NO_WIDTH}]"
+
+_MAY_BE_SPECIAL = re.compile(r"[%&\\=]|[^\x00-\x7f]")
+_SPECIAL = re.compile(
+    r"%(?:25){0,3}[0-7][0-9A-Fa-f]"
+    r"|&(?:amp;){0,3}(?:\#0{0,8}[0-9]{1,7};?|\#[xX]0{0,8}[0-9a-fA-F]{1,6};?|[A-Za-z]{2,24}[0-9]{0,2};)"
+    r"|\\{1,16}+(?:u[dD][89abAB][0-9a-fA-F]{2}\\{1,16}+u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U000[0-9a-fA-F]{5}"
+    r"|x[2-7][0-9a-fA-F]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-](?=[A-Za-z0-9]))"
+    r"|=(?:40(?=[A-Za-z][A-Za-z0-9-]{0,62}\.[A-Za-z]{2})|\r?\n)"
+    rf"|{_SHOWN_OTHERWISE}"
+)
+_QUOTED_PRINTABLE = re.compile(r"=[2-7][0-9A-F]")
+_HINT = re.compile(
+    rb"%(?:25){0,3}[2-7][0-9A-Fa-f]|&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"
+    rb"|\\[uU][0-9a-fA-FdD{]|\\x[2-7]|\\[/nrt]|[A-Za-z0-9]\\[_.@+-][A-Za-z0-9]|=40[A-Za-z]|=3D|=\r?\n"
+)
+_BEYOND_ASCII = re.compile(_SHOWN_OTHERWISE)
+
+
+class View:
+    """What a text shows. `original` tells of a part of it from which characters of the text it came."""
+
+    __slots__ = ("_ends", "_seen", "_starts", "text")
+
+    def __init__(self, text: str, seen: list[int], starts: list[int], ends: list[int]) -> None:
+        """From place `seen[i]` of `text` on stands what came from the characters `starts[i]` to `ends[i]`: as many, or one."""
+        self.text = text
+        self._seen, self._starts, self._ends = seen, starts, ends
 
     def original(self, start: int, end: int) -> tuple[int, int]:
-        """A span of the view as a span of the original text."""
-        return self.starts[start], self.ends[end - 1]
+        """A span of the view, of at least one character, as a span of the original text."""
+        first, last = bisect_right(self._seen, start) - 1, bisect_right(self._seen, end - 1) - 1
+        return self._place(first, start)[0], self._place(last, end - 1)[1]
+
+    def _place(self, piece: int, at: int) -> tuple[int, int]:
+        """The characters that show the one at `at`, which stands in a piece."""
+        start, end = self._starts[piece], self._ends[piece]
+        behind = self._seen[piece + 1] if piece + 1 < len(self._seen) else len(self.text)
+        if behind - self._seen[piece] == end - start:
+            start += at - self._seen[piece]
+            return start, start + 1
+        return start, end
 
 
 def needed(text: str, data: bytes) -> bool:
     """Whether a second look may show anything that the first did not. `data`: the text's UTF-8."""
-    return _ASCII_HINT.search(data) is not None or (not text.isascii() and _SPECIAL.search(text) is not None)
+    return _HINT.search(data) is not None or (not text.isascii() and _BEYOND_ASCII.search(text) is not None)
+
+
+def fold(text: str) -> str:
+    """A text with look-alikes of ASCII as ASCII and without characters of no width; escapes stay."""
+    return text if text.isascii() else _BEYOND_ASCII.sub(lambda match: _FOLDED.get(match[0], ""), text)
+
+
+def _char(code: int, piece: str) -> str:
+    """A character by its number, as a reader sees it; what is none stays as it was written."""
+    if code in (9, 10, 13):
+        return " "
+    if code < 0x20 or code == 0x7F or 0xD800 <= code < 0xE000 or code > sys.maxunicode:
+        return piece
+    return fold(chr(code))
 
 
 def _decoded(piece: str) -> str:
-    if piece[0] == "%":
-        char = chr(int(piece[1:], 16))
-        return char if char.isprintable() else piece
-    if piece[0] == "\\":
-        if piece[-1] == "/":
-            return "/"
-        if piece[-1] in "nrt":
-            return " "
-        code = int(piece[-4:], 16)
-        return chr(code) if code >= 0x20 and code < 0x7F else "" if code >= 0x80 else " "
-    if piece[0] in "\u2010\u2011\u2012\u2013\u2014\u2015":
-        return "-"
-    folded = unicodedata.normalize("NFKC", piece[0])
-    return folded if len(folded) == 1 and folded.isascii() else ""
+    first = piece[0]
+    if first == "%":
+        return _char(int(piece[-2:], 16), piece)
+    if first == "&":
+        return _referred(piece)
+    if first == "=":
+        return "" if piece[-1] == "\n" else chr(int(piece[1:], 16))
+    if first != "\\":
+        return _FOLDED.get(first, "")
+    escape = piece.lstrip("\\")
+    if escape[0] == "u" and escape.count("\\"):
+        high, low = int(escape[1:5], 16), int(escape[-4:], 16)
+        return _char(0x10000 + ((high & 0x3FF) << 10 | low & 0x3FF), piece) if high < 0xDC00 else piece
+    if escape[0] in "uUx":
+        return _char(int(escape[1:].strip("{}"), 16), piece)
+    return " " if escape[0] in "nrt" else escape[0]
+
+
+def _referred(piece: str) -> str:
+    """What a character reference of HTML shows, escaped once more or not; what is none stays as it was written."""
+    name = piece.rpartition("amp;")[2] if piece.startswith("&amp;") and len(piece) > 5 else piece[1:]
+    shown = html.unescape("&" + (name if name.endswith(";") else name + ";"))
+    return fold(shown) if len(shown) == 1 else piece
 
 
 def decode(text: str) -> View:
-    """The text as a reader would see it, with a table back to the original's places."""
+    """The text as a reader would see it. Two readings in one: what a program decodes, and what an eye does not tell apart."""
+    found = [match.span() for at in _MAY_BE_SPECIAL.finditer(text) if (match := _SPECIAL.match(text, at.start()))]
+    if "=3D" in text or "=\n" in text or "=\r\n" in text:
+        # Elsewhere an equals sign before two digits is an assignment.
+        found = sorted({*found, *(match.span() for match in _QUOTED_PRINTABLE.finditer(text))})
     parts: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    last = 0
-    for match in _SPECIAL.finditer(text):
-        start, end = match.span()
-        parts.append(text[last:start])
-        starts.extend(range(last, start))
-        ends.extend(range(last + 1, start + 1))
-        char = _decoded(match[0])
-        parts.append(char)
-        starts.extend([start] * len(char))
-        ends.extend([end] * len(char))
+    seen, starts, ends = [0], [0], [0]
+    last = length = 0
+    for start, end in found:
+        if start < last:
+            continue
+        char = _decoded(text[start:end])
+        if char == text[start:end]:
+            continue
+        if start > last:
+            parts.append(text[last:start])
+            seen.append(length)
+            starts.append(last)
+            ends.append(start)
+            length += start - last
+        if char:
+            parts.append(char)
+            seen.append(length)
+            starts.append(start)
+            ends.append(end)
+            length += len(char)
         last = end
-    parts.append(text[last:])
-    starts.extend(range(last, len(text)))
-    ends.extend(range(last + 1, len(text) + 1))
-    return View("".join(parts), starts, ends)
+    if last < len(text):
+        parts.append(text[last:])
+        seen.append(length)
+        starts.append(last)
+        ends.append(len(text))
+    return View("".join(parts), seen, starts, ends)
