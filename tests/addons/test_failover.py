@@ -37,6 +37,10 @@ def calls(
     return world, stage
 
 
+def state(stage: Failover, name: str) -> str:
+    return stage.breakers.states[name]
+
+
 async def ask(world: World, times: int = 1, **asked: Any) -> Any:
     """The head of the last answer."""
     head: Any = None
@@ -85,26 +89,26 @@ async def test_five_failures_in_a_row_open_it_and_the_next_call_is_answered_at_o
 async def test_what_is_not_the_providers_fault_does_not_count(answer: Any) -> None:
     world, stage = calls({"a": [answer]}, failures=2)
     await ask(world, 6)
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
     assert len(world.upstream.requests) == 6
 
 
 async def test_what_says_nothing_of_the_provider_ends_no_row_of_failures() -> None:
     world, stage = calls({"a": [DOWN, (429, JSON, []), DOWN]}, failures=2)
     await ask(world, 3)
-    assert stage.breakers.states["a"] == "open"
+    assert state(stage, "a") == "open"
 
 
 async def test_an_answer_ends_a_row_of_failures() -> None:
     world, stage = calls({"a": [DOWN, GOOD] * 9}, failures=2)
     await ask(world, 18)
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
 
 
 async def test_each_try_counts() -> None:
     world, stage = calls({"a": [DOWN]}, attempts=3)
     await ask(world, 2)
-    assert stage.breakers.states["a"] == "open"
+    assert state(stage, "a") == "open"
     assert len(world.upstream.requests) == 5  # the sixth was not made
 
 
@@ -115,7 +119,7 @@ async def test_a_stage_of_ours_that_fails_in_a_stream_is_not_the_providers_fault
 
     world, stage = calls({"a": [(200, SSE, [START + WORD, START])]}, Breaks(), failures=1)
     await ask(world, body=STREAMED)
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
 
 
 async def test_the_second_provider_serves_while_the_first_rests() -> None:
@@ -162,16 +166,16 @@ async def opened(**rules: Any) -> tuple[World, Failover]:
 async def test_after_the_reset_exactly_so_many_probes_are_in_flight(probes: int) -> None:
     world, stage = await opened(probes=probes)
     tasks = [(await begun(world, STALL))[1] for _ in range(probes)]
-    assert stage.breakers.states["a"] == "half_open"
+    assert state(stage, "a") == "half_open"
     for _ in range(3):
         head = await ask(world)
         assert (head.status, dict(head.headers)[b"retry-after"]) == (503, b"1")
     assert len(world.upstream.requests) == 1 + probes
     await left(tasks.pop())  # a client that leaves says nothing, and gives its place back
-    assert stage.breakers.states["a"] == "half_open"
+    assert state(stage, "a") == "half_open"
     world.upstream._answers["a.example"] = [GOOD]
     assert (await ask(world)).status == 200
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
     for task in tasks:
         await left(task)
 
@@ -179,7 +183,7 @@ async def test_after_the_reset_exactly_so_many_probes_are_in_flight(probes: int)
 async def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
     world, stage = await opened()
     assert (await ask(world)).status == 503
-    assert stage.breakers.states["a"] == "open"
+    assert state(stage, "a") == "open"
     world.clock.advance(59)
     assert dict((await ask(world)).headers)[b"retry-after"] == b"1"
     assert len(world.upstream.requests) == 2
@@ -188,7 +192,7 @@ async def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
 async def test_the_first_token_of_a_long_stream_closes_it() -> None:
     world, stage = await opened()
     _, task = await begun(world, (200, SSE, [START + WORD, STALL]))
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
     world.upstream.open = 0  # the stream goes on beside the next call
     world.upstream._answers["a.example"] = [GOOD]
     assert (await ask(world)).status == 200
@@ -199,9 +203,9 @@ async def test_the_first_token_of_a_long_stream_closes_it() -> None:
 async def test_what_comes_before_the_first_token_proves_nothing() -> None:
     world, stage = await opened()
     _, task = await begun(world, (200, SSE, [PING, STALL]))
-    assert stage.breakers.states["a"] == "half_open"
+    assert state(stage, "a") == "half_open"
     await left(task)
-    assert stage.breakers.states["a"] == "half_open"
+    assert state(stage, "a") == "half_open"
 
 
 async def test_streams_that_run_do_not_hide_that_new_calls_fail() -> None:
@@ -210,7 +214,7 @@ async def test_streams_that_run_do_not_hide_that_new_calls_fail() -> None:
     world.upstream.open = 0
     world.upstream._answers["a.example"] = [DOWN]
     await ask(world, 3)
-    assert stage.breakers.states["a"] == "open"
+    assert state(stage, "a") == "open"
     world.upstream.open = 1
     await left(task)
 
@@ -220,7 +224,7 @@ async def test_clients_that_leave_do_not_open_it() -> None:
     for answer in (STALL, (200, SSE, [PING, STALL]), (200, SSE, [START + WORD, STALL])) * 3:
         _, task = await begun(world, answer)
         await left(task)
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
     assert not stage.breakers._running
 
 
@@ -231,7 +235,7 @@ async def test_any_answer_of_a_probe_shows_that_it_is_back(answer: Any) -> None:
     world, stage = await opened()
     world.upstream._answers["a.example"] = [answer]
     await ask(world, body=STREAMED)
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +245,7 @@ async def test_bounds_of_our_own_say_nothing_of_a_probe(answer: Any) -> None:
     world, stage = await opened()
     world.upstream._answers["a.example"] = [answer]
     await ask(world)
-    assert stage.breakers.states["a"] == "half_open"
+    assert state(stage, "a") == "half_open"
 
 
 LIST: Any = {"body": b"", "method": "GET", "path": "/v1/models"}
@@ -251,15 +255,15 @@ async def test_what_asks_no_model_neither_counts_nor_probes_and_is_turned_away_b
     world, stage = calls({"a": [DOWN, (200, JSON, [b"{}"]), DOWN, GOOD, DOWN]}, failures=2)
     for asked in ({}, LIST, {}):  # the healthy list ends no row
         await ask(world, **asked)
-    assert stage.breakers.states["a"] == "open"
+    assert state(stage, "a") == "open"
     assert (await ask(world, **LIST)).status == 503
     assert len(world.upstream.requests) == 3
     world.clock.advance(60)
     assert (await ask(world, **LIST)).status == 200
-    assert stage.breakers.states["a"] == "open"  # it was no probe
+    assert state(stage, "a") == "open"  # it was no probe
     world, stage = calls({"a": [DOWN]}, failures=2)
     await ask(world, 5, **LIST)
-    assert stage.breakers.states["a"] == "closed"
+    assert state(stage, "a") == "closed"
 
 
 async def test_a_hand_opens_and_closes_it() -> None:

@@ -33,7 +33,7 @@ class Shared(Protocol):
     def changed(self, name: str) -> None:
         """The breaker of that name was opened or closed here."""
 
-    async def lease(self, name: str) -> str | None | Literal[False]:
+    async def lease(self, name: str) -> str | Literal[False] | None:
         """Leave for one more probe: the name of the lease; None where nobody can tell; False: others have all of them, or it
         is no longer open."""
 

@@ -24,8 +24,8 @@ EVERY_S = 0.4  # between two looks, so that what one opens holds for the others 
 LEASE_S = 15.0  # a process that dies with a probe under way holds it no longer
 _RENEW_S = LEASE_S / 3
 _TAKEN_S = 0.2  # so long nobody is asked again who said that all probes are under way
-_DAY_S = 86_400.0
-_BY_HAND_S = 3650 * _DAY_S
+DAY_S = 86_400.0
+_BY_HAND_S = 3650 * DAY_S
 
 
 class Sharing:
@@ -96,7 +96,7 @@ class Sharing:
         now = self._clock.now()
         since = now - (self._clock.monotonic() - breaker.opened)
         value = _written(breaker.state == "open", breaker.held, since)
-        until = now + (_BY_HAND_S if breaker.held else _DAY_S + breaker.rules.reset)
+        until = now + (_BY_HAND_S if breaker.held else DAY_S + breaker.rules.reset)
         over = None if entry.by_hand else self._known.get(entry.name, 0)
         there = await self._state.ask(lambda store: store.put(KIND, entry.name, value, until=until, over=over, now=now))
         self._known[entry.name] = there.version
@@ -132,7 +132,7 @@ class Sharing:
         self._known[entry.name] = kept.version
         said, before = _read(kept), entry.breaker.state
         ago = min(
-            max(0.0, self._clock.now() - said["since"]), _DAY_S
+            max(0.0, self._clock.now() - said["since"]), DAY_S
         )  # a clock that was turned back makes no rest longer
         entry.breaker.adopt(opened=said["open"], held=said["held"], ago=ago)
         if entry.breaker.state != before:
@@ -141,7 +141,7 @@ class Sharing:
 
     # -- probes --
 
-    async def lease(self, name: str) -> str | None | Literal[False]:
+    async def lease(self, name: str) -> str | Literal[False] | None:
         if self._clock.monotonic() < self._taken.get(name, 0.0):
             return False
         with suppress(Unavailable):
