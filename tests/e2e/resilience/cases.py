@@ -13,7 +13,7 @@ from tests.core.net.fakes import Authority
 from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, Proxy
 from tests.e2e.resilience import house, table
 from tests.e2e.resilience.house import INSIDE, PATIENCE_S, body, check_refusal
-from tests.e2e.resilience.table import ATTEMPTS, GOOD, SILENT_S, Expected, Fault, Late, Mode, Which
+from tests.e2e.resilience.table import ATTEMPTS, GOOD, SILENT_S, Api, Expected, Fault, Late, Mode, Which
 from tests.e2e.resilience.upstreams import Seen, Upstream, Upstreams, Version
 
 AT_ONCE = 24
@@ -42,6 +42,14 @@ class Case:
     @property
     def names(self) -> list[str]:
         return [f"{self.name}-{letter}" for letter, _ in zip("ab", self.upstreams, strict=False)]
+
+    @property
+    def api(self) -> Api | None:
+        return self.fault.api if isinstance(self.fault, Fault) else None
+
+    @property
+    def good(self) -> bytes:
+        return b"".join(self.api.stream) if self.api else GOOD[self.mode]
 
     @property
     def seen(self) -> list[list[Seen]]:
@@ -100,7 +108,8 @@ def start(proxy_folder: Any, cases: Sequence[Case], them: Upstreams, authority: 
     for case in cases:
         case.urls = [one.url if one else them.nobody() for one in case.upstreams]
         for name, url in zip(case.names, case.urls, strict=True):
-            providers[name] = {"base_url": url, "dialect": "anthropic"} | deadlines(case.fault.deadlines)
+            spoken = {"dialect": case.api.dialect, "stream_usage": False} if case.api else {"dialect": "anthropic"}
+            providers[name] = {"base_url": url} | spoken | deadlines(case.fault.deadlines)
     routes = [{"match": {"provider": case.names[0]}, "try": case.names} for case in cases if len(case.names) > 1]
     options: dict[str, Any] = {
         "retry": RETRY, "breaker": NEVER_OPENS, "limits": {"response_body": table.CAP},
@@ -116,10 +125,10 @@ def start(proxy_folder: Any, cases: Sequence[Case], them: Upstreams, authority: 
 
 async def call(client: httpx.AsyncClient, case: Case) -> Got:
     begun = time.monotonic()
-    data, cut = b"", False
-    async with client.stream(
-        "POST", f"/p/{case.names[0]}/v1/messages", content=body(case.mode, f"I am {MAIL}"), headers=HEADERS
-    ) as answer:
+    data, cut, said = b"", False, f"I am {MAIL}"
+    content = case.api.body.replace("TEXT", said).encode() if case.api else body(case.mode, said)
+    path = case.api.path if case.api else "/v1/messages"
+    async with client.stream("POST", f"/p/{case.names[0]}{path}", content=content, headers=HEADERS) as answer:
         try:
             async for piece in answer.aiter_raw():
                 data += piece
@@ -160,7 +169,7 @@ def check(case: Case, got: Got) -> None:
     assert not got.cut
     if wanted.answered is not None:
         assert got.status == 200, (got.status, got.body)
-        assert got.body == GOOD[case.mode], got.body[:200]
+        assert got.body == case.good, got.body[:200]
         assert got.headers["request-id"] == "req_upstream"
         assert "x-tokenman-error" not in got.headers
         return
@@ -171,7 +180,7 @@ def check(case: Case, got: Got) -> None:
         assert got.headers["request-id"] == "req_upstream"
         assert [got.headers.get(name) for name, _ in final.fields] == [value for _, value in final.fields]
         return
-    check_refusal(got.status, got.headers, got.body, final.kind)
+    check_refusal(got.status, got.headers, got.body, final.kind, anthropic=case.api is None)
 
 
 def check_upstreams(case: Case, wanted: Expected) -> None:

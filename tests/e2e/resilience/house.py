@@ -72,13 +72,13 @@ def recorded(proxy: Proxy) -> int:
         return int(connection.execute("select count(*) from calls").fetchone()[0])
 
 
-def check_refusal(status: int, headers: Any, content: bytes, kind: str) -> None:
-    """Our own error, in the form of Anthropic's API, with nothing of the inside."""
+def check_refusal(status: int, headers: Any, content: bytes, kind: str, *, anthropic: bool = True) -> None:
+    """Our own error, in the form of Anthropic's API or of the others', with nothing of the inside."""
     assert headers["x-tokenman-error"] == kind
     assert headers["x-tokenman-request-id"].startswith("req_")
     assert headers["content-type"].startswith("application/json")
     document = httpx.Response(status, content=content).json()
-    assert document["type"] == "error"
-    assert document["error"]["type"]
+    assert document["type"] == "error" if anthropic else "type" not in document
+    assert document["error"]["type" if anthropic or "type" in document["error"] else "status"]
     assert document["error"]["message"]
     assert not INSIDE.search(content.decode()), content

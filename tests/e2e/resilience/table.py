@@ -5,7 +5,7 @@ import gzip
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Literal
 
@@ -17,6 +17,7 @@ SSE: Fields = (("Content-Type", "text/event-stream; charset=utf-8"), ("request-i
 CAP = 64 << 10
 SILENT_S = 2.0  # the deadlines of a provider that stalls
 ATTEMPTS = 3
+STATUSES_TRIED_AGAIN = (429, 502, 503, 504, 529)
 MOST_DELAY_S = 3.0
 
 
@@ -42,6 +43,55 @@ WHOLE = json.dumps(
     MESSAGE | {"content": [{"type": "text", "text": "all is well, " * 50}], "stop_reason": "end_turn", "usage": USAGE}
 ).encode()
 GOOD: dict[Mode, bytes] = {"whole": WHOLE, "stream": b"".join(STREAM)}
+
+
+@dataclass(frozen=True)
+class Api:
+    """Another one than Anthropic's: where it is asked, by which body (`TEXT` stands for what is said), and a good stream."""
+
+    dialect: str
+    path: str
+    body: str
+    stream: tuple[bytes, ...]
+
+
+def data(**value: object) -> bytes:
+    return f"data: {json.dumps(value)}\r\n\r\n".encode()
+
+
+def candidate(text: str, **more: object) -> bytes:
+    said = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, **more}
+    return data(candidates=[said], usageMetadata={"promptTokenCount": 3, "candidatesTokenCount": 2}, modelVersion="m")
+
+
+GEMINI = Api(
+    "gemini",
+    "/v1beta/models/m:streamGenerateContent?alt=sse",
+    '{"contents": [{"role": "user", "parts": [{"text": "TEXT"}]}]}',
+    (candidate("all "), candidate("is well", finishReason="STOP")),
+)
+_RESPONSE = {"id": "resp_1", "object": "response", "model": "m", "status": "in_progress", "output": [], "usage": None}
+CREATED = event("response.created", response=_RESPONSE) + event("response.in_progress", response=_RESPONSE)
+RESPONSES = Api(
+    "openai",
+    "/v1/responses",
+    '{"model": "m", "stream": true, "input": "TEXT"}',
+    (
+        CREATED,
+        event("response.output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta="all is well"),
+        event(
+            "response.completed",
+            response=_RESPONSE
+            | {"status": "completed", "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}},
+        ),
+    ),
+)
+
+
+def failed(code: str) -> bytes:
+    """How a response says that it came to nothing, behind its opening."""
+    said = _RESPONSE | {"status": "failed", "error": {"code": code, "message": "not now"}}
+    return CREATED + event("response.failed", response=said)
 
 
 def refusal(status: int, kind: str = "api_error") -> bytes:
@@ -227,12 +277,23 @@ def large(length: bool = False, packed: bool = False) -> Script:
 
 @dataclass(frozen=True)
 class Final:
-    """What the client sees when all attempts failed: our own error of a kind, or what the provider said (`kind` "")."""
+    """What the client sees when all attempts failed: our own error of a kind, or what the provider said (`kind` "").
+
+    `stands_for` is the status that an error in a stream's first event has in its stead.
+    """
 
     status: int
     kind: str = ""
     body: bytes = b""
     fields: Fields = ()
+    stands_for: int = 0
+
+    @property
+    def recorded(self) -> tuple[int, str]:
+        """Status and error of its row: what a model could not do failed, what a caller may not have was turned down."""
+        told = self.stands_for or self.status
+        error = self.kind or ("timeout" if self.stands_for == 504 else "upstream" if told >= 500 else "")
+        return (told if self.stands_for and told < 500 else self.status), error
 
 
 @dataclass(frozen=True)
@@ -252,6 +313,7 @@ class Fault:
     tls: bool | None = None  # None: as the version has it
     nobody: bool = False  # there is no listener at all
     versions: Sequence[Version] = ("1.1", "2")
+    api: Api | None = None  # None: Anthropic's
 
 
 UNREACHED = Final(502, "upstream")
@@ -279,11 +341,18 @@ def said(
     )  # fmt: skip
 
 
-def in_the_first_event(kind: str, *, again: bool = False, on: bool = False, before: bytes = b"") -> Fault:
+def in_the_first_event(kind: str, status: int, *, before: bytes = b"") -> Fault:
     """200, and an error where the answer should begin."""
     body = before + event("error", error={"type": kind, "message": "not now"})
-    name = f"event-{kind}{'-later' if before else ''}".replace("_", "-")
-    return Fault(name, events(body), Final(200, "", body), again=again, on=on)
+    return as_a_status(f"{kind}{'-later' if before else ''}", body, status)
+
+
+def as_a_status(name: str, body: bytes, status: int, api: Api | None = None) -> Fault:
+    """What is said in a stream in place of an answer is judged as the status that it stands for."""
+    final = Final(200, "", body, stands_for=status)
+    again, on = status in STATUSES_TRIED_AGAIN, status >= 500 or status in STATUSES_TRIED_AGAIN
+    name = "-".join(("event", *([api.dialect] if api else []), name)).replace("_", "-").lower()
+    return Fault(name, events(body), final, again=again, on=on, api=api)
 
 
 STATUSES = (
@@ -342,11 +411,24 @@ STREAM_ONLY = (
     stalled("stall-after-head", after_the_head("stall", "stream")),
     stalled("stall-after-ping", in_the_stream("stall", PING, b": comment\n\n", PING)),
     stalled("pings-for-ever", pings_for_ever),
-    in_the_first_event("overloaded_error", again=True, on=True),
-    in_the_first_event("overloaded_error", again=True, on=True, before=PING + b": comment\n\n"),
-    in_the_first_event("rate_limit_error", again=True, on=True),
-    in_the_first_event("api_error", on=True),
-    in_the_first_event("invalid_request_error"),
+    in_the_first_event("overloaded_error", 529),
+    in_the_first_event("overloaded_error", 529, before=PING + b": comment\n\n"),
+    in_the_first_event("rate_limit_error", 429),
+    in_the_first_event("api_error", 500),
+    in_the_first_event("invalid_request_error", 400),
+    *(
+        as_a_status(name, data(error={"code": code, "message": "not now", "status": name}), code, GEMINI)
+        for name, code in (("UNAVAILABLE", 503), ("RESOURCE_EXHAUSTED", 429), ("INTERNAL", 500), ("INVALID_ARGUMENT", 400))
+    ),
+    *(
+        as_a_status(name, failed(name), code, RESPONSES)
+        for name, code in (("server_is_overloaded", 503), ("rate_limit_exceeded", 429), ("server_error", 500))
+    ),
+    as_a_status("error-slow_down", CREATED + event("error", code="slow_down", message="not now", param=None), 503, RESPONSES),
+    as_a_status("invalid_prompt", failed("invalid_prompt"), 400, RESPONSES),
+    Fault("gemini-empty", events(), UNREACHED, again=True, on=True, api=GEMINI),
+    Fault("responses-only-opening", events(CREATED), UNREACHED, again=True, on=True, api=RESPONSES),
+    replace(broken("responses-reset-behind-opening", in_the_stream("reset", CREATED)), api=RESPONSES),
     Fault("empty-stream", events(), UNREACHED, again=True, on=True),
     Fault("only-pings", events(PING, PING), UNREACHED, again=True, on=True),
     *(
@@ -422,10 +504,11 @@ def expected(fault: Fault, which: Which, providers: int) -> Expected:
 
 def scripts(fault: Fault, which: Which, number: int, mode: Mode, close: bool) -> list[Script | AtConnect]:
     """What provider `number` plays. `close`: the 503 before ends its connection, so that the fault meets a fresh one."""
+    good = events(*fault.api.stream) if fault.api else ANSWER[mode]
     match which:
         case "first":
-            return [fault.script, ANSWER[mode]] if number == 0 else [ANSWER[mode]]
+            return [fault.script, good] if number == 0 else [good]
         case "second":
-            return [status(503, close=close), fault.script, ANSWER[mode]] if number == 0 else [ANSWER[mode]]
+            return [status(503, close=close), fault.script, good] if number == 0 else [good]
         case "all":
             return [fault.script]
