@@ -37,10 +37,12 @@ GENERAL: Final = (
         context="helps",
         words=_words(
             "phone|tel|tel.|tel:|telephone|téléphone|telefon|teléfono|telefono|telefone|mobile|mobil|handy|"
-            "móvil|celular|cell|call|"
+            "móvil|celular|cell|call me|call us|call at|call on|call him|call her|call them|call back|"
+            "callback|please call|"
             "cellulare|portable|gsm|fax|whatsapp|signal|sms|text me|dial|ring|rufnummer|contact|reach me|"
             "reach us|numéro|hotline|"
-            "telefoon|puhelin|puh|tlf|тел|телефон|τηλέφωνο|τηλ|电话|電話|手机|手機|携帯|전화|휴대폰|연락처|โทร|फोन|هاتف|טלפון|"
+            "telefoon|mobiel|puhelin|matkapuhelin|puh|tlf|mobilní|komórka|komórkowy|cep|whats app|sím|тел|"
+            "телефон|τηλέφωνο|τηλ|电话|電話|手机|手機|携帯|전화|휴대폰|연락처|โทร|फोन|هاتف|טלפון|"
             "điện thoại"
         ),
     ),
@@ -67,7 +69,17 @@ GENERAL: Final = (
             "listen|bind|port|inet|login"
         ),
     ),
-    Kind("MAC_ADDRESS", "a network card's address", "3c:22:fb:9a:71:0e"),
+    Kind(
+        "MAC_ADDRESS",
+        "a network card's address",
+        "3c:22:fb:9a:71:0e",
+        context="helps",
+        words=_words(
+            "mac|mac address|hardware address|physical address|ethernet|ether|hwaddr|lladdr|bssid|arp|wifi|"
+            "nic|adresse mac|"
+            "dirección mac|mac adresse|indirizzo mac|endereço mac|mac地址|物理地址|macアドレス"
+        ),
+    ),
     Kind(
         "CRYPTO",
         "a wallet's address: Bitcoin, Ethereum, Litecoin, Tron, XRP",
@@ -105,7 +117,7 @@ NATIONAL: Final = (
     # -- North America
     Kind(
         "US_SSN", "a US social security number", "SSN 219-09-9998", context="helps",
-        words=_words("ssn|ssns|social security|social sec|social|tax id|taxpayer|ss#|ss no|ss number"),
+        words=_words("ssn|ssns|social security|social sec|tax id|taxpayer|ss#|ss no|ss number"),
     ),
     Kind(
         "US_ITIN", "a US taxpayer's number", "912-90-3456", checked=True, context="helps",
@@ -120,7 +132,7 @@ NATIONAL: Final = (
         words=_words(
             "driver license|driver's license|drivers license|driver licence|driver's licence|drivers licence|"
             "driving license|"
-            "license number|licence number|licence no|license no|dl number|dl no|dl#|dl|dln|operator license|"
+            "license number|licence number|licence no|license no|dl number|dl no|dl#|dl #|dl:|dln|operator license|"
             "state id|license id|cdl"
         ),
     ),
@@ -265,11 +277,11 @@ NATIONAL: Final = (
         ),
     ),
     Kind(
-        "DE_ID_CARD", "a German identity card", "Personalausweis L01X00T471", checked=True, context="needed",
+        "DE_ID_CARD", "a German identity card", "Personalausweis L01X00T471", context="needed",
         words=_words("personalausweis|ausweisnummer|ausweis|identity card|id card|perso|personalausweisnummer|ausweis nr"),
     ),
     Kind(
-        "DE_PASSPORT", "a German passport", "Reisepass C01X00T478", checked=True, context="needed",
+        "DE_PASSPORT", "a German passport", "Reisepass C01X00T478", context="needed",
         words=_words("reisepass|pass nr|passnummer|german passport|reisepassnummer|passport|passport number|passport no"),
     ),
     Kind(
@@ -328,7 +340,7 @@ NATIONAL: Final = (
     ),
     Kind(
         "IT_FISCAL_CODE", "an Italian fiscal code", "RSSMRA85T10A562S", checked=True, context="helps",
-        words=_words("codice fiscale|cf|c.f.|cod. fisc|codfisc|cod fiscale"),
+        words=_words("codice fiscale|fiscal code|italian tax|cf|c.f.|cod. fisc|codfisc|cod fiscale"),
     ),
     Kind(
         "IT_VAT_CODE", "an Italian VAT number", "partita IVA 00743110157", checked=True, context="needed",
@@ -370,7 +382,10 @@ NATIONAL: Final = (
     ),
     Kind(
         "SE_PERSONNUMMER", "a Swedish person's number", "personnummer 880320-0016", checked=True, context="needed",
-        words=_words("personnummer|pnr|personnr|person nr|samordningsnummer|personal identity number|person number|pers.nr|svensk"),
+        words=_words(
+            "personnummer|pnr|personnr|swedish personal|personal number|"
+            "personal no|person nr|samordningsnummer|personal identity number|person number|pers.nr|svensk"
+        ),
     ),
     Kind(
         "NO_FODSELSNUMMER", "a Norwegian birth number", "151086 95088", checked=True, context="helps",
@@ -530,7 +545,7 @@ NATIONAL: Final = (
     ),
     Kind(
         "TH_TNIN", "a Thai citizen", "1-2345-45678-78-1", checked=True, context="helps",
-        words=_words("เลขประจำตัวประชาชน|เลขบัตรประชาชน|บัตรประชาชน|thai national id|thai id|tnin|national id|citizen id|รหัสปชช"),
+        words=_words("ประชาชน|thai national id|thai id|tnin|national id|citizen id|รหัสปชช"),
     ),
     Kind(
         "VN_CCCD", "a Vietnamese citizen", "CCCD 001099012345", context="needed",

@@ -14,29 +14,14 @@ _LONG = 5  # letters from which on a word may go on (`Telefonnummer`, `passports
 _LONGEST_VALUE = 64  # characters of a text that its object key explains as a whole
 
 VERSION: Final = "version"
+CALL: Final = "call"  # tells a phone only right before it: programs call too
 _EXTRA: Final = {
-    VERSION: [
-        "version",
-        "release",
-        "v.",
-        "ver",
-        "section",
-        "chapter",
-        "build",
-        "upgrade",
-        "§",
-        "firmware",
-        "driver",
-        "revision",
-        "rev",
-        "package",
-        "assembly",
-        "clause",
-        "figure",
-        "table",
-        "oid",
-    ],
-}
+    VERSION: (
+        "version", "release", "v.", "ver", "section", "chapter", "build", "upgrade", "§", "firmware", "driver", "revision",
+        "rev", "package", "assembly", "clause", "figure", "table", "oid",
+    ),
+    CALL: ("call", "calls", "called"),
+}  # fmt: skip
 
 _NOBODYS: Final = re.compile(
     "(?:version|row|line|size|seed|timestamp|epoch|order|invoice|port|offset|bytes|byte|count|total|id|uuid|sha|commit|hash|build|ticket|"
@@ -202,7 +187,7 @@ def key_topics(key: str) -> frozenset[str]:
     """The kinds of which an object key speaks; keys that say that the value is something else speak of none."""
     if not key or len(key) > 80:
         return frozenset()
-    return frozenset(topic for topic in _spot(key, fold(key)) if topic != VERSION)
+    return frozenset(topic for topic in _spot(key, fold(key)) if topic not in _EXTRA)
 
 
 def is_label(text: str, end: int) -> bool:

@@ -12,7 +12,7 @@ from tokenman_core.redaction.entities import Finding
 
 _IPV4 = re.compile(r"(?<![0-9A-Za-z_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9]|\.[0-9]|[A-Za-z_])")
 _IPV6 = re.compile(
-    r"(?<![0-9A-Za-z_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![0-9A-Za-z_:])"
+    r"(?:(?<![0-9A-Za-z_:.])|(?<=[^0-9A-Fa-f:]:)(?=[0-9A-Fa-f]))(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![0-9A-Za-z_:])"
 )
 _MAC = re.compile(
     r"(?<![0-9A-Za-z_:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z_:-]|\.[0-9A-Fa-f])"
@@ -84,5 +84,5 @@ class Addresses:
             if len(set(digits)) < 3 or value.startswith(("01:00:5e", "33:33:", "01-00-5e", "33-33-")):
                 continue
             mixed = any(char.isalpha() for char in digits) and any(char.isdigit() for char in digits)
-            if (mixed and match[1]) or spotted.near("MAC_ADDRESS", *match.span()):
+            if mixed or spotted.near("MAC_ADDRESS", *match.span()):
                 yield Finding(*match.span(), "MAC_ADDRESS")

@@ -63,7 +63,7 @@ class Births:
 def _joined(folded: str, end: int, start: int) -> bool:
     """Whether no blank line and no other number stands between the word and the date."""
     between = folded[end:start]
-    return "\n\n" not in between and between.count("\n") < 2 and re.search(r"[0-9]{3}", between) is None
+    return "\n\n" not in between and between.count("\n") < 3 and re.search(r"[0-9]{3}", between) is None
 
 
 def _before(folded: str, word: int) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from presidio_analyzer.predefined_recognizers import CryptoRecognizer
 
 from tokenman_core.redaction.entities import Finding
 
-_BORDER, _END = r"(?<![A-Za-z0-9+/=_-])", r"(?![A-Za-z0-9+/=_-])"
+_BORDER, _END = r"(?<![A-Za-z0-9+_-])", r"(?![A-Za-z0-9+/_-])"
 _BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
 _CHECKED = re.compile(rf"{_BORDER}(?:[13LMDTXA]{_BASE58}{{25,34}}|r{_BASE58}{{24,34}}){_END}")
 _BECH32 = re.compile(

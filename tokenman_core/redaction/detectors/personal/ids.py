@@ -15,7 +15,7 @@ _LONGEST = 32  # characters that an id may have
 _BEHIND_UNCHECKED = 12  # characters between a value that nothing checks and the word behind it
 _START = r"(?<![0-9A-Za-z])(?<![0-9][.,/:-])"
 _END = r"(?![0-9A-Za-z])(?![.,/:-][0-9])"
-_ALONE_START = r"(?<![0-9A-Za-z_$%^&~\\@#+-])(?<![0-9][ .,/:;-])(?<![A-Za-z][./=-])"
+_ALONE_START = r"(?<![0-9A-Za-z_$%^&~\\@#+-])(?<![0-9][ .,/:;-])(?<![A-Za-z][./-])"
 _ALONE_END = r"(?![0-9A-Za-z_-])(?![ .,/:;][0-9])"
 _ANOTHER = re.compile(r"[0-9]{4}|\n[ \t]*\n|[.!?] [A-Z]")  # between a word and a value that nothing checks
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
@@ -41,7 +41,7 @@ class _Kind(NamedTuple):
 class _Claim(NamedTuple):
     """A value that a kind claims; the least wins its place."""
 
-    rank: tuple[bool, int, int]
+    rank: tuple[bool, int, int, int]
     start: int
     end: int
     entity: str
@@ -79,7 +79,7 @@ class Ids:
                 if len(set(match[0])) < 4 or words.nobodys(plain, match.start()) or not kind.check(match[0]):
                     continue
                 score = CHECKED_SCORE if kind.checked else SHAPE_SCORE
-                yield _Claim((not kind.checked, 0, kind.order), *match.span(), kind.row.entity, score)
+                yield _Claim((not kind.checked, 0, 0, kind.order), *match.span(), kind.row.entity, score)
 
 
 def _compile(order: int, row: Row) -> _Kind:
@@ -99,7 +99,7 @@ def _keyed(kind: _Kind, plain: str) -> Iterator[_Claim]:
     for pattern in kind.shapes:
         match = pattern.fullmatch(plain, low, len(plain.rstrip()))
         if match is not None and kind.check(match[0]):
-            yield _Claim((not kind.checked, 0, kind.order), *match.span(), kind.row.entity, WORD_SCORE)
+            yield _Claim((not kind.checked, 0, 0, kind.order), *match.span(), kind.row.entity, WORD_SCORE)
 
 
 def _told(kind: _Kind, plain: str, places: list[tuple[int, int]], text: str) -> Iterator[_Claim]:
@@ -107,14 +107,14 @@ def _told(kind: _Kind, plain: str, places: list[tuple[int, int]], text: str) -> 
     seen = 0
     for start, end in places:
         # Words in a row announce one value: look only from the last of them.
-        for claim in _after(kind, plain, max(end, seen), end):
+        for claim in _after(kind, plain, max(end, seen), end, end - start):
             seen = max(seen, claim.end)
             yield claim
         if not words.is_label(text, end):
-            yield from _before(kind, plain, start)
+            yield from _before(kind, plain, start, end - start)
 
 
-def _after(kind: _Kind, plain: str, low: int, word_end: int) -> Iterator[_Claim]:
+def _after(kind: _Kind, plain: str, low: int, word_end: int, length: int) -> Iterator[_Claim]:
     reach = word_end + kind.row.reach
     high = min(len(plain), reach + _LONGEST)
     if (gap := _BLANK_LINE.search(plain, low, high)) is not None:
@@ -131,11 +131,11 @@ def _after(kind: _Kind, plain: str, low: int, word_end: int) -> Iterator[_Claim]
                 break
             if words.says_otherwise(plain, word_end, match.start()) or not _is_one(kind, match[0]):
                 continue
-            yield _claim(kind, match, match.start() - word_end)
+            yield _claim(kind, match, match.start() - word_end, length)
             last = match.end()
 
 
-def _before(kind: _Kind, plain: str, word_start: int) -> Iterator[_Claim]:
+def _before(kind: _Kind, plain: str, word_start: int, length: int) -> Iterator[_Claim]:
     gap = words.BEHIND if kind.checked else _BEHIND_UNCHECKED
     low = max(0, word_start - gap - _LONGEST)
     for pattern in kind.shapes:
@@ -144,12 +144,13 @@ def _before(kind: _Kind, plain: str, word_start: int) -> Iterator[_Claim]:
             if len(between) > gap or _APART.search(between) or (low and match.start() == low):
                 continue
             if not words.nobodys(plain, match.start()) and _is_one(kind, match[0]):
-                yield _claim(kind, match, len(between) + 1)
+                yield _claim(kind, match, len(between) + 1, length)
 
 
-def _claim(kind: _Kind, match: re.Match[str], distance: int) -> _Claim:
+def _claim(kind: _Kind, match: re.Match[str], distance: int, length: int) -> _Claim:
+    """`distance` from the word, and `length` of it: of two words at one place the longer says more."""
     score = CHECKED_SCORE if kind.checked else WORD_SCORE
-    return _Claim((not kind.checked, distance, kind.order), *match.span(), kind.row.entity, score)
+    return _Claim((not kind.checked, distance, -length, kind.order), *match.span(), kind.row.entity, score)
 
 
 def _is_one(kind: _Kind, value: str) -> bool:

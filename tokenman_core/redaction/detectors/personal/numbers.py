@@ -93,6 +93,8 @@ def _phones(text: str, plain: str, spotted: Spotted, start: int, end: int) -> It
     piece = plain[start:end].rstrip(" .()-/")
     end = start + len(piece)
     start += len(piece) - len(piece.lstrip(" .)-/"))
+    if piece.startswith("(") and ")" not in piece:  # it opens more than an area code
+        start += 1
     if begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
         group = _GROUP.search(plain, start, end)
         rest = _NEXT_GROUP.search(plain, group.end(), end) if group else None

@@ -12,10 +12,13 @@ REGIONS = ("US", "GB", "DE", "FR", "IN", "ES", "IT", "BR", "AU", "JP", "CN", "NL
 """Where a number without a country code may be from. The first that fits decides."""
 
 _DATE = re.compile(
-    r"(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
+    r"^(?:19|20)\d\d ?- ?(?:19|20)\d\d$|(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
 )
 # How numbers of North America are written, invented ones (area or exchange 555) included.
-AMERICAN = re.compile(r"(?<![0-9])(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?|[2-9]\d\d[.-])\d{3}[ .-]\d{4}(?![0-9])")
+AMERICAN = re.compile(
+    r"(?<![0-9])(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?\d{3}[ .-]|[2-9]\d\d(?:-\d{3}[ -]|\.\d{3}\.))\d{4}(?![0-9])"
+)
 _GROUPS = re.compile(r"\d+")
 
 
@@ -58,7 +61,7 @@ def score(text: str, start: int, end: int, spotted: Spotted) -> float:
     if candidate[0] == "+":
         return 1.0 if digits >= 8 and _international(candidate) else 0
     separated = any(char in " -.()/" for char in candidate)
-    explained = spotted.near("PHONE_NUMBER", start, end)
+    explained = spotted.near("PHONE_NUMBER", start, end) or spotted.names(words.CALL, start)
     if candidate.startswith("00") and _international("+" + candidate[2:]):
         return 0.9 if explained or separated else 0
     if explained and (digits >= 9 or separated or spotted.names("PHONE_NUMBER", start)):

@@ -304,7 +304,7 @@ ROWS: Final = (
         (r"[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}",),
         ("presidio:AuAbnRecognizer", "stdnum:au.abn"),
     ),
-    Row("AU_ACN", (r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}",), check=("presidio:AuAcnRecognizer", "stdnum:au.acn")),
+    Row("AU_ACN", (r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}",), check=("stdnum:au.acn",)),
     Row("AU_TFN", (r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}",), check=("stdnum:au.tfn",)),
     Row("AU_MEDICARE", (r"[2-6][0-9]{3}[ -]?[0-9]{5}[ -]?[0-9](?:[ /-]?[0-9])?",), check=("own:medicare_au",)),
     Row("NZ_IRD", (r"[0-9]{2,3}[ -]?[0-9]{3}[ -]?[0-9]{3}",), check=("stdnum:nz.ird",)),
