@@ -1,12 +1,17 @@
 """Masks personal data and secrets on the way to the provider, and puts them back on the way to the program."""
 
+import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import assert_never
 
+from tokenman_core.body.insert import Insertion
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.base import AnswerReader
+from tokenman_core.dialects.note import Append, where
 from tokenman_core.exchange import Exchange, Redacted, Spot
+from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.redaction import (
     Allowed,
     Egress,
@@ -21,10 +26,17 @@ from tokenman_core.redaction import (
 from tokenman_core.redaction.mask import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
+from tokenman_core.slots import Path
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
 
 log = logging.getLogger("tokenman.redaction")
+
+NOTE = (
+    "Names in square brackets that end in 12 hexadecimal digits, such as [KIND_…], stand for values that are withheld from you:"
+    " write them exactly as they are wherever you mean the value; never change, shorten, translate or make one up."
+)
+"""What `redaction.note: on` tells the model, in one line."""
 
 _BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
 _POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the detection of personal data fails on it.")
@@ -34,13 +46,15 @@ _POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the de
 class State:
     """Of one call, in `exchange.notes["redaction"]`. `logged`: values found and, as the settings say, left in the clear.
 
-    `policy`: of its project. `spots`: where what has been masked stood, also before the call was masked again.
+    `policy`: of its project. `spots`: where what has been masked stood, also before the call was masked again. `noted`: the
+    line to the model stands in the request.
     """
 
     mapping: Mapping
     policy: Policy
     logged: Counter[str] = field(default_factory=Counter)
     spots: tuple[Spot, ...] = ()
+    noted: bool = False
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
@@ -153,6 +167,11 @@ class Redaction:
         exchange.spots = state.spots
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
+        if masked.paths and policy.note and not state.noted:
+            if len(exchange.raw) > OFF_LOOP:  # all of it is read and written
+                state.noted = await asyncio.to_thread(_note, exchange, masked.paths)
+            else:
+                state.noted = _note(exchange, masked.paths)
         return None
 
     async def _labels(self, exchange: Exchange, state: State) -> dict[str, str]:
@@ -166,6 +185,25 @@ def _redactions(policy: Policy, masked: Counter[str], logged: Counter[str]) -> t
     found = [(entity, policy.action(entity), count) for entity, count in sorted(masked.items())]
     found += [(entity, "log", count) for entity, count in sorted(logged.items())]
     return tuple(Redacted(entity, action, policy.setting(entity), count) for entity, action, count in found)
+
+
+def _note(exchange: Exchange, paths: list[Path]) -> bool:
+    """Put the line to the model where the dialect has a place for it; whether there is one."""
+    assert exchange.body is not None
+    place = where(exchange.dialect.name, exchange.operation.name, exchange.body.value, paths, NOTE)
+    match place:
+        case Insertion():
+            exchange.body.insert(place)
+        case Append(path):
+            slot = next((each for each in exchange.body.slots if each.path == path), None)
+            if slot is None:
+                return False
+            slot.text = f"{slot.text}\n\n{NOTE}"
+        case None:
+            return False
+        case _:
+            assert_never(place)
+    return True
 
 
 def _say(exchange: Exchange, header: bytes, count: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from tokenman_core.body.base import Body
+from tokenman_core.body.insert import Insertion
 from tokenman_core.headers import SECRET_QUERY
 from tokenman_core.slots import Slot
 
@@ -72,6 +73,9 @@ class Addressed:
 
     def replace(self, value: Any) -> None:
         self._body.replace(value)
+
+    def insert(self, insertion: Insertion) -> None:
+        self._body.insert(insertion)
 
     def revert(self, edition: int) -> None:
         self._body.revert(edition)

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any, Protocol
 
+from tokenman_core.body.insert import Insertion
 from tokenman_core.slots import Slot
 
 
@@ -31,6 +32,9 @@ class Body(Protocol):
 
     def replace(self, value: Any) -> None:
         """Put another JSON value in place of the whole body; slots are found anew."""
+
+    def insert(self, insertion: Insertion) -> None:
+        """Put a new member into the JSON; slots stay as they are. Raises LookupError where there is no such place."""
 
     def revert(self, edition: int) -> None:
         """Put the whole back as it was in an earlier edition, with the slots that it had."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tokenman_core.body.insert import Insertion, insert
 from tokenman_core.body.parse import parse
 from tokenman_core.body.splice import splice, write
 from tokenman_core.slots import Found, Slot
@@ -21,7 +22,8 @@ class JsonBody:
     def __init__(self, data: bytes, find_slots: FindSlots) -> None:
         self._sent = data
         self._find = find_slots
-        self._earlier: list[tuple[bytes, Any, tuple[Slot, ...], Counter[str]]] = []  # what was replaced, in order
+        # What was replaced, in order.
+        self._earlier: list[tuple[bytes, Any, tuple[Slot, ...], Counter[str], tuple[Insertion, ...]]] = []
         self._take(data, parse(data))
 
     def _take(self, data: bytes, value: Any) -> None:
@@ -30,6 +32,7 @@ class JsonBody:
         found = self._find(value)
         self._slots = tuple(found.slots)
         self.unreadable: Counter[str] = found.unreadable
+        self._added: tuple[Insertion, ...] = ()
         self._made: tuple[list[str], bytes, Any] | None = None  # for which texts, what was made of them last
 
     @property
@@ -45,7 +48,7 @@ class JsonBody:
     @property
     def changed(self) -> bool:
         """Whether a slot or the whole value is another than came."""
-        return self._data is not self._sent or any(slot.changed for slot in self._slots)
+        return self._data is not self._sent or bool(self._added) or any(slot.changed for slot in self._slots)
 
     @property
     def edition(self) -> int:
@@ -55,12 +58,18 @@ class JsonBody:
     def replace(self, value: Any) -> None:
         """Takes another value, written in the style of the body that came; its slots are found anew."""
         data = write(value, self._sent)
-        self._earlier.append((self._data, self._value, self._slots, self.unreadable))
+        self._earlier.append((self._data, self._value, self._slots, self.unreadable, self._added))
         self._take(data, value)
+
+    def insert(self, insertion: Insertion) -> None:
+        """The member is put in behind what the slots change; it is no slot itself."""
+        insert(*self._governed(), insertion)  # it is known now whether there is such a place
+        self._added = (*self._added, insertion)
+        self._made = None
 
     def revert(self, edition: int) -> None:
         """As it was before it was replaced for the time after `edition`. Its slots are those of then, with their texts."""
-        self._data, self._value, self._slots, self.unreadable = self._earlier[edition]
+        self._data, self._value, self._slots, self.unreadable, self._added = self._earlier[edition]
         self._made = None
         del self._earlier[edition:]
 
@@ -69,9 +78,12 @@ class JsonBody:
         return self._governed()[0]
 
     def _governed(self) -> tuple[bytes, Any]:
-        if not any(slot.changed for slot in self._slots):
+        if not self._added and not any(slot.changed for slot in self._slots):
             return self._data, self._value
         texts = [slot.text for slot in self._slots]
         if self._made is None or self._made[0] != texts:
-            self._made = (texts, *splice(self._data, self._value, self._slots))
+            data, value = splice(self._data, self._value, self._slots)
+            for insertion in self._added:
+                data, value = insert(data, value, insertion)
+            self._made = (texts, data, value)
         return self._made[1], self._made[2]

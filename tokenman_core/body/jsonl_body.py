@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from tokenman_core.body.insert import Insertion
 from tokenman_core.body.json_body import FindSlots, JsonBody
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
@@ -46,6 +47,10 @@ class JsonlBody:
     def replace(self, value: Any) -> None:
         """Raises TypeError: lines have no single value."""
         raise TypeError("JSON lines have no single value that can be replaced")
+
+    def insert(self, insertion: Insertion) -> None:
+        """Raises LookupError: here is no one JSON value."""
+        raise LookupError("there is no such place")
 
     def revert(self, edition: int) -> None:
         """There is no earlier edition."""

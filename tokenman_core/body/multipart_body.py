@@ -7,6 +7,7 @@ from email.message import Message
 from typing import Any
 
 from tokenman_core.body.base import Body
+from tokenman_core.body.insert import Insertion
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
 
@@ -126,6 +127,10 @@ class MultipartBody:
     def replace(self, value: Any) -> None:
         """Raises TypeError: parts have no single value."""
         raise TypeError("a multipart body has no single value that can be replaced")
+
+    def insert(self, insertion: Insertion) -> None:
+        """Raises LookupError: here is no one JSON value."""
+        raise LookupError("there is no such place")
 
     def revert(self, edition: int) -> None:
         """There is no earlier edition."""

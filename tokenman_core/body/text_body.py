@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from tokenman_core.body.base import Body
+from tokenman_core.body.insert import Insertion
 from tokenman_core.slots import Slot
 
 _FIELD = re.compile(rb"[^&]+")
@@ -34,6 +35,10 @@ class _Whole:
 
     def replace(self, value: Any) -> None:
         raise TypeError("only a JSON body has a value that can be replaced")
+
+    def insert(self, insertion: Insertion) -> None:
+        """Raises LookupError: here is no one JSON value."""
+        raise LookupError("there is no such place")
 
     def revert(self, edition: int) -> None:
         """There is no earlier edition."""

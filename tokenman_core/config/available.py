@@ -31,7 +31,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
     Gap("redaction.ner", off=("off",), keep="good value: off"),
-    Gap("redaction.note", keep="good value: off"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
     Gap("budgets"),
     Gap("pricing.unknown_model", off=("allow",), keep="good values: ceiling, allow"),

@@ -23,7 +23,7 @@ from tokenman_core.redaction.memo import Memo
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.places import MOST, place_of
 from tokenman_core.redaction.policy import Policies, Policy
-from tokenman_core.slots import Slot
+from tokenman_core.slots import Path, Slot
 
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
 _ASIDE = 32 * 1024  # characters
@@ -42,7 +42,7 @@ class Finder(Protocol):
 @dataclass
 class Masked:
     """What masking did. `blocked` names an entity whose setting forbids the call, and stands at `place`: then the slots are
-    unfinished. `spots`: the last of the places where something was found.
+    unfinished. `spots`: the last of the places where something was found; `paths`: of all slots that hold placeholders now.
     """
 
     masked: Counter[str] = field(default_factory=Counter)  # values masked for the first time in this exchange
@@ -50,6 +50,7 @@ class Masked:
     blocked: str = ""
     place: str = ""
     spots: tuple[Spot, ...] = ()
+    paths: list[Path] = field(default_factory=list)
 
 
 class _Spots:
@@ -271,6 +272,7 @@ class Redactor:
         if last:
             pieces.append(text[last:])
             slot.text = "".join(pieces)
+            masked.paths.append(slot.path)
 
 
 async def _denied(policy: Policy, text: str) -> Findings:

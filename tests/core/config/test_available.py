@@ -18,7 +18,6 @@ NOT_YET = [
     ("access: {clients: required}", "access.clients"),
     ("intercept: {passthrough: [a.example]}", "intercept.passthrough"),
     ("redaction: {ner: en_core_web_sm}", "redaction.ner"),
-    ("redaction: {note: on}", "redaction.note"),
     ("injection: {mode: warn}", "injection"),
     ("injection: {mode: sanitize}", "injection"),
     ("injection: {mode: block}", "injection"),
