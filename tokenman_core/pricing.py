@@ -164,9 +164,17 @@ class Prices:
         )
         return Bill(usage, rates.cost(usage) if rates else None, basis, estimated, notional=subscription)
 
-    def rates(self, provider: Provider, model: str, at: datetime) -> tuple[Rates | None, Basis]:
-        """What a model costs at a provider, in a call whose input is short."""
-        return self._rates(Usage(), provider, [model], at, {})
+    def rates(
+        self,
+        provider: Provider,
+        model: str,
+        at: datetime,
+        usage: Usage | None = None,
+        terms: Mapping[str, str] | None = None,
+    ) -> tuple[Rates | None, Basis]:
+        """What a model costs at a provider in a call with such a usage, as far as it is known; with none, a short one."""
+        names = [model] if 0 < len(model) <= _LONGEST else []
+        return self._rates(usage or Usage(), provider, names, at, terms or {})
 
     def _rates(
         self, usage: Usage, provider: Provider, models: Sequence[str], at: datetime, terms: Mapping[str, str]

@@ -1,0 +1,71 @@
+"""Counts the tokens of a request's texts: each block once, and corrected by what providers say of earlier requests."""
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from tokenman_core import tokens
+
+AT_ONCE = 2_000  # characters of fresh text that are counted on the event loop: well under a millisecond
+_MOST = 50_000  # blocks remembered, of about 150 bytes each
+_MODELS = 1_000  # whose correction is remembered
+_SHORT = 32  # characters; what is shorter is counted as a token for each two bytes, which is hardly ever too few
+
+# By dialect: how many tokens a provider counts for one of o200k's, before anything is known of a model. Claude's tokeniser makes
+# more of the same text, that of its models since Opus 4.7 up to 1.35 times as much again
+# (https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-7).
+_PRIOR = {"anthropic": 1.6, "openai": 1.1, "gemini": 1.2}
+_OTHERS = 1.4
+_LEAST, _MOST_OF = 0.8, 3.0  # what a provider says is believed within these bounds
+_MARGIN = 1.03  # above the last that was seen
+_FALL = 0.03  # of the way down at each call whose correction is smaller
+_TELLING = 200  # tokens; of a shorter request the frame around the text is the most
+
+
+class Counter:
+    """Of all calls of a process. `count` may be called from any thread, for a text at a time."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, int] = OrderedDict()
+        self._hash = hashlib.blake2b(digest_size=16, key=secrets.token_bytes(32))
+        self._factors: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def fresh(self, texts: Sequence[str]) -> int:
+        """The characters that would have to be counted."""
+        return sum(len(text) for text in texts if len(text) > _SHORT and self._name(text) not in self._known)
+
+    def count(self, texts: Sequence[str]) -> int:
+        """As `tokens.estimate`, but each text is counted once. Raises what that raises."""
+        total = 0
+        for text in texts:
+            if len(text) <= _SHORT:
+                total += -(-len(text.encode("utf-8", "surrogatepass")) // 2)
+                continue
+            name = self._name(text)
+            count = self._known.get(name)
+            if count is None:
+                count = self._known[name] = tokens.estimate([text])
+                while len(self._known) > _MOST:
+                    self._known.popitem(last=False)
+            total += count
+        return total
+
+    def factor(self, dialect: str, model: str) -> float:
+        """By how much a count is to be multiplied, so that it is hardly ever too low for this model."""
+        return self._factors.get((dialect, model), _PRIOR.get(dialect, _OTHERS))
+
+    def learn(self, dialect: str, model: str, counted: int, said: int) -> None:
+        """A provider said so many tokens for a request of which `counted` were counted here."""
+        if counted < _TELLING or said <= 0:
+            return
+        seen = min(max(said / counted * _MARGIN, _LEAST), _MOST_OF)
+        before = self.factor(dialect, model)
+        self._factors[dialect, model] = seen if seen > before else before - (before - seen) * _FALL
+        while len(self._factors) > _MODELS:
+            self._factors.popitem(last=False)
+
+    def _name(self, text: str) -> bytes:
+        name = self._hash.copy()
+        name.update(text.encode("utf-8", "surrogatepass"))
+        return name.digest()
