@@ -67,13 +67,14 @@ class Patterns:
             for match in pattern.finditer(data):
                 if match.start() == match.end():
                     continue
-                start = end + _characters(data[byte : match.start()])
-                end = start + _characters(data[match.start() : match.end()])
+                start = end + characters(data[byte : match.start()])
+                end = start + characters(data[match.start() : match.end()])
                 byte = match.end()
                 yield Finding(start, end, custom.name, _score(custom, words, text, start, end, key))
 
 
-def _characters(data: bytes) -> int:
+def characters(data: bytes) -> int:
+    """How many characters a piece of UTF-8 has."""
     return len(data.translate(None, _NOT_FIRST))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tokenman_core.redaction.detectors import context, view
-from tokenman_core.redaction.detectors.custom import Patterns
+from tokenman_core.redaction.detectors.custom import Patterns, characters
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.detectors.personal.everything import Personal
@@ -26,7 +26,7 @@ class _Places:
     def __call__(self, byte: int) -> int:
         if self._ascii:
             return byte
-        self._char += sum(1 for each in self._data[self._byte : byte] if each & 0xC0 != 0x80)
+        self._char += characters(self._data[self._byte : byte])
         self._byte = byte
         return self._char
 
@@ -49,9 +49,8 @@ class Detector:
                 Finding(*seen.original(start, end), entity, score)
                 for start, end, entity, score in self._look(seen.text, encode(seen.text), key)
             )
-        if (entity := context.judge_key(key, text)) is not None:
-            start = len(text) - len(text.lstrip())
-            found.append(Finding(start, len(text.rstrip()), entity))
+        if (finding := context.judge_key(key, text)) is not None:
+            found.append(finding)
         return tuple(sorted(set(found)))
 
     def _look(self, text: str, data: bytes, key: str) -> Iterator[Finding]:

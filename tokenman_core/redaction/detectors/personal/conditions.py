@@ -4,6 +4,8 @@ They look at UTF-8 bytes, without look-around or back references. Those of the i
 words from the kinds: a word that the gate does not see would never be looked for.
 """
 
+import itertools
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -46,6 +48,24 @@ class Word(NamedTuple):
     head: str
 
 
+_MOST_FORMS: Final = 256
+
+
+def _forms(pieces: list[str]) -> tuple[bytes, ...]:
+    """All ways to write a word, in small letters as far as ASCII goes; of one with too many, its longest piece."""
+    ways: list[set[str]] = []
+    for piece in pieces:
+        if piece == " ":
+            ways.append({"", " ", "_", "-"})
+        elif piece.isascii():
+            ways.append({piece.lower()})
+        else:
+            ways.append({piece.lower(), piece.upper(), unicodedata.normalize("NFD", piece)[0].lower()})
+    if math.prod(map(len, ways)) > _MOST_FORMS:
+        return (max((piece for piece in pieces if piece.isascii()), key=len).encode(),)
+    return tuple(sorted("".join(each).encode() for each in itertools.product(*ways)))
+
+
 def _word(id: str, word: str) -> Word:
     """A word in any case, with or without its accents, its parts joined as names in programs join them."""
     if any(ord(char) >= _LATIN_END for char in word):  # Greek, Cyrillic and whatever has no case
@@ -53,11 +73,11 @@ def _word(id: str, word: str) -> Word:
         return Word(id, tuple(form.encode().lower() for form in forms), "|".join(re.escape(form) for form in forms))
     pieces = _RUNS.findall(word)
     body = "".join(map(_piece, pieces))
-    keyword = max((piece for piece in pieces if piece.isascii()), key=len)
+    keywords = _forms(pieces)
     if len(word) > _SHORT or not word[-1].isalnum() or not word.isascii():
-        return Word(id, (keyword.encode(),), body)
+        return Word(id, keywords, body)
     bordered = f"(?:^|[^A-Za-z]){body}(?:[^a-z]|s(?:[^a-z]|$)|$)"
-    return Word(id, (keyword.encode(),), f"{bordered}|[a-z]{re.escape(word.capitalize())}")
+    return Word(id, keywords, f"{bordered}|[a-z]{re.escape(word.capitalize())}")
 
 
 def words() -> Iterator[Word]:

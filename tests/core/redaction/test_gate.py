@@ -1,0 +1,133 @@
+"""The gates: that both answer alike, miss nothing that a check could find, and cost little."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.redaction.test_detectors import HITS, KEYS, NEAR_MISSES
+from tests.corpora.build import corpus
+from tokenman_core.kinds import KINDS
+from tokenman_core.redaction.detectors.detector import Detector
+from tokenman_core.redaction.detectors.gate import (
+    CONDITIONS,
+    RULES,
+    WORDS,
+    Gate,
+    HyperscanGate,
+    Re2Gate,
+    compile_database,
+    gates,
+    make_gate,
+)
+from tokenman_core.redaction.detectors.rules import SHAPES
+
+GATES: list[Gate] = gates()
+DETECTORS = [Detector(gate) for gate in GATES]
+EXAMPLES = [*KEYS.values(), *NEAR_MISSES, *(text for text, _ in HITS), *(kind.example for kind in KINDS)]
+
+
+def seen(gate: Gate, text: str) -> tuple[frozenset[str], set[tuple[int, int]]]:
+    """What a gate sees that could come to something: a head at a place where its rule's pattern does not match is nothing."""
+    data = text.encode("utf-8", "surrogatepass")
+    hits = gate.scan(data)
+    assert list(hits.rules) == sorted(set(hits.rules))
+    places = {
+        (index, byte)
+        for index, byte in hits.rules
+        if RULES[index].pattern.match(text, len(data[:byte].decode("utf-8", "surrogatepass")))
+    }
+    return hits.conditions, places
+
+
+def test_each_gate_sees_every_rule_and_condition_at_the_same_places() -> None:
+    everything = "\n".join(EXAMPLES)
+    conditions, places = seen(GATES[0], everything)
+    assert all(seen(gate, everything) == (conditions, places) for gate in GATES)
+    assert {index for index, _ in places} >= set(range(len(SHAPES)))
+    assert conditions == {each.id for each in (*CONDITIONS, *WORDS)}
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_the_gates_see_the_same_in_the_corpora(number: int) -> None:
+    for sample in corpus("tune")[number::20]:
+        first = seen(GATES[0], sample.text)
+        assert all(seen(gate, sample.text) == first for gate in GATES), sample.text
+
+
+PIECES = st.one_of(
+    st.sampled_from(
+        [*EXAMPLES, "é", "值", "\ud800", " ", "\n", "-", "=", "_", "0", "a", ".", "@", '"', "\\", "%40", "\u200b"]
+    ),
+    st.text(max_size=5),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_the_gates_see_the_same_in_any_mixture(text: str) -> None:
+    first = seen(GATES[0], text)
+    assert all(seen(gate, text) == first for gate in GATES)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PIECES, max_size=6).map("".join), st.sampled_from(["", "password", "ssn", "content"]))
+def test_the_detectors_find_the_same_behind_either_gate(text: str, key: str) -> None:
+    first = DETECTORS[0].find(text, key)
+    assert all(detector.find(text, key) == first for detector in DETECTORS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(EXAMPLES), min_size=1, max_size=3), st.integers(0, 40))
+def test_what_stands_before_and_behind_hides_nothing(examples: list[str], blanks: int) -> None:
+    """A rule that is seen in a text is seen in the middle of others too."""
+    for gate in GATES:
+        alone = {index for index, _ in seen(gate, f" {examples[0]} ")[1]}
+        among = {index for index, _ in seen(gate, f"{' ' * blanks}\n {examples[0]} \n" + "\n".join(examples[1:]))[1]}
+        assert alone <= among
+
+
+def test_a_database_is_made_once_and_loaded_in_no_time() -> None:
+    database = compile_database()
+    if database is None:
+        pytest.fail("there is a wheel of Hyperscan for the platform that tests run on")
+    before = time.process_time()
+    gate = HyperscanGate(database)
+    assert time.process_time() - before < 0.5
+    assert gate.scan(b"mail alice@example.com") == GATES[0].scan(b"mail alice@example.com")
+    assert compile_database() == database
+    middle = len(database) // 2
+    with pytest.raises(Exception, match=r"HS_|error code|database"):  # it has a checksum; the library's own error
+        HyperscanGate(database[:middle] + bytes([database[middle] ^ 1]) + database[middle + 1 :])
+
+
+def test_without_hyperscan_there_is_a_gate_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert isinstance(make_gate(), Re2Gate)
+    assert [type(gate) for gate in gates()] == [Re2Gate]
+
+
+def test_the_gate_that_stands_in_is_there_at_once() -> None:
+    """What a proxy waits for at its start: no database, no presidio."""
+    code = (
+        "import sys, time; from tokenman_core.redaction.detectors.gate import Re2Gate; before = time.process_time();"
+        "Re2Gate(); assert time.process_time() - before < 1; slow = {'hyperscan', 'presidio_analyzer', 'spacy'};"
+        "sys.exit(not slow.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("gate", GATES, ids=lambda gate: type(gate).__name__)
+def test_what_a_gate_scans_on_the_event_loop_takes_little_time(gate: Gate) -> None:
+    text = ("def find(self, name: str) -> int: return self.items[name].count  # the 3rd row of 12\n" * 400)[
+        : gate.inline
+    ]
+    taken = []
+    for _ in range(30):
+        before = time.process_time()
+        gate.scan(text.encode())
+        taken.append(time.process_time() - before)
+    assert min(taken) < 0.002  # twice the aim: the machine is shared
