@@ -17,7 +17,7 @@ from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.verdicts import Candidate
 
-NOW = 1_790_000_000.0
+NOW = 1_795_000_000.0
 TEXT = "Why is the sky blue, and why is it red in the evening? " * 40
 PROVIDERS = Providers([
     Provider("anthropic", DIALECTS["anthropic"], "https", "api.anthropic.com", 443),
