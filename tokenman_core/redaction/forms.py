@@ -53,6 +53,7 @@ _CUT: Final = re.compile(
     r"|%(?:25){0,2}[0-9a-fA-F]?"
     r"|&(?:amp;){0,2}(?:#[0-9]{0,5}|#[xX][0-9a-fA-F]{0,4}|[A-Za-z]{0,8}))\Z"
 )
+_RUN: Final = re.compile(r"[A-Za-z0-9]{1,64}")
 _LONGEST_ATOM: Final = 24
 MOST_HELD: Final = LONGEST + (_BLANKS_BEHIND + 1) * _LONGEST_ATOM
 """Characters of the longest text that may yet become a form."""
@@ -89,7 +90,7 @@ class Form(NamedTuple):
 
 
 class Atom(NamedTuple):
-    """One character of a form. `backslashes` stand before it that are not part of its own spelling."""
+    """One character of a form, or all letters and digits in a row. `backslashes` stand before it that its own spelling has not."""
 
     kind: Kind
     char: str
@@ -115,6 +116,7 @@ class Forms:
         for key in twice:  # it cannot be told which of two is meant
             self._named.pop(key, None)
             self._bare.pop(key, None)
+        self._own = sorted(self._exact)
         self._names = sorted(self._named)
         self._numbers = sorted(self._bare)
         heads = {key[:2] for key in self._names if len(key) >= _DIGITS + _LEAST_NAME}
@@ -132,6 +134,8 @@ class Forms:
         """
         if text[at] == "[" and (own := text[at : text.find("]", at, at + LONGEST) + 1]) in self._exact:
             return Form(at, at + len(own), own)
+        if not final and text[at] == "[" and len(text) - at < LONGEST and _begins(self._own, text[at:]):
+            return "open"
         return _Reading(self, text, at, final).result()
 
     def all(self, text: str) -> Iterator[Form]:
@@ -159,13 +163,21 @@ class Forms:
         out.append(text[at:])
         return "".join(out)
 
-    def begins(self, key: str, bracket: bool) -> bool:
-        """Whether a placeholder's folded name and digits begin with `key`; in brackets, also the digits alone."""
-        return _begins(self._names, key) or (bracket and _begins(self._numbers, key))
+    def take(self, key: str, run: str, bracket: bool) -> tuple[int, str | None]:
+        """How many letters and digits of `run` belong to a placeholder behind `key`, and which one they complete.
 
-    def complete(self, key: str, bracket: bool) -> str | None:
-        """The placeholder of a folded name and all digits, or in brackets of the digits alone."""
-        return self._named.get(key) or (self._bare.get(key) if bracket else None)
+        All of them while it is not complete, none if no placeholder goes on like that. In brackets the digits alone will do.
+        """
+        for keys, table in (
+            ((self._names, self._named), (self._numbers, self._bare)) if bracket else ((self._names, self._named),)
+        ):
+            whole = key + run
+            place = bisect_left(keys, whole)
+            if place < len(keys) and keys[place].startswith(whole):
+                return len(run), table.get(whole)
+            if place and whole.startswith(before := keys[place - 1]) and len(before) > len(key):
+                return len(before) - len(key), table[before]
+        return 0, None
 
 
 class _Reading:
@@ -194,11 +206,14 @@ class _Reading:
             if atom is None:
                 return self._undecided()
             if atom.kind == "key":
-                small = small or atom.char.islower()
-                key += atom.char.lower()
-                if not self._forms.begins(key, bracket):
+                taken, placeholder = self._forms.take(key, atom.char.lower(), bracket)
+                if not taken:
                     return None
-                if (placeholder := self._forms.complete(key, bracket)) is not None:
+                self._next -= len(atom.char) - taken
+                said = atom.char[:taken]
+                key += said.lower()
+                small = small or said != said.upper()
+                if placeholder is not None:
                     return self._end(placeholder, opening if bracket else None, key)
             elif atom.kind == "blank":
                 if not bracket and (small or len(key) < _LEAST_WORD):
@@ -248,6 +263,9 @@ class _Reading:
         if at >= len(text):
             return None
         char = text[at]
+        if (run := _RUN.match(text, at)) is not None:
+            self._next = run.end()
+            return Atom("key", run[0])
         if char not in _WRITTEN:
             self._next = at + 1
             return _atom(char) if char != "+" else Atom("blank", " ", percent=1)
