@@ -133,7 +133,7 @@ NATIONAL: Final = (
             "driver license|driver's license|drivers license|driver licence|driver's licence|drivers licence|"
             "driving license|"
             "license number|licence number|licence no|license no|dl number|dl no|dl#|dl #|dl:|dln|operator license|"
-            "state id|license id|cdl"
+            "state id number|cdl"
         ),
     ),
     Kind(
@@ -141,7 +141,7 @@ NATIONAL: Final = (
         words=_words(
             "account number|account no|acct|acct no|account #|account#|acct #|acct#|bank account|"
             "checking account|savings account|"
-            "checking|account num|direct deposit|bank acct|bank no|deposit account|account nr|accountno|a/c|"
+            "account num|direct deposit|bank acct|bank no|deposit account|account nr|accountno|a/c|"
             "a/c no|account"
         ),
     ),
@@ -159,8 +159,8 @@ NATIONAL: Final = (
     ),
     Kind(
         "MEDICAL_LICENSE", "a US prescriber (DEA)", "DEA number BB1388568", checked=True, context="needed",
-        words=_words("dea|medical license|medical licence|prescriber|controlled substance|medical certificate|"
-            "certificate|physician"),
+        words=_words("dea|medical license|medical licence|prescriber|controlled substance|medical certificate|dea number|"
+            "physician"),
     ),
     Kind(
         "CA_SIN", "a Canadian social insurance number", "SIN 046 454 286", checked=True, context="needed",
@@ -185,7 +185,7 @@ NATIONAL: Final = (
     ),
     Kind(
         "CL_RUT", "a Chilean tax number", "12.531.909-2", checked=True, context="helps",
-        words=_words("rut|run|rol único|rol unico tributario|cédula"),
+        words=_words("rut|r.u.t.|rol único|rol unico tributario|cédula"),
     ),
     Kind(
         "AR_CUIT", "an Argentine tax number", "20-05536168-2", checked=True, context="helps",
@@ -240,7 +240,7 @@ NATIONAL: Final = (
         "UK_POSTCODE", "a UK postcode", "postcode SW1A 1AA", context="needed",
         words=_words(
             "postcode|post code|postal code|address|delivery|mailing|shipping|correspondence|street|road|lane|"
-            "avenue|london|lives at|zip"
+            "avenue|london|lives at"
         ),
     ),
     Kind(
@@ -278,7 +278,7 @@ NATIONAL: Final = (
     ),
     Kind(
         "DE_ID_CARD", "a German identity card", "Personalausweis L01X00T471", context="needed",
-        words=_words("personalausweis|ausweisnummer|ausweis|identity card|id card|perso|personalausweisnummer|ausweis nr"),
+        words=_words("personalausweis|ausweisnummer|ausweis|identity card|id card|perso nr|personalausweisnummer|ausweis nr"),
     ),
     Kind(
         "DE_PASSPORT", "a German passport", "Reisepass C01X00T478", context="needed",
@@ -578,7 +578,7 @@ NATIONAL: Final = (
     # -- Africa and the Middle East
     Kind(
         "ZA_ID_NUMBER", "a South African identity number", "ID number 7503305044089", checked=True, context="needed",
-        words=_words("id number|identity number|south african id|sa id|rsa id|id no|identity document|said|id"),
+        words=_words("id number|identity number|south african id|sa id|rsa id|id no|identity document|sa id number"),
     ),
     Kind(
         "NG_NIN", "a Nigerian identity number", "NIN 12345678901", context="needed",
@@ -599,7 +599,7 @@ NATIONAL: Final = (
     Kind(
         "PASSPORT", "a passport of another country", "passeport 19AB12345", context="needed",
         words=_words(
-            "passeport|numéro de passeport|paspoort|passaporte|pasaporte|reisepass|paszport|pasaport|passi|"
+            "passeport|numéro de passeport|paspoort|passaporte|pasaporte|reisepass|paszport|pasaport|passin numero|"
             "pass nr|pas nr|útlevél|pașaport|"
             "護照|护照|パスポート|旅券|паспорт|διαβατήριο|cestovní pas|putovnica|hộ chiếu|paspor|หนังสือเดินทาง|جواز سفر|דרכון|"
             + _PASSPORT

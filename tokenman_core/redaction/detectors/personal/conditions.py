@@ -90,6 +90,14 @@ def words() -> Iterator[Word]:
         yield from (_word(id, word) for word in sorted(of) if not any(each != word and each in word for each in whole))
 
 
+_NEEDS: Final = {"id-words": "id-number", "birth-words": "birth-number"}
+
+
+def hold(ids: set[str]) -> frozenset[str]:
+    """The conditions that mean something: a word that announces a number means nothing without one, nor a number by itself."""
+    return frozenset(id for id in ids if id not in _NEEDS.values() and (id not in _NEEDS or _NEEDS[id] in ids))
+
+
 def heads() -> Iterator[tuple[str, str, str]]:
     """(id, a literal that stands in every match or "", expression); without look-around."""
     yield "email", "@", r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]@[A-Za-z0-9\x80-\xff]"
@@ -105,6 +113,14 @@ def heads() -> Iterator[tuple[str, str, str]]:
         rf"(?:^|[^A-Za-z0-9])[13LMDTXAr48]{_BASE58}{{24}}|0x[0-9a-fA-F]{{40}}"
         r"|(?:bc|tb|ltc|addr|stake|cosmos|osmo|BC|LTC)1[02-9ac-hj-np-zA-HJ-NP-Z]{11}",
     )
+    # Five digits, or a form with fewer: a postcode or plate of the UK, a plate of Nigeria.
+    yield (
+        "id-number",
+        "",
+        r"[0-9](?:[^0-9\n]{0,2}[0-9]){4}"
+        r"|(?i:[A-Z][0-9][0-9A-Z]? [0-9][A-Z]{2}|[A-Z]{2}[0-9]{2}[ -]?[A-Z]{3}|[A-Z]{3}[- ]?[0-9]{3}[A-Z]{2})",
+    )
+    yield "birth-number", "", r"[0-9][^0-9\n]{0,16}[0-9]{2}"
     for row in ROWS:
         if row.alone:
             yield f"id:{row.entity}", "", "|".join(f"(?:{_head(shape)})" for shape in row.alone)

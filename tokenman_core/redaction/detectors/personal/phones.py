@@ -19,6 +19,9 @@ _DATE = re.compile(
 AMERICAN = re.compile(
     r"(?<![0-9])(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?\d{3}[ .-]|[2-9]\d\d(?:-\d{3}[ -]|\.\d{3}\.))\d{4}(?![0-9])"
 )
+_LIMITS = frozenset(
+    str(2**bits + more) for bits in (31, 32) for more in (-1, 0)
+)  # of integers: ten digits, as phones have
 _GROUPS = re.compile(r"\d+")
 
 
@@ -28,6 +31,11 @@ def _international(number: str) -> bool:
         return phonenumbers.is_possible_number(phonenumbers.parse(number, None))
     except phonenumbers.NumberParseException:
         return False
+
+
+@functools.lru_cache(maxsize=2048)
+def _valid(number: str) -> bool:
+    return phonenumbers.is_valid_number(phonenumbers.parse(number, None))
 
 
 @functools.lru_cache(maxsize=2048)
@@ -56,14 +64,14 @@ def score(text: str, start: int, end: int, spotted: Spotted) -> float:
     """
     candidate = text[start:end]
     digits = sum(map(str.isdigit, candidate))
-    if not 7 <= digits <= 15 or _DATE.search(candidate) or words.nobodys(text, start):
+    if not 7 <= digits <= 15 or candidate in _LIMITS or _DATE.search(candidate) or words.nobodys(text, start):
         return 0
     if candidate[0] == "+":
         return 1.0 if digits >= 8 and _international(candidate) else 0
     separated = any(char in " -.()/" for char in candidate)
     explained = spotted.near("PHONE_NUMBER", start, end) or spotted.names(words.CALL, start)
     if candidate.startswith("00") and _international("+" + candidate[2:]):
-        return 0.9 if explained or separated else 0
+        return 0.9 if explained or (separated and digits >= 11 and _valid("+" + candidate[2:])) else 0
     if explained and (digits >= 9 or separated or spotted.names("PHONE_NUMBER", start)):
         epoch = not separated and digits in (10, 13) and candidate[0] == "1"
         return 0.85 if not epoch or spotted.names("PHONE_NUMBER", start) else 0
