@@ -22,7 +22,6 @@ _CLOSERS = {
 }  # fmt: skip
 _URL_END = re.compile(r"[\s\"'<>`]")
 _FORM_END = re.compile(r"</form", re.IGNORECASE)
-_LONGEST_ADDRESS = 1024
 _ADDRESSES = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER"})
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
 
@@ -46,15 +45,14 @@ def open_urls(text: str) -> list[Authority]:
     """The URLs that reach to the end of `text`: one that holds another, or several ways to read it, are all given."""
     found: list[Authority] = []
     # Only what stands in the last word, or began behind a quote or an angle bracket, can still be open.
-    ending = _URL_END.search(text[::-1])
-    word = len(text) - ending.start() if ending else 0
+    word = _last_word(text)
     last = text[word:]
     places = (
         [(_ends(text, word + start), word + host) for read in (urls_in, bare_urls) for start, host in read(last)]
         if last
         else []
     )
-    if any(quote in text for quote in _CLOSERS):
+    if "/" in text or "\\" in text or "www." in text.lower():
         places += [(_CLOSERS[match[0][0]], match.end()) for match in tables.QUOTED_URL.finditer(text)]
         places += [(_FORM_END, match.end()) for match in tables.PAGE_TARGET.finditer(text)]
     for end, host in places:
@@ -68,6 +66,12 @@ def open_urls(text: str) -> list[Authority]:
     return found
 
 
+def _last_word(text: str) -> int:
+    """Where the last word of a text begins: what no blank, quote or angle bracket ends."""
+    ending = _URL_END.search(text[::-1])
+    return len(text) - ending.start() if ending else 0
+
+
 def _ends(text: str, start: int) -> re.Pattern[str]:
     """What ends a URL that begins at `start`."""
     return _CLOSERS.get(text[start - 1], _URL_END) if start else _URL_END
@@ -75,11 +79,9 @@ def _ends(text: str, start: int) -> re.Pattern[str]:
 
 def _written_to(before: str) -> str | None:
     """Of a `mailto:` or the like that reaches to the end of `before` what stands behind its scheme; None if there is none."""
-    last = before[-_LONGEST_ADDRESS:]
-    matches = list(tables.WRITE_TO.finditer(last))
-    if not matches or _URL_END.search(last, matches[-1].end()):
-        return None
-    return last[matches[-1].end() :]
+    last = before[_last_word(before) :]
+    matches = list(tables.WRITE_TO.finditer(last)) if ":" in last else []
+    return last[matches[-1].end() :] if matches else None
 
 
 def _may_be_written_to(value: Value, address: str, mapping: Mapping) -> bool:
