@@ -125,7 +125,7 @@ class HyperscanGate:
         for id in once:
             if id < len(RULES):
                 found.update((id, match.start()) for match in self._heads[id].finditer(data))
-        return Hits(frozenset(_IDS[id - len(RULES)] for id in once if id >= len(RULES)), sorted(found))
+        return Hits(conditions.hold({_IDS[id - len(RULES)] for id in once if id >= len(RULES)}), sorted(found))
 
 
 class Re2Gate:
@@ -173,7 +173,7 @@ class Re2Gate:
                 found.update((index, match.start()) for match in head.finditer(data))
             elif (id := _IDS[index - len(RULES)]) not in hold and head.search(data):
                 hold.add(id)
-        return Hits(frozenset(hold), sorted(found))
+        return Hits(conditions.hold(hold), sorted(found))
 
 
 def trips(gate: Gate, text: str, key: str = "", custom: Patterns | None = None, names: bool = False) -> bool:
