@@ -157,6 +157,7 @@ class Exchange:
     broken: ErrorKind | None = None  # why an answer that had begun ended before its end
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
+    overrun: bool = False  # an attempt cost more than the bound that was held for it
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
     spots: tuple[Spot, ...] = ()  # where the last of them stood
     recorded: bool = False  # its record is made

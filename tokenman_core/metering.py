@@ -21,9 +21,10 @@ from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.pricing import Prices
-from tokenman_core.providers import Provider, Providers
+from tokenman_core.providers import Providers
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.usage import Bill, Usage
+from tokenman_core.verdicts import Candidate
 
 log = logging.getLogger("tokenman.meter")
 
@@ -134,14 +135,13 @@ class Meter:
             attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
             return
         provider = self._providers.by_name[attempt.candidate.provider]
-        own = provider.key is None and provider.name == exchange.named  # the caller's login is what the provider sees
         attempt.bill = self._prices.bill(
             used.usage,
             provider,
             [reader.model or "" if reader else "", attempt.candidate.model or exchange.model],
             datetime.fromtimestamp(exchange.times.begun, UTC),
             terms=reader.terms if reader else None,
-            subscription=own and _subscribed(provider, exchange),
+            subscription=by_the_month(self._providers, exchange, attempt.candidate),
             estimated=used.estimated,
         )
 
@@ -255,8 +255,12 @@ def _written(tools: Any) -> str:
         return json.dumps(tools)
 
 
-def _subscribed(provider: Provider, exchange: Exchange) -> bool:
-    """Whether the caller pays by the month. With a Google login at the Gemini API itself he pays by use."""
+def by_the_month(providers: Providers, exchange: Exchange, candidate: Candidate) -> bool:
+    """Whether the caller's own login pays for a call there, by the month. With a Google login at the Gemini API itself he pays by
+    use."""
+    provider = providers.by_name[candidate.provider]
+    if provider.key is not None or provider.name != exchange.named:
+        return False  # the caller's login is not what the provider sees
     if provider.name in ("codex", "gemini-code-assist"):
         return True
     return exchange.caller.login == "oauth" and provider.dialect.name != "gemini"

@@ -237,6 +237,8 @@ def _cost(row: Row) -> list[str]:
         lines = ["not known: the model is in no price list; pricing.overrides can say it"]
     else:
         lines = [f"${plain(row.cost)} {_BASES.get(row.basis, '')}"]
+        if row.overrun:
+            lines.append("more than what was held for it of its budgets: the provider billed beyond the bound of the call")
         if row.notional:
             lines.append("notional: a subscription pays for the call, this is what it would have cost by key")
     return [*lines, f"${plain(row.saved)} saved"] if row.saved else lines

@@ -12,7 +12,8 @@ from typing import Any, Final
 from tokenman_core.ahead import ceilings, media
 from tokenman_core.ahead.output import Stated, stated
 from tokenman_core.ahead.texts import AT_ONCE, Counter
-from tokenman_core.exchange import Exchange
+from tokenman_core.bound import given
+from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.pricing import Prices, Rates
 from tokenman_core.providers import Providers
 from tokenman_core.usage import Basis, Usage
@@ -26,6 +27,7 @@ _MESSAGE: Final = 8  # and every message
 _TOOLS: Final = 700
 _SEARCH: Final = 12_000  # tokens of what one search brings, which the model reads
 _SEARCHES: Final = 20  # of Gemini's, which no call can bound
+_READ: Final = 64 * 1024  # bytes of an answer in which its own id stands
 _MILLION: Final = Decimal(10**6)
 _DEEPEST: Final = 8  # levels of a body in which a cache is asked for
 _KEPT: Final = 20_000  # ids of what providers hold, whose size is known
@@ -110,6 +112,27 @@ class Quotes:
             searches * rates.parts.get("web_searches", Decimal(0)) if rates else Decimal(0),
             why or _unbounded(exchange, value, said), written, 0 if held or seen or searches else counted,
         )  # fmt: skip
+
+    def learn(self, exchange: Exchange, attempt: Attempt, bound: Bound) -> None:
+        """From an attempt that is over: how this model counts, and how large what it made is."""
+        usage = attempt.usage
+        if usage is None or not usage.input or attempt.bill is None or attempt.bill.estimated:
+            return
+        model = attempt.candidate.model or exchange.model
+        value = exchange.body.value if exchange.body is not None else None
+        if bound.counted:
+            self._counter.learn(exchange.dialect.name, model, bound.counted, usage.input - _around(value))
+        if exchange.operation.name == "responses":
+            said = (
+                exchange.said
+                if exchange.said is not None
+                else exchange.captured.first(_READ)
+                if exchange.captured
+                else b""
+            )
+            for name in given(said[:_READ]):
+                if name.startswith(("resp_", "conv_")):
+                    self._sizes.learn(name, usage.input + usage.output)
 
 
 class Sizes:

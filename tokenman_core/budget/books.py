@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from tokenman_core.budget.rules import Rule, dollars
-from tokenman_core.budget.windows import Window, window
+from tokenman_core.budget.windows import FOREVER, Window, window
 from tokenman_core.clock import Clock
 from tokenman_core.scopes import Subject
 from tokenman_core.state import Booking, Count, Hold, Store, Unavailable
@@ -62,6 +62,7 @@ class Short:
     rule: Rule
     spent: bool
     retry_after: float
+    until: float = FOREVER  # when the next window begins
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,8 @@ class Books:
     def _short(self, line: _Line, counts: Mapping[str, Count], quote: Quote, least: int) -> Short:
         count = counts[line.counter]
         spent = _tokens(quote, line.rule.limit - count.spent) < least
-        return Short(line.rule, spent, max(1.0, line.window.ends - self._clock.now()) if spent else _SOON_S)
+        wait = max(1.0, line.window.ends - self._clock.now()) if spent else _SOON_S
+        return Short(line.rule, spent, wait, line.window.ends)
 
 
 def _room(line: _Line, counts: Mapping[str, Count]) -> int:

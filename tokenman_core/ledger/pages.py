@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger.row import Row, dollars
-from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, STREAM, TRUNCATED
+from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, OVERRUN, STREAM, TRUNCATED
 from tokenman_core.record import Tried
 from tokenman_core.usage import Usage
 
@@ -127,6 +127,7 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         estimated=bool(call["flags"] & ESTIMATED),
         notional=bool(call["flags"] & NOTIONAL),
         truncated=bool(call["flags"] & TRUNCATED),
+        overrun=bool(call["flags"] & OVERRUN),
         saved=dollars(call["saved"]),
         redactions=tuple(_redacted(names.get(number, ""), count) for number, count in _pairs(call["redactions"])),
         duration=call["duration"] / 1e6,

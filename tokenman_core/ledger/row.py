@@ -62,6 +62,7 @@ class Row:
     estimated: bool
     notional: bool
     truncated: bool  # of its stream not all was kept for the count
+    overrun: bool  # it cost more than what was held for it of its budgets
     saved: Decimal
     redactions: tuple[Redacted, ...]
     duration: float
@@ -103,6 +104,7 @@ def row_of(record: Record) -> Row:
         estimated=bool(bill and bill.estimated),
         notional=bool(bill and bill.notional),
         truncated=record.truncated,
+        overrun=record.overrun,
         saved=dollars(pico(record.saved)),
         redactions=record.redactions,
         duration=record.duration,
@@ -156,6 +158,7 @@ def details(row: Row) -> dict[str, Any]:
         "cost_estimated": row.estimated,
         "cost_notional": row.notional,
         "stream_truncated": row.truncated,
+        "cost_overrun": row.overrun,
         "redacted": [
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions

@@ -12,7 +12,7 @@ from tokenman_core.ledger.names import Names
 from tokenman_core.ledger.row import Row, pico
 from tokenman_core.secret import private_folder
 
-STREAM, ESTIMATED, NOTIONAL, TRUNCATED = 1, 2, 4, 8
+STREAM, ESTIMATED, NOTIONAL, TRUNCATED, OVERRUN = 1, 2, 4, 8, 16
 """The bits of `flags`."""
 
 DAY_US = 86_400_000_000
@@ -185,7 +185,7 @@ class Store:
 
         usage = row.usage
         flags = STREAM * row.stream | ESTIMATED * row.estimated | NOTIONAL * row.notional
-        flags |= TRUNCATED * row.truncated
+        flags |= TRUNCATED * row.truncated | OVERRUN * row.overrun
         redactions = ",".join(
             f"{number(f'{each.entity} {each.action} {each.setting}')}:{each.count}" for each in row.redactions
         )

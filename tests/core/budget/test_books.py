@@ -98,7 +98,7 @@ async def test_what_is_left_lowers_the_output_and_less_than_the_least_is_refused
     await books.settle("a:1", 600)
     assert await books.reserve("a:2", ADA, QUOTE) == Granted(300, capped=True)
     await books.settle("a:2", 45)
-    assert await books.reserve("a:3", ADA, QUOTE) == Short(books.rules[0], True, 12 * 3600)
+    assert await books.reserve("a:3", ADA, QUOTE) == Short(books.rules[0], True, 12 * 3600, NOON + 12 * 3600)
     assert await books.reserve("a:4", ADA, replace(QUOTE, output=50)) == Granted(50)  # it wanted no more
     assert await spent(books) == Count(645, 150)
 
