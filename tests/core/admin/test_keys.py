@@ -114,3 +114,15 @@ def test_who_tries_codes_has_to_wait_and_keeps_nobody_out_who_has_one(keys, code
     assert keys.admits(session)
     clock.advance(60)
     assert keys.session("guess") is None
+
+
+def test_another_token_ends_the_old_one_and_the_sessions_and_the_same_one_nothing(codes, keys):
+    session = keys.session(codes.new())
+    keys.renew("the-token")
+    assert keys.admits("the-token")
+    assert keys.admits(session)
+    keys.renew("another")
+    assert keys.admits("another")
+    assert not keys.admits("the-token")
+    assert not keys.admits(session)
+    assert keys.admits(keys.session(codes.new()))

@@ -197,6 +197,19 @@ def test_the_level_holds_whatever_the_roots_level_is(lines):
     assert [line.split(": ")[1] for line in lines.getvalue().splitlines()] == ["this", "and this"]
 
 
+def test_a_configuration_that_was_read_again_brings_another_level_and_hides_old_secrets_and_new_ones(lines):
+    log.setup(Log(level="warning"), ["first-planted-value"], stream=lines)
+    log.change(Log(level="debug"), ["second-planted-value"])
+    logging.getLogger("x").debug("first-planted-value and second-planted-value")
+    log.change(Log(level="error"), [])
+    logging.getLogger("x").warning("not this")
+    logging.getLogger("x").error("second-planted-value")
+    written = lines.getvalue()
+    assert "planted" not in written
+    assert written.count("***") == 3
+    assert "not this" not in written
+
+
 def test_a_wrong_format_string_costs_no_line(lines):
     log.setup(Log(), stream=lines)
     logging.getLogger("x").warning("%d is sk-ant-0123456789ab", "no number")
