@@ -36,6 +36,7 @@ class Provider:
     stream_usage: bool = True
     models: tuple[str, ...] = ("*",)  # patterns: which it serves
     priority: int = 1
+    connections: int = 100
 
     @property
     def open(self) -> bool:
@@ -122,5 +123,5 @@ def _provider(name: str, one: models.Provider) -> Provider:
         name, DIALECTS[one.dialect], one.base_url.scheme, one.base_url.host, one.base_url.port, one.base_url.path, native,
         frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
         Deadlines(times.connect, times.first_byte, times.idle, times.total, times.first_token),
-        one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE, one.models, one.priority,
+        one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE, one.models, one.priority, one.connections,
     )  # fmt: skip

@@ -29,8 +29,15 @@ _REPEATABLE = frozenset(
 """Operations that a POST may ask for twice: they change nothing where they are answered. A file or a batch would be made twice."""
 
 
-def repeatable(exchange: Exchange) -> bool:
-    """Whether the call may be sent again when its provider may have begun with it."""
+_BY_THE_PIECE = frozenset({"images"})
+"""What is made and billed whether anybody waits for it or not, and dearer than a text. It is sent again only where the
+provider itself says, by a status, that it made none."""
+
+
+def repeatable(exchange: Exchange, failure: Failure) -> bool:
+    """Whether the call may be sent again after a failure by which its provider may have begun with it."""
+    if exchange.operation.name in _BY_THE_PIECE and failure.kind != "status":
+        return False
     if exchange.sent.method in SAFE_METHODS:
         return True
     value = exchange.body.value if exchange.body is not None else None
@@ -66,7 +73,7 @@ class Sender:
             exchange.times.sent = self._clock.monotonic()
         while True:
             try:
-                async with self._upstream.call(request, provider.deadlines) as answer:
+                async with self._upstream.call(request, provider.deadlines, connections=provider.connections) as answer:
                     attempt.status = answer.status
                     location = answer.header(b"location")
                     if 300 <= answer.status < 400 and answer.status != 304 and location is not None:

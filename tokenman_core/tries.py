@@ -39,7 +39,13 @@ class Means:
 
 
 class Tries:
-    """Of one call. `parts` is its answer; then, or when it is broken off, `settle`."""
+    """Of one call. `parts` is its answer; then, or when it is broken off, `settle`.
+
+    A hedged second try has its place in `parts`, beside `_look`: nothing that is looked at has gone to the client, so when the
+    first has been silent for so long, the next candidate can be begun and looked at as well, and whichever is seen to fail or
+    to be late is closed and settled as a failure is. What there is one of for a call, and would have to be one for each try:
+    `_attempt`, `_entered` and `exchange.captured`.
+    """
 
     def __init__(self, means: Means, exchange: Exchange, stages: Stages) -> None:
         self._means, self._exchange, self._stages = means, exchange, stages
@@ -49,7 +55,7 @@ class Tries:
     async def parts(self) -> Pieces:
         """Nothing is given before an attempt has an answer, or nothing more is tried."""
         exchange, policy = self._exchange, self._means.policy
-        repeats, once = repeatable(exchange), _is_a_retry(exchange)
+        once = _is_a_retry(exchange)
         said: list[Part | Refuse] = []  # by the last provider that was asked
         refusal = NOBODY
         plan, course, wait = exchange.plan, Course(tries=0), 0.0
@@ -80,6 +86,7 @@ class Tries:
                     decision: Decision = Last()
                     if failure is not None:
                         more = any(self._means.may(one, exchange) for one in plan[1:])
+                        repeats = repeatable(exchange, failure)
                         decision = policy.decide(failure, provider, course, more=more, repeatable=repeats, once=once)
                     if failure is None or isinstance(decision, Last):
                         attempt.answered = failure is None and attempt.status is not None

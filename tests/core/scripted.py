@@ -62,7 +62,7 @@ class Upstream:
         self.open = 0
         self.asked = asyncio.Event()
 
-    def call(self, request: Request, deadlines: Deadlines) -> "Call":
+    def call(self, request: Request, deadlines: Deadlines, **more: Any) -> "Call":
         self.requests.append(request)
         self.asked.set()
         left = self._answers[request.host]

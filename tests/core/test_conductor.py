@@ -54,7 +54,7 @@ class Upstream:
         self.answers = list(answers)
         self.requests: list[Request] = []
 
-    def call(self, request: Request, deadlines: Deadlines) -> "Call":
+    def call(self, request: Request, deadlines: Deadlines, **more: Any) -> "Call":
         self.requests.append(request)
         return Call(self.answers.pop(0))
 

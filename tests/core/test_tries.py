@@ -249,8 +249,9 @@ ONCE = [
     {"body": b'{"model":"m","input":"x","background":true}', **CHAT},
     {"body": b'{"model":"m","input":"x","conversation":"conv_1"}', **CHAT},
 ]
+STALE = UpstreamError("reset", "gone", stale=True)
 AFTER_IT_BEGAN = [
-    UpstreamError("reset", ""), UpstreamError("reset", "", stale=True), UpstreamError("timeout", "", "first_byte"),
+    UpstreamError("reset", ""), STALE, UpstreamError("timeout", "", "first_byte"),
     said(503), said(500), (200, JSON, [b"{", UpstreamError("reset", "")]),
 ]  # fmt: skip
 
@@ -272,14 +273,31 @@ async def test_what_was_not_begun_is_sent_again(answer: Any) -> None:
     assert (head.status, len(world.upstream.requests)) == (200, 2)
 
 
+PICTURE: Any = {"body": b'{"model":"m","prompt":"x"}', "path": "/v1/images/generations", "dialect": "openai"}
+OPENAI = [provider("a", "openai"), provider("b", "openai", key="sk-b")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        (UpstreamError("timeout", "", "first_byte"), 1), (UpstreamError("reset", ""), 1), (STALE, 1),
+        ((200, JSON, [b"{", UpstreamError("reset", "")]), 1), (UpstreamError("protocol", ""), 1),
+        (UpstreamError("connect", ""), 2), (UpstreamError("reset", "", untouched=True), 2), (said(429), 4), (said(503), 4),
+        (said(500), 2),
+    ],
+)  # fmt: skip
+async def test_a_picture_is_asked_for_again_only_where_none_can_have_been_made(answer: Any, sent: int) -> None:
+    """It would be billed though nobody had waited for it. A status says that there is none."""
+    world = World({"a": [answer], "b": [(200, JSON, [b"{}"])]}, providers=OPENAI)
+    await world.carry(call(**PICTURE))
+    assert len(world.upstream.requests) == sent
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_what_only_reads_is_tried_again(method: str) -> None:
     world = World({"a": [said(503), (200, (*JSON, (b"content-length", b"9")), [])]})
     head, _ = await world.carry(call(b"", path="/v1/models", method=method))
     assert (head.status, len(world.upstream.requests)) == (200, 2)
-
-
-STALE = UpstreamError("reset", "gone", stale=True)
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ class Provider(Section):
     key: Key | None = None
     models: tuple[str, ...] = ("*",)
     priority: int = 1
+    connections: int = Field(default=100, ge=1)
     timeouts: Timeouts = _section()
     hosts: tuple[Host, ...] = Field(default=(), examples=[["api.example.com"]])
     stream_usage: Flag = True

@@ -52,8 +52,11 @@ class Answer:
 class Call:
     """The block in which a call lives. Entering and iterating raise UpstreamError."""
 
-    def __init__(self, upstream: "Upstream", request: Request, deadlines: Deadlines, max_body: int) -> None:
+    def __init__(
+        self, upstream: "Upstream", request: Request, deadlines: Deadlines, max_body: int, connections: int
+    ) -> None:
         self._upstream, self._request, self._deadlines, self._max = upstream, request, deadlines, max_body
+        self._connections = connections
         self._ends: float | None = None
         self._channel: Channel | None = None
         self._taken = 0
@@ -64,7 +67,7 @@ class Call:
         check(request)
         if deadlines.total:
             self._ends = asyncio.get_running_loop().time() + deadlines.total
-        step = self._upstream.channel(request.origin, deadlines.connect)
+        step = self._upstream.channel(request.origin, deadlines.connect, self._connections)
         try:
             channel = self._channel = await self._within("connect", deadlines.connect, step)
         except UpstreamError as e:
@@ -138,9 +141,12 @@ class Upstream:
         self._keep, self._keep_s, self._max = keep, keep_s, max_connections
         self._sites: dict[Origin, Site] = {}
 
-    def call(self, request: Request, deadlines: Deadlines, max_body: int = 0) -> Call:
-        """`max_body`: bytes of the answer's body as they come, 0 for no bound; beyond it UpstreamError("cap")."""
-        return Call(self, request, deadlines, max_body)
+    def call(self, request: Request, deadlines: Deadlines, max_body: int = 0, connections: int = 0) -> Call:
+        """`max_body`: bytes of the answer's body as they come, 0 for no bound; beyond it UpstreamError("cap").
+
+        `connections`: how many there may be to its origin from now on, whoever asked before; 0 for `max_connections`.
+        """
+        return Call(self, request, deadlines, max_body, connections or self._max)
 
     @property
     def connections(self) -> int:
@@ -170,7 +176,7 @@ class Upstream:
             await site.aclose()
         await asyncio.sleep(0)
 
-    async def channel(self, origin: Origin, seconds: float) -> Channel:
+    async def channel(self, origin: Origin, seconds: float, connections: int) -> Channel:
         """A place for one call, within about `seconds`, 0: no bound. Raises UpstreamError."""
         site = self._sites.get(origin)
         if site is None:
@@ -179,8 +185,8 @@ class Upstream:
             site = self._sites[origin] = Site(
                 self._dialler(origin),
                 may_share=scheme == "https",
-                limit=self._max,
                 keep=self._keep,
                 keep_s=self._keep_s,
             )
+        site.limit = connections
         return await site.channel(seconds)

@@ -18,8 +18,9 @@ class Site:
     After that there is a dial for each of them, up to `limit` connections.
     """
 
-    def __init__(self, dial: Dial, *, may_share: bool, limit: int, keep: int, keep_s: float) -> None:
-        self._dial, self._may_share, self._limit, self._keep, self._keep_s = dial, may_share, limit, keep, keep_s
+    def __init__(self, dial: Dial, *, may_share: bool, keep: int, keep_s: float) -> None:
+        self._dial, self._may_share, self._keep, self._keep_s = dial, may_share, keep, keep_s
+        self.limit = 1
         self.idle: list[H1] = []
         self.shared: list[H2] = []
         self.open: set[H1 | H2] = set()
@@ -83,7 +84,7 @@ class Site:
         if self._may_share:
             soon = self._dials or any(not (shared.settled or shared.retired) for shared in self.shared)
             more = 0 if soon else min(more, 1)
-        return max(0, min(more, self._limit - len(self.open) - len(self._dials)))
+        return max(0, min(more, self.limit - len(self.open) - len(self._dials)))
 
     async def _make(self, seconds: float) -> None:
         # A task of its own: a caller that leaves must not break the dial for those who wait for the same one.
@@ -165,7 +166,7 @@ class Site:
 
     @property
     def full(self) -> bool:
-        return len(self.open) >= self._limit and not self.idle and not any(shared.has_room for shared in self.shared)
+        return len(self.open) >= self.limit and not self.idle and not any(shared.has_room for shared in self.shared)
 
     @property
     def empty(self) -> bool:

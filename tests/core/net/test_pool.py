@@ -246,11 +246,32 @@ async def test_waiting_for_a_connection_counts_as_connecting_and_is_not_the_prov
             call.cancel()
 
 
+async def test_each_call_says_how_many_connections_there_may_be(upstream: Upstream) -> None:
+    """So that a provider's setting holds from the next call on, and room that comes with it is used by those who wait."""
+    async with Fake(never) as fake:
+
+        async def calls(connections: int) -> None:
+            async with upstream.call(request_to(fake), Deadlines(), connections=connections):
+                pass
+
+        running = [asyncio.create_task(calls(2)) for _ in range(4)]
+        await until(lambda: len(fake.requests) == 2)
+        await asyncio.sleep(0.02)
+        assert len(fake.links) == 2
+        running.append(asyncio.create_task(calls(4)))
+        await until(lambda: len(fake.requests) == 4)
+        await asyncio.sleep(0.02)
+        assert len(fake.links) == 4
+        for one in running:
+            one.cancel()
+        await asyncio.wait(running)
+
+
 async def test_a_connection_that_comes_as_its_caller_leaves_goes_to_the_next(narrow: Upstream) -> None:
     async with Fake(reply) as fake:
         await body_of(narrow, request_to(fake))
         site = next(iter(narrow._sites.values()))
-        site._limit = 1
+        site.limit = 1
         held = await site.channel(5)
         first, second = (asyncio.create_task(site.channel(5)) for _ in range(2))
         await asyncio.sleep(0)
