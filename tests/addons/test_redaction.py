@@ -1,5 +1,6 @@
 """The redaction stage in the life of a call, with the real dialects and a finder in place of the worker."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -7,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from addons.redaction import Redaction
+from addons.redaction import NOTE, Redaction
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Exchange, Redacted, Sent
 from tokenman_core.redaction import Finding, Text, TextRefused, WorkerUnavailable
-from tokenman_core.redaction.entities import Findings
+from tokenman_core.redaction.detectors.detector import Detector
+from tokenman_core.redaction.detectors.gate import Re2Gate
+from tokenman_core.redaction.entities import PLACEHOLDER, Findings
 from tokenman_core.slots import Slot
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse
@@ -515,3 +518,165 @@ async def test_what_was_done_is_kept_with_the_setting_that_said_so() -> None:
     blocked = exchange("mail alice@example.com")
     assert isinstance(await stage(entities={"EMAIL_ADDRESS": "block"}).llm_request(blocked), Refuse)
     assert blocked.redactions == (Redacted("EMAIL_ADDRESS", "block", "redaction.entities.EMAIL_ADDRESS", 1),)
+
+
+# --- policies: by project, by place, tried out
+
+
+async def test_a_projects_own_settings_hold_for_its_calls_alone() -> None:
+    redaction = stage(projects={"demo-*": {"entities": {"EMAIL_ADDRESS": "off"}}, "strict": {"mode": "block"}})
+
+    async def seen(project: str) -> tuple[list[str], Any]:
+        call = exchange("mail alice@example.com, the password is hunter2xx")
+        call.project = project
+        verdict = await redaction.llm_request(call)
+        return [slot.text for slot in call.body.slots], verdict  # type: ignore[union-attr]
+
+    masked, _ = await seen("")
+    assert "alice" not in masked[0]
+    shown, _ = await seen("demo-1")
+    assert "alice@example.com" in shown[0]
+    assert "hunter2xx" not in shown[0]
+    _, refused = await seen("strict")
+    assert isinstance(refused, Refuse)
+    assert "redaction.projects.strict.mode is block" in refused.message
+
+
+async def test_a_projects_own_settings_hold_for_the_way_back_too() -> None:
+    redaction = stage(projects={"a": {"restore": False}, "b": {"unreadable": "block"}})
+    for project, wants in (("", True), ("a", False)):
+        call = exchange("alice@example.com")
+        call.project = project
+        await redaction.llm_request(call)
+        assert redaction.wants_events(call) is wants
+    call = exchange("x")
+    call.project = "b"
+    call.body.unreadable["image"] = 1  # type: ignore[union-attr]
+    assert isinstance(await redaction.llm_request(call), Refuse)
+
+
+async def test_where_values_stood_is_told_by_place_and_hash_and_never_by_value() -> None:
+    redaction = stage(entities={"PASSWORD": "log"})
+    call = exchange("mail alice@example.com", "alice@example.com, the password is hunter2xx", "alice@example.com")
+    await redaction.llm_request(call)
+    told = [(spot.place, spot.entity, spot.action, spot.times) for spot in call.spots]
+    assert told == [
+        ("messages[0].content", "EMAIL_ADDRESS", "redact", 1),
+        ("messages[1].content", "EMAIL_ADDRESS", "redact", 1),
+        ("messages[1].content", "PASSWORD", "log", 1),
+        ("messages[2].content", "EMAIL_ADDRESS", "redact", 1),
+    ]
+    mail, _, password, again = (spot.hash for spot in call.spots)
+    assert mail == again != password
+    assert not any(value in repr(call.spots) for value in VALUES)
+    other = exchange("to alice@example.com")
+    await redaction.llm_request(other)
+    assert [spot.hash for spot in other.spots] == [mail]  # the same value in another call
+    assert mail not in "".join(slot.text for slot in other.body.slots)  # type: ignore[union-attr]
+
+
+async def test_a_call_that_is_masked_again_tells_each_place_once() -> None:
+    redaction = stage(entities={"PASSWORD": "log"})
+    call = exchange("mail alice@example.com", "the password is hunter2xx", "nothing")
+    await redaction.llm_request(call)
+    call.body.slots[2].text = "now alice@example.com"  # type: ignore[union-attr]
+    await redaction.llm_recheck(call)
+    assert [(spot.place, spot.entity) for spot in call.spots] == [
+        ("messages[0].content", "EMAIL_ADDRESS"), ("messages[1].content", "PASSWORD"), ("messages[2].content", "EMAIL_ADDRESS"),
+    ]  # fmt: skip
+
+
+async def test_a_refusal_names_kind_and_place_and_not_the_value() -> None:
+    call = exchange("hello", "the password is hunter2xx")
+    refused = await stage(entities={"PASSWORD": "block"}).llm_request(call)
+    assert isinstance(refused, Refuse)
+    assert refused.message == (
+        "The call holds a value of type PASSWORD at messages[1].content, and redaction.entities.PASSWORD is block."
+    )
+    assert [(spot.place, spot.action) for spot in call.spots] == [("messages[1].content", "block")]
+
+
+async def test_a_dry_run_masks_nothing_and_counts_everything() -> None:
+    call = exchange("mail alice@example.com", "the password is hunter2xx")
+    redaction = stage(mode="log")
+    assert await redaction.llm_request(call) is None
+    assert [slot.text for slot in call.body.slots] == [slot.original for slot in call.body.slots]  # type: ignore[union-attr]
+    assert call.answer_headers == [(b"x-tokenman-logged", b"2")]
+    assert {(each.entity, each.action, each.setting) for each in call.redactions} == {
+        ("EMAIL_ADDRESS", "log", "redaction.mode"), ("PASSWORD", "log", "redaction.mode"),
+    }  # fmt: skip
+    assert {spot.action for spot in call.spots} == {"log"}
+    assert not redaction.wants_events(call)
+
+
+# --- the line to the model
+
+
+def noted(value: Any, path: str = "/v1/messages", dialect: str = "anthropic") -> Exchange:
+    wire = DIALECTS[dialect]
+    operation = wire.operation("POST", path)
+    call = Exchange("req_1", Sent("POST", path, "", (), ""), wire, operation, ())
+    call.raw = json.dumps(value).encode()
+    call.body = JsonBody(call.raw, lambda parsed: wire.request_slots(operation, parsed))
+    return call
+
+
+SYSTEM = [{"type": "text", "text": "be kind", "cache_control": {"type": "ephemeral"}}]
+
+
+async def test_the_model_is_told_of_placeholders_where_there_are_some() -> None:
+    redaction = stage(note="on")
+    plain = noted({"system": SYSTEM, "messages": [{"role": "user", "content": "hello"}]})
+    await redaction.llm_request(plain)
+    assert plain.body is not None
+    assert plain.body.render() == plain.raw
+    call = noted({"system": SYSTEM, "messages": [{"role": "user", "content": "to alice@example.com"}]})
+    await redaction.llm_request(call)
+    assert call.body is not None
+    sent = json.loads(call.body.render())
+    assert sent["system"] == [*SYSTEM, {"type": "text", "text": NOTE}]
+    assert "\n" not in NOTE
+    await redaction.llm_recheck(call)
+    assert call.body.render().count(NOTE[:20].encode()) == 1
+    off = noted({"system": SYSTEM, "messages": [{"role": "user", "content": "to alice@example.com"}]})
+    await stage().llm_request(off)
+    assert off.body is not None
+    assert json.loads(off.body.render())["system"] == SYSTEM
+
+
+async def test_the_line_is_written_behind_a_system_prompt_that_is_a_text() -> None:
+    call = noted({"system": "be kind", "messages": [{"role": "user", "content": "alice@example.com"}]})
+    await stage(note="on").llm_request(call)
+    assert call.body is not None
+    assert json.loads(call.body.render())["system"] == f"be kind\n\n{NOTE}"
+
+
+async def test_a_body_that_a_later_stage_replaced_has_the_line_once() -> None:
+    redaction, call = stage(note="on"), noted({"messages": [{"role": "user", "content": "alice@example.com"}]})
+    await redaction.llm_request(call)
+    assert call.body is not None
+    call.body.replace({**call.body.value, "temperature": 0})
+    await redaction.llm_recheck(call)
+    assert call.body.render().count(NOTE[:20].encode()) == 1
+    assert json.loads(call.body.render())["system"] == NOTE
+
+
+@pytest.mark.parametrize("since", [0, 4])
+async def test_with_the_line_every_turn_is_a_prefix_of_the_next(since: int) -> None:
+    redaction = stage(note="on")
+    turns: list[Any] = []
+    sent: list[bytes] = []
+    for number in range(0, 10, 2):
+        turns.append({"role": "user", "content": "to alice@example.com" if number >= since else f"turn {number}"})
+        call = noted({"system": SYSTEM, "messages": turns})
+        await redaction.llm_request(call)
+        assert call.body is not None
+        sent.append(call.body.render())
+        turns.append({"role": "assistant", "content": f"answer {number}"})
+    assert all(other.startswith(one.removesuffix(b"]}")) for one, other in itertools.pairwise(sent))
+    assert [one.count(NOTE[:20].encode()) for one in sent] == [int(number >= since) for number in range(0, 10, 2)]
+
+
+def test_the_line_holds_nothing_that_is_masked_or_put_back() -> None:
+    assert not PLACEHOLDER.search(NOTE)
+    assert Detector(Re2Gate()).find(NOTE) == ()

@@ -10,6 +10,7 @@ from tokenman_core.config.redacting import OWN, Listed, compiled
 from tokenman_core.redaction.entities import Finding
 
 _AT_ONCE: Final = 100
+_WILD: Final = {"*": r"\S*", "?": r"\S"}
 _NOT_FIRST: Final = bytes(range(0x80, 0xC0))  # the bytes of UTF-8 that begin no character
 
 
@@ -93,9 +94,12 @@ def _denied(listed: Listed) -> str:
     if listed.regex is not None:
         return _source(listed)
     said = listed.glob if listed.glob is not None else listed.value or ""
+    parts = [re2.escape(each) for each in said]
     if listed.glob is not None:
-        parts = [r"[^\s]*" if each == "*" else r"[^\s]" if each == "?" else re2.escape(each) for each in said]
-    else:
-        parts = [re2.escape(said)]
-    before, after = (r"\b" if said[at].isascii() and (said[at].isalnum() or said[at] == "_") else "" for at in (0, -1))
-    return f"(?i:{before}{''.join(parts)}{after})"
+        parts = [_WILD.get(each, part) for each, part in zip(said, parts, strict=True)]
+    for at, end in ((0, r"(?:\b\w|[^\s\w])"), (-1, r"(?:\w\b|[^\s\w])")):
+        if listed.glob is not None and said[at] == "?":
+            parts[at] = end
+        elif said[at].isascii() and (said[at].isalnum() or said[at] == "_"):
+            parts[at] = rf"\b{parts[at]}" if at == 0 else rf"{parts[at]}\b"
+    return f"(?i:{''.join(parts)})"
