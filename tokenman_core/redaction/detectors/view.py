@@ -76,7 +76,7 @@ _SPECIAL = re.compile(
 _QUOTED_PRINTABLE = re.compile(r"=[2-7][0-9A-F]")
 _HINT = re.compile(
     rb"%(?:25){0,3}[2-7][0-9A-Fa-f]|&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"
-    rb"|\\[uU][0-9a-fA-FdD{]|\\x[2-7]|\\[/nrt]|[A-Za-z0-9]\\[_.@+-][A-Za-z0-9]|=40[A-Za-z]|=3D|=\r?\n"
+    rb"|\\(?:[uU][0-9a-fA-FdD{]|x[2-7]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-][A-Za-z0-9])|=(?:40[A-Za-z]|3D|\r?\n)"
 )
 _BEYOND_ASCII = re.compile(_SHOWN_OTHERWISE)
 
