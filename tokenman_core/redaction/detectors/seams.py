@@ -84,15 +84,13 @@ def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Finding
         return False  # it was whole before the seam
     if begins and lines:
         return text[seams[0] - 1] in "_+-"
-    if lines and text[seams[0]] == "@":
-        return False  # a decorator, or a name that is called
-    return True
+    return not lines or text[seams[0]] != "@"  # a decorator, or a name that is called
 
 
 def _is_column(text: str, finding: Finding, seams: tuple[int, ...]) -> bool:
     """Whether each line holds nothing but digits, so that any few lines of many may pass the check."""
     edges = (finding.start, *seams, finding.end)
-    pieces = [text[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    pieces = [text[low:high] for low, high in itertools.pairwise(edges)]
     return len({len(piece.strip()) for piece in pieces}) == 1 and all(" " not in piece.strip() for piece in pieces)
 
 
