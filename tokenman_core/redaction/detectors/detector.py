@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tokenman_core.redaction.detectors import context, view
+from tokenman_core.redaction.detectors import context, seams, view
 from tokenman_core.redaction.detectors.custom import Patterns, characters
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
 from tokenman_core.redaction.detectors.options import PLAIN, Options
@@ -49,6 +49,7 @@ class Detector:
                 Finding(*seen.original(start, end), entity, score)
                 for start, end, entity, score in self._look(seen.text, encode(seen.text), key)
             )
+        found.extend(seams.wrapped(text, tuple(found), lambda piece: self._look(piece, encode(piece), key)))
         if (finding := context.judge_key(key, text)) is not None:
             found.append(finding)
         return tuple(sorted(set(found)))
