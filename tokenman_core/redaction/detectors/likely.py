@@ -100,8 +100,13 @@ def is_worded(value: str) -> bool:
     return common >= 0.85 * pairs
 
 
+def stands_for(value: str) -> bool:
+    """Whether a part of this says that it only stands for a key (`EXAMPLE`, `your-`, `xxxx`, `...`)."""
+    return _STANDS_FOR.search(value[:80]) is not None
+
+
 def is_drawn(body: str, least_entropy: float = 2.5) -> bool:
     """Whether the part of a key behind its prefix can be a real one: mixed, and neither words nor what stands for a key."""
-    if entropy(body) < least_entropy or _STANDS_FOR.search(body[:80]) is not None or is_worded(body):
+    if entropy(body) < least_entropy or stands_for(body) or is_worded(body):
         return False
     return len(body) < 16 or any(map(str.isdigit, body)) or not (body.islower() or body.isupper())

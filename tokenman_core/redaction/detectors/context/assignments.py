@@ -1,0 +1,171 @@
+"""Assignments, in the syntax of programs, of shells and of configuration: a telling name, then its value."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from tokenman_core.redaction.detectors.context import names, verdicts
+from tokenman_core.redaction.detectors.likely import stands_for
+from tokenman_core.redaction.detectors.rules.rule import Rule
+from tokenman_core.redaction.entities import Finding
+
+_ASCII: Final = tuple(dict.fromkeys(word for word in names.PASSWORDS if word.isascii()))
+_SHORT_PASS: Final = (
+    r"(?<![A-Za-z])pass(?![A-Za-z])|(?-i:(?<=[a-z0-9])Pass)(?![A-Za-z])|(?:(?<=db)|(?<=user)|(?<=my)|(?<=smtp)"
+    r"|(?<=mail)|(?<=ftp)|(?<=sql)|(?<=root)|(?<=admin)|(?<=wifi))pass(?![A-Za-z])"
+    r"|(?<![A-Za-z])pw(?![A-Za-z-])|(?-i:(?<=[a-z0-9])Pw)(?![A-Za-z])|passw(?!or[dt])"
+)
+_PASS: Final = "|".join((*(re.escape(word) for word in names.PASSWORDS), _SHORT_PASS))
+_GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), "pass", "pw"))
+
+# Between a name and its value: an operator, or the form that pairs of name and value have (`name: X` / `value: Y`).
+_PAIR: Final = (
+    r"[\"']?[ \t]{0,4}[,;]?\s{0,40}[\"']?(?:value|Value|VALUE|default)[\"']?[ \t]{0,8}[:=]"
+    r"|[\"']?[ \t]{0,4}\{[^{}]{0,160}?\bdefault[ \t]{0,8}="
+)
+_TYPE: Final = r"(?:[ \t]{0,3}[:?]{1,2}[ \t]{0,3}[A-Za-z&*][A-Za-z0-9_.<>\[\]|? &*]{0,30}?(?=[ \t]{0,3}=[^=>]))?"
+_VALUE: Final = (
+    r"(?:(?:[brfuRBFUL@$]{1,2}(?=[\"'`]))?(?P<quote>\"\"\"|'''"
+    r"|\\{0,7}[\"'`])(?P<quoted>(?:(?!(?P=quote))(?:\\[^\r\n]|[^\r\n\\])){1,512}?)(?P=quote)"
+    r"|(?P<bare>[^\s\"'`,;&|()<>{}\[\]\\“”\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef]{4,512}+))"
+)
+_NAME_END: Final = r"(?P<close>\\{0,7}[\"'`\])]{0,3})"
+
+_OPERATORS: Final = r":=|=>|==|!=|\?=|\+=|<-|[:=>,(]|[ \t]\|(?=[ \t])"
+
+ASSIGNMENT: Final = Rule(
+    "assignment",
+    "PASSWORD",
+    (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "secret", "token", "key",
+     "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed"),
+    rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]"
+    rf"|\s{{0,40}}[\"']?(?:value|default))",
+    re.compile(
+        rf"(?i:(?P<pass>{_PASS})"
+        rf"|(?:{names.KEYS})){names.OTHER}(?P<rest>[A-Za-z0-9_.-]{{0,24}}?){_NAME_END}{_TYPE}[ \t]{{0,12}}"
+        rf"(?:(?P<pair>{_PAIR})|(?P<op>{_OPERATORS}))[ \t]{{0,12}}{_VALUE}"
+    ),
+    lambda rule, match: _judge(rule, match),
+    caseless=True,
+    source="a telling name and a value, in any language",
+)  # fmt: skip
+WEAK: Final = Rule(
+    "weak-assignment",
+    "API_KEY",
+    ("key", "auth", "sig", "sid", "sess", "csrf", "xsrf", "salt", "cookie", "cred", "code", "appid", "pat",
+    "dsn", "nonce", "ticket",
+     "assertion", "refresh", "seed", "licen"),
+    rf"(?:{names.WEAK})[\\\"'`\])]{{0,6}}[ \t]{{0,4}}(?::=|=>|[:=])[ \t]{{0,4}}[\\\"'`]{{0,6}}[A-Za-z0-9_/+%.-]{{16}}",
+    re.compile(rf"(?i:{names.WEAK}){_NAME_END}[ \t]{{0,4}}(?P<op>:=|=>|==|[:=])[ \t]{{0,4}}{_VALUE}"),
+    lambda rule, match: _judge_weak(rule, match),
+    caseless=True,
+    source="a name that may mean a secret, and a value that cannot be anything else",
+)  # fmt: skip
+
+_LINE_START: Final = re.compile(
+    r"(?:^|[\r\n]|\\n)[ \t]{0,12}(?:[-+>] |export |set |setx |\$env:|ENV |ARG )?[A-Za-z0-9_.-]{0,64}$"
+)
+_REST: Final = re.compile(r"[^\s\"'`]{0,256}")
+
+
+def _span(match: re.Match[str]) -> tuple[int, int, bool]:
+    """Where the value stands, and whether it is quoted. A bare one in a file of variables goes as far as its line's word does."""
+    if match["quoted"] is not None:
+        start, end = match.span("quoted")
+        value = match["quoted"]
+        return start + len(value) - len(value.lstrip()), end - len(value) + len(value.rstrip()), True
+    start, end = match.span("bare")
+    text = match.string
+    if text[end : end + 1] in ("(", ")", "&", "|", ";", "<", ">", "{", "}", "[", "]", ",") and match["op"] in (
+        "=",
+        ":",
+    ):
+        rest = _REST.match(text, end)
+        whole = text[start : rest.end()] if rest is not None else ""
+        head = text[max(0, match.start() - 80) : match.start()]
+        if _is_one_word(whole, text[start:end]) and _LINE_START.search(head):
+            end = start + len(whole.rstrip(",;"))
+    stripped = text[start:end].rstrip(".,:")
+    return start, start + len(stripped), False
+
+
+def _is_one_word(whole: str, first: str) -> bool:
+    """Whether a value with brackets or signs in it is a password, not a call or a list."""
+    code = re.match(r"[A-Za-z_$][\w$.]*[(\[{<]|[\[{(<]", whole) is not None
+    return (
+        not code
+        and any(char in "!@#$%^*+~?&|" for char in whole)
+        and whole.count("(") <= 1
+        and "&" + "" not in first
+        and "=" not in whole
+    )
+
+
+def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    text, op, is_password = match.string, match["op"], match["pass"] is not None
+    if op in ("==", "!=", "+=") or names.is_other(match["rest"]) or names.is_harmless(text, match.start()):
+        return
+    start, end, quoted = _span(match)
+    value = text[start:end]
+    if op == ">":  # <password>…</password>
+        if text[end : end + 2] != "</":
+            return
+        quoted = True
+    elif op in (",", "(") and not quoted:
+        return
+    if op == "," and not match["close"].strip("])"):
+        return
+    if is_password:
+        score = _password(match, op, value, quoted)
+    else:
+        score = verdicts.token(value, quoted=quoted) if " " not in value else 0.0
+        if not score and _may_be_chosen(match, op, value):
+            score = min(_password(match, op, value, quoted), verdicts.LIKELY)
+    if score:
+        yield Finding(start, end, "PASSWORD" if is_password else "API_KEY", score)
+
+
+def _may_be_chosen(match: re.Match[str], op: str | None, value: str) -> bool:
+    """Whether a secret's value may be one that a person made up (`JWT_SECRET=supersecretkey123`)."""
+    return (
+        "secret" in match.string[match.start() : match.end("rest")].lower()
+        and " " not in value
+        and op not in (",", "(")
+        and any(map(str.isdigit, value))
+        and not stands_for(value)
+    )
+
+
+def _password(match: re.Match[str], op: str | None, value: str, quoted: bool) -> float:
+    if " " in value:
+        return (
+            verdicts.GUESS
+            if 8 <= len(value) <= 64
+            and verdicts.password(value.replace(" ", ""), quoted=True) >= verdicts.SURE
+            and value.count(" ") < 4
+            else 0.0
+        )
+    name = names.full_name(match.string, match.start(), match.start("rest"))
+    plain = 0.0
+    op = (op or "").strip()
+    if quoted and op not in (",", "(", "|") and not value.istitle():
+        plain = verdicts.GUESS
+    elif not quoted and op == "=" and name.isupper() and match[0].find("= ") < 0:
+        plain = verdicts.LIKELY  # PASSWORD=swordfish, as files of variables have it
+    elif not quoted and op in ("=", ":") and any(map(str.isdigit, value)):
+        plain = verdicts.GUESS
+    score = verdicts.password(value, quoted=quoted, plain=plain)
+    return min(score, verdicts.GUESS) if op in (",", "(") and not verdicts.token(value, quoted=True) else score
+
+
+def _judge_weak(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    text = match.string
+    if match["op"] == "==" or names.is_harmless(text, match.start()):
+        return
+    start, end, quoted = _span(match)
+    value = text[start:end]
+    name = names.full_name(text, match.start(), match.start()).lower()
+    in_address = text[max(0, match.start() - len(name) - 1) : match.start() - len(name)] in ("?", "&")
+    named = in_address or (match["op"] == "=" and bool(re.search(r"[-_]$", name)))
+    if " " not in value and (score := verdicts.token(value, quoted=quoted, named=named)):
+        yield Finding(start, end, rule.entity, min(score, verdicts.LIKELY))

@@ -1,0 +1,86 @@
+"""Command lines: the options of programs that take a secret."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from tokenman_core.redaction.detectors.context import verdicts
+from tokenman_core.redaction.detectors.likely import is_placeholder, is_random, is_strong
+from tokenman_core.redaction.detectors.rules.rule import Rule
+from tokenman_core.redaction.entities import Finding
+
+_LONG: Final = (
+    r"(?:[a-z0-9]+-)*(?:password|passwd|pass|passphrase|token|api-?key|secret|secret-key|access-key|auth-?token"
+    r"|apikey|auth|key|credentials|client-secret|bearer)"
+)
+_NEAR: Final = r"[^\r\n|;&]{0,160}?"
+# Programs with a short option for a password: how a line with one begins, and the option, which ends where the value begins.
+_OPTIONS: Final = (
+    (r"mysql(?:dump|admin|import)?", r"-p"),
+    (r"mongo(?:sh|dump|restore|export)?", r"-p ?"),
+    (r"redis-cli", r"-a ?"),
+    (r"(?:docker|podman|az|oc|helm|buildah|skopeo|crane|nerdctl)\b[^\r\n|;&]{0,60}? login", r"-p ?"),
+    (r"ldap(?:search|modify|add|whoami|delete|passwd)", r"-w ?"),
+    (r"(?:sqlcmd|bcp|unzip|zip|ipmitool)", r"-P ?"),
+    (r"smbclient", r"-U ?[A-Za-z0-9_.\\/-]{1,64}%"),
+    (r"(?:psexec|cqlsh|rcon-cli)", r"-p ?"),
+    (r"7z[azr]?", r"-p"),
+    (r"xfreerdp", r"/p:"),
+    (r"net use", r"/user:[A-Za-z0-9_.\\/-]{1,64} "),
+    (r"keytool", r"-(?:store|key)pass ?"),
+    (r"openssl", r"-k ?"),
+)
+_SHORT: Final = "|".join(
+    (
+        *(rf"{program}\b{_NEAR} {option}" for program, option in _OPTIONS),
+        r"sshpass -p ?",
+        r"pass(?:in|out)? pass:",
+        r"aws configure set aws_secret_access_key ",
+        r"npm config set [^\s]{0,80}_authToken[= ]",
+        r"vault login (?:token=)?",
+        r"echo [\"']?(?=[^\s|\"']{4,64}[\"']? ?\| ?(?:sudo -S|docker login|passwd))",
+    )
+)
+COMMAND_LINE: Final = Rule(
+    "command-line",
+    "PASSWORD",
+    ("-u", "--", "sshpass", "mysql", "mongo", "redis-cli", "login", "ldap", "sqlcmd", "bcp", "smbclient", "psexec",
+        "7z", "zip", "cqlsh", "ipmitool", "rcon",
+     "freerdp", "net use", "pass:", "keytool", "openssl", "configure", "_authtoken", "sudo -s", "passwd",
+     "docker login"),
+    r"(?:(?:-u|--user|--proxy-user|-U)[ =]?[\"']?[^\s\"':=]{1,64}:[^\s\"']{3}|--[a-z0-9-]{0,40}(?:pass|token|key"
+    r"|secret|auth|credentials|bearer)[a-z-]{0,12}[ =][\"']?[^\s\"']{4}"
+    r"|sshpass -p|mysql[a-z]{0,8} |mongo[a-z]{0,8} |redis-cli |(?:docker|podman|az|oc|helm|buildah|skopeo|crane"
+    r"|nerdctl) [^\r\n|;&]{0,40}login|ldap[a-z]{3,8} |sqlcmd |bcp |smbclient |psexec"
+    r"|7z[azr]? |zip |cqlsh |ipmitool |rcon-cli |xfreerdp |net use |pass:|keytool |openssl |vault login"
+    r"|aws configure set|npm config set|echo [^\r\n|]{4,70}\| ?(?:sudo|docker|passwd))",
+    re.compile(
+        rf"(?:(?P<user>(?<![A-Za-z0-9_-])(?:-u|--user|--proxy-user|-U)[ =]?[\"']?[^\s\"':=]{{1,64}}:)"
+        rf"|--{_LONG}(?:[ =])[\"']?|(?P<short>{_SHORT})[\"']?)"
+        r"(?P<bare>(?<=\")[^\"\r\n]{4,256}(?=\")|(?<=')[^'\r\n]{4,256}(?=')|[^\s\"'`;|&()<>\\]{4,256})"
+    ),
+    lambda rule, match: _judge(rule, match),
+    source="the manuals of those programs",
+)  # fmt: skip
+
+
+def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    start = match.start("bare")
+    value = match["bare"].rstrip(".,:")
+    if match["user"] is not None and (value.startswith("//") or value.replace(":", "").isdigit()):
+        return
+    if is_placeholder(value) or value.startswith(("-", "$", "/", "./", "@", "~/", "http")) or " " in value:
+        return
+    if match["short"] is not None or match["user"] is not None:
+        good = is_strong(value) or is_random(value)
+    else:
+        good = is_strong(value) and (any(map(str.isalpha, value)))
+    if good:
+        key = re.search(r"(?i)token|key|secret|bearer|auth", match[0][: start - match.start()]) is not None
+        score = (
+            verdicts.token(value, quoted=True)
+            if key and match["user"] is None and match["short"] is None
+            else verdicts.LIKELY
+        )
+        if score:
+            yield Finding(start, start + len(value), "API_KEY" if key else rule.entity, min(score, verdicts.LIKELY))

@@ -1,0 +1,229 @@
+"""What people say: "the password is …", in many languages; and a value that stands right behind the word."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from tokenman_core.redaction.detectors.context import names, verdicts
+from tokenman_core.redaction.detectors.likely import COMMON, TAILS, is_placeholder, is_random, is_strong
+from tokenman_core.redaction.detectors.rules.rule import Rule
+from tokenman_core.redaction.entities import Finding
+
+_VERB: Final = (
+    r"is|was|are|ist|lautet|war|est|était|es|era|è|é|e'|eh|är|er|on|je|jest|to|adalah|là|ialah|yra|:|=|->|=>|→|—|–|-"
+)
+_KEYS: Final = (
+    r"api[- ]?key|api[- ]?token|access[- ]?token|access[- ]?key|secret[- ]?key|auth[- ]?token|secret|token"
+    r"|cl[eé] (?:d')?api|clave(?: api)?|chave(?: api)?|api[- ]schlüssel"
+)
+_SAID: Final = "|".join(re.escape(word) for word in names.PASSWORDS if word != "pwd")
+_GATE_SAID: Final = "|".join(names.loose(word) for word in names.PASSWORDS if word != "pwd")
+_GATE_VERB: Final = (
+    r"(?:is|was|are|ist|lautet|war|est|es|era|er|on|je|jest|to|adalah|ialah|yra|eh|e'|\xc3[\x80-\xbf]|l\xc3\xa0"
+    r"|\xc3\xa9tait|\xc3\xa4r)[ \t:]"
+    r"|(?:->|=>|\xe2\x86\x92|\xe2\x80[\x93\x94]|-)[ \t]"
+)
+_VALUE: Final = (
+    r"(?:(?P<quote>\*\*|\\{0,3}[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)"
+    r"|[“«„「『](?P<typeset>[^\r\n”»“」』]{3,128})[”»“」』]"
+    r"|(?P<bare>[^\s\"'`<>{}\[\],;“”«»]{4,128}))"
+)
+
+SPOKEN: Final = Rule(
+    "spoken",
+    "PASSWORD",
+    (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "api", "secret", "token", "access", "login",
+        "clave", "chave",
+     "credentials", "auth"),
+    rf"(?:{_GATE_SAID}|api[- ]key|api[- ]token|access|secret|auth|token|login|clave|chave|cl[\x80-\xff]{{2}} "
+    rf"|api[- ]schl)"
+    rf"[^\r\n\"=]{{0,48}}?[ \t'](?:{_GATE_VERB}|s[ \t])",
+    re.compile(
+        rf"(?i:(?P<pass>{_SAID})|(?P<doubtful>clave|chave|login)|(?:{_KEYS}))(?:et|en|em|n|m|niz"
+        rf"|si)?(?![A-Za-z0-9_])[^\r\n\"=]{{0,48}}?(?i:[ \t](?P<verb>{_VERB})|(?P<short>'s))"
+        rf"(?i:[ \t](?:now|(?:re)?set to|changed to|ab jetzt|jetzt|ahora|maintenant|ora|agora)(?=[ \t:])"
+        rf"|)[ \t:]{{1,3}}{_VALUE}"
+    ),
+    lambda rule, match: _judge(rule, match),
+    caseless=True,
+    source="prose",
+)  # fmt: skip
+
+ABROAD: Final = Rule(
+    "spoken-abroad",
+    "PASSWORD",
+    names.ABROAD,
+    rf"(?:{'|'.join(names.ABROAD)})",
+    re.compile(
+        rf"(?P<pass>{'|'.join(names.ABROAD)})[^\r\n!-~]{{0,32}}[ \t:=\-]{{0,4}}"
+        r"(?:[A-Za-z0-9.-]{1,24}[ \t：:]{1,2}[^\r\n!-~]{0,8})?"
+        r"(?P<quote>[\"'`“「『«]?)(?P<bare>[!-~]{4,128})"
+    ),
+    lambda rule, match: _judge_abroad(rule, match),
+    source="prose in other scripts",
+)
+
+BESIDE: Final = Rule(
+    "beside",
+    "PASSWORD",
+    (
+        " pass",
+        "password",
+        "passwd",
+        "passphrase",
+        "passcode",
+        "identified",
+        "requirepass",
+        "masterauth",
+        "bindpw",
+        "api",
+        "token",
+        "secret",
+        "wachtwoord",
+        "passwort",
+    ),
+    r"(?:[/,;|] pass|password|passwd|passphrase|passcode|passwort|wachtwoord|identified by|requirepass"
+    r"|masterauth|bindpw|api[ _-]?key|token|secret)[ \t]{1,4}[\"'`]?[!#$%&*+~?@^._A-Za-z0-9-]{6}",
+    re.compile(
+        r"(?i:(?P<pass>(?:[/,;|] )pass|password|passwd|passphrase|passcode|passwort|wachtwoord"
+        r"|(?P<sql>identified by|requirepass|masterauth|bindpw))|api[ _-]?key|token|secret)"
+        r"[ \t]{1,4}(?:(?P<quote>[\"'`])(?P<quoted>[^\r\n\"'`]{4,128})(?P=quote)"
+        r"|(?P<bare>[^\s\"'`<>(){}\[\],;:=/\\]{6,128})(?![:=(/\\]))"
+    ),
+    lambda rule, match: _judge_beside(rule, match),
+    caseless=True,
+    source=".netrc, SQL, configuration of servers, prose",
+)
+
+CREDENTIALS: Final = Rule(
+    "credentials",
+    "PASSWORD",
+    ("login", "cred", "user", "account"),
+    r"(?:login|credentials?|creds|user(?:name)?"
+    r"|account)[ \t]{0,2}[:=][ \t]{0,2}[^\s\"'`/|:=,]{1,64}(?:[ \t]{0,2}[/|:][ \t]{0,2})[^\s/|:]{4}",
+    re.compile(
+        r"(?i:(?P<both>login|credentials?|creds)|user(?:name)?"
+        r"|account)[ \t]{0,2}[:=][ \t]{0,2}[^\s\"'`/|:=,]{1,64}(?P<between>[ \t]{0,2}[/|:][ \t]{0,2})"
+        r"(?P<bare>[^\s\"'`<>{}\[\],;]{4,128})"
+    ),
+    lambda rule, match: _judge_credentials(rule, match),
+    caseless=True,
+    source="prose: a name and a password, `bob / …`",
+)
+PIN: Final = Rule(
+    "pin",
+    "PASSWORD",
+    ("pin",),
+    r"pin(?:[ -](?:code|number))?[ \t]{0,2}(?:is|:|ist|est|es)[ \t]{1,2}[0-9]{4}",
+    re.compile(
+        r"(?<![A-Za-z0-9_-])(?i:pin(?:[ -](?:code|number))?)[ \t]{0,2}(?i:is|:|ist|est"
+        r"|es)[ \t]{1,2}(?P<bare>[0-9]{4,8})(?![0-9A-Za-z_]|[.,:-][0-9])"
+    ),
+    lambda rule, match: _judge_pin(rule, match),
+    caseless=True,
+    source="prose",
+)
+PGPASS: Final = Rule(
+    "pgpass",
+    "PASSWORD",
+    (":5432:", ":5433:", ":6432:", ":*:"),
+    r":(?:5432|5433|6432|\*):[A-Za-z0-9_*.-]{1,64}:[A-Za-z0-9_*.@-]{1,64}:[^\s\"'`]{4}",
+    re.compile(r":(?:5432|5433|6432|\*):[A-Za-z0-9_*.-]{1,64}:[A-Za-z0-9_*.@-]{1,64}:(?P<bare>[^\s\"'`:]{4,128})(?!:)"),
+    lambda rule, match: _judge_pin(rule, match),
+    source="libpq §34.16: .pgpass",
+)
+
+_METHOD: Final = re.compile(
+    r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl|hs|rs|es)-?\d|.*\d(?:st|nd|rd|th|x|px"
+    r"|ms|s)$|.*-(?:bit|char)"
+)
+
+
+def _trimmed(value: str) -> str:
+    """Without the end of a sentence or of a bracket."""
+    value = value.rstrip(".,:")
+    if value.endswith(")") and "(" not in value:
+        value = value[:-1].rstrip(".,:")
+    return value[:-2] if value.endswith("**") else value
+
+
+def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    is_password = match["pass"] is not None
+    entity = "PASSWORD" if is_password or match["doubtful"] is not None else "API_KEY"
+    verb = (match["verb"] or "is").lower()
+    doubtful = match["doubtful"] is not None
+    for group in ("quoted", "typeset"):
+        if (value := match[group]) is not None:
+            weak = (doubtful or verb in ("to", "on", "-", "er", "es", "je")) and not is_strong(value)
+            if (
+                not weak
+                and not is_placeholder(value)
+                and (is_password or doubtful or verdicts.token(value, quoted=True))
+            ):
+                yield Finding(*match.span(group), entity, verdicts.LIKELY)
+            return
+    value = _trimmed(match["bare"])
+    score = _said(value, verb, is_password or (doubtful and is_strong(value)))
+    if score:
+        yield Finding(match.start("bare"), match.start("bare") + len(value), entity, score)
+
+
+def _said(value: str, verb: str, is_password: bool) -> float:
+    if len(value) < 4 or is_placeholder(value):
+        return 0.0
+    if not is_password:
+        return min(verdicts.token(value, quoted=False), verdicts.LIKELY)
+    if verb in ("to", "on", "er", "es", "je", "-", "–", "—", "=", "e'", "eh", "é") and not is_strong(value):
+        return 0.0
+    word = value.lower()
+    plain = value.isalpha() and (word == value or value.istitle())
+    if plain and (word in COMMON or word.endswith(TAILS) or len(word) < 5):
+        return 0.0
+    if plain:
+        return verdicts.GUESS
+    return verdicts.password(value, quoted=True, plain=0.0 if "-" in value or "/" in value else verdicts.GUESS)
+
+
+def _judge_abroad(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    value = match["bare"]
+    if match["quote"]:
+        value = re.split(r"[\"'`]", value)[0]
+    value = _trimmed(re.split(r"[\"'`<>,;]", value.rstrip("!?"), maxsplit=1)[0] if not match["quote"] else value)
+    if len(value) < 4 or is_placeholder(value) or (value.isalpha() and value.lower() in COMMON):
+        return
+    if is_strong(value) or (value.isalpha() and len(value) >= 6 and match["quote"]) or is_random(value):
+        score = verdicts.password(value, quoted=True, plain=verdicts.GUESS)
+        if score:
+            yield Finding(
+                match.start("bare"), match.start("bare") + len(value), rule.entity, min(score, verdicts.LIKELY)
+            )
+
+
+def _judge_beside(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    group = "quoted" if match["quoted"] is not None else "bare"
+    value = match[group] if group == "quoted" else _trimmed(match[group])
+    if _METHOD.match(value) or " " in value:
+        return
+    if match["pass"] is None:
+        score = verdicts.token(value, quoted=False) if len(value) >= 16 else 0.0
+    elif match["sql"] is not None or is_strong(value) or (len(value) >= 12 and is_random(value)):
+        score = verdicts.password(value, quoted=group == "quoted" or match["sql"] is not None, plain=verdicts.GUESS)
+    else:
+        score = 0.0
+    if score:
+        entity = "PASSWORD" if match["pass"] is not None else "API_KEY"
+        yield Finding(match.start(group), match.start(group) + len(value), entity, min(score, verdicts.LIKELY))
+
+
+def _judge_credentials(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    value = _trimmed(match["bare"])
+    spaced = " " in match["between"] and match["both"] is not None
+    drawn = is_strong(value) and (spaced or (match["both"] is not None and ":" in match["between"]))
+    if drawn and not value.isdigit() and "//" not in value and (score := verdicts.password(value, quoted=True)):
+        yield Finding(match.start("bare"), match.start("bare") + len(value), rule.entity, min(score, verdicts.LIKELY))
+
+
+def _judge_pin(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    value = match["bare"]
+    if not is_placeholder(value) and value.isdigit() == (rule.id == "pin"):
+        yield Finding(*match.span("bare"), rule.entity, verdicts.GUESS)

@@ -1,0 +1,70 @@
+"""Whether the value beside a telling name is a secret, and how sure that is: of passwords, and of keys and tokens."""
+
+import re
+from typing import Final
+
+from tokenman_core.redaction.detectors.likely import (
+    COMMON,
+    entropy,
+    is_code,
+    is_drawn,
+    is_placeholder,
+    is_random,
+    is_strong,
+    is_worded,
+)  # fmt: skip
+
+SURE: Final = 0.95
+LIKELY: Final = 0.8
+GUESS: Final = 0.6
+
+_PATH: Final = re.compile(r"(?:~?\.{0,2}/|[A-Za-z]:\\|https?:|file:|\$[A-Za-z_]\w*-?$)")
+_DOTTED_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*(?:[./:][A-Za-z_$-][\w$-]*)+$")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+_DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}", re.IGNORECASE)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}|v?\d+(?:\.\d+){1,3}$")
+_HASHED: Final = re.compile(
+    r"\$(?:2[abxy]?|1|5|6|argon2\w*|scrypt|pbkdf2\S{0,20})\$|\{(?:SSHA|SHA|CRYPT|MD5)\}|(?:pbkdf2|scrypt|bcrypt"
+    r"|sha1|sha256)\S{0,24}[:$]"
+)
+
+
+def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
+    """How sure it is that this is a password (0: it is none). `plain`: what is thought of a mere word here."""
+    if len(value) < 4 or is_placeholder(value) or _PATH.match(value) or _DATE.match(value) or _HASHED.match(value):
+        return 0.0
+    if value[0] in "+." and value[-1] in "+.":
+        return 0.0  # what stands between two pieces of a text that a program joins
+    if _DOTTED_NAME.match(value) and not any(map(str.isdigit, value.replace("2", ""))):
+        return 0.0
+    if is_strong(value):
+        if is_code(value) and not quoted:
+            return LIKELY if is_random(value) and not is_worded(value) else plain
+        return SURE if quoted or is_random(value) else LIKELY
+    if value.lower() in COMMON or not any(map(str.isalpha, value)):
+        return GUESS if len(value) >= 6 and value.isdigit() and quoted else 0.0
+    return plain
+
+
+def token(value: str, *, quoted: bool, named: bool = True) -> float:
+    """How sure it is that this is a key or a token. `named`: whether the name beside it can mean nothing else."""
+    if len(value) < 8 or is_placeholder(value) or _PATH.match(value) or _DIGEST.match(value) or _DATE.match(value):
+        return 0.0
+    if value.isdigit() or (not any(map(str.isdigit, value)) and len(value) < 20):
+        return 0.0
+    if _UUID.match(value):
+        return LIKELY if named and len(set(value)) > 6 else 0.0
+    if _DOTTED_NAME.match(value) and (is_worded(value) or not is_drawn(value, 3.2)):
+        return 0.0
+    if not named:
+        mixed = any(map(str.isdigit, value)) and any(map(str.isupper, value)) and any(map(str.islower, value))
+        return GUESS if len(value) >= 20 and mixed and is_drawn(value, 3.7) else 0.0
+    if not is_drawn(value, 2.6) or (is_code(value) and not quoted and not _drawn_name(value)):
+        return 0.0
+    return (SURE if entropy(value) >= 3.2 else LIKELY) if len(value) >= 16 else LIKELY
+
+
+def _drawn_name(value: str) -> bool:
+    """Whether what could be the name of a variable is more likely drawn: digits among its letters, not only behind them."""
+    inner = value.rstrip("0123456789")
+    return any(map(str.isdigit, inner)) and is_drawn(value, 2.8) and "." not in value
