@@ -120,7 +120,7 @@ class Forms:
         self._names = sorted(self._named)
         self._numbers = sorted(self._bare)
         heads = {key[:2] for key in self._names if len(key) >= _DIGITS + _LEAST_NAME}
-        self.gates: Final = _gate(tuple(sorted(heads)))
+        self.gates: Final = _gate(tuple(sorted(heads)), "".join(sorted({key[0] for key in self._names})))
 
     def gate(self, text: str, at: int = 0) -> int:
         """Where in `text`, from `at` on, a form may begin; -1 if nowhere."""
@@ -331,14 +331,19 @@ def _begins(keys: list[str], start: str) -> bool:
 
 
 @lru_cache(256)
-def _gate(heads: tuple[str, ...]) -> re.Pattern[str]:
-    """Where a form may begin: at a bracket however it is written, or at a word of which the first two letters fit a name.
+def _gate(heads: tuple[str, ...], initials: str) -> re.Pattern[str]:
+    """Where a form may begin: at a bracket however it is written, or at a word that begins with one of `heads`.
+
+    `heads` are the first two letters of names that are known without a bracket, `initials` the first ones of all names.
 
     A word begins behind anything but a letter or digit, with a capital letter also behind a small one or a digit, and behind
     an escape. Every branch begins with one character, so that the search skips all text that has none of them.
     """
+    # Behind a bracket stands what a name begins with, a digit, or what may be overlooked.
+    inside = initials + initials.upper() + r"0-9a-fA-F\uff10-\uff5a"
+    inside = rf"(?:[{inside}\\%&+{re.escape(''.join(sorted(_JOINING | _BLANK)))}]|\Z)"
     branches = [
-        *map(re.escape, sorted(_OPENING)),
+        *(re.escape(each) + inside for each in sorted(_OPENING)),
         r"\\(?<!\\\\)\\{0,7}(?:[\[\uff3b\u3010\u3014]|[ux](?:[0356fF]|\Z)|\Z)",
         r"%(?:[25]|\Z)",
         r"&(?:[#al]|\Z)",

@@ -16,6 +16,7 @@ CALL = (
     128 * 1024
 )  # characters of one call's input that are judged whole (Linux takes no longer argument); a longer one stays masked
 
+_FIRST_WORDS = frozenset({"A", "I", "a"})  # the first word of an answer waits for nothing, though a name may begin so
 _LINE = re.compile(r"[\n\r\"]")
 _BLANK = re.compile(r"[\s\"'<>`]")
 _CALL_ROOTS = frozenset({"input", "arguments", "args", "action"})
@@ -52,7 +53,7 @@ class _Channel:
         if self._held:
             piece, self._held = self._held + piece, ""
         text = self._edge + piece
-        if (begin := self._gate(text, at)) is None:
+        if (begin := self._gate(text, at)) is None or (not at and piece in _FIRST_WORDS):
             return self._send(piece)
         return self._restore(text, at, begin.start(), final=False)
 

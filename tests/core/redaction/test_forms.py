@@ -3,6 +3,7 @@
 import html
 import itertools
 import json
+import re
 import time
 from urllib.parse import unquote
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenman_core.redaction import Mapping, Restorer
+from tokenman_core.redaction import ENTITIES, Mapping, Restorer
 from tokenman_core.redaction.forms import LONGEST, MOST_HELD, Form, Forms
 from tokenman_core.slots import Slot
 
@@ -246,7 +247,7 @@ def test_any_text_cut_anyhow_is_restored_like_the_whole(parts: list[str], cuts: 
     assert streamed(list(text))[0] == whole(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, "\\" * 9, "&amp;" * 3, "%25" * 4, "[ " * 20, " " * 300]), max_size=8))
 def test_what_is_held_back_is_bounded(parts: list[str]) -> None:
     text = "".join(parts)
@@ -273,6 +274,30 @@ def test_no_more_is_held_back_than_may_become_a_placeholder(text: str, held: int
     restorer = Restorer(MAPPING, "always")
     out = restorer.feed(Slot((), "assistant", text, channel="c"))
     assert len(text) - len(out) == held
+
+
+def test_the_first_word_of_an_answer_waits_for_nothing_though_a_name_may_begin_so() -> None:
+    mapping = Mapping(b"k")
+    for entity in ("API_KEY", "IP_ADDRESS"):
+        mapping.placeholder(entity, "value")
+    for word in ("A", "I", "a"):
+        restorer = Restorer(mapping, "always")
+        assert restorer.feed(Slot((), "assistant", word, channel="c")) == word
+        assert restorer.feed(Slot((), "assistant", f" {word}", channel="c")) == " "
+        assert restorer.feed(Slot((), "assistant", " day", channel="c")) == f"{word} day"
+
+
+def test_prose_is_seldom_held_back_and_never_for_long() -> None:
+    mapping = Mapping(b"k")
+    for entity in ENTITIES:
+        mapping.placeholder(entity, "value")
+    prose = " ".join([str(each) for each in (__doc__, Forms.__doc__, Mapping.__doc__, html.__doc__, json.__doc__)])
+    pieces = re.findall(r"\s*[A-Za-z]+|.", prose.replace("[", "("), re.DOTALL)
+    restorer = Restorer(mapping, "always")
+    out = [restorer.feed(Slot((), "assistant", piece, channel="c")) for piece in pieces]
+    late = [len(piece) for piece, gone in zip(pieces, out, strict=True) if not gone]
+    assert len(pieces) > 300
+    assert len(late) < len(pieces) / 10
 
 
 def test_two_placeholders_that_differ_in_what_models_change_are_known_by_their_own_form_alone() -> None:
@@ -302,4 +327,4 @@ def test_hostile_text_is_read_in_time_in_proportion_to_its_length(hostile: str) 
             best = min(best, time.process_time() - before)
         return best
 
-    assert took(200_000) < 20 * max(took(20_000), 0.005)
+    assert took(60_000) < 20 * max(took(6_000), 0.005)
