@@ -21,6 +21,7 @@ _CLOSERS = {
     '"': re.compile(r'"'), "'": re.compile(r"'"), "<": re.compile(r"[>\n]"), "`": re.compile("`"), "]": re.compile(r"\)|\n\s*\n"),
 }  # fmt: skip
 _URL_END = re.compile(r"[\s\"'<>`]")
+_OPENINGS = ('"', "'", "<", "`", "](")
 _FORM_END = re.compile(r"</form", re.IGNORECASE)
 _ADDRESSES = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER"})
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
@@ -52,7 +53,7 @@ def open_urls(text: str) -> list[Authority]:
         if last
         else []
     )
-    if "/" in text or "\\" in text or "www." in text.lower():
+    if any(opening in text for opening in _OPENINGS) and ("/" in text or "\\" in text or "www." in text.lower()):
         places += [(_CLOSERS[match[0][0]], match.end()) for match in tables.QUOTED_URL.finditer(text)]
         places += [(_FORM_END, match.end()) for match in tables.PAGE_TARGET.finditer(text)]
     for end, host in places:
