@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tokenman_core import headers as h
@@ -99,6 +100,9 @@ class Outward:
         if bodiless:
             declared = h.first(head.headers, b"content-length") or b""
             yield self._head(head, int(declared) if declared.isdigit() else None)
+            with suppress(UpstreamError):  # there is nothing more of it; but its connection is good for another call
+                async for _ in source:
+                    pass
         elif kind.startswith(b"text/event-stream"):
             async for part in self._stream(head, source):
                 yield part

@@ -2,6 +2,7 @@
 
 import logging
 
+from tokenman_core import headers as h
 from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Attempt, Exchange
@@ -90,8 +91,8 @@ class Sender:
                     yield Head(answer.status, answer.headers)
                     async for chunk in answer:
                         yield chunk
-                    if answer.trailers:
-                        yield Trailers(answer.trailers)
+                    if fields := h.to_client(answer.trailers, None):
+                        yield Trailers(fields)
                     return
             except UpstreamError as e:
                 attempt.failure = Failure(e.kind, str(e), attempt.status)

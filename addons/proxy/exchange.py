@@ -18,7 +18,7 @@ from addons.proxy.admission import Admission
 from addons.proxy.door import Refusal, Way
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook
 from addons.proxy.layer import forget, hide_secrets, outlet_of
-from addons.proxy.outlet import End, Outlet
+from addons.proxy.outlet import End, Outlet, Piece
 from addons.proxy.policies import Policies
 from tokenman_core import headers as h
 from tokenman_core.admin.runs import Runs
@@ -303,16 +303,19 @@ class Exchanges(Admission):
         length = h.first(head.headers, b"content-length")
         if length is not None and length.isdigit() and int(length) <= WHOLE:
             pieces: list[bytes] = []
+            behind: list[Piece] = []
             end = End()
             try:
                 async for part in parts:
                     if isinstance(part, bytes):
                         pieces.append(part)
+                    else:
+                        behind.append(part)
             except UpstreamError as e:
                 self._cut(exchange, e)
                 end = End(broken=True)
             await self._record(flow, exchange, head)
-            await outlet.send(head, b"".join(pieces), end)
+            await outlet.send(head, b"".join(pieces), *behind, end)
             return
         await outlet.send(head)
         broken = False

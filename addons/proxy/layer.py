@@ -379,7 +379,9 @@ class GovernedStream(HttpStream):
         match piece:
             case Head():
                 self._started = True
-                fields = tuple((k.lower(), v) for k, v in piece.headers)
+                fields = _lower(piece.headers)
+                if piece.status == 304:  # RFC 9110 §8.6 lets us, and h2 would take its length for that of a body
+                    fields = tuple(field for field in fields if field[0] != b"content-length")
                 response = http.Response(
                     b"HTTP/2.0", piece.status, b"", http.Headers(fields), None, None, time.time(), None
                 )
@@ -388,7 +390,7 @@ class GovernedStream(HttpStream):
                 if piece:
                     yield SendHttp(ResponseData(self.stream_id, piece), client)
             case Trailers():
-                yield SendHttp(ResponseTrailers(self.stream_id, http.Headers(piece.fields)), client)
+                yield SendHttp(ResponseTrailers(self.stream_id, http.Headers(_lower(piece.fields))), client)
             case End(broken=False):
                 yield from self._finish()
                 yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
@@ -428,6 +430,11 @@ class GovernedStream(HttpStream):
         parent = self.context.layers[self.context.layers.index(self) - 1]
         assert isinstance(parent, HttpLayer)
         return parent
+
+
+def _lower(fields: Headers) -> Headers:
+    """RFC 9113 §8.2: to a client of HTTP/2 a name in capitals is an error of the whole connection."""
+    return tuple((name.lower(), value) for name, value in fields)
 
 
 class GovernedHttpLayer(HttpLayer):

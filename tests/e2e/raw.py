@@ -194,6 +194,7 @@ class H2Client:
         self._host = host
         self.heads: dict[int, dict[str, str]] = {}
         self.bodies: dict[int, bytes] = {}
+        self.trailers: dict[int, dict[str, str]] = {}
         self.ended: dict[int, str] = {}  # stream -> "end" or "reset"
         self._flush()
 
@@ -227,6 +228,15 @@ class H2Client:
         self._flush()
         return stream
 
+    def get(self, path: str, headers: dict[str, str], method: str = "GET") -> int:
+        """Begins a call without a body; its stream's number."""
+        stream: int = self._h2.get_next_available_stream_id()
+        fields = {":method": method, ":path": path, ":scheme": "https", ":authority": self._host} | headers
+        self._h2.send_headers(stream, list(fields.items()), end_stream=True)
+        self.bodies[stream] = b""
+        self._flush()
+        return stream
+
     def send(self, data: bytes) -> None:
         """Bytes that h2 knows nothing of."""
         self._tls.sendall(data)
@@ -250,6 +260,8 @@ class H2Client:
                     ):
                         self.bodies[stream] += piece
                         self._h2.acknowledge_received_data(size, stream)
+                    case h2.events.TrailersReceived(stream_id=int(stream), headers=list(fields)):
+                        self.trailers[stream] = {str(k, "latin-1"): str(v, "latin-1") for k, v in fields}
                     case h2.events.StreamEnded(stream_id=int(stream)):
                         self.ended[stream] = "end"
                     case h2.events.StreamReset(stream_id=int(stream)):

@@ -15,6 +15,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+import h2.stream
 
 from tokenman_core.net.frames import Frames
 from tokenman_core.net.framing import h2_fields
@@ -40,8 +41,22 @@ MOST_UNREAD = (
 LAST_ID = (1 << 31) - 2 * MOST_STREAMS  # RFC 9113 §5.1.1: ids are not used again, so a connection has an end
 
 
+class _Stream(h2.stream.H2Stream):
+    """h2 holds a 304 to its content-length. RFC 9110 §8.6: that is the length which a 200 would have had."""
+
+    def _initialize_content_length(self, headers: Any) -> None:
+        given = list(headers)
+        if (b":status", b"304") not in given:
+            super()._initialize_content_length(given)
+
+
 class _PatientH2(h2.connection.H2Connection):
     """h2 takes any GOAWAY for the end. RFC 9113 §6.8: streams up to `last_stream_id` may finish."""
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: Any) -> h2.stream.H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        stream.__class__ = _Stream
+        return stream
 
     def _receive_goaway_frame(self, frame: Any) -> tuple[list[Any], list[h2.events.Event]]:
         event = h2.events.ConnectionTerminated()
@@ -75,7 +90,7 @@ class H2(Connection):
     @property
     def has_room(self) -> bool:
         limit = min(self.conn.remote_settings.max_concurrent_streams, MOST_STREAMS) if self.settled else BEFORE_SETTINGS
-        return self.usable and len(self.streams) + self._reserved < limit
+        return self.usable and len(self.streams) + self._reserved < limit and self.conn.outbound_flow_control_window > 0
 
     def open_stream(self) -> "H2Stream":
         self.keep_until(0)
