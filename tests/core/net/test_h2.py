@@ -184,7 +184,6 @@ async def test_an_answer_before_the_end_of_the_upload_ends_the_upload(upstream: 
         assert await body_of(upstream, request_to(fake, body=b"x" * (1 << 20))) == b"long"
         assert len(fake.streams[0].body) < 1 << 17
         assert await body_of(upstream, request_to(fake, b"GET")) == b"long"
-        
 
 
 # -- slow readers and leaving --
