@@ -154,6 +154,7 @@ RUN = {
     "tokenman config show": "redaction.mode: redact",
     "tokenman config test": "",
     "tokenman config schema": '"properties"',
+    "tokenman allow --list": "Nothing was taken out of redaction",
     'eval "$(tokenman env)"': "",
 }
 """What can be run as it stands in an empty home folder, and what it prints, wherever."""
@@ -167,6 +168,9 @@ NOT_RUN = {
     "tokenman run -- python bot.py": "tests/e2e/test_run.py",
     "tokenman up": "the running proxy below",
     "tokenman why last": "below, behind a call",
+    "tokenman allow": "tests/addons/cli/test_allow.py",
+    "tokenman allow --entity EMAIL_ADDRESS < value.txt": "tests/addons/cli/test_allow.py",
+    "tokenman allow --remove": "tests/addons/cli/test_allow.py",
     "mitmdump -s addons/tokenman.py --set tokenman_config=tokenman.yaml": "tests/e2e/test_tools_of_mitmproxy.py",
     'mitmdump -s "$(tokenman addon-path)"': "tests/e2e/test_tools_of_mitmproxy.py",
 }
