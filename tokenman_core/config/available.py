@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokenman_core import ner
 from tokenman_core.config import known
 from tokenman_core.config.models import Redaction, Settings
 from tokenman_core.config.redacting import Override, action_of
@@ -30,7 +31,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("tls.key"),
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
-    Gap("redaction.ner", off=("off",), keep="good value: off"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
     Gap("budgets"),
     Gap("pricing.unknown_model", off=("allow",), keep="good values: ceiling, allow"),
@@ -67,6 +67,8 @@ def refusals(settings: Settings) -> list[tuple[str, str]]:
         for gap in GAPS
         if not _asks_nothing(gap, settings) and _value(settings, gap.setting) != _value(_DEFAULT, gap.setting)
     ]
+    if settings.redaction.ner != "off" and ner.model_folder(settings.redaction.ner) is None:
+        found.append(("redaction.ner", f"there is no installed spaCy model {settings.redaction.ner}; {ner.HOW}"))
     places: list[tuple[str, Redaction | Override]] = [("redaction", settings.redaction)]
     places += [(f"redaction.projects.{name}", override) for name, override in settings.redaction.projects.items()]
     found += [

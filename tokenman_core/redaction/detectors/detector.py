@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tokenman_core.redaction.detectors import context, seams, view
 from tokenman_core.redaction.detectors.custom import Patterns, characters
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
+from tokenman_core.redaction.detectors.names import Names
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.detectors.personal.everything import Personal
 from tokenman_core.redaction.detectors.words import key_topics
@@ -38,6 +39,7 @@ class Detector:
         self._gate = gate
         self._personal = Personal()
         self._custom = Patterns(options.recognizers)
+        self._names = Names(options.ner) if options.ner != "off" else None
 
     def find(self, text: str, key: str = "") -> Findings:
         """The values in `text`, which stands under the object key `key`; in order of place, each once. They may overlap."""
@@ -50,6 +52,8 @@ class Detector:
                 for start, end, entity, score in self._look(seen.text, encode(seen.text), key)
             )
         found.extend(seams.wrapped(text, tuple(found), lambda piece: self._look(piece, encode(piece), key)))
+        if self._names is not None:
+            found.extend(self._names.find(text))
         if (finding := context.judge_key(key, text)) is not None:
             found.append(finding)
         return tuple(sorted(set(found)))
