@@ -321,7 +321,7 @@ def test_the_metrics_are_those_that_there_are(running: tuple[Proxy, str]) -> Non
 
 def test_what_is_kept_on_the_machine_is_what_is_said(running: tuple[Proxy, str]) -> None:
     proxy, _ = running
-    names = {path.name for path in proxy.data.iterdir() if not path.name.startswith("ledger.db")}
+    names = {path.name for path in proxy.data.iterdir() if not path.name.startswith(("ledger.db", "state.db"))}
     assert names - {"instance.json", "tokenman.lock", "tokenman.pid"} == {"secret", "ca", "admin-token"}
     assert not [path for path in proxy.home.rglob("*") if path.is_file()]
     assert (proxy.data.stat().st_mode & 0o777) == 0o700

@@ -89,6 +89,7 @@ class Bundle:
         lasting.detection.configure(options_of(settings.redaction))
         self.keys.renew(token)
         self.exchanges.use(policies)
+        self.gate.close_governed()
         self.tidy()
 
     def tidy(self) -> None:

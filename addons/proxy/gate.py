@@ -30,6 +30,7 @@ from tokenman_core.net import Forbidden, Guard, UpstreamError
 
 log = logging.getLogger("tokenman.door")
 
+Place = tuple[str, int]
 MAX_HELLO = 64 << 10  # a TLS handshake message has 24 bits of length, a sensible hello a few KiB
 
 
@@ -41,6 +42,10 @@ class Gate:
         """`most`: how many connections of clients there may be now; 0 is no limit."""
         self._door, self._guard, self._most = door, guard, most
         self.open = 0  # connections of clients
+        self._named: dict[Client, Place] = {}  # where one's last connection leads, before the name was looked up
+        self._blind: dict[
+            Client, tuple[Place | None, str | None]
+        ] = {}  # tunnels: that, and the name that TLS asked for
 
     # -- clients --
 
@@ -55,6 +60,8 @@ class Gate:
 
     def client_disconnected(self, client: Client) -> None:
         self.open -= 1
+        self._named.pop(client, None)
+        self._blind.pop(client, None)
         deadlines.disarm(client)
 
     # -- what comes next on a connection --
@@ -104,8 +111,7 @@ class Gate:
                 log.warning("a run's tunnel to an LLM that no provider governs was closed: %s", host)
                 deadlines.drop(context.client)
                 return None
-        deadlines.disarm(context.client)
-        return layers.TCPLayer(context, ignore=True)
+        return self._tunnel(context, None)
 
     def _tls(self, next_layer: layer.NextLayer) -> layer.Layer | None:
         context, data = next_layer.context, next_layer.data_client()
@@ -130,8 +136,21 @@ class Gate:
             log.warning("a run's tunnel to an LLM that no provider governs was closed: %s", sni)
             deadlines.drop(context.client)
             return None
+        return self._tunnel(context, sni)
+
+    def _tunnel(self, context: Context, name: str | None) -> layer.Layer:
+        """Blind, for as long as nothing governs where it leads."""
+        self._blind[context.client] = (self._named.get(context.client), name)
         deadlines.disarm(context.client)
         return layers.TCPLayer(context, ignore=True)
+
+    def close_governed(self) -> None:
+        """Another configuration may govern where tunnels lead that were let through before: their programs come again, and are
+        judged."""
+        for client, (place, name) in list(self._blind.items()):
+            if self._door.governs(*(place or (None, None))) or self._door.governs(name, None):
+                log.info("a tunnel was closed: it leads to what is governed now")
+                deadlines.drop(client)
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """TLS that we open stays opened: scripts that let hosts through unseen ask for the contrary here."""
@@ -157,6 +176,7 @@ class Gate:
                 self._door.inner(host, marks.of(data.client))
             server.error = "not reachable from here"
             return
+        self._named[data.client] = (host, port)
         server.address = (str(addresses[0]), port)
 
     def responseheaders(self, flow: object) -> None:

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +250,25 @@ def test_who_may_call_the_admin_port_changes_too(proxy: Proxy) -> None:
     until(lambda: httpx.get(url).status_code == 200, proxy)
     save(proxy, json.dumps(document | {"admin": document["admin"] | {"metrics": "token"}}))
     until(lambda: httpx.get(url).status_code == 401, proxy)
+
+
+def test_a_blind_tunnel_to_what_is_governed_from_now_on_is_closed(proxy: Proxy, upstream: FakeProvider) -> None:
+    other = FakeProvider().start_in_thread()
+    try:
+        read_again(proxy, "applied", lambda: change(proxy, intercept={"private": ["localhost"]}))
+        with closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE_S)) as tunnel:
+            tunnel.sendall(b"CONNECT localhost:%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % other.port)
+            assert b" 200 " in tunnel.recv(4096)
+            asked = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-x\r\n\r\n"
+            tunnel.sendall(asked)
+            assert tunnel.recv(65536).startswith(b"HTTP/1.1 ")
+            seen = len(other.received)
+            providers = json.loads(file_of(proxy).read_text())["providers"]
+            providers["near"] = {"base_url": f"http://localhost:{other.port}", "dialect": "openai"}
+            read_again(proxy, "applied", lambda: change(proxy, providers=providers))
+            with suppress(ConnectionError):
+                while tunnel.recv(65536):
+                    pass
+            assert len(other.received) == seen
+    finally:
+        other.stop()
