@@ -1,7 +1,7 @@
 """Redaction: what is recognised as personal data or a secret leaves as a placeholder and comes back as itself."""
 
 from tokenman_core.redaction.allowed import Allowed
-from tokenman_core.redaction.detection import Detection, TextRefused, WorkerUnavailable
+from tokenman_core.redaction.detection import CALLER, Detection, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
 from tokenman_core.redaction.labels import judged
@@ -11,6 +11,7 @@ from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.restore import Restorer
 
 __all__ = [
+    "CALLER",
     "DETECTOR_VERSION",
     "ENTITIES",
     "PII",

@@ -1,33 +1,40 @@
 """Detection as the proxy calls it: what trips nothing is judged at once, everything else by a worker process."""
 
 import asyncio
-import contextlib
 import contextvars
 import hashlib
 import logging
 import os
-import sys
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Final, Literal
 
-import tokenman_core
 from tokenman_core.redaction.detectors.custom import Patterns
-from tokenman_core.redaction.detectors.gate import Gate, make_gate, trips
+from tokenman_core.redaction.detectors.gate import Gate, HyperscanGate, Re2Gate, compile_database, trips
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.entities import Findings, Text
-from tokenman_core.redaction.frames import LENGTH, MAX_FRAME, READY, pack_options, pack_texts, unpack_findings
+from tokenman_core.redaction.fair import FairQueue, Full
+from tokenman_core.redaction.frames import OUTGROWN, pack_texts
+from tokenman_core.redaction.process import COMMAND, GONE, Worker
 
 log = logging.getLogger("tokenman.redaction")
 
-COMMAND = (sys.executable, "-P", "-m", "tokenman_core.redaction.worker")
-INLINE = 16 * 1024  # characters of a request's fresh text that the gate may look at on the event loop: well under 1 ms
-BATCH = 128 * 1024  # characters that go to a worker at once
+CALLER: ContextVar[str] = ContextVar("detection caller", default="")
+"""Who asks, as anything that tells callers apart: they take turns at the workers."""
+
+BATCH: Final = 128 * 1024  # characters that go to a worker at once
+_ASIDE = 2 * BATCH  # and from which on packing them is left to a thread
 _S_PER_CHARACTER = 3e-6  # more time for more text: three times what a text dense in values takes
 _DEATHS = 2  # a job that so many workers died of is not tried again
 _REMEMBERED = 256  # such jobs
-_LOADING_S = 60.0  # until a worker has made its detectors: a model of names takes seconds
 _RESPAWN_S = 1.0  # between two workers that died without having been given anything
+_CORES_A_WORKER = 4
+_MOST_WORKERS = 4
+
+Restart = Literal["died", "hung", "outgrown", "idle", "start"]
+Refusal = Literal["full", "late", "poison", "absent"]
 
 
 class WorkerUnavailable(Exception):
@@ -39,139 +46,109 @@ class TextRefused(Exception):
 
 
 class _Job:
-    """Texts on their way to a worker and back. `name`: a digest of them, to know them again."""
+    """Texts on their way to a worker and back, packed. `name`: a digest of them, to know them again."""
 
-    __slots__ = ("answer", "context", "deaths", "name", "options", "size", "texts")
+    __slots__ = ("answer", "caller", "context", "count", "deaths", "name", "options", "pieces", "since", "size")
 
-    def __init__(self, texts: Sequence[Text], options: Options) -> None:
-        self.texts = texts
+    def __init__(self, texts: Sequence[Text], options: Options, size: int) -> None:
+        self.pieces = pack_texts(texts)
+        self.count = len(texts)
         self.options = options
-        self.size = sum(len(text) for text, _ in texts)
+        self.size = size
         name = hashlib.blake2b(options.digest, digest_size=16)
-        for text, key in texts:
-            name.update(f"{len(text)} {len(key)} {key}{text}".encode("utf-8", "surrogatepass"))
+        for piece in self.pieces:
+            name.update(piece)
         self.name = name.digest()
         self.deaths = 0
+        self.caller = CALLER.get()
+        self.since = time.monotonic()
+
+    def begin(self) -> None:
+        """To be called on the event loop: a job is made aside where it is large."""
         self.context = contextvars.copy_context()  # of the call: what is told of the job is told of it
         self.answer: asyncio.Future[list[Findings]] = asyncio.get_running_loop().create_future()
 
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
-def _batches(texts: Sequence[Text], places: Sequence[int]) -> Iterator[list[int]]:
-    """The places in groups of about BATCH characters of text."""
+
+def _batches(texts: Sequence[Text], places: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """The places in groups of about BATCH characters of text, and how many each has."""
     batch: list[int] = []
     size = 0
     for place in places:
         batch.append(place)
         size += len(texts[place].text)
         if size >= BATCH:
-            yield batch
+            yield batch, size
             batch, size = [], 0
     if batch:
-        yield batch
+        yield batch, size
 
 
-class _Worker:
-    """One process and the pipes to it."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.process = process
-        self._in, self._out = process.stdin, process.stdout
-        self._options: Options | None = None
-
-    @classmethod
-    async def spawn(cls, command: Sequence[str]) -> "_Worker":
-        """A fresh process, never a fork: it inherits no socket, so it cannot keep a port open."""
-        root = str(Path(tokenman_core.__file__).parent.parent)
-        inherited = os.environ.get("PYTHONPATH")
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # a traceback may hold what it was given
-            env={**os.environ, "PYTHONPATH": root + (os.pathsep + inherited if inherited else "")},
-            start_new_session=True,
-        )
-        return cls(process)
-
-    async def read(self) -> bytes:
-        """The next frame, without its length. Raises EOFError if the worker is gone or talks nonsense."""
-        (size,) = LENGTH.unpack(await self._out.readexactly(LENGTH.size))
-        if size > MAX_FRAME:
-            raise EOFError
-        return await self._out.readexactly(size)
-
-    async def configure(self, options: Options) -> None:
-        """Have the worker make its detectors from these; nothing to do if it has. Raises one of _GONE if it cannot."""
-        if options == self._options:
-            return
-        self._options = None
-        self._in.write(pack_options(options))
-        await self._in.drain()
-        async with asyncio.timeout(_LOADING_S):
-            if await self.read() != READY[LENGTH.size :]:
-                raise EOFError
-        self._options = options
-
-    async def ask(self, texts: Sequence[Text]) -> list[Findings]:
-        self._in.writelines(pack_texts(texts))
-        await self._in.drain()
-        found = unpack_findings(await self.read())
-        if len(found) != len(texts):
-            raise EOFError
-        return found
-
-    async def end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self._in.close()
-        with contextlib.suppress(*_GONE):
-            await self._in.wait_closed()
-        await self.process.wait()
-
-
-_GONE = (OSError, EOFError, asyncio.IncompleteReadError, ValueError)  # TimeoutError is an OSError
+def workers_for(cores: int | None) -> int:
+    """How many workers a machine of so many cores has: one fills a core at some 3 MB of fresh text a second."""
+    return max(1, min(_MOST_WORKERS, (cores or 1) // _CORES_A_WORKER))
 
 
 class Detection:
     """The way to the detectors. `start` before the first call, `close` at the end; calls that come early wait.
 
-    `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue, `judging_s` the time of a worker over one job,
-    both with more for more text. A worker that takes longer, or is stopped, is killed and replaced, and its job tried once more.
+    `workers`: 0 for as many as fit the machine. `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue,
+    which callers fill and leave in turns, `judging_s` the time of a worker over one job; the times are longer for more text. A
+    worker that takes longer, or is stopped, is killed and replaced, and its job tried once more.
+
+    `restarts`: how many workers took the place of another, by what became of that one. `refused`: how many texts, by the
+    reason. `gate`: the one that looks at texts here; None before the start. `on_wait` is told the seconds that each job waited.
     """
 
     def __init__(
         self,
-        workers: int = 1,
+        workers: int = 0,
         deadline_s: float = 20.0,
         judging_s: float = 5.0,
         waiting: int = 256,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self._workers = workers
+        self._workers = workers or workers_for(os.cpu_count())
         self._deadline_s = deadline_s
         self._judging_s = judging_s
         self._command = command
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue(waiting)
+        self._jobs: FairQueue[_Job] = FairQueue(waiting)
         self._retry: list[_Job] = []
         self._refused: OrderedDict[bytes, None] = OrderedDict()
-        self._gate: Gate | None = None
+        self.gate: Gate | None = None
+        self._database: bytes | None = None
         self._options = PLAIN
         self._custom = Patterns(())
+        self._up: set[int] = set()
         self._ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[int, int] = {}
+        self.restarts: Counter[Restart] = Counter()
+        self.refused: Counter[Refusal] = Counter()
+        self.on_wait: Callable[[float], None] = lambda seconds: None
 
     async def start(self) -> None:
-        """Spawn the workers and compile the gate; returns once the gate stands, before the workers are ready.
+        """Spawn the workers and make the gate that stands in until the fastest one is compiled; waits for neither.
 
         Called again it does nothing.
         """
         if self._tasks:
             return
         self._tasks = [asyncio.create_task(self._attend(number)) for number in range(self._workers)]
-        self._gate = await asyncio.to_thread(make_gate)
+        self.gate = await asyncio.to_thread(Re2Gate)
+        self._tasks.append(asyncio.create_task(self._compile()))
+
+    async def _compile(self) -> None:
+        try:
+            database = await asyncio.to_thread(compile_database)
+            if database is not None:
+                self.gate = await asyncio.to_thread(HyperscanGate, database)
+                self._database = database
+        except Exception:
+            log.warning("Hyperscan cannot be used here; detection goes on without it, and takes more time")
 
     def configure(self, options: Options) -> None:
         """Judge by these from the next call on. Raises BadPattern, and then nothing has changed.
@@ -189,7 +166,17 @@ class Detection:
     @property
     def is_ready(self) -> bool:
         """Whether a worker is there that has everything loaded."""
-        return self._ready.is_set()
+        return bool(self._up)
+
+    @property
+    def up(self) -> int:
+        """How many workers have everything loaded."""
+        return len(self._up)
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait for a worker."""
+        return len(self._jobs) + len(self._retry)
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -213,60 +200,111 @@ class Detection:
     async def judge(self, texts: Sequence[Text], options: Options, custom: Patterns) -> list[Findings]:
         """The same by other options than those that hold now; `custom` are the patterns of their recognisers."""
         found: list[Findings] = [()] * len(texts)
-        gate = self._gate
+        gate = self.gate
         asking: Sequence[int] = range(len(texts))
-        if gate is not None and sum(len(text) for text, _ in texts) <= INLINE // (1 + len(custom)):
+        if gate is not None and sum(len(text) for text, _ in texts) <= gate.inline // (1 + len(custom)):
             asking = [place for place in asking if trips(gate, *texts[place], custom, options.ner != "off")]
         # Batch after batch, so that a large request does not keep the others waiting until all of it is judged.
-        for batch in _batches(texts, asking):
-            answers = await self._ask([texts[place] for place in batch], options)
+        for batch, size in _batches(texts, asking):
+            answers = await self._ask([texts[place] for place in batch], options, size)
             for place, findings in zip(batch, answers, strict=True):
                 found[place] = findings
         return found
 
-    async def _ask(self, texts: Sequence[Text], options: Options) -> list[Findings]:
-        job = _Job(texts, options)
+    async def _ask(self, texts: Sequence[Text], options: Options, size: int) -> list[Findings]:
+        job = _Job(texts, options, size) if size < _ASIDE else await asyncio.to_thread(_Job, texts, options, size)
+        job.begin()
         if job.name in self._refused:
-            raise TextRefused
+            raise self._refuse("poison", TextRefused())
         if not self._tasks:
-            raise WorkerUnavailable
+            raise self._refuse("absent", WorkerUnavailable())
         try:
-            self._jobs.put_nowait(job)
-        except asyncio.QueueFull:
-            raise WorkerUnavailable from None
+            crowded_out = self._jobs.put(job.caller, job)
+        except Full:
+            raise self._refuse("full", WorkerUnavailable()) from None
+        if crowded_out is not None:
+            crowded_out.fail(self._refuse("full", WorkerUnavailable()))
         try:
             async with asyncio.timeout(self._deadline_s + job.size * _S_PER_CHARACTER):
                 return await job.answer
         except TimeoutError:
-            raise WorkerUnavailable from None
+            raise self._refuse("late", WorkerUnavailable()) from None
+        finally:
+            self._jobs.remove(job.caller, job)
+
+    def _refuse[E: Exception](self, why: Refusal, error: E) -> E:
+        self.refused[why] += 1
+        return error
 
     async def _attend(self, number: int) -> None:
         """Keep one worker alive and bring it one job at a time, so that it is known which job it died of."""
-        worker: _Worker | None = None
+        worker: Worker | None = None
         try:
             while True:
                 worker = await self._bring_up(number)
-                with contextlib.suppress(*_GONE):
-                    while True:
-                        await self._serve(worker)
+                became = await self._work(worker)
+                self._up.discard(number)
+                if not self._up:
+                    self._ready.clear()
+                status = await worker.end()
                 self._processes.pop(number, None)
-                self._ready.clear()
-                await worker.end()
+                self.restarts["outgrown" if status == OUTGROWN else became] += 1
         finally:
+            self._up.discard(number)
+            self._processes.pop(number, None)
             if worker is not None:
-                self._processes.pop(number, None)
                 await worker.end()
 
-    async def _bring_up(self, number: int) -> _Worker:
+    async def _work(self, worker: Worker) -> Restart:
+        """Job after job, until the worker is no more, and what became of it."""
         while True:
-            worker: _Worker | None = None
             try:
-                worker = await _Worker.spawn(self._command)
+                job = self._retry.pop() if self._retry else await self._next(worker)
+            except EOFError:
+                return "idle"
+            if job.answer.done():
+                continue  # its caller has left
+            self.on_wait(time.monotonic() - job.since)
+            try:
+                await worker.prepare(job.options, self._database)
+            except GONE:
+                self._retry.append(job)  # it is not to blame
+                return "start"
+            try:
+                async with asyncio.timeout(self._judging_s + job.size * _S_PER_CHARACTER):
+                    found = await worker.ask(job.pieces, job.count)
+            except GONE as error:
+                if await worker.end() == OUTGROWN:
+                    self._retry.append(job)
+                    return "outgrown"
+                self._died(job)
+                return "hung" if isinstance(error, TimeoutError) else "died"
+            if not job.answer.done():
+                job.answer.set_result(found)
+
+    def _died(self, job: _Job) -> None:
+        """A worker died, or hung, over a job: it is tried once more, or refused for good."""
+        job.deaths += 1
+        if job.deaths < _DEATHS:
+            self._retry.append(job)
+        else:
+            self._refused[job.name] = None
+            if len(self._refused) > _REMEMBERED:
+                self._refused.popitem(last=False)
+            job.fail(self._refuse("poison", TextRefused()))
+        job.context.run(log.warning, "the detection worker died of a text and is replaced")
+
+    async def _bring_up(self, number: int) -> Worker:
+        while True:
+            worker: Worker | None = None
+            try:
+                worker = await Worker.spawn(self._command)
                 self._processes[number] = worker.process.pid
-                await worker.configure(self._options)
+                await worker.prepare(self._options, self._database)
+                self._up.add(number)
                 self._ready.set()
                 return worker
-            except _GONE:
+            except GONE:
                 pass
             except asyncio.CancelledError:
                 if worker is not None:
@@ -276,38 +314,11 @@ class Detection:
             self._processes.pop(number, None)
             if worker is not None:
                 await worker.end()
+            self.restarts["start"] += 1
             await asyncio.sleep(_RESPAWN_S)
 
-    async def _serve(self, worker: _Worker) -> None:
-        """One job from the queue to its answer. Raises one of _GONE if the worker did not survive it."""
-        job = self._retry.pop() if self._retry else await self._next(worker)
-        if job.answer.done():
-            return  # its caller has left
-        try:
-            await worker.configure(job.options)
-        except _GONE:
-            self._retry.append(job)  # it is not to blame
-            raise EOFError from None
-        try:
-            async with asyncio.timeout(self._judging_s + job.size * _S_PER_CHARACTER):
-                found = await worker.ask(job.texts)
-        except (*_GONE, TimeoutError):
-            job.deaths += 1
-            if job.deaths < _DEATHS:
-                self._retry.append(job)
-            else:
-                self._refused[job.name] = None
-                if len(self._refused) > _REMEMBERED:
-                    self._refused.popitem(last=False)
-                if not job.answer.done():
-                    job.answer.set_exception(TextRefused())
-            job.context.run(log.warning, "the detection worker died of a text and is replaced")
-            raise EOFError from None
-        if not job.answer.done():
-            job.answer.set_result(found)
-
-    async def _next(self, worker: _Worker) -> _Job:
-        """The next job; a worker that dies while it has nothing to do is noticed at once."""
+    async def _next(self, worker: Worker) -> _Job:
+        """The next job; raises EOFError if the worker dies while it has nothing to do."""
         job = asyncio.ensure_future(self._jobs.get())
         death = asyncio.ensure_future(worker.process.wait())
         try:

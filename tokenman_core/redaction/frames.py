@@ -1,5 +1,6 @@
 """The frames between the proxy and its detection worker: a length, what it is, a JSON head, and the texts as they are."""
 
+import itertools
 import struct
 from collections.abc import Sequence
 
@@ -12,8 +13,13 @@ LENGTH = struct.Struct("!I")
 MAX_FRAME = 256 * 1024 * 1024
 READY = LENGTH.pack(5) + b"ready"
 """What a worker says when it has everything loaded that its options ask for."""
-OPTIONS, TEXTS = b"o", b"t"
+OPTIONS, GATE, TEXTS = b"o", b"g", b"t"
 """The first byte of a frame to a worker, behind its length: what the frame is."""
+MORE, LAST = b"+", b"."
+"""The first byte of a frame of an answer, behind its length: whether another one follows."""
+OUTGROWN = 3
+"""The exit status of a worker that ends because it has grown too large."""
+_PART = 1000  # findings in one frame of an answer: so many are taken up in well under 1 ms
 
 
 def pack_options(options: Options) -> bytes:
@@ -61,12 +67,47 @@ def unpack_texts(frame: bytes | memoryview) -> list[Text]:
     return texts
 
 
-def pack_findings(found: Sequence[Findings]) -> bytes:
-    """An answer, with its length: places and kinds, never a value."""
-    body = orjson.dumps([[tuple(finding) for finding in findings] for findings in found])
+def pack_gate(database: bytes) -> list[bytes]:
+    """A gate's database for a worker, as pieces to write; there is no answer to it."""
+    return [LENGTH.pack(len(GATE) + len(database)) + GATE, database]
+
+
+def pack_findings(found: Sequence[Findings]) -> list[bytes]:
+    """An answer as frames, with their lengths: places and kinds, never a value."""
+    frames: list[bytes] = []
+    part: list[tuple[int, list[tuple[object, ...]]]] = []
+    size = 0
+    for index, findings in enumerate(found):
+        for low in range(0, len(findings), _PART):
+            part.append((index, list(map(tuple, findings[low : low + _PART]))))
+            size += len(part[-1][1])
+            if size >= _PART:
+                frames.append(_frame(MORE + orjson.dumps(part)))
+                part, size = [], 0
+    frames.append(_frame(LAST + orjson.dumps([*part, (len(found), [])])))
+    return frames
+
+
+def _frame(body: bytes) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def unpack_findings(frame: bytes) -> list[Findings]:
-    """The findings of a frame, without its length."""
-    return [tuple(Finding(*finding) for finding in findings) for findings in orjson.loads(frame)]
+class Answer:
+    """An answer as its frames come in."""
+
+    def __init__(self, texts: int) -> None:
+        self.found: list[Findings] = [()] * texts
+
+    def add(self, frame: bytes) -> bool:
+        """Take up a frame, without its length. Whether it was the last one. Raises EOFError or ValueError if it is none."""
+        parts = orjson.loads(memoryview(frame)[1:])
+        last = frame[:1] == LAST
+        if last:
+            texts, _ = parts.pop()
+            if texts != len(self.found):
+                raise EOFError
+        elif frame[:1] != MORE:
+            raise EOFError
+        for index, findings in parts:
+            self.found[index] += tuple(itertools.starmap(Finding, findings))
+        return last

@@ -2,48 +2,88 @@
 
 Run as `python -m tokenman_core.redaction.worker`; it speaks the frames of `frames` on its standard input and output. Its first
 frame says what to make the detectors from; it says `ready` once they stand, presidio imported, and again after each change of
-them. It opens no file or socket, and keeps nothing of what it has read.
+them. It opens no file or socket, keeps nothing of what it has read, and ends when it has grown too large, to be replaced.
 """
 
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
-from tokenman_core.redaction.frames import LENGTH, OPTIONS, READY, pack_findings, unpack_options, unpack_texts
+from tokenman_core.redaction.frames import (
+    GATE,
+    LENGTH,
+    OPTIONS,
+    OUTGROWN,
+    READY,
+    pack_findings,
+    unpack_options,
+    unpack_texts,
+)
+
+GROWTH = 512 * 1024 * 1024  # bytes by which it may grow beyond what it has once its detectors stand
+_STATM = Path("/proc/self/statm")
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer job after job until the source ends. Raises AssertionError if the first frame holds no options."""
+def resident() -> int:
+    """Bytes of memory that this process has; where the system does not say, the most it ever had, or 0 (Windows)."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    try:
+        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
+    """Answer job after job until the source ends, or too much memory is taken. The exit status.
+
+    Raises AssertionError if the first frame holds no options.
+    """
     from tokenman_core.redaction.detectors.detector import Detector
-    from tokenman_core.redaction.detectors.gate import make_gate
+    from tokenman_core.redaction.detectors.gate import HyperscanGate, Re2Gate
 
-    gate = make_gate()
     detector: Detector | None = None
+    gate: Re2Gate | HyperscanGate = Re2Gate()
+    first = 0
     while len(head := source.read(LENGTH.size)) == LENGTH.size:
         (size,) = LENGTH.unpack(head)
         frame = source.read(size)
         if len(frame) < size:
-            return
+            break
         kind, body = frame[:1], memoryview(frame)[1:]
         if kind == OPTIONS:
             detector = Detector(gate, unpack_options(bytes(body)))
             sink.write(READY)
+            first = resident()
+        elif kind == GATE:
+            gate = HyperscanGate(bytes(body))
+            if detector is not None:
+                detector.gate = gate
         else:
             assert detector is not None
-            sink.write(pack_findings([detector.find(text, key) for text, key in unpack_texts(body)]))
+            sink.writelines(pack_findings([detector.find(text, key) for text, key in unpack_texts(body)]))
+        del frame, body
         sink.flush()
+        if first and resident() - first > growth:
+            return OUTGROWN
+    return 0
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains its calls first
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the frames
+    status = 0
     try:
-        serve(sys.stdin.buffer, sink)
+        status = serve(sys.stdin.buffer, sink)
     except BrokenPipeError:
         pass
-    os._exit(0)  # nothing to clean up, and nothing that could hang
+    os._exit(status)  # nothing to clean up, and nothing that could hang
 
 
 if __name__ == "__main__":

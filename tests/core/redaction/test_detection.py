@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import inspect
+import io
 import logging
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,22 +18,26 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tokenman_core.redaction import Detection, Finding, Text, TextRefused, WorkerUnavailable
-from tokenman_core.redaction.detection import BATCH, COMMAND, INLINE
+from tokenman_core.redaction import CALLER, Detection, Finding, Text, TextRefused, WorkerUnavailable
+from tokenman_core.redaction.detection import BATCH, workers_for
 from tokenman_core.redaction.detectors.custom import BadPattern
+from tokenman_core.redaction.detectors.gate import HyperscanGate, Re2Gate, compile_database
 from tokenman_core.redaction.detectors.options import PLAIN, Custom, Options
 from tokenman_core.redaction.frames import (
     LENGTH,
     OPTIONS,
+    OUTGROWN,
     READY,
     TEXTS,
+    Answer,
     pack_findings,
     pack_options,
     pack_texts,
-    unpack_findings,
     unpack_options,
     unpack_texts,
 )
+from tokenman_core.redaction.process import COMMAND
+from tokenman_core.redaction.worker import resident, serve
 
 # A worker that obeys the text it is sent: it speaks the frames, and needs no presidio.
 OBEDIENT = (
@@ -41,7 +47,7 @@ OBEDIENT = (
         """
         import os, sys, time
         from tokenman_core.redaction.entities import Finding
-        from tokenman_core.redaction.frames import LENGTH, OPTIONS, READY, pack_findings, unpack_options, unpack_texts
+        from tokenman_core.redaction.frames import *
         source, sink = sys.stdin.buffer, sys.stdout.buffer
         while head := source.read(4):
             frame = source.read(LENGTH.unpack(head)[0])
@@ -51,21 +57,28 @@ OBEDIENT = (
                     os._exit(1)
                 sink.write(READY); sink.flush()
                 continue
+            if frame[:1] == GATE:
+                continue
             texts = unpack_texts(frame[1:])
             word = texts[0].text.split()[1]
             if word == "die" or (word.startswith("die-once:") and not os.path.exists(word[9:])):
                 if ":" in word: open(word[9:], "w").close()
                 os._exit(9)
+            if word.startswith("outgrow:") and not os.path.exists(word[8:]):
+                open(word[8:], "w").close()
+                os._exit(OUTGROWN)
+            if word.startswith("wait:"):
+                while not os.path.exists(word[5:]): time.sleep(0.01)
             if word == "hang":
                 time.sleep(60)
             if word == "nonsense":
-                sink.write(LENGTH.pack(3) + b"[]]")
+                sink.write(LENGTH.pack(4) + b".[]]")
             elif word == "options?":
-                sink.write(pack_findings([(Finding(0, len(options.recognizers), options.ner.upper()),)]))
+                sink.writelines(pack_findings([(Finding(0, len(options.recognizers), options.ner.upper()),)]))
             elif word == "short":
-                sink.write(pack_findings([]))
+                sink.writelines(pack_findings([]))
             else:
-                sink.write(pack_findings([(Finding(0, 1, "PASSWORD"),) for _ in texts]))
+                sink.writelines(pack_findings([(Finding(0, 1, "PASSWORD"),) for _ in texts]))
             sink.flush()
         """
     ),
@@ -91,7 +104,7 @@ async def test_a_text_that_trips_goes_to_the_worker_and_one_that_does_not_stays(
 
 
 async def test_much_fresh_text_goes_to_the_worker_unseen(detection: Detection) -> None:
-    assert await detection.find([Text("plain words " * (INLINE // 8))]) == FOUND
+    assert await detection.find([Text("plain words " * (HyperscanGate.inline // 8))]) == FOUND
 
 
 async def test_a_large_request_goes_in_batches_and_comes_back_in_order(detection: Detection) -> None:
@@ -242,12 +255,8 @@ async def test_the_real_worker_judges_as_the_detector_does_and_holds_nothing_of_
         Text("hunter2", "password"),
         Text("\ud800 +1 415 555 2671"),
     ]
-    assert await detection.find(texts) == [
-        (Finding(5, 22, "EMAIL_ADDRESS"),),
-        (),
-        (Finding(0, 7, "PASSWORD"),),
-        (Finding(2, 17, "PHONE_NUMBER"),),
-    ]
+    found = [[finding[:3] for finding in findings] for findings in await detection.find(texts)]
+    assert found == [[(5, 22, "EMAIL_ADDRESS")], [], [(0, 7, "PASSWORD")], [(2, 17, "PHONE_NUMBER")]]
     (worker,) = [psutil.Process(pid) for pid in detection.pids]
     assert worker.net_connections() == []
     assert "alice" not in " ".join(worker.cmdline())
@@ -277,6 +286,28 @@ def test_the_proxy_never_imports_presidio() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def answered(frames: list[bytes]) -> list[tuple[Finding, ...]]:
+    answer = Answer(2)
+    for frame in frames[:-1]:
+        assert not answer.add(frame[4:])
+    assert answer.add(frames[-1][4:])
+    return answer.found
+
+
+def test_a_long_answer_comes_in_frames_that_take_no_time_each() -> None:
+    found = [tuple(Finding(n, n + 1, "JWT") for n in range(2500)), tuple(Finding(n, n + 1, "URL") for n in range(2000))]
+    frames = pack_findings(found)
+    assert len(frames) > 4
+    assert max(map(len, frames)) < 40_000
+    assert answered(frames) == found
+
+
+@pytest.mark.parametrize("frame", [b".[[1,[]]]", b"?[]", b"[]", b"", b".{}", b".[[2,[[1]]],[2,[]]]"])
+def test_an_answer_that_is_none_is_refused(frame: bytes) -> None:
+    with pytest.raises((EOFError, ValueError, TypeError, IndexError, AttributeError)):
+        Answer(2).add(frame)
+
+
 def test_frames_carry_any_text_and_any_findings() -> None:
     texts = [Text("", ""), Text("é\ud800🙂", "ключ"), Text("x" * 1000, "k")]
     frame = b"".join(pack_texts(texts))
@@ -285,7 +316,7 @@ def test_frames_carry_any_text_and_any_findings() -> None:
     assert unpack_texts(frame[5:]) == texts
     assert unpack_texts(memoryview(frame)[5:]) == texts
     found = [(), (Finding(1, 2, "JWT"), Finding(5, 9, "US_SSN"))]
-    assert unpack_findings(pack_findings(found)[4:]) == found
+    assert answered(pack_findings(found)) == found
 
 
 EMPLOYEE = Custom("EMPLOYEE_ID", r"E-\d{6}", ("employee", "staff é"), 0.7)
@@ -366,3 +397,147 @@ async def test_the_real_worker_finds_what_a_users_own_patterns_say() -> None:
     text = "naïve employee E-123456"
     assert await detection.find([Text(text)]) == [(Finding(15, 23, "EMPLOYEE_ID", 0.9),)]
     await detection.close()
+
+
+async def test_a_worker_that_has_grown_too_large_is_replaced_and_no_text_is_blamed(
+    detection: Detection, tmp_path: Path
+) -> None:
+    mark = tmp_path / "grown"
+    assert await detection.find(asks(f"outgrow:{mark}")) == FOUND
+    assert mark.exists()
+    assert detection.restarts == {"outgrown": 1}
+
+
+async def test_restarts_are_counted_by_what_became_of_the_worker(detection: Detection, tmp_path: Path) -> None:
+    with pytest.raises(TextRefused):
+        await detection.find(asks("die"))
+    await detection.ready()
+    assert detection.restarts == {"died": 2}
+    assert detection.refused == {"poison": 1}
+    (pid,) = detection.pids
+    os.kill(pid, signal.SIGKILL)
+    assert await detection.find(asks("x")) == FOUND
+    assert sum(detection.restarts.values()) == 3
+
+
+async def test_callers_take_turns_at_the_worker(tmp_path: Path) -> None:
+    """One that floods the queue is served no sooner than one that has a single text, and refuses itself where it is full."""
+    detection = Detection(command=OBEDIENT, workers=1, waiting=6)
+    await detection.start()
+    await detection.ready()
+    gate, order = tmp_path / "go", list[str]()
+    waits: list[float] = []
+    detection.on_wait = waits.append
+
+    async def call(caller: str, word: str) -> None:
+        CALLER.set(caller)
+        await detection.find(asks(word))
+        order.append(caller)
+
+    first = asyncio.create_task(call("flood", f"wait:{gate}"))
+    while not waits:  # noqa: ASYNC110 until the worker has it
+        await asyncio.sleep(0.01)
+    flood = [asyncio.create_task(call("flood", f"x{number}")) for number in range(6)]
+    await asyncio.sleep(0.05)
+    others = [asyncio.create_task(call(name, "x")) for name in ("ann", "bob")]
+    await asyncio.sleep(0.05)
+    assert detection.queued == 6
+    gate.touch()
+    results = await asyncio.gather(first, *flood, *others, return_exceptions=True)
+    assert [type(each).__name__ for each in results].count("WorkerUnavailable") == 2
+    assert results[-2:] == [None, None]
+    assert order[:4] == ["flood", "flood", "ann", "bob"]
+    assert detection.refused == {"full": 2}
+    assert len(waits) == 7
+    await detection.close()
+
+
+async def test_a_caller_that_leaves_makes_room(detection: Detection, tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    busy = asyncio.create_task(detection.find(asks(f"wait:{gate}")))
+    leaving = asyncio.create_task(detection.find(asks("x")))
+    while detection.queued != 1:  # noqa: ASYNC110 until the first one is at the worker
+        await asyncio.sleep(0.01)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert detection.queued == 0
+    gate.touch()
+    assert await busy == FOUND
+
+
+async def test_several_workers_work_at_once(tmp_path: Path) -> None:
+    detection = Detection(command=OBEDIENT, workers=2)
+    await detection.start()
+    while detection.up < 2:  # noqa: ASYNC110 until both are there
+        await asyncio.sleep(0.01)
+    gate = tmp_path / "go"
+    busy = asyncio.create_task(detection.find(asks(f"wait:{gate}")))
+    await asyncio.sleep(0)
+    assert await detection.find(asks("x")) == FOUND
+    assert detection.is_ready
+    gate.touch()
+    assert await busy == FOUND
+    assert len(set(detection.pids)) == 2
+    await detection.close()
+    assert not detection.is_ready
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(None, 1), (1, 1), (4, 1), (8, 2), (64, 4)])
+def test_how_many_workers_fit_a_machine(cores: int | None, workers: int) -> None:
+    assert workers_for(cores) == workers
+
+
+async def test_the_gate_stands_before_hyperscan_is_compiled_and_workers_get_it_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled = threading.Event()
+
+    def compile_late() -> bytes | None:
+        compiled.wait(20)
+        return compile_database()
+
+    monkeypatch.setattr("tokenman_core.redaction.detection.compile_database", compile_late)
+    detection = Detection()
+    await detection.start()
+    assert isinstance(detection.gate, Re2Gate)
+    assert await detection.find([Text("plain")]) == [()]  # judged at once: no worker is there
+    assert not detection.is_ready
+    mail = [Text("mail alice@example.com")]
+    found = [(Finding(5, 22, "EMAIL_ADDRESS"),)]
+    assert await detection.find(mail) == found
+    compiled.set()
+    while not isinstance(detection.gate, HyperscanGate):  # noqa: ASYNC110 until the thread has made it
+        await asyncio.sleep(0.01)
+    assert await detection.find([*mail, Text("sk-ant-api03-" + "aB3dE5fG7h" * 4)]) == [
+        *found,
+        (Finding(0, 53, "API_KEY"),),
+    ]
+    assert detection.restarts == {}
+    await detection.close()
+
+
+async def test_a_hyperscan_that_fails_leaves_the_gate_that_stands_in(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails() -> bytes:
+        raise RuntimeError
+
+    monkeypatch.setattr("tokenman_core.redaction.detection.compile_database", fails)
+    detection = Detection(command=OBEDIENT)
+    await detection.start()
+    assert await detection.find(asks("x")) == FOUND
+    assert isinstance(detection.gate, Re2Gate)
+    assert "goes on without" in caplog.text
+    await detection.close()
+
+
+def test_a_worker_ends_when_it_has_grown_too_large() -> None:
+    source = io.BytesIO(pack_options(PLAIN) + b"".join(pack_texts([Text("mail alice@example.com")])) * 2)
+    sink = io.BytesIO()
+    assert serve(source, sink, growth=-1) == OUTGROWN
+    assert sink.getvalue() == READY
+    source.seek(0)
+    assert serve(source, sink) == 0
+    assert sink.getvalue() == READY * 2 + b"".join(pack_findings([(Finding(5, 22, "EMAIL_ADDRESS"),)])) * 2
+    assert 1_000_000 < resident() < 10_000_000_000

@@ -33,10 +33,10 @@ class _Places:
 
 
 class Detector:
-    """Raises BadPattern for a recogniser of the options that is none."""
+    """Raises BadPattern for a recogniser of the options that is none. `gate` may be exchanged for another one."""
 
     def __init__(self, gate: Gate, options: Options = PLAIN) -> None:
-        self._gate = gate
+        self.gate = gate
         self._personal = Personal()
         self._custom = Patterns(options.recognizers)
         self._names = Names(options.ner) if options.ner != "off" else None
@@ -60,7 +60,7 @@ class Detector:
 
     def _look(self, text: str, data: bytes, key: str) -> Iterator[Finding]:
         yield from self._custom.find(text, data, key)
-        hits = self._gate.scan(data)
+        hits = self.gate.scan(data)
         if hits.rules:
             yield from self._secrets(text, data, hits)
         if hits.conditions or key_topics(key):

@@ -4,6 +4,7 @@ Two implementations answer alike and are tested by one table: Hyperscan where th
 Aho-Corasick on the rules' keywords and RE2 on the rules found. Both read UTF-8 bytes.
 """
 
+import functools
 import importlib.util
 import re
 import threading
@@ -70,11 +71,12 @@ def _re2_expressions(expressions: Sequence[bytes]) -> list[Any]:
     return [re2.compile(expression, options) for expression in expressions]
 
 
+@functools.cache
 def compile_database() -> bytes | None:
     """What a HyperscanGate is made from; None where the platform has no Hyperscan.
 
-    It takes most of a second, without the interpreter's lock: do it once, on a thread, and hand it to all processes. It fits the
-    machine that it was made on.
+    It takes most of a second, without the interpreter's lock: call it on a thread, and hand what it makes to other processes. It
+    fits the machine that it was made on, and is made once.
     """
     if importlib.util.find_spec("hyperscan") is None:
         return None
