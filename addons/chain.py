@@ -20,6 +20,7 @@ ORDER = (
     ("redaction", "nothing behind it may see a value in clear: not the cache, not a script, not the provider"),
     ("compaction", "rewrites what is already masked, so that what the cache keys on is what is sent"),
     ("users", "scripts of the user's own; what they put into a slot is masked again"),
+    ("budget", "by the call as it will be sent; a cheaper model that it leads to is the one that answers are kept for"),
     ("caching", "answers in the provider's place, so it stands where the provider would"),
     (
         "failover",

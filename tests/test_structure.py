@@ -20,6 +20,8 @@ CORE_RULES = {
     "dialects": {"redaction", "net", "admin", "config", "telemetry"},
     "redaction": {"dialects", "net", "admin", "telemetry"},
     "failover": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry"},
+    "ahead": {"redaction", "net", "admin", "config", "telemetry", "ledger", "failover", "budget", "state"},
+    "budget": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry", "ledger", "failover", "ahead"},
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},

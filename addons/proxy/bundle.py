@@ -1,5 +1,6 @@
 """Puts TokenMan's add-ons at the end of a master's chain, once: there they outlive a script's reload and see what is final."""
 
+import asyncio
 import logging
 import os
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from addons.proxy.policies import LOOPBACK_NAMES, Arrivals, Lasting, Policies, b
 from tokenman_core import bound_store, ca, price_lists, secret
 from tokenman_core.admin.keys import Codes, Keys, admin_token
 from tokenman_core.admin.runs import Runs
+from tokenman_core.ahead.quote import Sizes
+from tokenman_core.ahead.texts import Counter
+from tokenman_core.budget import books
 from tokenman_core.clock import SystemClock
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
@@ -107,6 +111,7 @@ class Keeper:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
+        self._keeping: asyncio.Task[None] | None = None
 
     async def running(self) -> None:
         bundle = self._bundle
@@ -116,6 +121,13 @@ class Keeper:
         await bundle.sharing.start()
         await bundle.bound.start()
         await bundle.detection.start()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """What running calls hold of budgets is renewed for as long as we run."""
+        while True:
+            await asyncio.sleep(books.RENEW_S)
+            await self._bundle.policies.books.keep()
 
     async def done(self) -> None:
         bundle = self._bundle
@@ -123,6 +135,9 @@ class Keeper:
         await bundle.lasting.upstream.aclose()
         await bundle.detection.close()
         bundle.lasting.meter.close()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await bundle.policies.books.keep()
         await bundle.bound.aclose()
         await bundle.sharing.aclose()
         await bundle.state.aclose()
@@ -150,12 +165,16 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     breakers = Breakers(
         breaker_rules(settings), model_breakers(settings), clock, secret.derive(root, "breaker of a model")
     )
+
+    def alert(it: books.Alert) -> None:
+        log.warning("%s", books.told(it))
+
     makers = Makers(secret.derive(root, "bound"))
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     lasting = Lasting(
         master, root, clock, listeners, Upstream(guard=guard, proxies=_proxies(settings)), detection, Memo(),
         chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
-        makers, {}, arrivals,
+        makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), state.ask, alert,
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)

@@ -3,6 +3,7 @@
 Beside them stands what outlives a change of the configuration: connections, detection, memories, breakers, figures.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Collection
@@ -11,17 +12,21 @@ from dataclasses import dataclass, field
 from mitmproxy.master import Master
 
 from addons import chain
+from addons.budget import Budget
 from addons.failover import Failover, PassedOver
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
 from tokenman_core import price_lists, secret
+from tokenman_core.ahead.quote import Quotes, Sizes
+from tokenman_core.ahead.texts import Counter
+from tokenman_core.budget import books, rules, windows
 from tokenman_core.clock import Clock
 from tokenman_core.conductor import Conductor
+from tokenman_core.config import spending
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
-from tokenman_core.failover import breaker, policy
+from tokenman_core.failover import breaker, policy, retry
 from tokenman_core.failover.breakers import Breakers
-from tokenman_core.failover.retry import Budget
 from tokenman_core.makers import Makers
 from tokenman_core.metering import Meter
 from tokenman_core.net import Upstream
@@ -30,6 +35,7 @@ from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.redaction import Allowed, Detection, Memo
 from tokenman_core.routes import Routes
+from tokenman_core.scopes import Reach
 from tokenman_core.sending import Sender
 from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
@@ -56,8 +62,13 @@ class Lasting:
     breakers: Breakers
     passed_over: PassedOver
     makers: Makers
-    retries: dict[str, Budget]
+    retries: dict[str, retry.Budget]
     arrivals: "Arrivals"
+    counter: Counter
+    sizes: Sizes
+    held: books.Lasting
+    ask: books.Ask
+    tell: Callable[[books.Alert], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +85,7 @@ class Policies:
     connections: int
     permitted: frozenset[tuple[str, int | None]]
     """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
+    books: books.Books
     origins: frozenset[tuple[str, str, int]]
     """Scheme, host and port of every base URL."""
 
@@ -84,10 +96,25 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     providers = of_settings(settings)
     redaction = chain.redaction(settings, lasting.root, lasting.detection, lasting.memo, lasting.allowed)
     failover = Failover(lasting.breakers, settings.retry.max_delay, providers, clock, lasting.passed_over)
-    ours = (redaction, failover)
+    prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
+    meter = lasting.meter.by(prices, providers)
+    kept = books.Books(
+        [_budget(it) for it in settings.budgets],
+        windows.zone(settings.timezone),
+        clock,
+        lasting.ask,
+        lasting.tell,
+        lasting.held,
+    )
+    quotes = Quotes(prices, providers, lasting.counter, lasting.sizes, asyncio.to_thread)
+    budget = Budget(
+        kept, quotes, providers,
+        counts_subscriptions=settings.pricing.subscriptions == "count",
+        refuses_unknown=settings.pricing.unknown_model == "refuse",
+    )  # fmt: skip
+    ours = (redaction, *((budget,) if budget.wanted else ()), failover)
     stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
-    meter = lasting.meter.by(Prices(settings.pricing, price_lists.at(settings.data_dir)), providers)
     judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
     sender = Sender(providers, lasting.upstream, clock)
     means = Means(sender, judge, meter, clock, caps.response_body, may=failover.may)
@@ -97,6 +124,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         loaded, providers, Conductor(stages, providers, means, caps, clock, sessions, routes), stages, ours,
         _front(settings, lasting), _limits(settings), settings.limits.connections,
         frozenset([*providers.origins, *((host, None) for host in settings.intercept.private)]),
+        kept,
         frozenset((it.scheme, it.host, it.port) for it in providers.by_name.values()),
     )  # fmt: skip
 
@@ -154,6 +182,13 @@ def _retry(settings: Settings) -> policy.Rules:
 def _front(settings: Settings, lasting: Lasting) -> Front:
     names = frozenset((*LOOPBACK_NAMES, settings.listen.host.lower(), *settings.access.public_names))
     return Front(lasting.listeners, names, frozenset(settings.access.allowed_origins))
+
+
+def _budget(it: spending.Budget) -> rules.Rule:
+    return rules.Rule(
+        it.name, rules.units(it.limit_usd), it.window, Reach(it.scope, it.match.patterns), it.on_exceed,
+        it.downgrade_to or "", it.alerts, it.on_store_error == "refuse", it.unbounded == "allow",
+    )  # fmt: skip
 
 
 def _limits(settings: Settings) -> Limits:

@@ -32,8 +32,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
-    Gap("budgets"),
-    Gap("pricing.unknown_model", off=("allow",), keep="good values: ceiling, allow"),
     Gap("rate_limits"),
     Gap("cache.mode", off=("off",), keep="good value: off"),
     Gap("compaction.prompt_cache", "the report comes later", ("off",), "good values: suggest, off"),
@@ -49,7 +47,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("telemetry.otel.propagate"),
     Gap("telemetry.otel.sample"),
     Gap("alerts.webhook"),
-    Gap("timezone", keep="good value: UTC"),
 )
 
 # Groups are accepted as a whole also when they are switched off: what else they say then means nothing.

@@ -19,6 +19,7 @@ def found(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
         *_routes(settings),
         *_redaction(settings),
         *_discounts(settings),
+        *_budgets(settings),
         *_cases(settings),
     ]
 
@@ -89,6 +90,17 @@ def _dialects(route: Route, settings: Settings) -> list[str]:
 def _meant(name: str, settings: Settings) -> str:
     close = difflib.get_close_matches(name, settings.providers, n=1)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(settings.providers)}"
+
+
+def _budgets(settings: Settings) -> Iterator[tuple[str, str]]:
+    names: set[str] = set()
+    for at, budget in enumerate(settings.budgets):
+        if budget.name in names:
+            yield f"budgets[{at}].name", "is the name of another budget; give each its own"
+        names.add(budget.name)
+        wanted = budget.match.provider
+        if wanted is not None and not fnmatch.filter(settings.providers, wanted):
+            yield f"budgets[{at}].match.provider", f"matches no provider; {_meant(wanted, settings)}"
 
 
 def _discounts(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -91,7 +91,7 @@ SETTINGS: Mapping[str, str] = {
     "budgets": "limits on money; none by default",
     "pricing": "what calls cost",
     "pricing.unknown_model": "ceiling | refuse | allow",
-    "pricing.subscriptions": "calls by a login with a subscription: notional | free",
+    "pricing.subscriptions": "by a login with a subscription: notional | free | count (in budgets)",
     "pricing.overrides": "USD per million tokens, e.g. {my-model: {input_mtok: 0.5, output_mtok: 2}}",
     "pricing.discounts": "off a provider's list, e.g. {openai: 15%}",
     "rate_limits": "none by default",

@@ -33,6 +33,7 @@ from tokenman_core.config.redacting import (
 from tokenman_core.config.routing import Route
 from tokenman_core.config.secrets_ref import Source
 from tokenman_core.config.section import DialectName, Section
+from tokenman_core.config.spending import Budget
 from tokenman_core.config.values import (
     AbsolutePath,
     Address,
@@ -264,7 +265,7 @@ class Pricing(Section):
     """
 
     unknown_model: Literal["ceiling", "refuse", "allow"] = "ceiling"
-    subscriptions: Literal["notional", "free"] = "notional"
+    subscriptions: Literal["notional", "free", "count"] = "notional"
     overrides: Annotated[Mapping[Annotated[str, Field(min_length=1)], PriceOverride], _frozen, _plain] = Field(
         default_factory=dict
     )
@@ -378,7 +379,7 @@ class Settings(Section):
     routes: tuple[Route, ...] = ()
     redaction: Redaction = _section()
     injection: Injection = _section()
-    budgets: tuple[Entry, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     pricing: Pricing = _section()
     rate_limits: tuple[Entry, ...] = ()
     cache: Cache = _section()

@@ -1,0 +1,275 @@
+"""Budgets through the real proxy: never overrun by a crowd, never lost by a crash, told to clients in the way that they obey."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from addons.demo.provider import FakeProvider
+from tests.e2e.harness import ANTHROPIC_KEY, Proxy, claude, gpt, user
+from tokenman_core.budget.rules import dollars
+from tokenman_core.ledger import LedgerReader
+from tokenman_core.state import Count, Sqlite
+
+MODEL = "claude-sonnet-4-5"  # 3 and 15 USD for a million tokens
+DAY = {"name": "daily", "window": "day"}
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeProvider]:
+    made = FakeProvider().start_in_thread()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def running(fake: FakeProvider, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    made: list[Proxy] = []
+
+    def start(folder: Path | None = None, **settings: Any) -> Proxy:
+        made.append(Proxy.start(folder or tmp_path, fake.url, **settings))
+        return made[-1]
+
+    fake.clear()
+    yield start
+    for proxy in made:
+        if proxy.process.poll() is None:
+            proxy.stop()
+
+
+def counts(proxy: Proxy) -> dict[str, Count]:
+    store = Sqlite(proxy.data / "state.db")
+    try:
+        names = [
+            name for (name,) in store._connection.execute("select counter from counts union select counter from holds")
+        ]
+        return dict(store.counts.counts(names, now=time.time()))
+    finally:
+        store.close()
+
+
+def settled(proxy: Proxy, seconds: float = 20.0) -> dict[str, Count]:
+    """The counters once nothing is held any more."""
+    deadline = time.monotonic() + seconds
+    while any(count.held for count in counts(proxy).values()):
+        assert time.monotonic() < deadline, counts(proxy)
+        time.sleep(0.05)
+    return counts(proxy)
+
+
+def booked(proxy: Proxy, calls: int, seconds: float = 20.0) -> Decimal:
+    """What the ledger has, once it has so many calls."""
+    deadline = time.monotonic() + seconds
+    reader = LedgerReader(proxy.data / "ledger.db")
+    while len(rows := reader.page(limit=500).rows) < calls:
+        assert time.monotonic() < deadline, len(rows)
+        time.sleep(0.05)
+    return sum((row.cost or Decimal(0) for row in rows), Decimal(0))
+
+
+def errors(proxy: Proxy, kind: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.admin_port, timeout=10)
+    connection.request("GET", "/metrics")
+    for line in connection.getresponse().read().decode().splitlines():
+        if line.startswith("tokenman_errors_total") and f'type="{kind}"' in line:
+            return int(float(line.rpartition(" ")[2]))
+    return 0
+
+
+def test_a_spent_budget_is_told_once_and_no_sdk_comes_again(running, fake):
+    proxy = running(budgets=[{**DAY, "limit_usd": "0.0001"}])
+    with pytest.raises(anthropic.RateLimitError) as refused:
+        claude(proxy, max_retries=3).messages.create(model=MODEL, max_tokens=500, messages=user("hi"))
+    response = refused.value.response
+    assert response.headers["x-tokenman-error"] == "budget"
+    assert response.headers["x-should-retry"] == "false"
+    assert 0 < int(response.headers["retry-after"]) <= 86_400
+    body = response.json()
+    assert body["type"] == "error"
+    assert "Budget daily (0.0001 USD a day)" in body["error"]["message"]
+    with pytest.raises(openai.RateLimitError):
+        gpt(proxy, max_retries=3).chat.completions.create(model="gpt-4.1", max_tokens=500, messages=user("hi"))
+    assert errors(proxy, "budget") == 2
+    assert not fake.received
+
+
+def test_what_a_call_costs_is_booked_on_its_budget_to_the_last_digit(running, fake):
+    proxy = running(
+        budgets=[{**DAY, "limit_usd": 5}, {"name": "models", "limit_usd": 5, "scope": "model", "window": "total"}]
+    )
+    claude(proxy).messages.create(model=MODEL, max_tokens=500, messages=user("why is the sky blue?"))
+    with claude(proxy).messages.stream(model=MODEL, max_tokens=500, messages=user("and red in the evening?")) as stream:
+        stream.until_done()
+    gpt(proxy).chat.completions.create(model="gpt-4.1", max_tokens=500, messages=user("hello"))
+    gpt(proxy).embeddings.create(model="text-embedding-3-small", input="hello")
+    total = booked(proxy, 4)
+    found = settled(proxy)
+    assert (
+        sum(count.spent for name, count in found.items() if name.startswith("budget/daily/")) * Decimal("1e-12")
+        == total
+    )
+    per_model = {name.rpartition("/")[2]: dollars(count.spent) for name, count in found.items() if "/models/" in name}
+    assert set(per_model) == {MODEL, "gpt-4.1", "text-embedding-3-small"}
+    assert sum(per_model.values()) == total > 0
+
+
+def test_what_is_left_lowers_how_much_a_call_may_write(running, fake):
+    proxy = running(budgets=[{**DAY, "limit_usd": "0.02"}])
+    answer = claude(proxy).messages.with_raw_response.create(model=MODEL, max_tokens=50_000, messages=user("hi"))
+    capped = int(answer.headers["x-tokenman-capped"])
+    assert 256 <= capped < 0.02 / 15e-6
+    (sent,) = fake.received
+    assert json.loads(sent.decoded)["max_tokens"] == capped
+    chat = gpt(proxy).chat.completions.with_raw_response.create(model="gpt-4.1", messages=user("hi"))
+    said = json.loads(fake.received[-1].decoded)
+    assert said["max_completion_tokens"] == int(chat.headers["x-tokenman-capped"])
+
+
+def test_a_budget_of_a_project_is_about_its_calls_alone(running, fake):
+    proxy = running(budgets=[{**DAY, "limit_usd": "0.0001", "match": {"project": "web-*"}}])
+    client = claude(proxy)
+    client.messages.create(model=MODEL, max_tokens=500, messages=user("hi"))
+    with pytest.raises(anthropic.RateLimitError):
+        client.messages.create(
+            model=MODEL, max_tokens=500, messages=user("hi"), extra_headers={"x-tokenman-project": "web-shop"}
+        )
+
+
+def test_a_call_that_is_too_dear_goes_to_the_cheaper_model(running, fake):
+    rule = {**DAY, "limit_usd": "0.008", "on_exceed": "downgrade", "downgrade_to": "claude-haiku-4-5"}
+    proxy = running(budgets=[rule])
+    answer = claude(proxy).messages.with_raw_response.create(model=MODEL, max_tokens=1000, messages=user("hi"))
+    assert answer.headers["x-tokenman-downgraded"] == "claude-haiku-4-5"
+    assert json.loads(fake.received[-1].decoded)["model"] == "claude-haiku-4-5"
+    small = claude(proxy).messages.with_raw_response.create(model=MODEL, max_tokens=100, messages=user("hi"))
+    assert "x-tokenman-downgraded" not in small.headers
+
+
+def test_what_has_no_price_or_no_bound_is_refused_with_the_line_that_mends_it(running, fake):
+    proxy = running(budgets=[{**DAY, "limit_usd": 5}], pricing={"unknown_model": "allow"})
+    with pytest.raises(openai.BadRequestError) as unknown:
+        gpt(proxy).chat.completions.create(model="house-model", messages=user("hi"))
+    assert unknown.value.response.headers["x-tokenman-error"] == "pricing"
+    assert "pricing: {overrides: {house-model:" in unknown.value.message
+    with pytest.raises(openai.BadRequestError) as endless:
+        gpt(proxy).responses.create(model="gpt-5", input="hi", background=True)
+    assert "unbounded: allow" in endless.value.message
+    assert not fake.received
+
+
+def test_a_failed_attempt_frees_what_it_held_and_a_subscription_counts_for_nothing(running, fake):
+    proxy = running(budgets=[{**DAY, "limit_usd": "0.01"}], retry={"attempts": 1})
+    with pytest.raises(anthropic.InternalServerError):
+        claude(proxy).messages.create(model=MODEL, max_tokens=400, messages=user("[[status 500]]"))
+    assert settled(proxy) == {}
+    oauth = {"anthropic-beta": "oauth-2025-04-20"}
+    login = claude(proxy, api_key=None, auth_token="sk-ant-oat01-a-subscription", default_headers=oauth)
+    login.messages.create(model=MODEL, max_tokens=50_000, messages=user("hi"))
+    assert settled(proxy) == {}
+
+
+SPENDER = """
+import http.client, json, sys, threading
+port, threads, body = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3].encode()
+statuses = []
+def call():
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("POST", "/v1/messages", body, {"content-type": "application/json", "x-api-key": sys.argv[4]})
+    response = connection.getresponse()
+    response.read()
+    statuses.append([response.status, response.getheader("x-should-retry") or ""])
+running = [threading.Thread(target=call) for _ in range(threads)]
+[each.start() for each in running]
+[each.join() for each in running]
+print(json.dumps(statuses))
+"""
+
+
+def test_two_hundred_calls_at_once_from_several_processes_spend_what_the_budget_affords(running, fake):
+    # A call holds 0.0075 USD for its output and some 0.0016 for its input: the budget affords ten at a time.
+    proxy = running(budgets=[{**DAY, "limit_usd": "0.097"}])
+    body = json.dumps(
+        {"model": MODEL, "max_tokens": 500, "messages": user("[[slow 400ms]][[say " + "word " * 300 + "]]")}
+    )
+    clients = [
+        subprocess.Popen(
+            [sys.executable, "-c", SPENDER, str(proxy.port), "50", body, ANTHROPIC_KEY], stdout=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    passed: list[Count] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            passed.extend(counts(proxy).values())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    statuses = Counter(status for client in clients for status, _ in json.loads(client.communicate(timeout=180)[0]))
+    over.set()
+    watcher.join()
+    limit = int(Decimal("0.097") * 10**12)
+    assert passed
+    assert all(count.spent + count.held <= limit for count in passed)
+    assert set(statuses) == {200, 429}
+    assert sum(statuses.values()) == 200
+    assert statuses[200] == len(fake.received) >= 10
+    total = booked(proxy, 200)
+    (found,) = settled(proxy).values()
+    assert dollars(found.spent) == total <= Decimal("0.097")
+
+
+def test_a_killed_proxy_frees_what_its_streams_held_and_loses_nothing_that_was_settled(running, fake, tmp_path):
+    first = running(budgets=[{**DAY, "limit_usd": 50}])
+    for number in range(5):
+        claude(first).messages.create(model=MODEL, max_tokens=100, messages=user(f"number {number}"))
+    before = booked(first, 5)
+    body = json.dumps(
+        {"model": MODEL, "max_tokens": 500, "stream": True, "messages": user("[[slow 200ms]] " + "word " * 200)}
+    )
+    streams = []
+    for _ in range(50):
+        connection = http.client.HTTPConnection("127.0.0.1", first.port, timeout=60)
+        connection.request(
+            "POST", "/v1/messages", body, {"content-type": "application/json", "x-api-key": ANTHROPIC_KEY}
+        )
+        streams.append(connection)
+    for connection in streams:
+        assert connection.getresponse().readline()
+    (held,) = counts(first).values()
+    assert held.held > 0
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    for connection in streams:
+        connection.close()
+    (after,) = counts(first).values()
+    assert dollars(after.spent) == before
+    second_folder = tmp_path / "second"
+    second_folder.mkdir()
+    (tmp_path / "data").rename(second_folder / "data")
+    second = running(second_folder, budgets=[{**DAY, "limit_usd": 50}])
+    claude(second).messages.create(model=MODEL, max_tokens=100, messages=user("again"))
+    total = booked(second, 6)
+    (found,) = counts(second).values()
+    assert dollars(found.spent) == total > before
+    # What the dead process held ends by itself: nobody renews it.
+    store = Sqlite(second.data / "state.db")
+    try:
+        later = store.counts.counts(list(counts(second)), now=time.time() + 130)
+        assert [count.held for count in later.values()] == [0]
+    finally:
+        store.close()
