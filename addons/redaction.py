@@ -136,6 +136,8 @@ class Redaction:
         if state is not None:
             if state.logged:  # what was masked, the line of the call tells
                 log.info("masked %s; left in the clear %s", _counts(exchange.masked), _counts(state.logged))
+            if state.unrestored:  # of a stream, the head has gone before that is known
+                log.info("placeholders of the answer that stayed: %d", state.unrestored)
             state.mapping.forget()
 
     async def _mask(self, exchange: Exchange) -> Verdict | None:
