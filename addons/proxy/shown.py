@@ -7,6 +7,7 @@ from addons.proxy.bundle import Bundle
 from tokenman_core.admin.parts import Parts, Reloads
 from tokenman_core.admin.readiness import Ask, Check, Reach, Readiness
 from tokenman_core.clock import Clock, SystemClock
+from tokenman_core.config.conflicts import kinds_of_own
 from tokenman_core.config.load import Loaded
 from tokenman_core.failover.breaker import State
 from tokenman_core.ledger.ledger import path_of
@@ -51,7 +52,10 @@ class Shown:
             bundle.keys,
             self._clock,
             self._started,
-            {entity: (policy.action(entity), policy.setting(entity)) for entity in ENTITIES},
+            {
+                entity: (policy.action(entity), policy.setting(entity))
+                for entity in (*ENTITIES, *sorted(kinds_of_own(settings)))
+            },
             self._reloads,
         )
 

@@ -21,7 +21,9 @@ _GUESSED = "PASSWORD"  # told by what stands around it: what is in it may as wel
 HOLDERS = frozenset(
     {"URL", "CONNECTION_STRING", "PERSON", "LOCATION", "ORGANIZATION", "NRP", "DATE_TIME", "STREET_ADDRESS"}
 )
-_MANY = 64  # findings that hang together: beyond that each is held against the longest of a kind alone
+_ACTED = frozenset({"mask", "block", "log"})
+_STEP = 32  # groups between two pauses
+_MANY = 16  # findings that hang together: beyond that each is held against the longest of a kind alone
 
 
 def choose(
@@ -38,16 +40,31 @@ def choose(
     - Placeholders that stand in the text already are spared.
     """
     taken = Taken(text)
-    for group in _groups(sorted(set(findings))):
-        said = {finding: say(finding) for finding in group}
-        own = _own(group, said, rank) if len(group) > 1 else group
+    for number, group in enumerate(_groups(sorted(findings))):
+        if number % _STEP == 0:
+            yield None
+        if len(group) == 1:  # most are: this is cheap
+            if say(group[0]) in _ACTED:
+                yield from spare(taken, group) if taken else group
+            continue
+        said: dict[Finding, Say] = {}
+        for at, each in enumerate(group):
+            if at % _STEP == _STEP - 1:
+                yield None
+            said[each] = say(each)
+        others, ranks = _others(group, said), {entity: rank(entity) for entity in {each.entity for each in group}}
+        own: list[Finding] = []
+        for at, each in enumerate(group):
+            if at % _STEP == _STEP - 1:
+                yield None
+            if not any(_part(each, other, said[other], ranks) for other in others):
+                own.append(each)
         settled = _merged([each for each in own if said[each] in ("mask", "block")], said, rank)
         logged = [each for each in own if said[each] == "log"]
         if logged:
             logged = [each for each in logged if not any(_overlap(each, other) for other in settled)]
             settled = sorted([*settled, *_merged(logged, said, rank)])
         yield from spare(taken, settled) if taken else settled
-        yield None
 
 
 def chosen(text: str, findings: Iterable[Finding], say: Callable[[Finding], Say], rank: Rank) -> Findings:
@@ -56,31 +73,34 @@ def chosen(text: str, findings: Iterable[Finding], say: Callable[[Finding], Say]
 
 
 def _groups(findings: list[Finding]) -> Iterator[list[Finding]]:
-    """Findings that hang together by overlapping."""
+    """Findings that hang together by overlapping, each once; they come sorted."""
     group: list[Finding] = []
-    end = 0
+    end = -1
     for finding in findings:
-        if group and finding.start >= end:
-            yield group
-            group = []
-        group.append(finding)
-        end = max(end, finding.end) if len(group) > 1 else finding.end
+        if finding[0] >= end:
+            if group:
+                yield group
+            group = [finding]
+            end = finding[1]
+        elif finding != group[-1]:
+            group.append(finding)
+            if finding[1] > end:
+                end = finding[1]
     if group:
         yield group
 
 
-def _own(group: list[Finding], said: dict[Finding, Say], rank: Rank) -> list[Finding]:
-    """Those that are a value of their own."""
+def _others(group: list[Finding], said: dict[Finding, Say]) -> list[Finding]:
+    """Those that another one may be a part of."""
     others = [each for each in group if each.entity not in HOLDERS]
-    if len(others) > _MANY:
-        longest: dict[tuple[str, Say], Finding] = {}
-        for each in others:
-            kind = (each.entity, said[each])
-            if kind not in longest or _length(each) > _length(longest[kind]):
-                longest[kind] = each
-        others = list(longest.values())
-    ranks = {entity: rank(entity) for entity in {each.entity for each in group}}
-    return [each for each in group if not any(_part(each, other, said[other], ranks) for other in others)]
+    if len(others) <= _MANY:
+        return others
+    longest: dict[tuple[str, Say], Finding] = {}
+    for each in others:
+        kind = (each.entity, said[each])
+        if kind not in longest or _length(each) > _length(longest[kind]):
+            longest[kind] = each
+    return list(longest.values())
 
 
 def _part(finding: Finding, other: Finding, say: Say, ranks: dict[str, int]) -> bool:

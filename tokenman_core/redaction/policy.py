@@ -50,6 +50,7 @@ class Policy:
         self.unreadable: Final = override.unreadable or settings.unreadable
         self.note: Final = (override.note or settings.note) == "on"
 
+        self._actions: dict[str, Action] = {}  # as they were decided: there are as many as kinds
         listed = (*settings.deny, *override.deny)
         self.denied: Final = Denied(listed)
         self._own = frozenset(each.name for each in settings.recognizers)
@@ -66,6 +67,12 @@ class Policy:
         self.off: Final = self.mode == "off" and not listed and all(action in ("off", None) for action in actions)
 
     def action(self, entity: str) -> Action:
+        action = self._actions.get(entity)
+        if action is None:
+            action = self._actions[entity] = self._action(entity)
+        return action
+
+    def _action(self, entity: str) -> Action:
         said = action_of(self._over.entities.get(entity)) or action_of(self._base.get(entity))
         if said is not None:
             return said
@@ -107,7 +114,7 @@ class Policy:
         if finding.entity not in self.denied.entities:
             if passes:
                 return "allow"
-            if finding.score < self.threshold(finding.entity):
+            if finding.score < 1 and finding.score < self.threshold(finding.entity):
                 return "doubt"
         match action:
             case "redact" | "hash":

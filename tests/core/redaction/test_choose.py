@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenman_core.redaction.choose import _MANY, HOLDERS, PROVEN, Say, chosen
+from tokenman_core.redaction.choose import _MANY, HOLDERS, PROVEN, Say, choose, chosen
 from tokenman_core.redaction.detectors.merge import GUESSED, RANK
 from tokenman_core.redaction.entities import Finding, Findings
 
@@ -205,3 +205,15 @@ def test_many_findings_in_one_place_take_no_time_to_speak_of() -> None:
     findings += [Finding(at, at + 3, "EMAIL_ADDRESS") for at in range(0, 20_000, 4)]
     assert len(findings) > _MANY
     assert choice(findings, {}, "x" * 20_000)[0][:2] == (0, 20_000)
+
+
+def test_the_choice_pauses_in_a_crowd_and_between_values() -> None:
+    crowd = [Finding(0, 20_000, "PRIVATE_KEY"), *(Finding(at, at + 3, "EMAIL_ADDRESS") for at in range(0, 20_000, 4))]
+    for findings in (crowd, crowd[1:]):
+        run = longest = 0
+        for each in choose("x" * 20_000, findings, lambda _: "mask", rank):
+            run = 0 if each is None else run + 1
+            longest = max(longest, run)
+        pauses = sum(each is None for each in choose("x" * 20_000, findings, lambda _: "mask", rank))
+        assert longest <= 32
+        assert pauses > 150
