@@ -26,6 +26,7 @@ LEAST_OUTPUT = 256
 _TURNS = 5  # others take of what is left between two looks
 _SOON_S = 2.0  # when a call may come again for which money is held by others: most calls end within seconds
 _UNSETTLED = 10_000  # bookings that wait for a store that cannot be asked
+_SHOWN = 200  # counters of one budget
 _KEPT_S = 40 * 86_400.0  # so long after its end a window's sum can still be shown
 
 
@@ -122,6 +123,7 @@ class Lasting:
 
     def __init__(self) -> None:
         self.open: dict[str, _Open] = {}
+        self.seen: dict[str, tuple[str, int]] = {}  # by budget: its window, and the most that was spent of one counter
         self.unsettled: OrderedDict[str, tuple[tuple[_Line, ...], int, int]] = OrderedDict()
 
 
@@ -201,6 +203,35 @@ class Books:
         counts = await self._counts(lines)
         return [State(line.rule, line.window, line.counted_by, counts[line.counter]) for line in lines]
 
+    async def everything(self) -> list[State]:
+        """Every counter of every budget in its window of now, at most some hundreds of each budget. Raises Unavailable."""
+        now, found = self._clock.now(), list[State]()
+        for rule in self.rules:
+            span = window(rule.span, now, self._where)
+            prefix = _Line(rule, span, "").counter
+            counts = await self._ask(lambda store, prefix=prefix: store.counts.under(prefix, most=_SHOWN, now=now))  # type: ignore[misc]
+            names = dict(counts) if counts or rule.reach.scope != "global" else {prefix: Count()}
+            found += [State(rule, span, name.removeprefix(prefix), count) for name, count in names.items()]
+        return found
+
+    def ratios(self) -> Mapping[str, float]:
+        """By budget, the share of its limit that is spent: of a scope, where it is largest, as far as this process has seen."""
+        now = self._clock.now()
+        return {
+            rule.name: spent / rule.limit
+            for rule in self.rules
+            for name, spent in [self._lasting.seen.get(rule.name, ("", 0))]
+            if name in ("", window(rule.span, now, self._where).name)
+        }
+
+    async def look(self) -> None:
+        """Takes note of what was spent before this process began. Never raises."""
+        try:
+            for state in await self.everything():
+                self._see(state.rule, state.window, state.count.spent)
+        except Unavailable:
+            log.warning("what is spent of budgets cannot be told yet")
+
     async def fits(self, subject: Subject, quote: Quote, rules: Sequence[Rule]) -> Rule | None:
         """The first of the rules that could not hold the call as it is now; None: all could. Raises Unavailable."""
         lines = [line for line in self._lines(subject) if line.rule in rules]
@@ -253,8 +284,13 @@ class Books:
             self._alert(line, counts[line.counter].spent if counts else 0, amount, held)
         return True
 
+    def _see(self, rule: Rule, span: Window, spent: int) -> None:
+        name, most = self._lasting.seen.get(rule.name, ("", 0))
+        self._lasting.seen[rule.name] = span.name, max(spent, most if name == span.name else 0)
+
     def _alert(self, line: _Line, spent: int, amount: int, held: int) -> None:
         """One settlement sees the sum pass a share, whichever process it is in, so each is told once."""
+        self._see(line.rule, line.window, spent)
         for share in line.rule.alerts:
             if spent - amount < share * line.rule.limit <= spent:
                 self._tell(Alert(line.rule, line.window, line.counted_by, spent, share))

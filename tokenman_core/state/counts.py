@@ -76,6 +76,9 @@ class Counts(Protocol):
     def counts(self, counters: Iterable[str], *, now: float) -> Mapping[str, Count]:
         """Of each, as it is now."""
 
+    def under(self, prefix: str, *, most: int, now: float) -> Mapping[str, Count]:
+        """Those whose names begin so, of which the most is spent or held first."""
+
     def held(self, *, now: float) -> Sequence[tuple[str, str, int, float]]:
         """What is held: lease, counter, amount, until."""
 
@@ -152,6 +155,16 @@ class SqliteCounts:
 
     def counts(self, counters: Iterable[str], *, now: float) -> Mapping[str, Count]:
         return {counter: self._count(counter, now) for counter in counters}
+
+    def under(self, prefix: str, *, most: int, now: float) -> Mapping[str, Count]:
+        end = prefix + "\U0010ffff"
+        names = self._connection.execute(
+            "select counter from (select counter, spent as amount from counts where counter >= ?1 and counter < ?2"
+            " union all select counter, amount from holds where counter >= ?1 and counter < ?2 and until > ?3)"
+            " group by counter order by sum(amount) desc, counter limit ?4",
+            (prefix, end, now, most),
+        ).fetchall()
+        return self.counts([name for (name,) in names], now=now)
 
     def held(self, *, now: float) -> Sequence[tuple[str, str, int, float]]:
         return self._connection.execute(

@@ -242,6 +242,30 @@ async def test_a_reservation_that_its_caller_leaves_while_it_is_made_is_released
         await books.reserve("a:1", ADA, QUOTE)
 
 
+async def test_every_counter_of_every_budget_can_be_listed(world):
+    unused = Rule("unused", 5, "total", Reach("global", {"project": "no"}))
+    books = world.books(day(10_000), Rule("per client", 2_000, "month", Reach("client")), unused)
+    await books.reserve("a:1", ADA, QUOTE)
+    await books.settle("a:1", 500)
+    await books.reserve("b:1", BOB, QUOTE)
+    states = await books.everything()
+    assert [(each.rule.name, each.counted_by, each.count) for each in states] == [
+        ("daily", "", Count(500, 1100)),
+        ("per client", "bob", Count(0, 1100)),
+        ("per client", "ada", Count(500, 0)),
+        ("unused", "", Count()),
+    ]
+    assert books.ratios() == {"daily": 0.05, "per client": 0.25, "unused": 0.0}
+    other = Books(books.rules, UTC, world.clock, world.ask, world.alerts.append)
+    assert other.ratios()["daily"] == 0.0
+    await other.look()
+    assert other.ratios() == books.ratios()
+    world.clock.moment += 86_400
+    assert "daily" not in books.ratios() or books.ratios()["daily"] == 0.0
+    world.ask.down = True
+    await other.look()
+
+
 async def test_a_changed_limit_holds_for_what_was_spent_before(world):
     books = world.books(day(10_000))
     await books.reserve("a:1", ADA, QUOTE)

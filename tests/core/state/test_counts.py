@@ -135,6 +135,18 @@ def test_what_is_held_can_be_listed(store):
     assert store.counts.held(now=50) == []
 
 
+def test_counters_are_listed_by_how_their_names_begin(store):
+    store.counts.settle(
+        "x", [Booking("a/1", 5, FOREVER), Booking("a/2", 9, FOREVER), Booking("b/1", 7, FOREVER)], now=0
+    )
+    store.counts.reserve("y", [Hold("a/1", 8, None, FOREVER), Hold("a/%", 1, None, FOREVER)], until=50, now=0)
+    assert list(store.counts.under("a/", most=10, now=0).items()) == [
+        ("a/1", Count(5, 8)), ("a/2", Count(9, 0)), ("a/%", Count(0, 1)),
+    ]  # fmt: skip
+    assert list(store.counts.under("a/", most=1, now=60)) == ["a/2"]
+    assert store.counts.under("c", most=1, now=0) == {}
+
+
 def test_the_largest_amounts_fit(store):
     for number in range(100):
         store.counts.reserve(f"{number}", [Hold("all", 10**30, None, FOREVER)], until=50, now=0)
