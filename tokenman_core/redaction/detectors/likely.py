@@ -9,7 +9,7 @@ from typing import Final
 _NO_VALUE = re.compile(
     r"(?i)^(?:"
     r"[x*.•#_?-]{3,}|<.*>|\$(?:[a-z_]\w*|[{(].*)|%[a-z_]+%|\{.*\}|\[.*\]|\*+.*\*+|.*\.\.\.|…|"
-    r"(?:your|insert|enter|add|put|replace|change)[-_ ].*|(?:my|the|some|an?|use|set)[-_ ][a-z _-]*|"
+    r"(?:your|insert|enter|add|put|replace|change)(?:[-_ ](?:[a-z]+|\d{1,3}))+[.!]?|(?:my|the|some|an?|use|set)[-_ ][a-z _-]*|"
     # types, constants, the very words that announce a secret
     r"(?:none|null|nil|undefined|true|false|yes|no|str|string|text|bytes|int|integer|number|bool|boolean|any|object|optional|"
     r"required|default|unknown|empty|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|"

@@ -9,13 +9,13 @@ from tokenman_core.redaction.detectors.context.assignments import ASSIGNMENT, WE
 from tokenman_core.redaction.detectors.context.commands import COMMAND_LINE
 from tokenman_core.redaction.detectors.context.headers import HEADERS
 from tokenman_core.redaction.detectors.context.neighbours import NEIGHBOURS
-from tokenman_core.redaction.detectors.context.spoken import ABROAD, BESIDE, CREDENTIALS, PGPASS, PIN, SPOKEN
+from tokenman_core.redaction.detectors.context.spoken import ABROAD, BACKWARDS, BESIDE, CREDENTIALS, PGPASS, PIN, SPOKEN
 from tokenman_core.redaction.detectors.likely import is_placeholder, is_strong
 from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
 
 CONTEXT_RULES: Final[tuple[Rule, ...]] = (
-    ASSIGNMENT, WEAK, SPOKEN, ABROAD, BESIDE, CREDENTIALS, PIN, PGPASS, *HEADERS, *ADDRESSES, COMMAND_LINE, *NEIGHBOURS,
+    ASSIGNMENT, WEAK, SPOKEN, ABROAD, BESIDE, BACKWARDS, CREDENTIALS, PIN, PGPASS, *HEADERS, *ADDRESSES, COMMAND_LINE, *NEIGHBOURS,
 )  # fmt: skip
 
 _TELLING_KEY: Final = re.compile(

@@ -55,8 +55,10 @@ WEAK: Final = Rule(
     ("key", "auth", "sig", "sid", "sess", "csrf", "xsrf", "salt", "cookie", "cred", "code", "appid", "pat",
     "dsn", "nonce", "ticket",
      "assertion", "refresh", "seed", "licen"),
-    rf"(?:{names.WEAK})[\\\"'`\])]{{0,6}}[ \t]{{0,4}}(?::=|=>|[:=])[ \t]{{0,4}}[\\\"'`]{{0,6}}[A-Za-z0-9_/+%.-]{{16}}",
-    re.compile(rf"(?i:{names.WEAK}){_NAME_END}[ \t]{{0,4}}(?P<op>:=|=>|==|[:=])[ \t]{{0,4}}{_VALUE}"),
+    rf"(?:{names.WEAK})[\\\"'`\])]{{0,6}}[ \t]{{0,4}}(?::=|=>|[:=]|[,;]?\s{{0,40}}[\"']?(?:value"
+    rf"|default)[\"']?[ \t]{{0,8}}[:=])[ \t]{{0,4}}[\\\"'`]{{0,6}}[A-Za-z0-9_/+%.-]{{16}}",
+    re.compile(rf"(?i:{names.WEAK}){_NAME_END}[ \t]{{0,4}}(?:(?P<pair>{_PAIR})|(?P<op>:=|=>|=="
+    rf"|[:=]))[ \t]{{0,4}}{_VALUE}"),
     lambda rule, match: _judge_weak(rule, match),
     caseless=True,
     source="a name that may mean a secret, and a value that cannot be anything else",
@@ -65,6 +67,8 @@ WEAK: Final = Rule(
 _LINE_START: Final = re.compile(
     r"(?:^|[\r\n]|\\n)[ \t]{0,12}(?:[-+>] |export |set |setx |\$env:|ENV |ARG )?[A-Za-z0-9_.-]{0,64}$"
 )
+_SIGNS: Final = frozenset("()&|;<>{}[],")
+_PASSWORD_SIGNS: Final = frozenset("!@#$%^*+~?&|")
 _REST: Final = re.compile(r"[^\s\"'`]{0,256}")
 
 
@@ -74,31 +78,29 @@ def _span(match: re.Match[str]) -> tuple[int, int, bool]:
         start, end = match.span("quoted")
         value = match["quoted"]
         return start + len(value) - len(value.lstrip()), end - len(value) + len(value.rstrip()), True
-    start, end = match.span("bare")
-    text = match.string
-    if text[end : end + 1] in ("(", ")", "&", "|", ";", "<", ">", "{", "}", "[", "]", ",") and match["op"] in (
-        "=",
-        ":",
-    ):
+    text, (start, end) = match.string, match.span("bare")
+    if text[end : end + 1] in _SIGNS and match["op"] in ("=", ":") and _stands_alone(match):
         rest = _REST.match(text, end)
         whole = text[start : rest.end()] if rest is not None else ""
-        head = text[max(0, match.start() - 80) : match.start()]
-        if _is_one_word(whole, text[start:end]) and _LINE_START.search(head):
+        if _is_one_word(whole):
             end = start + len(whole.rstrip(",;"))
-    stripped = text[start:end].rstrip(".,:")
-    return start, start + len(stripped), False
+    return start, start + len(text[start:end].rstrip(".,:")), False
 
 
-def _is_one_word(whole: str, first: str) -> bool:
+def _stands_alone(match: re.Match[str]) -> bool:
+    """Whether an assignment begins a line, or is one of a shell's (`PGPASSWORD=… psql`): no parameter of an address."""
+    text, start = match.string, match.start()
+    if _LINE_START.search(text, max(0, start - 80), start) is not None:
+        return True
+    before = names.before(text, start)
+    at = start - len(before) - 1
+    return (before + match[0].partition("=")[0]).isupper() and (at < 0 or text[at].isspace())
+
+
+def _is_one_word(whole: str) -> bool:
     """Whether a value with brackets or signs in it is a password, not a call or a list."""
-    code = re.match(r"[A-Za-z_$][\w$.]*[(\[{<]|[\[{(<]", whole) is not None
-    return (
-        not code
-        and any(char in "!@#$%^*+~?&|" for char in whole)
-        and whole.count("(") <= 1
-        and "&" + "" not in first
-        and "=" not in whole
-    )
+    is_code = re.match(r"[A-Za-z_$][\w$.]*[(\[{<]|[\[{(<]", whole) is not None
+    return not is_code and any(char in _PASSWORD_SIGNS for char in whole) and whole.count("(") <= 1 and "=" not in whole
 
 
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
@@ -164,8 +166,8 @@ def _judge_weak(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return
     start, end, quoted = _span(match)
     value = text[start:end]
-    name = names.full_name(text, match.start(), match.start()).lower()
-    in_address = text[max(0, match.start() - len(name) - 1) : match.start() - len(name)] in ("?", "&")
-    named = in_address or (match["op"] == "=" and bool(re.search(r"[-_]$", name)))
+    before = names.before(text, match.start())
+    in_address = text[max(0, match.start() - len(before) - 1) : match.start() - len(before)] in ("?", "&")
+    named = in_address or (before[-1:] in ("-", "_") and (match["op"] == "=" or before.isupper()))
     if " " not in value and (score := verdicts.token(value, quoted=quoted, named=named)):
         yield Finding(start, end, rule.entity, min(score, verdicts.LIKELY))

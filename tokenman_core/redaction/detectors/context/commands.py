@@ -55,9 +55,10 @@ COMMAND_LINE: Final = Rule(
     r"|7z[azr]? |zip |cqlsh |ipmitool |rcon-cli |xfreerdp |net use |pass:|keytool |openssl |vault login"
     r"|aws configure set|npm config set|echo [^\r\n|]{4,70}\| ?(?:sudo|docker|passwd))",
     re.compile(
-        rf"(?:(?P<user>(?<![A-Za-z0-9_-])(?:-u|--user|--proxy-user|-U)[ =]?[\"']?[^\s\"':=]{{1,64}}:)"
+        rf"(?:(?P<user>(?<![A-Za-z0-9_-])(?:-u|--user|--proxy-user|-U)[ =]?(?P<open>[\"'])?[^\s\"':=]{{1,64}}:)"
         rf"|--{_LONG}(?:[ =])[\"']?|(?P<short>{_SHORT})[\"']?)"
-        r"(?P<bare>(?<=\")[^\"\r\n]{4,256}(?=\")|(?<=')[^'\r\n]{4,256}(?=')|[^\s\"'`;|&()<>\\]{4,256})"
+        r"(?P<bare>(?(open)[^\s\"']{4,256}(?=(?P=open))"
+        r"|(?:(?<=\")[^\"\r\n]{4,256}(?=\")|(?<=')[^'\r\n]{4,256}(?=')|[^\s\"'`;|&()<>\\]{4,256})))"
     ),
     lambda rule, match: _judge(rule, match),
     source="the manuals of those programs",

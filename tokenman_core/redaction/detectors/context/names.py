@@ -89,24 +89,25 @@ def is_other(rest: str) -> bool:
     return any(_OTHER_PARTS.match(part) for part in re.split(r"[-_.]", _CAMEL.sub("_", rest)) if part)
 
 
+def before(text: str, start: int) -> str:
+    """What of a name in a program stands before a telling word."""
+    match = _NAME_BEFORE.search(text, max(0, start - 48), start)
+    return match[0] if match is not None else ""
+
+
 def full_name(text: str, start: int, end: int) -> str:
     """The whole name in a program of which a telling word is a part, its humps set apart by _."""
-    before = _NAME_BEFORE.search(text, max(0, start - 48), start)
-    return _CAMEL.sub("_", (before[0] if before is not None else "") + text[start:end])
+    return _CAMEL.sub("_", before(text, start) + text[start:end])
 
 
 def is_harmless(text: str, start: int) -> bool:
-    """Whether what stands before a telling word makes another thing of it (`public_key`, `next_token`, `sortKey`)."""
-    before = _NAME_BEFORE.search(text, max(0, start - 48), start)
-    if before is None or not before[0]:
-        return False
-    name = before[0]
-    return (
-        _HARMLESS_BEFORE.search(
-            _CAMEL.sub("_", name + "X").removesuffix("X") if text[start : start + 1].isupper() else name
-        )
-        is not None
-    )
+    """Whether what stands before a telling word makes another thing of it (`public_key`, `next_token`, `sortKey`, an ARN)."""
+    name = before(text, start)
+    if text[max(0, start - len(name) - 96) : start - len(name)].find("arn:aws") >= 0:
+        return True
+    if text[start : start + 1].isupper():
+        name = _CAMEL.sub("_", name + "X").removesuffix("X")
+    return bool(name) and _HARMLESS_BEFORE.search(name) is not None
 
 
 def loose(word: str) -> str:

@@ -13,8 +13,14 @@ _VERB: Final = (
     r"is|was|are|ist|lautet|war|est|était|es|era|è|é|e'|eh|är|er|on|je|jest|to|adalah|là|ialah|yra|:|=|->|=>|→|—|–|-"
 )
 _KEYS: Final = (
-    r"api[- ]?key|api[- ]?token|access[- ]?token|access[- ]?key|secret[- ]?key|auth[- ]?token|secret|token"
-    r"|cl[eé] (?:d')?api|clave(?: api)?|chave(?: api)?|api[- ]schlüssel"
+    r"(?:api|access|secret|auth|signing|encryption|master|private|licen[cs]e|webhook|client|app|service"
+    r"|subscription|deploy|account|session|bearer)"
+    r"[- _]?(?:key|token|secret)(?: base)?|secret|token|cl[eé] (?:d')?api|api[- ]schlüssel|credentials?"
+)
+_GATE_KEYS: Final = (
+    r"(?:api|access|secret|auth|signing|encryption|master|private|licen[cs]e|webhook|client|app|service"
+    r"|subscription|deploy|account|session|bearer)"
+    r"[- _]?(?:key|token|secret)|secret|token|login|clave|chave|cl[\x80-\xff]{2} |api[- ]schl|credential"
 )
 _SAID: Final = "|".join(re.escape(word) for word in names.PASSWORDS if word != "pwd")
 _GATE_SAID: Final = "|".join(names.loose(word) for word in names.PASSWORDS if word != "pwd")
@@ -32,15 +38,12 @@ _VALUE: Final = (
 SPOKEN: Final = Rule(
     "spoken",
     "PASSWORD",
-    (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "api", "secret", "token", "access", "login",
-        "clave", "chave",
-     "credentials", "auth"),
-    rf"(?:{_GATE_SAID}|api[- ]key|api[- ]token|access|secret|auth|token|login|clave|chave|cl[\x80-\xff]{{2}} "
-    rf"|api[- ]schl)"
-    rf"[^\r\n\"=]{{0,48}}?[ \t'](?:{_GATE_VERB}|s[ \t])",
+    (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "key", "secret", "token", "login", "clave",
+     "chave", "cl", "api", "credential"),
+    rf"(?:{_GATE_SAID}|{_GATE_KEYS})[^\r\n\"=]{{0,48}}?(?:[ \t'](?:{_GATE_VERB}|s[ \t])|:[ \t])",
     re.compile(
         rf"(?i:(?P<pass>{_SAID})|(?P<doubtful>clave|chave|login)|(?:{_KEYS}))(?:et|en|em|n|m|niz"
-        rf"|si)?(?![A-Za-z0-9_])[^\r\n\"=]{{0,48}}?(?i:[ \t](?P<verb>{_VERB})|(?P<short>'s))"
+        rf"|si)?(?![A-Za-z0-9_])(?P<gap>[^\r\n\"=]{{0,48}}?)(?i:[ \t](?P<verb>{_VERB})|(?P<short>'s|:(?=[ \t])))"
         rf"(?i:[ \t](?:now|(?:re)?set to|changed to|ab jetzt|jetzt|ahora|maintenant|ora|agora)(?=[ \t:])"
         rf"|)[ \t:]{{1,3}}{_VALUE}"
     ),
@@ -95,6 +98,28 @@ BESIDE: Final = Rule(
     source=".netrc, SQL, configuration of servers, prose",
 )
 
+_AS: Final = (
+    r"(?:as|is|was|als|ist|comme|est|como|es|come|è|é|som|jako)"
+    r" (?:the|my|our|your|their|its|an?|new|das|der|die|den|le|la|el|il|o|mi|mein|mon|ma)"
+)
+BACKWARDS: Final = Rule(
+    "backwards",
+    "PASSWORD",
+    tuple(
+        f" {word} "
+        for word in ("as", "is", "was", "als", "ist", "comme", "est", "como", "es", "come", "è", "é", "som", "jako")
+    ),
+    rf"[^\s\"'`<>()\[\]{{}},;|]{{6,256}}[\"'`]? {_AS} [^\r\n.,;:]{{0,40}}(?:key|token|secret|password|passwort"
+    rf"|passwd|passphrase|contrase|senha|mot de passe)",
+    re.compile(
+        rf"(?P<bare>[^\s\"'`<>()\[\]{{}},;|]{{6,256}})[\"'`]? (?i:{_AS}) [^\r\n.,;:]{{0,40}}?"
+        r"(?i:(?P<pass>password|passwort|passwd|passphrase|contrase[nñ]a|senha|mot de passe)|key|token"
+        r"|secret)(?![A-Za-z0-9_])"
+    ),
+    lambda rule, match: _judge_backwards(rule, match),
+    caseless=True,
+    source="prose: the value first",
+)
 CREDENTIALS: Final = Rule(
     "credentials",
     "PASSWORD",
@@ -147,7 +172,13 @@ def _trimmed(value: str) -> str:
     return value[:-2] if value.endswith("**") else value
 
 
+_OF_WHAT: Final = re.compile(r"[ \t][^:;(){}<>\[\],]{2,48}$")
+
+
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    name = match.string[match.start() : match.start("gap")]
+    if match["short"] == ":" and " " not in name and not _OF_WHAT.match(match["gap"]):
+        return  # an assignment, which other rules know better, or code
     is_password = match["pass"] is not None
     entity = "PASSWORD" if is_password or match["doubtful"] is not None else "API_KEY"
     verb = (match["verb"] or "is").lower()
@@ -188,7 +219,7 @@ def _judge_abroad(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     value = match["bare"]
     if match["quote"]:
         value = re.split(r"[\"'`]", value)[0]
-    value = _trimmed(re.split(r"[\"'`<>,;]", value.rstrip("!?"), maxsplit=1)[0] if not match["quote"] else value)
+    value = _trimmed(re.split(r"[\"'`<>,;]", value.rstrip("?"), maxsplit=1)[0] if not match["quote"] else value)
     if len(value) < 4 or is_placeholder(value) or (value.isalpha() and value.lower() in COMMON):
         return
     if is_strong(value) or (value.isalpha() and len(value) >= 6 and match["quote"]) or is_random(value):
@@ -227,3 +258,15 @@ def _judge_pin(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     value = match["bare"]
     if not is_placeholder(value) and value.isdigit() == (rule.id == "pin"):
         yield Finding(*match.span("bare"), rule.entity, verdicts.GUESS)
+
+
+def _judge_backwards(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    value = match["bare"]
+    if match["pass"] is None:
+        score = verdicts.token(value, quoted=False) if len(value) >= 12 else 0.0
+    else:
+        score = verdicts.password(value, quoted=True) if is_strong(value) else 0.0
+    if score:
+        yield Finding(
+            *match.span("bare"), "PASSWORD" if match["pass"] is not None else "API_KEY", min(score, verdicts.LIKELY)
+        )

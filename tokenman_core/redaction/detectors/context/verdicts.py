@@ -19,9 +19,13 @@ LIKELY: Final = 0.8
 GUESS: Final = 0.6
 
 _PATH: Final = re.compile(r"(?:~?\.{0,2}/|[A-Za-z]:\\|https?:|file:|\$[A-Za-z_]\w*-?$)")
+_BASE64: Final = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])[A-Za-z0-9+/]{32,}={0,2}$")
 _DOTTED_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*(?:[./:][A-Za-z_$-][\w$-]*)+$")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}", re.IGNORECASE)
+_METHOD: Final = re.compile(
+    r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:[-_][a-z0-9]+)*$"
+)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}|v?\d+(?:\.\d+){1,3}$")
 _HASHED: Final = re.compile(
     r"\$(?:2[abxy]?|1|5|6|argon2\w*|scrypt|pbkdf2\S{0,20})\$|\{(?:SSHA|SHA|CRYPT|MD5)\}|(?:pbkdf2|scrypt|bcrypt"
@@ -31,13 +35,20 @@ _HASHED: Final = re.compile(
 
 def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
     """How sure it is that this is a password (0: it is none). `plain`: what is thought of a mere word here."""
-    if len(value) < 4 or is_placeholder(value) or _PATH.match(value) or _DATE.match(value) or _HASHED.match(value):
+    if (
+        len(value) < 4
+        or is_placeholder(value)
+        or _PATH.match(value)
+        or _DATE.match(value)
+        or _HASHED.match(value)
+        or _METHOD.match(value)
+    ):
         return 0.0
     if value[0] in "+." and value[-1] in "+.":
         return 0.0  # what stands between two pieces of a text that a program joins
     if _DOTTED_NAME.match(value) and not any(map(str.isdigit, value.replace("2", ""))):
         return 0.0
-    if is_strong(value):
+    if is_strong(value) or (value[-1] in "!@#$%^&*+~?=" and _is_mixed(value) and not is_worded(value)):
         if is_code(value) and not quoted:
             return LIKELY if is_random(value) and not is_worded(value) else plain
         return SURE if quoted or is_random(value) else LIKELY
@@ -48,13 +59,15 @@ def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
 
 def token(value: str, *, quoted: bool, named: bool = True) -> float:
     """How sure it is that this is a key or a token. `named`: whether the name beside it can mean nothing else."""
-    if len(value) < 8 or is_placeholder(value) or _PATH.match(value) or _DIGEST.match(value) or _DATE.match(value):
+    if len(value) < 8 or is_placeholder(value) or _DIGEST.match(value) or _DATE.match(value):
+        return 0.0
+    if _PATH.match(value) and not _BASE64.match(value):
         return 0.0
     if value.isdigit() or (not any(map(str.isdigit, value)) and len(value) < 20):
         return 0.0
     if _UUID.match(value):
         return LIKELY if named and len(set(value)) > 6 else 0.0
-    if _DOTTED_NAME.match(value) and (is_worded(value) or not is_drawn(value, 3.2)):
+    if _DOTTED_NAME.match(value) and not _BASE64.match(value) and (is_worded(value) or not is_drawn(value, 3.2)):
         return 0.0
     if not named:
         mixed = any(map(str.isdigit, value)) and any(map(str.isupper, value)) and any(map(str.islower, value))
@@ -68,3 +81,7 @@ def _drawn_name(value: str) -> bool:
     """Whether what could be the name of a variable is more likely drawn: digits among its letters, not only behind them."""
     inner = value.rstrip("0123456789")
     return any(map(str.isdigit, inner)) and is_drawn(value, 2.8) and "." not in value
+
+
+def _is_mixed(value: str) -> bool:
+    return any(map(str.islower, value)) and any(map(str.isupper, value[1:]))

@@ -110,6 +110,7 @@ BUILDING: tuple[Rule, ...] = (
         source="Harness: tokens; gitleaks",
     ),
     key("octopus", "API-", UPPER, 25, 32, source="Octopus Deploy; gitleaks", entropy=3.3),
+    key("zuplo", "zpka_", "a-z0-9_", 32, source="Zuplo: API keys"),
     key("postman", "PMAK- PMAT-", "A-Za-z0-9-", 24, source="Postman: API keys; gitleaks"),
     key("readme", "rdme_", LOWER, 60, source="ReadMe; gitleaks"),
     key("prefect", "pnu_ pnb_", ALNUM, 36, 36, source="Prefect Cloud; gitleaks", entropy=3.0),

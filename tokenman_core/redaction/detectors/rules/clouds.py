@@ -123,7 +123,7 @@ CLOUDS: tuple[Rule, ...] = (
         START + r"eyJhIjoi(?P<body>[A-Za-z0-9+/_-]{80,}+={0,2})",
         source="Cloudflare: tunnel tokens",
     ),
-    key("supabase", "sbp_ sb_secret_", "A-Za-z0-9_", 20, source="Supabase: personal and secret keys", entropy=3.0),
+    key("supabase", "sbp_ sb_secret_", WORD, 20, source="Supabase: personal and secret keys", entropy=3.0),
     key(
         "planetscale",
         "pscale_tkn_ pscale_pw_ pscale_oauth_ pscale_api_",
@@ -138,12 +138,11 @@ CLOUDS: tuple[Rule, ...] = (
     key("clickhouse", "4b1d", ALNUM, 38, 38, source="ClickHouse Cloud: API secrets; gitleaks", entropy=3.8),
     key("confluent", "cflt", BASE64, 55, 70, source="Confluent Cloud: API secrets", entropy=4.0),
     key("snowflake", "ver:1-hint:", ALNUM + ":+/=-", 60, source="Snowflake: session tokens"),
-    key(
+    shape(
         "databricks",
-        "dapi dkea dose dosp ddtm dsapi",
-        HEX,
-        32,
-        32,
+        "dapi dkea dose dosp ddtm",
+        r"(?:dapi|dkea|dose|dosp|ddtm)[0-9a-f]{32}",
+        START + r"(?:dapi|dkea|dose|dosp|ddtm)(?P<body>[0-9a-f]{32}(?:-[0-9]{1,2})?)(?![0-9a-f])",
         entropy=3.0,
         source="Databricks: tokens, OAuth secrets; gitleaks",
     ),

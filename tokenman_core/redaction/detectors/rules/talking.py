@@ -24,15 +24,15 @@ TALKING: tuple[Rule, ...] = (
     shape(
         "slack-webhook",
         "hooks.slack.com/",
-        r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{8}",
-        r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<body>[A-Za-z0-9/+]{20,}+)",
+        r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{8}",
+        r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/(?P<body>[A-Za-z0-9/+]{20,}+)",
         source="Slack: webhooks; gitleaks",
     ),
     shape(
         "discord-webhook",
         "/api/webhooks/",
-        r"discord(?:app)?\.com/api/webhooks/[0-9]{8}",
-        r"discord(?:app)?\.com/api/webhooks/[0-9]{8,24}/(?P<body>[A-Za-z0-9_-]{40,}+)",
+        r"(?:https?://(?:canary\.|ptb\.)?)?discord(?:app)?\.com/api/webhooks/[0-9]{8}",
+        r"(?:https?://(?:canary\.|ptb\.)?)?discord(?:app)?\.com/api/webhooks/[0-9]{8,24}/(?P<body>[A-Za-z0-9_-]{40,}+)",
         source="Discord: webhooks",
     ),
     shape(
@@ -47,8 +47,8 @@ TALKING: tuple[Rule, ...] = (
     shape(
         "teams-webhook",
         ".webhook.office.com/webhookb2/",
-        r"\.webhook\.office\.com/webhookb2/[0-9a-f]{8}",
-        r"\.webhook\.office\.com/webhookb2/(?P<body>[0-9a-f@-]{60,80}+/IncomingWebhook/[0-9a-f]{32}/[0-9a-fA-F-]{36}(?:/[A-Za-z0-9_-]{1,64})?)",
+        r"(?:https?://)?[a-z0-9-]{1,63}\.webhook\.office\.com/webhookb2/[0-9a-f]{8}",
+        r"(?:https?://)?[a-z0-9-]{1,63}\.webhook\.office\.com/webhookb2/(?P<body>[0-9a-f@-]{60,80}+/IncomingWebhook/[0-9a-f]{32}/[0-9a-fA-F-]{36}(?:/[A-Za-z0-9_-]{1,64})?)",
         source="Microsoft Teams: incoming webhooks; gitleaks",
     ),
     shape(

@@ -46,6 +46,7 @@ WORKING: tuple[Rule, ...] = (
         START + r"pk_[0-9]{5,12}_(?P<body>[A-Z0-9]{32})(?![A-Z0-9])",
         source="ClickUp: personal tokens",
     ),
+    key("cal", "cal_live_ cal_", HEX, 32, 32, source="Cal.com: API keys"),
     key("contentful", "CFPAT-", WORD, 40, source="Contentful: personal tokens"),
     key("sanity", "sk", ALNUM, 79, 180, source="Sanity: API tokens", entropy=4.5),
     key("typeform", "tfp_", "A-Za-z0-9_.=-", 40, source="Typeform; gitleaks"),
