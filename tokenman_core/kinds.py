@@ -120,7 +120,7 @@ NATIONAL: Final = (
         words=_words("ssn|ssns|social security|social sec|tax id|taxpayer|ss#|ss no|ss number"),
     ),
     Kind(
-        "US_ITIN", "a US taxpayer's number", "912-90-3456", checked=True, context="helps",
+        "US_ITIN", "a US taxpayer's number", "912-90-3456", context="helps",
         words=_words("itin|taxpayer|tax id|taxid|tin|individual taxpayer|tax number|tax identification"),
     ),
     Kind(
@@ -142,7 +142,7 @@ NATIONAL: Final = (
             "account number|account no|acct|acct no|account #|account#|acct #|acct#|bank account|"
             "checking account|savings account|"
             "account num|direct deposit|bank acct|bank no|deposit account|account nr|accountno|a/c|"
-            "a/c no|account"
+            "a/c no|account:|account is|account="
         ),
     ),
     Kind(
@@ -185,7 +185,7 @@ NATIONAL: Final = (
     ),
     Kind(
         "CL_RUT", "a Chilean tax number", "12.531.909-2", checked=True, context="helps",
-        words=_words("rut|r.u.t.|rol único|rol unico tributario|cédula"),
+        words=_words("rut|run|r.u.t.|rol único|rol unico tributario|cédula"),
     ),
     Kind(
         "AR_CUIT", "an Argentine tax number", "20-05536168-2", checked=True, context="helps",

@@ -6,7 +6,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from typing import Any, Final, NamedTuple
 
-from tokenman_core.kinds import KINDS
+from tokenman_core.kinds import KINDS, NATIONAL
 
 REACH: Final = 60  # characters before a value that may explain it
 BEHIND: Final = 24  # and after it
@@ -15,6 +15,7 @@ _LONGEST_VALUE = 64  # characters of a text that its object key explains as a wh
 
 VERSION: Final = "version"
 CALL: Final = "call"  # tells a phone only right before it: programs call too
+_IDS: Final = frozenset(kind.name for kind in NATIONAL)
 _EXTRA: Final = {
     VERSION: (
         "version", "release", "v.", "ver", "section", "chapter", "build", "upgrade", "§", "firmware", "driver", "revision",
@@ -140,6 +141,10 @@ class Spotted:
         ):
             return gap
         return None
+
+    def is_id(self, start: int) -> bool:
+        """Whether the value is called a national id of some kind."""
+        return any(self.names(topic, start) for topic in (*self.hits, *self.key_topics) if topic in _IDS)
 
     def names(self, topic: str, start: int) -> bool:
         """Whether the value is called so: the last word before it, or its key, begins with such a word."""

@@ -16,6 +16,7 @@ from tokenman_core.redaction.detectors.personal.table import ROWS
 
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 _SHORT: Final = 4  # letters up to which a word needs borders, so that `span` is no `pan`
+_RUN: Final = "run"
 _CAPTURED = re.compile(r"\((?!\?)([^()]*)\)")
 _RUNS = re.compile(r" |[\x21-\x7e]+|[^\x00-\x7f]")
 _LATIN_END: Final = 0x250
@@ -70,7 +71,8 @@ def _word(id: str, word: str) -> Word:
     """A word in any case, with or without its accents, its parts joined as names in programs join them."""
     if any(ord(char) >= _LATIN_END for char in word):  # Greek, Cyrillic and whatever has no case
         forms = sorted({word, word.upper(), word.capitalize()})
-        return Word(id, tuple(form.encode().lower() for form in forms), "|".join(re.escape(form) for form in forms))
+        keywords = tuple(sorted({max(form.split(" "), key=len).encode().lower() for form in forms}))
+        return Word(id, keywords, "|".join("[ _-]?".join(map(re.escape, form.split(" "))) for form in forms))
     pieces = _RUNS.findall(word)
     body = "".join(map(_piece, pieces))
     keywords = _forms(pieces)
@@ -83,7 +85,7 @@ def _word(id: str, word: str) -> Word:
 def words() -> Iterator[Word]:
     """The words that announce an id or a birth; without those that hold a shorter one, which the gate sees anyway."""
     for id, of in (
-        ("id-words", {word for kind in NATIONAL for word in kind.words}),
+        ("id-words", {word for kind in NATIONAL for word in kind.words} - {_RUN}),
         ("birth-words", set(BY_NAME["DATE_OF_BIRTH"].words)),
     ):
         whole = [word for word in of if len(word) > _SHORT or not word.isascii()]
@@ -119,6 +121,12 @@ def heads() -> Iterator[tuple[str, str, str]]:
         "",
         r"[0-9](?:[^0-9\n]{0,2}[0-9]){4}"
         r"|(?i:[A-Z][0-9][0-9A-Z]? [0-9][A-Z]{2}|[A-Z]{2}[0-9]{2}[ -]?[A-Z]{3}|[A-Z]{3}[- ]?[0-9]{3}[A-Z]{2})",
+    )
+    # Chile's word for its number stands in every second program: it counts right before such a number only.
+    yield (
+        "id-words",
+        "",
+        rf"(?i:{_RUN})[^0-9A-Za-z]{{1,5}}(?:[a-z]{{2,3}} )?[0-9]{{1,2}}\.?[0-9]{{3}}\.?[0-9]{{3}}-[0-9Kk]",
     )
     yield "birth-number", "", r"[0-9][^0-9\n]{0,16}[0-9]{2}"
     for row in ROWS:

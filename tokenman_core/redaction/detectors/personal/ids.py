@@ -1,6 +1,7 @@
 """National ids, tax numbers, passports and the like: by a form of their own, or by a word that stands near."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -67,10 +68,11 @@ class Ids:
         for topic in spotted.key_topics:
             if (known := self._kinds.get(topic)) is not None:
                 claims.extend(_keyed(known, plain))
-        taken: list[tuple[int, int]] = []
+        taken: list[tuple[int, int]] = []  # in order of place; none overlaps another
         for claim in sorted(claims):
-            if not any(start < claim.end and claim.start < end for start, end in taken):
-                taken.append((claim.start, claim.end))
+            at = bisect_left(taken, (claim.start, claim.end))
+            if (at == 0 or taken[at - 1][1] <= claim.start) and (at == len(taken) or claim.end <= taken[at][0]):
+                taken.insert(at, (claim.start, claim.end))
                 yield Finding(claim.start, claim.end, claim.entity, claim.score)
 
     def _alone(self, kind: _Kind, plain: str, spotted: Spotted) -> Iterator[_Claim]:

@@ -41,6 +41,8 @@ def _valid(number: str) -> bool:
 @functools.lru_cache(maxsize=2048)
 def _national(candidate: str) -> bool:
     """Whether this is written the way some region writes its valid numbers: the same groups of digits."""
+    if "." in candidate and "-" in candidate:
+        return False
     groups = _GROUPS.findall(candidate)
     for region in REGIONS:
         try:
@@ -76,5 +78,7 @@ def score(text: str, start: int, end: int, spotted: Spotted) -> float:
         epoch = not separated and digits in (10, 13) and candidate[0] == "1"
         return 0.85 if not epoch or spotted.names("PHONE_NUMBER", start) else 0
     if not separated or (candidate.count(".") == 1 and not any(char in " -()/" for char in candidate)):
+        return 0
+    if spotted.is_id(start):
         return 0
     return 0.75 if AMERICAN.fullmatch(candidate) is not None or _national(candidate) else 0

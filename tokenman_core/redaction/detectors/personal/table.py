@@ -252,7 +252,7 @@ ROWS: Final = (
         ("own:korea",),
     ),
     Row("KR_FRN", (rf"[0-9]{{2}}{_MONTH_DAY}-?[5-8][0-9]{{6}}",), (rf"[0-9]{{2}}{_MONTH_DAY}-[5-8][0-9]{{6}}",)),
-    Row("KR_BRN", (r"[0-9]{3}-?[0-9]{2}-?[0-9]{5}",), check=("stdnum:kr.brn",)),
+    Row("KR_BRN", (r"[0-9]{3}-?[0-9]{2}-?[0-9]{5}",), check=("presidio:KrBrnRecognizer", "stdnum:kr.brn")),
     Row("KR_PASSPORT", (r"[MSROD][0-9]{3}[A-Z][0-9]{4}", r"[MSROD][0-9]{8}"), reach=32),
     Row("KR_DRIVER_LICENSE", (r"(?:1[1-9]|2[0-68])[ -]?[0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{2}",), reach=32),
     Row(
