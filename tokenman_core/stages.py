@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
+from tokenman_core.begun import Begun
 from tokenman_core.clock import Clock
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
@@ -216,17 +217,22 @@ class Stages:
     async def _call(self, exchange: Exchange, link: Link, phase: str, step: Awaitable[Any]) -> Any:
         if not hasattr(step, "__await__"):
             raise TypeError(f"llm_{phase} must be `async def`")
-        others: list[int] = []  # filled as soon as anything else had its turn on the loop
-        turn = asyncio.get_running_loop().call_later(SLOW_S, others.append, 1)
         start = self._clock.monotonic()
+        turn: asyncio.TimerHandle | None = None
+        others: list[int] = []  # filled as soon as anything else had its turn on the loop
         try:
+            begun = Begun(step)
+            if begun.done:  # most wait for nothing, and no clock need be set for those
+                return begun.result
+            turn = asyncio.get_running_loop().call_later(SLOW_S, others.append, 1)
             async with asyncio.timeout(link.deadline_s) as limit:
-                result = await step
+                result = await begun
             if limit.expired():  # it was told, and went on
                 raise TimeoutError
             return result
         finally:
-            turn.cancel()
+            if turn is not None:
+                turn.cancel()
             self._took(exchange, link, phase, start, held=not others)
 
     async def _recheck(self, exchange: Exchange, link: Link, before: list[str]) -> Refuse | None:

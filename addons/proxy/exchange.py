@@ -33,7 +33,7 @@ from tokenman_core.recognition import Local, by_base_url, split, unmarked
 from tokenman_core.record import Observer, record_of
 from tokenman_core.telemetry import about
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
-from tokenman_core.waiting import patiently
+from tokenman_core.waiting import may_wait, patiently
 
 log = logging.getLogger("tokenman.call")
 
@@ -239,7 +239,7 @@ class Exchanges(Admission):
             exchange.raw, call.body = call.body or b"", None
             async with (
                 aclosing(policies.conductor.answer(exchange)) as answer,
-                aclosing(patiently(answer, exchange)) as parts,
+                aclosing(patiently(answer, exchange) if may_wait(exchange) else answer) as parts,
             ):
                 await self._deliver(outlet, call, parts)
         except asyncio.CancelledError:

@@ -4,14 +4,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Sent
 from tokenman_core.net import UpstreamError
-from tokenman_core.verdicts import Candidate, Head, Part, Parts, Refuse
-from tokenman_core.waiting import COMMENT, EVERY_S, patiently
+from tokenman_core.verdicts import Candidate, Head, Headers, Part, Parts, Refuse
+from tokenman_core.waiting import COMMENT, EVERY_S, may_begin, may_wait, patiently
 
 STREAM = Head(200, ((b"content-type", b"text/event-stream"), (b"request-id", b"theirs")))
 PATHS = {
@@ -188,3 +189,21 @@ async def test_who_closes_between_two_comments_ends_the_attempt_too() -> None:
         assert await anext(out) == COMMENT
         await out.aclose()  # type: ignore[attr-defined]
     assert answer.ended == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "raw", "headers", "may"),
+    [
+        ("anthropic", b'{"stream": true}', (), True),
+        ("openai", b'{"a":1,"stream":true}', (), True),
+        ("openai", b"\x28\xb5\x2f\xfd", ((b"Content-Encoding", b"zstd"),), True),
+        ("anthropic", b'{"messages": []}', (), False),
+        ("gemini", b'{"stream": true}', (), False),
+    ],
+)
+def test_who_asks_for_no_stream_that_can_be_waited_for_is_not_watched(dialect: str, raw: bytes, headers: Headers, may: bool) -> None:
+    """Wherever a head might go out early, it is watched."""
+    made = exchange(dialect)
+    made.sent, made.raw = replace(made.sent, headers=headers), raw
+    assert may_wait(made) is may
+    assert may or not may_begin(made) or b'"stream"' not in raw

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any
 
+from tokenman_core.begun import Begun
 from tokenman_core.headers import first
 from tokenman_core.net.dial import Dialler
 from tokenman_core.net.framing import check
@@ -112,12 +113,15 @@ class Call:
 
     async def _within[T](self, name: str, seconds: float, step: Coroutine[Any, Any, T]) -> T:
         """One step under its deadline and under what is left of the total."""
+        begun = Begun(step)
+        if begun.done:
+            return begun.result
         ends = asyncio.get_running_loop().time() + seconds if seconds else None
         if self._ends is not None and (ends is None or self._ends < ends):
             name, ends = "total", self._ends
         try:
             async with asyncio.timeout_at(ends):
-                return await step
+                return await begun
         except TimeoutError as e:
             if self._channel:
                 self._channel.distrust()
