@@ -201,7 +201,7 @@ async def test_who_closes_between_two_comments_ends_the_attempt_too() -> None:
         ("gemini", b'{"stream": true}', (), False),
     ],
 )
-def test_who_asks_for_no_stream_that_can_be_waited_for_is_not_watched(dialect: str, raw: bytes, headers: Headers, may: bool) -> None:
+def test_who_asks_for_no_stream_is_not_watched(dialect: str, raw: bytes, headers: Headers, may: bool) -> None:
     """Wherever a head might go out early, it is watched."""
     made = exchange(dialect)
     made.sent, made.raw = replace(made.sent, headers=headers), raw
