@@ -74,10 +74,13 @@ class Failover:
         return self._passed_over.left(self._key(exchange, candidate))
 
     def _key(self, exchange: Exchange, candidate: Candidate) -> tuple[str, str, str]:
-        """Another user's limit, or another model's, is not this one's. A configured key is the same for all."""
+        """Another user's limit, or another model's, is not this one's. A configured key is the same for all; another one that
+        takes its place has limits of its own."""
         provider, model = candidate.provider, candidate.model
-        own = self._providers.by_name[provider].key is None and provider == exchange.named
-        return exchange.caller.credential if own else "", provider, model[:MOST_OF_A_NAME]
+        key = self._providers.by_name[provider].key
+        own = key is None and provider == exchange.named
+        who = exchange.caller.credential if own else "" if key is None else f"key {hash(key)}"
+        return who, provider, model[:MOST_OF_A_NAME]
 
 
 def _outcome(exchange: Exchange, attempt: Attempt) -> Outcome:

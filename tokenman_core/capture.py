@@ -31,6 +31,10 @@ class Capture:
         """A copy of the first bytes of what is kept."""
         return bytes(self._data[:count])
 
+    def last(self, count: int) -> bytes:
+        """A copy of the last bytes of what is kept."""
+        return bytes(self._data[-count:])
+
     @property
     def kept(self) -> int:
         return len(self._data)

@@ -1,12 +1,12 @@
 """Resolves the route of a call: which providers may answer it, in which order, and under which name each knows the model."""
 
+import asyncio
 import fnmatch
 import hashlib
 import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from tokenman_core.bound import Bound, bound, given
 from tokenman_core.config.routing import Route
@@ -16,7 +16,8 @@ from tokenman_core.providers import Providers
 from tokenman_core.verdicts import Candidate
 
 _MOST_OF_ONE = 500  # of one answer
-_READ = 64 << 10  # bytes of an answer that are searched for them, so that the loop is not held
+_READ = 64 << 10  # bytes of an answer that are searched for them at once, so that the loop is not held
+_READ_LATER = 1 << 20  # bytes at the end of a longer one: signatures come behind the thinking that they sign
 _SHORTEST = 6  # characters; a shorter one names nothing
 
 
@@ -108,11 +109,18 @@ class Routes:
         if not self._rules or not tried or not tried[-1].answered or not exchange.operation.generates:
             return
         candidate = tried[-1].candidate
-        said = exchange.said[:_READ] if exchange.said is not None else b""
-        if exchange.captured is not None:
-            said = exchange.captured.first(_READ)
-        gave = (one for one in islice(given(said), _MOST_OF_ONE) if len(one) >= _SHORTEST)
-        self._makers.answered(exchange.caller.credential, exchange.session, gave, candidate)
+        said, captured = exchange.said or b"", exchange.captured
+        first, size = (said[:_READ], len(said)) if captured is None else (captured.first(_READ), captured.kept)
+        credential = exchange.caller.credential
+        self._makers.answered(credential, exchange.session, _given(first), candidate)
+        if size > _READ:
+            rest = said[-_READ_LATER:] if captured is None else captured.last(_READ_LATER)
+            task = asyncio.ensure_future(self._answered_later(credential, rest, candidate))
+            _running.add(task)
+            task.add_done_callback(_running.discard)
+
+    async def _answered_later(self, credential: str, said: bytes, candidate: Candidate) -> None:
+        self._makers.answered(credential, "", await asyncio.to_thread(_given, said), candidate)
 
     def _serving(self, exchange: Exchange) -> list[Candidate]:
         """Whoever has the model, by priority, of equals the one that the call named first."""
@@ -123,6 +131,20 @@ class Routes:
             if any(fnmatch.fnmatchcase(exchange.model, pattern) for pattern in it.models)
         ]
         return [Candidate(it.name, "") for it in sorted(serving, key=lambda it: (it.priority, it.name != named))]
+
+
+_running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
+
+
+def _given(said: bytes) -> list[str]:
+    """The last of what an answer gives. A stream repeats its own id in each event."""
+    found: dict[str, None] = {}
+    for one in given(said):
+        if len(one) >= _SHORTEST and one not in found:
+            found[one] = None
+            if len(found) > _MOST_OF_ONE:
+                del found[next(iter(found))]
+    return list(found)
 
 
 def _rule(route: Route) -> _Rule:

@@ -123,8 +123,9 @@ class _Reloads:
         self._asked = asyncio.ensure_future(self._reloader.reload())
 
     async def _obey(self, loaded: Loaded) -> None:
-        log.change(loaded.settings.telemetry.log, log.secrets_of(loaded.settings))
+        log.change(self.loaded.settings.telemetry.log, log.secrets_of(loaded.settings))  # before anything is told
         await self._bundle.obey(loaded)
+        log.change(loaded.settings.telemetry.log, ())
 
     def _tell(self, reload: Reload) -> None:
         self._count.values[reload.result,] += 1

@@ -10,13 +10,14 @@ from addons import failover as module
 from addons.failover import Failover
 from tests.core.scripted import GOOD, JSON, PING, SSE, STALL, START, STREAMED, WORD, World, call, error_event, provider
 from tokenman_core.clock import ManualClock
-from tokenman_core.exchange import Caller
+from tokenman_core.exchange import Attempt, Caller
 from tokenman_core.failover import breaker
 from tokenman_core.failover.breakers import Breakers
 from tokenman_core.failover.policy import Rules
 from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Providers
 from tokenman_core.sse import Event
+from tokenman_core.verdicts import Candidate, Failure
 
 DOWN: Any = (503, JSON, [b"{}"])
 ALONE: Any = ()
@@ -319,6 +320,21 @@ async def test_the_limit_of_a_configured_key_is_everybodys() -> None:
     await ask(world, caller=Caller("ada"))
     await ask(world, caller=Caller("bob"))
     assert world.upstream.hosts == ["b.example", "a.example", "a.example"]
+
+
+async def test_a_key_that_takes_the_place_of_a_limited_one_has_limits_of_its_own() -> None:
+    passed_over, clock = module.PassedOver(ManualClock()), ManualClock()
+    stages = [
+        Failover(
+            Breakers(breaker.Rules(), {"b": True}, clock), 30.0, Providers([provider("b", key=key)]), clock, passed_over
+        )
+        for key in ("sk-old", "sk-new")
+    ]
+    made, here = call(named="b"), Candidate("b", "m")
+    made.plan = (here, Candidate("a", "m"))
+    attempt = Attempt(1, here, failure=Failure("status", "", 429, ((b"retry-after", b"900"),)))
+    await stages[0].llm_attempt_done(made, attempt)
+    assert [stage.may(here, made) for stage in stages] == [False, True]
 
 
 async def test_where_nobody_else_is_left_it_is_asked_all_the_same() -> None:

@@ -1,5 +1,6 @@
 """Which providers may answer a call, in which order, and what goes to each of them."""
 
+import asyncio
 import json
 from collections import Counter
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.core.scripted import BODY, GOOD, JSON, SAID, SSE, World, call, provider
-from tokenman_core import makers
+from tokenman_core import makers, routes
 from tokenman_core.exchange import Caller, Exchange
 from tokenman_core.net import UpstreamError
 from tokenman_core.verdicts import Candidate
@@ -277,6 +278,25 @@ async def test_what_an_answer_gave_goes_back_to_its_maker_for_the_same_caller(an
         if made.raw and host == "p" and made.operation.generates:
             assert json.loads(world.upstream.requests[-1].body)["model"] == "n"
     world.meter.close()
+
+
+async def test_what_stands_at_the_end_of_a_long_answer_is_remembered_too() -> None:
+    thought = b'{"type":"thinking","thinking":"%s","signature":"EqQB-signed-late"}' % (b"hmm " * 50_000)
+    said = b'{"id":"msg_long","content":[%s]}' % thought
+    world = World({"b": [(200, JSON, [said])]}, routes=[{"try": ["b"]}], providers=PROVIDERS)
+    made = call()
+    await world.carry(made)
+    async with asyncio.timeout(20):
+        while world.routes._makers.maker("who", ["EqQB-signed-late"]) is None:  # noqa: ASYNC110  # a thread reads it
+            await asyncio.sleep(0.01)
+    assert world.routes._makers.maker("who", ["msg_long"]) is not None
+
+
+async def test_an_id_that_a_stream_repeats_takes_no_others_place() -> None:
+    said = b"".join(b'data: {"id":"chatcmpl-1","x":{"id":"call_%d"}}\n\n' % number for number in range(450))
+    found = routes._given(said * 2)
+    assert len(found) == 451
+    assert len(routes._given(b"".join(b'"id":"call_%06d" ' % number for number in range(2000)))) == 500
 
 
 async def test_what_is_remembered_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

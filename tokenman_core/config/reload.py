@@ -84,6 +84,7 @@ class Reloader:
             changed = changes.changed(old.settings, new.settings)
             if changed:
                 await self._obey(new)
+                _warn(old, new)
         except ConfigError as error:
             return Reload("refused", at, errors=tuple(str(error).splitlines()))
         except Exception as error:  # whatever it was, the old settings stay, and somebody has to know
@@ -108,6 +109,17 @@ class Reloader:
         if now.restart and (before is None or before.restart != now.restart or now.changed):
             for name in now.restart:
                 log.warning("%s is other than when this was started; restart to apply", name)
+
+
+def _warn(old: Loaded, new: Loaded) -> None:
+    """What a start would tell, as far as it is new."""
+    for line in new.warnings:
+        if line not in old.warnings:
+            log.warning("%s", line)
+    known = old.settings.foreign_base_urls()
+    for name, url in new.settings.foreign_base_urls().items():
+        if known.get(name) != url:
+            log.warning("%s is at %s", name, url)
 
 
 def _obeyed(old: Loaded, read: Loaded) -> tuple[Loaded, tuple[str, ...]]:

@@ -39,7 +39,7 @@ class Sharing:
         self._taken: dict[str, float] = {}
         self._renewed = 0.0
         self._of: frozenset[str] | None = None  # the providers that were read for
-        self._wake = asyncio.Event()
+        self._wake, self._turn = asyncio.Event(), asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -71,8 +71,9 @@ class Sharing:
     async def step(self) -> None:
         """Tells and learns. Does nothing while the store cannot be asked."""
         with suppress(Unavailable):
-            await self._tell()
-            await self._learn()
+            async with self._turn:
+                await self._tell()
+                await self._learn()
             await self._renew()
 
     # -- what is told --
@@ -84,10 +85,14 @@ class Sharing:
     async def _tell(self) -> None:
         while self._to_tell:
             name = next(iter(self._to_tell))
+            del self._to_tell[name]  # what changes while it is told is told again
             entry = self._breakers.entry(name)
             if entry is not None:
-                await self._put(entry)
-            self._to_tell.pop(name, None)
+                try:
+                    await self._put(entry)
+                except BaseException:  # whatever it was, the others do not know it yet
+                    self._to_tell[name] = None
+                    raise
 
     async def _put(self, entry: Entry) -> None:
         breaker, age = entry.breaker, entry.breaker.age
@@ -145,8 +150,9 @@ class Sharing:
         if self._clock.monotonic() < self._taken.get(name, 0.0):
             return False
         with suppress(Unavailable):
-            if name in self._to_tell or name not in self._known:
-                await self._tell()
+            if self._to_tell:
+                async with self._turn:
+                    await self._tell()
             lease, now, over = secrets.token_hex(12), self._clock.now(), self._known.get(name, 0)
             most = self._breakers.probes
             got, there = await self._state.ask(

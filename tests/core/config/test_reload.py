@@ -171,3 +171,16 @@ def test_what_is_told_of_it() -> None:
     assert as_json(Reload("refused", 3.0, errors=("x",)), str) == {
         "result": "refused", "time": "3.0", "changed": [], "restart": [], "errors": ["x"],
     }  # fmt: skip
+
+
+async def test_what_a_start_would_tell_is_told_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(path, "")
+    text = "providers: {openai: {base_url: 'http://127.0.0.1:9', key: sk-in-the-file}}"
+    for more in ("", "\nretry: {attempts: 2}"):
+        await world.save(text + more)
+    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [line for line in said if line.endswith("openai is at http://127.0.0.1:9")] == [
+        "openai is at http://127.0.0.1:9"
+    ]
+    assert len([line for line in said if "providers.openai.key holds the secret itself" in line]) == 1
+    assert "sk-in-the-file" not in caplog.text
