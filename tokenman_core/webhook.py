@@ -22,6 +22,7 @@ from tokenman_core.net import Deadlines, Request, Upstream, UpstreamError
 
 log = logging.getLogger("tokenman.webhook")
 
+SECRET_FILE = "webhook-secret"  # in data_dir, where no other is configured
 TRIES = 8
 _FIRST_S, _LAST_S = 1.0, 300.0  # before the second try, and at most between two
 _MOST = 1_000  # messages that wait; the oldest are lost then, and that is said

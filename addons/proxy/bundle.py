@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 from dataclasses import dataclass
 
 from mitmproxy.master import Master
@@ -22,7 +23,7 @@ from tokenman_core.admin.runs import Runs
 from tokenman_core.ahead.quote import Sizes
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.budget import books
-from tokenman_core.clock import SystemClock
+from tokenman_core.clock import SystemClock, request_id
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
@@ -42,6 +43,7 @@ from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
 from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.tally import Tallies
+from tokenman_core.webhook import Webhook
 
 log = logging.getLogger("tokenman")
 
@@ -67,6 +69,7 @@ class Bundle:
     runs: Runs
     prover: Prover
     gate: Gate
+    hook: Webhook
 
     @property
     def policies(self) -> Policies:
@@ -93,6 +96,7 @@ class Bundle:
         lasting.detection.configure(options_of(settings.redaction))
         self.keys.renew(token)
         self.exchanges.use(policies)
+        self.hook.address = policies.hook
         self.gate.close_governed()
         self.tidy()
 
@@ -111,7 +115,7 @@ class Keeper:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._keeping: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def running(self) -> None:
         bundle = self._bundle
@@ -121,10 +125,12 @@ class Keeper:
         await bundle.sharing.start()
         await bundle.bound.start()
         await bundle.detection.start()
-        self._keeping = asyncio.create_task(self._keep())
+        bundle.hook.address = bundle.policies.hook
+        self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(bundle.hook.run())]
 
     async def _keep(self) -> None:
         """What running calls hold of budgets is renewed for as long as we run."""
+        await self._bundle.policies.books.look()
         while True:
             await asyncio.sleep(books.RENEW_S)
             await self._bundle.policies.books.keep()
@@ -135,9 +141,9 @@ class Keeper:
         await bundle.lasting.upstream.aclose()
         await bundle.detection.close()
         bundle.lasting.meter.close()
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await bundle.policies.books.keep()
+        for task in self._tasks:
+            task.cancel()
+        await bundle.policies.books.keep()
         await bundle.bound.aclose()
         await bundle.sharing.aclose()
         await bundle.state.aclose()
@@ -168,11 +174,14 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
 
     def alert(it: books.Alert) -> None:
         log.warning("%s", books.told(it))
+        hook.tell("budget.overrun" if it.overrun else "budget.alert", books.as_json(it))
 
     makers = Makers(secret.derive(root, "bound"))
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
+    upstream = Upstream(guard=guard, proxies=_proxies(settings))
+    hook = Webhook(upstream, clock, lambda: f"msg_{request_id()[4:]}", random.random)
     lasting = Lasting(
-        master, root, clock, listeners, Upstream(guard=guard, proxies=_proxies(settings)), detection, Memo(),
+        master, root, clock, listeners, upstream, detection, Memo(),
         chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), state.ask, alert,
     )  # fmt: skip
@@ -188,7 +197,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     codes = Codes(clock)
     bundle = Bundle(
         exchanges, authority, lasting, guard, Sharing(state, breakers, clock), bound_store.BoundStore(state, makers, clock), state,
-        ledger, metrics, feed, health, tallies, codes, Keys(admin_token(settings), codes, clock), runs, prover, gate,
+        ledger, metrics, feed, health, tallies, codes, Keys(admin_token(settings), codes, clock), runs, prover, gate, hook,
     )  # fmt: skip
     bundle.tidy()
     remember(master, arrivals)

@@ -16,7 +16,7 @@ from addons.budget import Budget
 from addons.failover import Failover, PassedOver
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
-from tokenman_core import price_lists, secret
+from tokenman_core import price_lists, secret, webhook
 from tokenman_core.ahead.quote import Quotes, Sizes
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.budget import books, rules, windows
@@ -25,6 +25,7 @@ from tokenman_core.conductor import Conductor
 from tokenman_core.config import spending
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
 from tokenman_core.failover import breaker, policy, retry
 from tokenman_core.failover.breakers import Breakers
 from tokenman_core.makers import Makers
@@ -87,7 +88,8 @@ class Policies:
     """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
     books: books.Books
     origins: frozenset[tuple[str, str, int]]
-    """Scheme, host and port of every base URL."""
+    """Scheme, host and port of every base URL, and of the webhook."""
+    hook: webhook.Address | None
 
 
 def make(loaded: Loaded, lasting: Lasting) -> Policies:
@@ -112,6 +114,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         counts_subscriptions=settings.pricing.subscriptions == "count",
         refuses_unknown=settings.pricing.unknown_model == "refuse",
     )  # fmt: skip
+    hook = _hook(settings, lasting.root)
     ours = (redaction, *((budget,) if budget.wanted else ()), failover)
     stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
@@ -123,9 +126,16 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     return Policies(
         loaded, providers, Conductor(stages, providers, means, caps, clock, sessions, routes), stages, ours,
         _front(settings, lasting), _limits(settings), settings.limits.connections,
-        frozenset([*providers.origins, *((host, None) for host in settings.intercept.private)]),
+        frozenset([
+            *providers.origins,
+            *((host, None) for host in settings.intercept.private),
+            *(((hook.host.lower(), hook.port),) if hook else ()),
+        ]),
         kept,
-        frozenset((it.scheme, it.host, it.port) for it in providers.by_name.values()),
+        frozenset([
+            *((it.scheme, it.host, it.port) for it in providers.by_name.values()), *((hook.origin,) if hook else ()),
+        ]),
+        hook,
     )  # fmt: skip
 
 
@@ -189,6 +199,25 @@ def _budget(it: spending.Budget) -> rules.Rule:
         it.name, rules.units(it.limit_usd), it.window, Reach(it.scope, it.match.patterns), it.on_exceed,
         it.downgrade_to or "", it.alerts, it.on_store_error == "refuse", it.unbounded == "allow",
     )  # fmt: skip
+
+
+def _hook(settings: Settings, root: bytes) -> webhook.Address | None:
+    """Where alerts are told. The key that signs them is put where the operator finds it."""
+    alerts = settings.alerts
+    if alerts.webhook is None:
+        return None
+    if alerts.secret is not None:
+        key = webhook.key_of(alerts.secret.get_secret_value())
+    else:
+        key = secret.derive(root, "webhook")
+        path = settings.data_dir / webhook.SECRET_FILE
+        try:
+            secret.write_private(path, webhook.shown(key).encode() + b"\n")
+        except OSError as error:
+            raise ConfigError(
+                f"alerts.secret: {path} cannot be written: {error.strerror}; or set alerts.secret"
+            ) from None
+    return webhook.Address.of(alerts.webhook.get_secret_value(), key)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -57,6 +57,7 @@ class Shown:
                 for entity in (*ENTITIES, *sorted(kinds_of_own(settings)))
             },
             self._reloads,
+            bundle.policies.books,
         )
 
 
@@ -117,6 +118,12 @@ def _watch(bundle: Bundle, reaches: Callable[[], list[Reach]]) -> None:
         lambda: Gauge(
             "tokenman_breaker_state", "0: closed, 1: half-open, 2: open, of the provider or of a model of it.", ("provider",),
             {(name,): BREAKER_STATES[state] for name, state in bundle.breakers.states.items()},
+        )
+    )  # fmt: skip
+    metrics.watch(
+        lambda: Gauge(
+            "tokenman_budget_spent_ratio", "Of a budget's limit, in its window of now; of a scope, where it is most.", ("budget",),
+            {(name,): ratio for name, ratio in bundle.policies.books.ratios().items()},
         )
     )  # fmt: skip
     dropped = Count("tokenman_ledger_dropped_rows", "Calls whose row was lost.", ())

@@ -1,6 +1,7 @@
 """Budgets through the real proxy: never overrun by a crowd, never lost by a crash, told to clients in the way that they obey."""
 
 import http.client
+import http.server
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anthropic
 import openai
@@ -23,6 +24,7 @@ from tests.e2e.harness import ANTHROPIC_KEY, Proxy, claude, gpt, user
 from tokenman_core.budget.rules import dollars
 from tokenman_core.ledger import LedgerReader
 from tokenman_core.state import Count, Sqlite
+from tokenman_core.webhook import key_of, signature
 
 MODEL = "claude-sonnet-4-5"  # 3 and 15 USD for a million tokens
 DAY = {"name": "daily", "window": "day"}
@@ -273,3 +275,67 @@ def test_a_killed_proxy_frees_what_its_streams_held_and_loses_nothing_that_was_s
         assert [count.held for count in later.values()] == [0]
     finally:
         store.close()
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """Takes messages, the second time that one comes."""
+
+    got: ClassVar[list[tuple[dict[str, str], bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(503 if len(self.got) == 1 else 204)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_alerts_are_told_to_the_webhook_signed_and_budgets_are_shown(running, fake):
+    Hook.got.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        proxy = running(
+            budgets=[{**DAY, "limit_usd": "0.001", "scope": "model", "alerts": [0.1, 0.9], "on_exceed": "warn"}],
+            alerts={"webhook": f"http://127.0.0.1:{server.server_port}/a-secret-path"},
+        )
+        claude(proxy).messages.create(model=MODEL, max_tokens=500, messages=user("[[say " + "word " * 30 + "]]"))
+        deadline = time.monotonic() + 30
+        while len(Hook.got) < 2:
+            assert time.monotonic() < deadline, proxy.log
+            time.sleep(0.05)
+        (first, body), (again, same) = Hook.got[:2]
+        assert body == same
+        assert first["webhook-id"] == again["webhook-id"]
+        key = (proxy.data / "webhook-secret").read_text().strip()
+        signed = signature(key_of(key), again["webhook-id"], int(again["webhook-timestamp"]), body)
+        assert again["webhook-signature"] == signed.decode()
+        said = json.loads(body)
+        assert said["type"] == "budget.alert"
+        assert said["data"] | {"spent_usd": "", "window_name": ""} == {
+            "budget": "daily", "scope": "model", "counted_by": MODEL, "window": "day", "window_name": "", "share": 0.1,
+            "spent_usd": "", "limit_usd": "0.001000000000", "overrun_usd": None, "on_exceed": "warn",
+        }  # fmt: skip
+        assert "a-secret-path" not in proxy.log
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.admin_port, timeout=10)
+        token = (proxy.data / "admin-token").read_text().strip()
+        connection.request("GET", "/api/budgets", headers={"authorization": f"Bearer {token}"})
+        (shown,) = json.loads(connection.getresponse().read())["items"]
+        assert (shown["name"], shown["counted_by"], shown["limit_usd"], shown["held_usd"]) == (
+            "daily",
+            MODEL,
+            "0.001",
+            "0",
+        )
+        assert Decimal(shown["spent_usd"]) == booked(proxy, 1)
+        connection.request("GET", "/metrics")
+        ratio = [
+            line for line in connection.getresponse().read().decode().splitlines() if "budget_spent_ratio{" in line
+        ]
+        assert float(ratio[0].rpartition(" ")[2]) == pytest.approx(shown["spent_ratio"], rel=1e-4)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -16,10 +16,13 @@ from tokenman_core.admin.keys import SESSION_S, TooManyFailures
 from tokenman_core.admin.parts import Parts
 from tokenman_core.admin.readiness import Reach
 from tokenman_core.admin.window import moment
+from tokenman_core.budget.books import State
+from tokenman_core.budget.rules import dollars
 from tokenman_core.config.models import Settings
 from tokenman_core.ledger.pages import Filter, Page
 from tokenman_core.ledger.reader import MOST_ROWS, By
 from tokenman_core.ledger.row import details, iso, plain, spots
+from tokenman_core.state import Unavailable
 
 BYS: tuple[By, ...] = get_args(By)
 _FILTERS = ("model", "project", "client", "provider", "status", "session", "q")
@@ -39,6 +42,7 @@ class Api:
             Route("/api/requests/{id}", self.request, methods=["GET"]),
             Route("/api/events", self.events, methods=["GET"]),
             Route("/api/redaction", self.redaction, methods=["GET"]),
+            Route("/api/budgets", self.budgets, methods=["GET"]),
             Route("/api/providers", self.providers, methods=["GET"]),
             Route("/api/providers/{name}/breaker", self.breaker, methods=["POST"]),
             Route("/api/config", self.config, methods=["GET"]),
@@ -127,6 +131,14 @@ class Api:
     async def version(self, request: Request) -> Response:
         query(request)
         return JSONResponse({"version": __version__, "started": _time(self._parts.started), "uptime_s": self._uptime()})
+
+    async def budgets(self, request: Request) -> Response:
+        query(request)
+        try:
+            states = await self._parts.budgets.everything()
+        except Unavailable:
+            return error(503, "persistence", "the counts of budgets cannot be read now; the log says why")
+        return JSONResponse({"items": [_budget(state) for state in states]})
 
     async def providers(self, request: Request) -> Response:
         query(request)
@@ -229,6 +241,25 @@ class Api:
 def _listed(page: Page) -> bytes:
     """Long for long pages, so it is done aside."""
     return bytes(JSONResponse({"items": [details(row) for row in page.rows], "next": page.next}).body)
+
+
+def _budget(state: State) -> dict[str, Any]:
+    rule, count, endless = state.rule, state.count, state.rule.span == "total"
+    return {
+        "name": rule.name,
+        "scope": rule.reach.scope,
+        "counted_by": state.counted_by or None,
+        "match": dict(rule.reach.match),
+        "window": rule.span,
+        "begins": None if endless else _time(state.window.begins),
+        "ends": None if endless else _time(state.window.ends),
+        "on_exceed": rule.on_exceed,
+        "limit_usd": plain(dollars(rule.limit)),
+        "spent_usd": plain(dollars(count.spent)),
+        "held_usd": plain(dollars(count.held)),
+        "left_usd": plain(dollars(max(0, rule.limit - count.spent - count.held))),
+        "spent_ratio": round(count.spent / rule.limit, 6),
+    }
 
 
 def _time(seconds: float) -> str:

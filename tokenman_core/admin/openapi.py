@@ -90,6 +90,11 @@ _SCHEMAS: dict[str, Schema] = {
     ),
     "Readiness": _READY,
     "Provider": _PROVIDER,
+    "Budget": _object(
+        name=_TEXT, scope=_TEXT, counted_by=_maybe(_TEXT), match={"type": "object"}, window=_TEXT, begins=_maybe(_TIME),
+        ends=_maybe(_TIME), on_exceed=_TEXT, limit_usd=_MONEY, spent_usd=_MONEY, held_usd=_MONEY, left_usd=_MONEY,
+        spent_ratio={"type": "number"},
+    ),
 }  # fmt: skip
 
 
@@ -179,6 +184,12 @@ PATHS: dict[str, dict[str, Schema]] = {
     },
     "/api/redaction": {
         "get": _get("What is masked and by which setting, and how often it was", _ref("Redaction"), _SINCE, _UNTIL, other=503)
+    },
+    "/api/budgets": {
+        "get": _get(
+            "The budgets, each counter of each, as they stand in their windows of now", _object(items=_list(_ref("Budget"))),
+            other=503,
+        )
     },
     "/api/providers": {"get": _get("The providers, and how they do", _object(items=_list(_ref("Provider"))))},
     "/api/providers/{name}/breaker": {

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 from tokenman_core.admin.keys import Codes, Keys
 from tokenman_core.admin.readiness import Readiness
+from tokenman_core.budget.books import State
 from tokenman_core.clock import Clock
 from tokenman_core.config.load import Loaded
-from tokenman_core.failover.breaker import State
+from tokenman_core.failover import breaker
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
@@ -20,13 +21,25 @@ class Breakers(Protocol):
     """The breakers of the providers, by name."""
 
     @property
-    def states(self) -> Mapping[str, State]: ...
+    def states(self) -> Mapping[str, breaker.State]: ...
 
     def hold(self, provider: str) -> None:
         """Opens one until `release`. Raises KeyError."""
 
     def release(self, provider: str) -> None:
         """Closes one, whoever opened it. Raises KeyError."""
+
+
+class Budgets(Protocol):
+    """The budgets in force."""
+
+    async def everything(self) -> list[State]:
+        """As they stand now. Raises Unavailable."""
+
+
+class NoBudgets:
+    async def everything(self) -> list[State]:
+        return []
 
 
 class Reloads(Protocol):
@@ -61,3 +74,4 @@ class Parts:
     started: float  # seconds since the epoch
     actions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reloads: Reloads = field(default_factory=NoReloads)
+    budgets: Budgets = field(default_factory=NoBudgets)

@@ -320,6 +320,22 @@ def _tokens(quote: Quote, room: int) -> int:
     return (room - quote.least) // quote.per_token if quote.per_token else quote.output
 
 
+def as_json(alert: Alert) -> dict[str, object]:
+    """What a webhook is told."""
+    return {
+        "budget": alert.rule.name,
+        "scope": alert.rule.reach.scope,
+        "counted_by": alert.counted_by or None,
+        "window": alert.rule.span,
+        "window_name": alert.window.name,
+        "share": None if alert.overrun else float(alert.share),
+        "spent_usd": f"{dollars(alert.spent):f}",
+        "limit_usd": f"{dollars(alert.rule.limit):f}",
+        "overrun_usd": f"{dollars(alert.overrun):f}" if alert.overrun else None,
+        "on_exceed": alert.rule.on_exceed,
+    }
+
+
 def told(alert: Alert) -> str:
     """One line for the log."""
     whose = f" of {alert.rule.reach.scope} {alert.counted_by}" if alert.counted_by else ""

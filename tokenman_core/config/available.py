@@ -46,7 +46,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("telemetry.otel.endpoint"),
     Gap("telemetry.otel.propagate"),
     Gap("telemetry.otel.sample"),
-    Gap("alerts.webhook"),
 )
 
 # Groups are accepted as a whole also when they are switched off: what else they say then means nothing.

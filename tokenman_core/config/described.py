@@ -128,7 +128,8 @@ SETTINGS: Mapping[str, str] = {
     "telemetry.otel.propagate": "true: traceparent goes on to the provider",
     "telemetry.otel.sample": "the share of calls, from 0 to 1",
     "alerts": "on spending",
-    "alerts.webhook": "URL, as env:NAME or file:PATH",
+    "alerts.webhook": "URL that is told of them, as env:NAME or file:PATH",
+    "alerts.secret": "signs what it is told; null: made, data_dir/webhook-secret",
     "timezone": "of budget windows, e.g. Europe/Berlin",
     "tests": "policy cases; `tokenman config test` runs them",
 }

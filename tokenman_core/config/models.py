@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -326,8 +327,21 @@ class Telemetry(Section):
     otel: Otel = _section()
 
 
+def _webhook(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise wrong(
+                "is no address of a web server; good values: env:NAME, file:PATH, https://hooks.example.com/tokenman"
+            )
+    return value
+
+
 class Alerts(Section):
-    webhook: Secret | None = None
+    """`secret`: what messages are signed with; null: made in data_dir, in the file webhook-secret."""
+
+    webhook: Annotated[Secret | None, AfterValidator(_webhook)] = None
+    secret: Key | None = None
 
 
 def _providers(value: Any) -> Any:

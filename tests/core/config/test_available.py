@@ -35,7 +35,6 @@ NOT_YET = [
     ("telemetry: {otel: {endpoint: 'http://127.0.0.1:4318'}}", "telemetry.otel.endpoint"),
     ("telemetry: {otel: {propagate: true}}", "telemetry.otel.propagate"),
     ("telemetry: {otel: {sample: 0.5}}", "telemetry.otel.sample"),
-    ("alerts: {webhook: 'https://hook.example'}", "alerts.webhook"),
     ("inspect: {plain: true}", "inspect.plain"),
     (
         "tests: [{name: a, request: {dialect: openai, text: x}, expect: {cache: hit}}]",
