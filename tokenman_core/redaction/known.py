@@ -1,17 +1,17 @@
 """Values found so far, looked for again by exact match in later texts of the request, in every form they may take."""
 
 import base64
-import html
+import itertools
 import json
 import re
-from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import chain
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import ahocorasick
 
 from tokenman_core.redaction.detectors.likely import is_placeholder
+from tokenman_core.redaction.detectors.view import decode, fold, needed
 from tokenman_core.redaction.entities import Finding
 
 SHORTEST = 4  # characters; a shorter value says too little to be looked for by itself
@@ -21,13 +21,24 @@ _MARKS = ".,:;!?"
 _SAME_IN_JSON = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]+')
 _SAME_IN_URL = re.compile(r"[A-Za-z0-9_.~-]+")
 _PIECE = 16 * 1024  # characters searched for all values between two pauses
+_LONG = 1024  # characters
 _LARGEST = 1024  # values in one automaton: building it cannot pause
-_RUN_END = re.compile(r"[^A-Za-z0-9+/_-]")
 _URL_SAFE = str.maketrans("+/", "-_")
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 _STEP = 128  # values taken up between two pauses
-_HTML = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
-_ENCODED = re.compile(r"[A-Za-z0-9+/]{11,}")  # base64 of at least ANYWHERE bytes, and the same in the other alphabet
-_ENCODED_FOR_URL = re.compile(r"[A-Za-z0-9_-]{11,}")
+_LONGEST_CODED = 512  # bytes; of longer values no part is looked for in base64
+_WIDEST = 10  # characters that one of a value may take where it is written with escapes
+_HEX_PAIR = re.compile(r"%[0-9A-F]{2}")
+_WRAP = re.compile(r"[ \t]*\r?\n(?:[ \t]*(?:[>|#*;+]{1,3}|//[/!]?|--))*[ \t]*")
+_SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
+# By kind of value: how many characters stand in its groups, and what stands between them.
+_FOURS = (4,) * 9
+_GROUPS: dict[str, tuple[tuple[tuple[int, ...], ...], str]] = {
+    "CREDIT_CARD": ((_FOURS, (4, 6, 5)), " -."),
+    "IBAN_CODE": ((_FOURS,), " -"),
+    "US_SSN": (((3, 2, 4),), "- "),
+    "PHONE_NUMBER": ((), ""),
+}
 _BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _COMMON = frozenset(
     {
@@ -53,43 +64,87 @@ def looked_for(value: str) -> bool:
     )
 
 
-def forms(value: str) -> tuple[str, ...]:
-    """The value and the other ways to write it, each once: in JSON, twice in JSON, percent-encoded, decoded."""
-    written = [value]
-    shorter: list[str] = []
-    if not _SAME_IN_JSON.fullmatch(value):
-        escaped = json.dumps(value, ensure_ascii=False)[1:-1]
-        written += escaped, json.dumps(value)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1]
-        if "\\" in value:
-            shorter.append(_unescaped(value))
-    if not _SAME_IN_URL.fullmatch(value):
-        written.append(quote(value, safe="", errors="surrogatepass"))
-        if "/" in value:
-            written.append(quote(value, errors="surrogatepass"))
-        if "%" in value:
-            shorter.append(unquote(value, errors="surrogatepass"))
+class Form(NamedTuple):
+    """One way to write a value. In base64 the characters at its ends may hold bits of a neighbour too: `before` and `behind`."""
+
+    text: str
+    before: int = 0
+    behind: int = 0
+
+
+def forms(value: str, entity: str = "") -> tuple[str, ...]:
+    """The value and the other ways to write it, each once, as `written`."""
+    return tuple(form.text for form in written(value, entity))
+
+
+def written(value: str, entity: str = "") -> list[Form]:
+    """The value and the other ways to write it, each once; what `view.decode` sees through is not among them."""
+    same = [value, *_escaped(value)]
+    # What says less than the value is only looked for if it still says enough.
+    shorter = [fold(value), *_unescaped(value), *_regrouped(value, entity)]
     if value[-1] in _MARKS:
         shorter.append(
             value.rstrip(_MARKS)
         )  # whether a mark at the end is the value's or the sentence's cannot be told
-    return tuple(dict.fromkeys([*written, *(form for form in shorter if looked_for(form))]))
+    made = [Form(each) for each in [*same, *(each for each in shorter if looked_for(each))]]
+    data = value.encode("utf-8", "surrogatepass")
+    if ANYWHERE <= len(data) <= _LONGEST_CODED:
+        made += [Form(data.hex()), Form(data.hex().upper()), *_in_base64(data)]
+    return list({form.text: form for form in reversed(made)}.values())[::-1]
 
 
-def _unescaped(value: str) -> str:
-    try:
-        return str(json.loads(f'"{value}"', strict=False))
-    except ValueError:
-        return value
+def _escaped(value: str) -> Iterator[str]:
+    """As JSON writes it, as JSON in JSON does, and as URLs do."""
+    if not _SAME_IN_JSON.fullmatch(value):
+        once = json.dumps(value, ensure_ascii=False)[1:-1]
+        yield from (once, json.dumps(value)[1:-1], json.dumps(once, ensure_ascii=False)[1:-1])
+    if not _SAME_IN_URL.fullmatch(value):
+        for safe in ("", "/"):
+            yield (quoted := quote(value, safe=safe, errors="surrogatepass"))
+            yield _HEX_PAIR.sub(lambda match: match[0].lower(), quoted)
 
 
-def _from_base64(encoded: str) -> str:
-    """What unpadded base64 of either alphabet holds; "" if no text."""
-    try:
-        return base64.urlsafe_b64decode(encoded.translate(_URL_SAFE) + "=" * (-len(encoded) % 4)).decode(
-            "utf-8", "surrogatepass"
-        )
-    except ValueError:
-        return ""
+def _unescaped(value: str) -> Iterator[str]:
+    """As it is read where it was written with escapes."""
+    if "\\" in value:
+        try:
+            yield str(json.loads(f'"{value}"', strict=False))
+        except ValueError:
+            pass
+    if "%" in value:
+        yield unquote(value, errors="surrogatepass")
+    if "\n" in value:
+        yield _WRAP.sub("", value)
+    if needed(value, value.encode("utf-8", "surrogatepass")):
+        yield decode(value).text
+
+
+def _regrouped(value: str, entity: str) -> Iterator[str]:
+    """With other separators, or in other letters, where both mean the same."""
+    if entity == "EMAIL_ADDRESS":
+        yield from (value.lower(), value.upper())
+    elif entity in _GROUPS:
+        sizes, separators = _GROUPS[entity]
+        bare = _SEPARATORS.sub("", fold(value)).upper()
+        plus = "+" if entity == "PHONE_NUMBER" and value.startswith("+") else ""
+        yield from (plus + bare, bare)
+        for size in sizes:
+            ends = [*itertools.accumulate(size)]
+            cut = [
+                bare[low:high]
+                for low, high in itertools.pairwise((0, *(end for end in ends if end < len(bare)), len(bare)))
+            ]
+            yield from (separator.join(cut) for separator in separators)
+
+
+def _in_base64(data: bytes) -> Iterator[Form]:
+    """In base64 that may hold more before it and behind it, by how many bytes of three stand before it; in both alphabets."""
+    for offset in range(3):
+        coded = base64.b64encode(bytes(offset) + data).rstrip(b"=").decode("ascii")
+        behind = int((offset + len(data)) % 3 != 0)
+        core = coded[offset + (offset > 0) : len(coded) - behind]
+        for text in {core, core.translate(_URL_SAFE)}:
+            yield Form(text, int(offset > 0), behind)
 
 
 class Known:
@@ -103,8 +158,10 @@ class Known:
         self._added: list[tuple[str, str]] = []  # not yet taken up: a request that is all known never searches
         self._entities: dict[str, str] = {}
         self._recent: list[str] = []
+        self._long: list[str] = []  # never in an automaton, for pieces of a text overlap by the longest of them
         self._automata: list[tuple[list[str], ahocorasick.Automaton]] = []
-        self._encoded: set[int] = set()  # how many characters the values have in base64
+        self._edges: dict[str, tuple[int, int]] = {}  # of forms in base64: see Form
+        self._longest = 0
 
     def __bool__(self) -> bool:
         return bool(self._added or self._entities)
@@ -113,66 +170,42 @@ class Known:
         self._added.append((entity, value))
 
     def find(self, text: str) -> Iterator[Finding | None]:
-        """Every place of a known value in a text, in HTML and in base64 too; None now and then."""
+        """Every place of a known value in a text, in every way in which it may be written there; None now and then."""
         yield from self._take_up()
         yield from self._search(text)
-        if "&" in text and _HTML.search(text):
-            yield from self._in_html(text)
-        if self._encoded:
-            yield from self._in_base64(text)
-
-    def _in_base64(self, text: str) -> Iterator[Finding | None]:
-        at = 0
-        while at < len(text):
-            run = _RUN_END.search(text, at + _PIECE)
-            end = run.start() if run else len(text)
-            for match in chain(_ENCODED.finditer(text, at, end), _ENCODED_FOR_URL.finditer(text, at, end)):
-                if len(match[0]) in self._encoded and (entity := self._entities.get(_from_base64(match[0]))):
-                    yield Finding(*match.span(), entity)
+        # What only shows when the text is decoded. Piece by piece, each with what the longest form needs of the one before it.
+        for low in range(0, len(text), _PIECE):
+            start = max(0, low - min(self._longest * _WIDEST, _PIECE))
+            piece = text[start : low + _PIECE]
+            if needed(piece, piece.encode("utf-8", "surrogatepass")):
+                view = decode(piece)
+                yield None
+                for place in self._search(view.text):
+                    if place is not None:
+                        first, last = view.original(place.start, place.end)
+                        place = Finding(start + first, start + last, place.entity)
+                    yield place
             yield None
-            at = end
-
-    def _in_html(self, text: str) -> Iterator[Finding | None]:
-        """The places of values that are written with character references (`&amp;`, `&#64;`)."""
-        pieces: list[str] = []
-        seen: list[int] = []  # where each reference stands in the text as a reader sees it,
-        shifts = [0]  # and how much longer the text is up to there
-        last = length = 0
-        for match in _HTML.finditer(text):
-            pieces += text[last : match.start()], html.unescape(match[0])
-            length += match.start() - last
-            seen.append(length)
-            length += len(pieces[-1])
-            last = match.end()
-            shifts.append(last - length)
-            if len(seen) % _STEP == 0:
-                yield None
-        for place in self._search("".join((*pieces, text[last:]))):
-            if place is None:
-                yield None
-                continue
-            low, high = bisect_left(seen, place.start), bisect_left(seen, place.end)
-            if low < high:
-                yield Finding(place.start + shifts[low], place.end + shifts[high], place.entity)
 
     def _search(self, text: str) -> Iterator[Finding | None]:
+        # In pieces that overlap, each by itself: going on with `set` (pyahocorasick 2.3) corrupts memory.
+        overlap = min(self._longest, _LONG)
         for _, automaton in self._automata:
             ends: dict[str, int] = {}  # of the last place of each: places of one value do not overlap
-            search = automaton.iter("")
             for low in range(0, len(text), _PIECE):
-                search.set(text[low : low + _PIECE])
-                for last, form in search:
-                    start = last + 1 - len(form)
+                begin = max(0, low - overlap)
+                for last, form in automaton.iter(text[begin : low + _PIECE]):
+                    start = begin + last + 1 - len(form)
                     if start >= ends.get(form, 0) and self._stands_alone(text, start, form):
-                        ends[form] = last + 1
-                        yield Finding(start, last + 1, self._entities[form])
+                        ends[form] = start + len(form)
+                        yield self._found(text, start, form)
                 yield None
-        for form in self._recent:
+        for form in itertools.chain(self._long, self._recent):
             at = text.find(form)
             while at >= 0:
                 alone = self._stands_alone(text, at, form)
                 if alone:
-                    yield Finding(at, at + len(form), self._entities[form])
+                    yield self._found(text, at, form)
                 at = text.find(form, at + (len(form) if alone else 1))
             yield None
 
@@ -180,12 +213,13 @@ class Known:
         for entity, value in self._added:
             if not looked_for(value):
                 continue
-            if (size := len(value.encode("utf-8", "surrogatepass"))) >= ANYWHERE:
-                self._encoded.add((size * 4 + 2) // 3)
-            for form in forms(value):
-                if form not in self._entities:
-                    self._entities[form] = entity
-                    self._recent.append(form)
+            for form in written(value, entity):
+                if form.text not in self._entities:
+                    self._entities[form.text] = entity
+                    (self._recent if len(form.text) <= _LONG else self._long).append(form.text)
+                    self._longest = max(self._longest, len(form.text))
+                    if form.before or form.behind:
+                        self._edges[form.text] = (form.before, form.behind)
             yield None
         self._added.clear()
         if len(self._recent) <= _ONE_BY_ONE:
@@ -204,12 +238,23 @@ class Known:
             self._automata.append((part, automaton))
             yield None
 
+    def _found(self, text: str, start: int, form: str) -> Finding:
+        end = start + len(form)
+        before, behind = self._edges.get(form, (0, 0))
+        if before and text[max(0, start - 1) : start] in _BASE64:
+            start -= 1
+        if behind and text[end : end + 1] in _BASE64:
+            end += 1
+        return Finding(start, end, self._entities[form])
+
     @staticmethod
     def _stands_alone(text: str, start: int, form: str) -> bool:
-        """A short value must not be part of a longer word."""
-        if len(form) >= ANYWHERE:
-            return True
+        """A short value must not be part of a longer word, and a number not of a longer number."""
         end = start + len(form)
+        if len(form) >= ANYWHERE:
+            return not form.isdigit() or not (
+                text[max(0, start - 1) : start].isdigit() or text[end : end + 1].isdigit()
+            )
         return not (
             (form[0] in _BORDERED and start > 0 and text[start - 1] in _BORDERED)
             or (form[-1] in _BORDERED and end < len(text) and text[end] in _BORDERED)

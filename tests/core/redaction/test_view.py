@@ -15,6 +15,8 @@ SHOWN = [
     ("ａ１＠．", "a1@."),
     ("a%40b%2e", "a@b."),
     ("a%2540b%252540c", "a@b@c"),
+    ("j%C3%BCrgen%e2%80%8b%EF%BC%A0x%25C3%25BC %C3 %C3%28 %ff", "jürgen@xü %C3 %C3( %ff"),
+    ("p&amp;amp;w&amp;amp;lt;", "p&w<"),
     ("a\\u0040b", "a@b"),
     ("a\\\\u0040b\\x40c\\u{40}d\\U00000040e", "a@b@c@d@e"),
     ("4\\u200b1\\ufeff1\\uff11", "4111"),

@@ -66,7 +66,7 @@ _SHOWN_OTHERWISE = f"[{_class(_FOLDED)}{_NO_WIDTH}]"
 
 _MAY_BE_SPECIAL = re.compile(r"[%&\\=]|[^\x00-\x7f]")
 _SPECIAL = re.compile(
-    r"%(?:25){0,3}[0-7][0-9A-Fa-f]"
+    r"%(?:25){0,3}(?:[0-7][0-9A-Fa-f]|[c-fC-F][0-9A-Fa-f](?:%(?:25){0,3}[89abAB][0-9A-Fa-f]){1,3})"
     r"|&(?:amp;){0,3}(?:\#0{0,8}[0-9]{1,7};?|\#[xX]0{0,8}[0-9a-fA-F]{1,6};?|[A-Za-z]{2,24}[0-9]{0,2};)"
     r"|\\{1,16}+(?:u[dD][89abAB][0-9a-fA-F]{2}\\{1,16}+u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U000[0-9a-fA-F]{5}"
     r"|x[2-7][0-9a-fA-F]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-](?=[A-Za-z0-9]))"
@@ -75,7 +75,7 @@ _SPECIAL = re.compile(
 )
 _QUOTED_PRINTABLE = re.compile(r"=[2-7][0-9A-F]")
 _HINT = re.compile(
-    rb"%(?:25){0,3}[2-7][0-9A-Fa-f]|&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"
+    rb"%(?:25){0,3}[2-7c-fC-F][0-9A-Fa-f]|&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"
     rb"|\\(?:[uU][0-9a-fA-FdD{]|x[2-7]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-][A-Za-z0-9])|=(?:40[A-Za-z]|3D|\r?\n)"
 )
 _BEYOND_ASCII = re.compile(_SHOWN_OTHERWISE)
@@ -128,7 +128,7 @@ def _char(code: int, piece: str) -> str:
 def _decoded(piece: str) -> str:
     first = piece[0]
     if first == "%":
-        return _char(int(piece[-2:], 16), piece)
+        return _percent(piece)
     if first == "&":
         return _referred(piece)
     if first == "=":
@@ -144,9 +144,20 @@ def _decoded(piece: str) -> str:
     return " " if escape[0] in "nrt" else escape[0]
 
 
+def _percent(piece: str) -> str:
+    """What percent-encoded UTF-8 shows, encoded once more or not; what is none stays as it was written."""
+    try:
+        char = bytes(int(each[-2:], 16) for each in piece.split("%")[1:]).decode("utf-8")
+    except UnicodeDecodeError:
+        return piece
+    return _char(ord(char), piece) if len(char) == 1 else piece
+
+
 def _referred(piece: str) -> str:
     """What a character reference of HTML shows, escaped once more or not; what is none stays as it was written."""
-    name = piece.rpartition("amp;")[2] if piece.startswith("&amp;") and len(piece) > 5 else piece[1:]
+    name = piece[1:]
+    while name.startswith("amp;") and len(name) > 4:
+        name = name[4:]
     shown = html.unescape("&" + (name if name.endswith(";") else name + ";"))
     return fold(shown) if len(shown) == 1 else piece
 

@@ -1,0 +1,149 @@
+"""A value that was found once is found again in every way in which it may be written, and restored as it stood."""
+
+import base64
+import html
+import json
+import quopri
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenman_core.redaction.detectors.merge import merge
+from tokenman_core.redaction.entities import Finding
+from tokenman_core.redaction.known import _PIECE, Known, forms
+
+
+def places(text: str, *values: tuple[str, str]) -> list[Finding]:
+    known = Known()
+    for entity, value in values:
+        known.add(entity, value)
+    return [*merge(place for place in known.find(text) if place is not None)]
+
+
+def covered(text: str, found: list[Finding]) -> str:
+    return "|".join(text[each.start : each.end] for each in found)
+
+
+MAIL = "jane.doe+x@example.com"
+PASSWORD = "p\"w\\x9!ü&<'"
+WAYS = {
+    "as it is": lambda value: value,
+    "in JSON": lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    "in JSON of ASCII": lambda value: json.dumps(value)[1:-1],
+    "in JSON in JSON": lambda value: json.dumps(json.dumps(value, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1],
+    "percent-encoded": lambda value: quote(value, safe=""),
+    "percent-encoded in lower case": lambda value: (
+        quote(value, safe="").replace("%2B", "%2b").replace("%C3%BC", "%c3%bc")
+    ),
+    "percent-encoded twice": lambda value: quote(quote(value, safe=""), safe=""),
+    "in HTML": lambda value: html.escape(value),
+    "in HTML twice": lambda value: html.escape(html.escape(value)),
+    "as references by number": lambda value: "".join(f"&#{ord(each)};" for each in value),
+    "as references by hexadecimal number": lambda value: "".join(f"&#x{ord(each):X};" for each in value),
+    "as escapes of JSON": lambda value: "".join(f"\\u{ord(each):04x}" for each in value),
+    "in hexadecimal": lambda value: value.encode().hex(),
+    "in hexadecimal in upper case": lambda value: value.encode().hex().upper(),
+    "in base64": lambda value: base64.b64encode(value.encode()).decode(),
+    "in base64 for URLs": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+    "behind one byte in base64": lambda value: base64.b64encode(b"\n" + value.encode() + b" and more").decode(),
+    "behind two bytes in base64": lambda value: base64.b64encode(b": " + value.encode() + b", so on").decode(),
+    "in quoted-printable": lambda value: "x=3D1 " + quopri.encodestring(value.encode(), quotetabs=True).decode(),
+    "with characters of no width": lambda value: "\u200b".join(value),
+    "with soft hyphens": lambda value: "\u00ad".join(value),
+    "in full width": lambda value: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in value),
+}
+_NOT_ALL = {("in quoted-printable", PASSWORD): "a letter beyond ASCII is two of its escapes"}
+
+
+@pytest.mark.parametrize("value", [MAIL, PASSWORD, "Zebra-77-kite"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_known_value_is_found_however_it_is_written(way: str, value: str) -> None:
+    if (way, value) in _NOT_ALL:
+        pytest.skip(_NOT_ALL[way, value])
+    as_written = WAYS[way](value)
+    text = f'some <words> "before" {as_written} and (behind)'
+    found = places(text, ("PASSWORD", value))
+    assert found
+    assert covered(text, found).strip() in as_written
+    if "base64" not in way:
+        assert covered(text, found) in (as_written, as_written[6:])
+    else:
+        rest = text
+        for each in reversed(found):
+            rest = rest[: each.start] + "*" * 60 + rest[each.end :]
+        for at in range(len(value.encode()) - 5):
+            for offset in range(3):
+                part = base64.b64encode(bytes(offset) + value.encode()[at : at + 6]).decode()[4:-4]
+                assert len(part) < 4 or part not in rest
+
+
+@pytest.mark.parametrize(
+    ("entity", "value", "other"),
+    [
+        ("CREDIT_CARD", "4539 1488 0343 6467", "4539148803436467"),
+        ("CREDIT_CARD", "4539148803436467", "4539-1488-0343-6467"),
+        ("CREDIT_CARD", "4539-1488-0343-6467", "4539.1488.0343.6467"),
+        ("CREDIT_CARD", "378282246310005", "3782 822463 10005"),
+        ("IBAN_CODE", "DE89 3704 0044 0532 0130 00", "DE89370400440532013000"),
+        ("IBAN_CODE", "de89370400440532013000", "DE89 3704 0044 0532 0130 00"),
+        ("US_SSN", "219-09-9999", "219 09 9999"),
+        ("US_SSN", "219 09 9999", "219099999"),
+        ("PHONE_NUMBER", "+1 (415) 555-2671", "+14155552671"),
+        ("PHONE_NUMBER", "+1 415 555 2671", "14155552671"),
+        ("EMAIL_ADDRESS", "Jane.Doe@Example.com", "jane.doe@example.com"),
+        ("EMAIL_ADDRESS", "jane.doe@example.com", "JANE.DOE@EXAMPLE.COM"),
+        ("API_KEY", "sk-ant-aB3dE5fG7h\n> hI9kL2mN4pQ6", "sk-ant-aB3dE5fG7hhI9kL2mN4pQ6"),
+        ("PASSWORD", "Zebra\u200b-77", "Zebra-77"),
+        ("PASSWORD", "Ze%62ra%2D77x", "Zebra-77x"),
+        ("PASSWORD", "Zebra\\u002d77", "Zebra-77"),
+    ],
+)
+def test_a_known_value_is_found_with_other_separators_and_without_what_wrapped_it(
+    entity: str, value: str, other: str
+) -> None:
+    text = f"it is {other}."
+    assert covered(text, places(text, (entity, value))) == other
+
+
+@pytest.mark.parametrize("text", ["id 945391488034364671", "0219099999", "order 14155552671000", "kites", "akite1"])
+def test_a_known_number_is_not_found_in_a_longer_one_nor_a_short_word_in_a_longer_one(text: str) -> None:
+    values = [("CREDIT_CARD", "4539 1488 0343 6467"), ("US_SSN", "219-09-9999"), ("PHONE_NUMBER", "+1 415 555 2671")]
+    assert places(text, *values, ("PASSWORD", "kite"), ("PASSWORD", "kite1")) == []
+
+
+@given(st.text(alphabet="ab\u200b%&#;=\\u0064@.\n", max_size=40), st.integers(0, 40))
+def test_a_place_is_always_a_part_of_the_text(around: str, at: int) -> None:
+    text = around[:at] + "Zebra&#45;77" + around[at:]
+    for place in places(text, ("PASSWORD", "Zebra-77")):
+        assert 0 <= place.start < place.end <= len(text)
+
+
+def test_an_escaped_value_is_found_wherever_it_stands_in_a_long_text() -> None:
+    for before in range(_PIECE - 14, _PIECE + 2):
+        text = "." * before + "Zebra&#45;77-kite" + " " * 20_000 + "Zebra\u200b-77-kite"
+        assert covered(text, places(text, ("PASSWORD", "Zebra-77-kite"))) == "Zebra&#45;77-kite|Zebra\u200b-77-kite"
+
+
+def test_the_ways_to_write_a_value_are_few() -> None:
+    assert len(forms("x" * 100 + '"\\%&ü\n', "PASSWORD")) < 40
+    assert all(forms(each) for each in ("a\ud800bc", "%", "\\", "....", "\n\n\n\n"))
+
+
+@pytest.mark.parametrize("piece", ["jane", "&#64;", "%40", "Zebra-", "=\n", "\u200b", "aaaa", "YWJj"])
+def test_the_time_that_a_search_takes_grows_with_the_text_and_no_faster(piece: str) -> None:
+    known = Known()
+    for number in range(20):
+        known.add("PASSWORD", f"Zebra-{number}-kite")
+    list(known.find(""))
+
+    def took(count: int) -> float:
+        text = piece * count
+        start = time.process_time()
+        list(known.find(text))
+        return time.process_time() - start
+
+    small, large = min(took(4_000) for _ in range(3)), min(took(32_000) for _ in range(3))
+    assert large < 8 * small * 4 + 0.02
