@@ -17,9 +17,11 @@ from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
 from tokenman_core.redaction.choose import Say, choose
 from tokenman_core.redaction.detectors.merge import Taken
 from tokenman_core.redaction.detectors.options import PLAIN, Options
+from tokenman_core.redaction.detectors.seams import Joined, moved, over
 from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Memo
+from tokenman_core.redaction.neighbours import Half, beside
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.places import MOST, place_of
 from tokenman_core.redaction.policy import Policies, Policy
@@ -98,6 +100,7 @@ class _SoFar:
 
     def __init__(self, policy: Policy, permitted: Permitted) -> None:
         self.known = Known()
+        self._values: set[tuple[str, str]] = set()
         self.policy, self._permitted = policy, permitted
         self._hash = hashlib.blake2b(policy.digest + permitted.version, digest_size=16)
         self._digest: bytes | None = None
@@ -114,10 +117,15 @@ class _SoFar:
             self._digest = self._hash.digest()
         return self._digest
 
-    def add(self, entity: str, value: str) -> None:
+    def add(self, entity: str, value: str) -> bool:
+        """Whether the value is new; one of several parts is added once."""
+        if (entity, value) in self._values:
+            return False
+        self._values.add((entity, value))
         self.known.add(entity, value)
         self._hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
         self._digest = None
+        return True
 
 
 class Redactor:
@@ -159,15 +167,17 @@ class Redactor:
         if policy.off:
             return masked
         breath = _Breath()
-        names, findings = await self._detected(slots, breath)
         so_far = _SoFar(policy, self._allowed.now() if self._allowed else NOTHING)
         for value in mapping.values():
-            so_far.add(value.entity, value.text)
-        for slot, name, found in zip(slots, names, findings, strict=True):
+            so_far.add(value.entity, value.whole or value.text)
+        names, findings = await self._detected(slots, breath)
+        halves = await self._over_edges(slots, names, findings, so_far, breath)
+        for place, (slot, name, found) in enumerate(zip(slots, names, findings, strict=True)):
             if found or so_far.known or policy.denied:
-                found = await self._with_known(slot.text, name + so_far.digest, found, so_far, breath)
+                here = halves.get(place, ())
+                found = await self._with_known(slot.text, name + so_far.digest, found, here, so_far, breath)
             if found:
-                await self._apply(slot, found, mapping, so_far, masked, spots, breath)
+                await self._apply(slot, found, halves.get(place, ()), mapping, so_far, masked, spots, breath)
                 if masked.blocked:
                     break
             if breath.due:
@@ -198,7 +208,53 @@ class Redactor:
                     findings[place] = found
         return names, findings
 
-    async def _with_known(self, text: str, name: bytes, found: Findings, so_far: _SoFar, breath: _Breath) -> Findings:
+    async def _over_edges(
+        self,
+        slots: Sequence[Slot],
+        names: list[bytes],
+        findings: list[Findings],
+        so_far: _SoFar,
+        breath: _Breath,
+    ) -> dict[int, list[Half]]:
+        """The values that begin in one text and end in the next; each part is put among the findings of its text.
+
+        What a text's name stands for then depends on its neighbours, so they become a part of it.
+        """
+        halves: dict[int, list[Half]] = {}
+        edges: list[Joined] = []
+        for each in beside(slots):
+            if each is not None:
+                edges.append(each)
+            if breath.due:
+                await breath.take()
+        if not edges:
+            return halves
+        pieces = [Slot((slots[each.sources[0]].key,), "other", each.text) for each in edges]
+        _, found = await self._detected(pieces, breath)
+        for joined, over_all in zip(edges, found, strict=True):
+            alone = moved(joined, [findings[source] for source in joined.sources])
+            for value in over(joined, alone, over_all, lines=False):
+                if so_far.say(joined.text, value) not in ("mask", "block", "log"):
+                    continue
+                whole = joined.text[value.start : value.end]
+                for source, start, end in joined.cut(value.start, value.end):
+                    halves.setdefault(source, []).append(Half(start, end, whole))
+                    findings[source] = (*findings[source], Finding(start, end, value.entity, value.score))
+            if breath.due:
+                await breath.take()
+        for source, here in halves.items():
+            names[source] += hashlib.blake2b(repr(here).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return halves
+
+    async def _with_known(
+        self,
+        text: str,
+        name: bytes,
+        found: Findings,
+        halves: Sequence[Half],
+        so_far: _SoFar,
+        breath: _Breath,
+    ) -> Findings:
         """The findings of a text, and all places in it of the values found before it or in it."""
         remembered = self._memo.get(name)
         if remembered is not None:
@@ -209,7 +265,9 @@ class Redactor:
         chosen = await self._chosen(text, found, so_far, breath)
         own = Known()
         for start, end, entity, _ in chosen:
-            if entity not in _PLAIN_EVERYWHERE and policy.action(entity) in ("redact", "hash"):
+            if entity in _PLAIN_EVERYWHERE or _whole(halves, start, end):
+                continue
+            if policy.action(entity) in ("redact", "hash"):
                 own.add(entity, text[start:end])
         places: list[Finding] = []
         for place in itertools.chain(policy.exact.find(text), so_far.known.find(text), own.find(text)):
@@ -238,6 +296,7 @@ class Redactor:
         self,
         slot: Slot,
         found: Findings,
+        halves: Sequence[Half],
         mapping: Mapping,
         so_far: _SoFar,
         masked: Masked,
@@ -261,10 +320,10 @@ class Redactor:
             if action == "log":
                 masked.logged[entity] += 1
                 continue
-            placeholder, new = mapping.placeholder(entity, value, restorable=action == "redact")
-            if new:
+            whole = _whole(halves, start, end)
+            placeholder, new = mapping.placeholder(entity, value, action == "redact", whole if whole != value else "")
+            if new and so_far.add(entity, whole or value):
                 masked.masked[entity] += 1
-                so_far.add(entity, value)
             if slot.kind not in _MODELS_OWN:
                 mapping.stood_in(placeholder, text)
             pieces += text[last:start], placeholder
@@ -273,6 +332,11 @@ class Redactor:
             pieces.append(text[last:])
             slot.text = "".join(pieces)
             masked.paths.append(slot.path)
+
+
+def _whole(halves: Sequence[Half], start: int, end: int) -> str:
+    """The value that a finding holds a part of, "" if it is one itself."""
+    return next((each.whole for each in halves if start <= each.start and each.end <= end), "")
 
 
 async def _denied(policy: Policy, text: str) -> Findings:

@@ -16,12 +16,16 @@ _IN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 @dataclass(slots=True, eq=False)
 class Value:
-    """A value of the request. `stood` are the request's texts that it stood in: where it may go back to (see egress)."""
+    """A value of the request. `stood` are the request's texts that it stood in: where it may go back to (see egress).
+
+    `whole`: of a part of a value that two texts hold together, all of it; by itself it says nothing, and is not looked for.
+    """
 
     entity: str
     text: str = field(repr=False)
     restorable: bool
     stood: list[str] = field(default_factory=list, repr=False)
+    whole: str = field(default="", repr=False)
 
 
 class Mapping:
@@ -63,8 +67,8 @@ class Mapping:
         """In the order in which they were found."""
         return list(self._values.values())
 
-    def placeholder(self, entity: str, text: str, restorable: bool = True) -> tuple[str, bool]:
-        """The placeholder of a value, and whether the value is new in this exchange."""
+    def placeholder(self, entity: str, text: str, restorable: bool = True, whole: str = "") -> tuple[str, bool]:
+        """The placeholder of a value, and whether the value is new in this exchange. `whole`: see Value."""
         known = self._placeholders.get((entity, text))
         if known is not None:
             return known, False
@@ -77,7 +81,7 @@ class Mapping:
                 break
             turn += 1  # another value of this exchange has it: 48 bits are many, not all
         self._placeholders[entity, text] = placeholder
-        self._values[placeholder] = Value(entity, text, restorable)
+        self._values[placeholder] = Value(entity, text, restorable, whole=whole)
         if restorable:
             self._restorable.append(placeholder)
             self._forms = None

@@ -7,7 +7,7 @@ numbers is no card, and a word behind an address is not the rest of it.
 import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tokenman_core.redaction.entities import SECRETS, Finding, Findings
@@ -58,9 +58,14 @@ class Joined(NamedTuple):
 def over(joined: Joined, alone: Findings, found: Iterable[Finding], *, lines: bool) -> Iterator[Finding]:
     """Those of `found` in the whole that run over a seam and belong to both sides; `alone` are what its pieces hold by themselves.
 
-    `lines`: the seams are breaks of lines, where more stands side by side by accident than at the end of a text.
+    `lines`: the seams are breaks of lines, where more stands side by side by accident than at the end of a text. At the end of
+    a text what announces a secret may stand alone, too.
     """
+    known = set(alone)
     for finding in found:
+        if not lines and finding.entity in SECRETS and finding.start in joined.seams and finding not in known:
+            yield finding
+            continue
         first = bisect_right(joined.seams, finding.start)
         seams = joined.seams[first : bisect_right(joined.seams, finding.end - 1)]
         if seams and (not lines or finding.entity in _WRAPPED) and _belongs(joined.text, finding, seams, alone, lines):
@@ -158,19 +163,19 @@ def wrapped(text: str, alone: Findings, look: Look) -> Iterator[Finding]:
     """The values of a text that are wrapped over lines. `alone`: what was found in it as it stands; `look` judges a text."""
     for joined in broken_lines(text):
         inside = [each for each in alone if each.start < joined.places[-1] + _REACH and each.end > joined.places[0]]
-        for finding in over(joined, _moved(joined, inside), look(joined.text), lines=True):
+        for finding in over(joined, moved(joined, [inside] * len(joined.places)), look(joined.text), lines=True):
             spans = list(joined.cut(finding.start, finding.end))
             yield Finding(spans[0][1], spans[-1][2], finding.entity, finding.score)
 
 
-def _moved(joined: Joined, findings: Iterable[Finding]) -> Findings:
-    """Findings of the one text that the pieces are of, where they stand in the whole."""
-    moved: list[Finding] = []
-    for piece, place in enumerate(joined.places):
+def moved(joined: Joined, findings: Sequence[Iterable[Finding]]) -> Findings:
+    """The findings of the texts that the pieces are of, by piece, where they stand in the whole."""
+    made: list[Finding] = []
+    for piece, (place, found) in enumerate(zip(joined.places, findings, strict=True)):
         low = joined.seams[piece - 1] if piece else 0
         high = joined.seams[piece] if piece < len(joined.seams) else len(joined.text)
-        for each in findings:
+        for each in found:
             start, end = each.start - place + low, each.end - place + low
             if low <= start < end <= high:
-                moved.append(Finding(start, end, each.entity, each.score))
-    return tuple(moved)
+                made.append(Finding(start, end, each.entity, each.score))
+    return tuple(made)

@@ -1,0 +1,137 @@
+"""A value that is cut over two texts of one message is masked in both, and comes back as it stood."""
+
+from typing import Any
+
+import pytest
+
+from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.dialects.walk import find_slots
+from tokenman_core.redaction import Mapping, Memo, Redactor, Restorer
+from tokenman_core.redaction.detectors.detector import Detector
+from tokenman_core.redaction.detectors.gate import Re2Gate
+from tokenman_core.redaction.entities import PLACEHOLDER
+from tokenman_core.slots import Slot
+
+from .conftest import InProcess
+
+FINDER = InProcess(Detector(Re2Gate()))
+KEY = "sk-ant-api03-" + "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY" * 3
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\n" + ("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 2 + "\n") * 20 + "-----END PRIVATE KEY-----"
+)
+
+
+def message(*texts: str, role: str = "user") -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "text", "text": text} for text in texts]}
+
+
+async def masked(
+    *messages: dict[str, Any], memo: Memo | None = None, **changed: object
+) -> tuple[list[str], Mapping, dict[str, int]]:
+    redactor = Redactor(Settings.model_validate(changed), b"k" * 32, FINDER, memo)
+    slots = find_slots({"messages": [*messages]}).slots
+    mapping = redactor.mapping()
+    said = await redactor.mask(slots, mapping)
+    texts = [slot.text for slot in slots]
+    again = await redactor.mask(slots, mapping)
+    assert ([slot.text for slot in slots], again.masked) == (texts, {})
+    return texts, mapping, dict(said.masked)
+
+
+def restored(texts: list[str], mapping: Mapping) -> list[str]:
+    slots = [Slot((place,), "assistant", text) for place, text in enumerate(texts)]
+    Restorer(mapping, "always").whole(slots)
+    return [slot.text for slot in slots]
+
+
+CUT = [
+    ("EMAIL_ADDRESS", "write to jane.doe@exam", "ple.com please", "jane.doe@example.com"),
+    ("EMAIL_ADDRESS", "write to jane.doe", "@example.com please", "jane.doe@example.com"),
+    ("EMAIL_ADDRESS", "write to jane.d7", "oe@example.com please", "jane.d7oe@example.com"),
+    ("EMAIL_ADDRESS", "write to jane.doe@example.", "com please", "jane.doe@example.com"),
+    ("CREDIT_CARD", "card 4111 1111 ", "1111 1111 ok", "4111 1111 1111 1111"),
+    ("CREDIT_CARD", "card 4111", " 1111 1111 1111 ok", "4111 1111 1111 1111"),
+    ("CREDIT_CARD", "card 411111111111", "1111 ok", "4111111111111111"),
+    ("IBAN_CODE", "to DE89 3704 ", "0044 0532 0130 00 now", "DE89 3704 0044 0532 0130 00"),
+    ("PHONE_NUMBER", "call +1 415 555", " 2671 now", "+1 415 555 2671"),
+    ("API_KEY", "use " + KEY[:40], KEY[40:] + " now", KEY),
+    ("API_KEY", "use ghp_aB3dE5fG7hI9kL1m", "N3pQ5rS7tU9vW1xY3zA5 now", "ghp_aB3dE5fG7hI9kL1mN3pQ5rS7tU9vW1xY3zA5"),
+    ("PRIVATE_KEY", "pem " + PEM[:900], PEM[900:] + "\nend", PEM),
+]
+
+
+@pytest.mark.parametrize(("entity", "left", "right", "whole"), CUT)
+async def test_a_value_over_two_texts_is_masked_in_both_and_comes_back(
+    entity: str, left: str, right: str, whole: str
+) -> None:
+    texts, mapping, said = await masked(message(left, right), message("later: " + whole))
+    assert restored(texts, mapping) == [left, right, "later: " + whole]
+    first, second = (PLACEHOLDER.findall(text) for text in texts[:2])
+    assert (len(first), len(second)) == (1, 1), texts
+    assert first[0].startswith(f"[{entity}_")
+    assert texts[0].endswith(first[0])
+    assert texts[1].startswith(second[0])
+    assert PLACEHOLDER.fullmatch(texts[2].removeprefix("later: "))
+    assert said == {entity: 1}
+
+
+async def test_a_value_over_three_texts_is_masked_in_all() -> None:
+    texts, mapping, said = await masked(message("card 4111 ", "1111 1111", " 1111 ok"))
+    assert [len(PLACEHOLDER.findall(text)) for text in texts] == [1, 1, 1]
+    assert restored(texts, mapping) == ["card 4111 ", "1111 1111", " 1111 ok"]
+    assert said == {"CREDIT_CARD": 1}
+
+
+async def test_what_announces_a_secret_may_stand_in_the_text_before() -> None:
+    texts, mapping, _ = await masked(message("the password is ", "Zebra-77 and more"), message("Zebra-77"))
+    assert texts[0] == "the password is "
+    assert texts[1].startswith("[PASSWORD_")
+    assert PLACEHOLDER.fullmatch(texts[2])
+    assert restored(texts, mapping) == ["the password is ", "Zebra-77 and more", "Zebra-77"]
+
+
+async def test_a_part_is_not_looked_for_by_itself() -> None:
+    texts, _, _ = await masked(message("write to jane.doe@exam", "ple.com please"), message("jane.doe@exam ple.com"))
+    assert texts[2] == "jane.doe@exam ple.com"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("write to jane.doe@example.com", "Next"),
+        ("version 4111 1111", "file 1111 1111"),
+        (KEY, "export"),
+        (KEY, "AKIAIOSFODNN7EXAMPL2"),
+        ("jane.doe@exam\n", "ple.com"),
+        ("1234567 ", "12"),
+    ],
+)
+async def test_what_only_stands_side_by_side_is_judged_alone(left: str, right: str) -> None:
+    together, _, _ = await masked(message(left, right))
+    assert together == [(await masked(message(each)))[0][0] for each in (left, right)]
+
+
+async def test_texts_of_two_messages_are_not_joined() -> None:
+    texts, _, _ = await masked(message("jane.doe@exam"), message("ple.com"))
+    assert texts == ["jane.doe@exam", "ple.com"]
+    body = {"role": "user", "content": [{"type": "text", "text": "jane.doe@exam", "title": "ple.com"}]}
+    assert (await masked(body))[0] == ["jane.doe@exam", "ple.com"]
+
+
+async def test_a_value_that_may_pass_passes_over_an_edge_too() -> None:
+    texts, _, _ = await masked(message("jane.doe@exam", "ple.com"), allow=["*@example.com"])
+    assert texts == ["jane.doe@exam", "ple.com"]
+
+
+async def test_memory_knows_what_stood_beside_a_text() -> None:
+    memo = Memo()
+    for _ in range(2):
+        assert (await masked(message("jane.doe@exam", "nothing"), memo=memo))[0] == ["jane.doe@exam", "nothing"]
+        assert "jane" not in (await masked(message("jane.doe@exam", "ple.com"), memo=memo))[0][0]
+        assert (await masked(message("a", "jane.doe@exam"), memo=memo))[0][1] == "jane.doe@exam"
+
+
+async def test_many_texts_in_a_row_are_judged_in_time_that_grows_with_them() -> None:
+    asked = len(FINDER.asked)
+    await masked(message(*(f"a{number}@" for number in range(2000))))
+    assert sum(len(each.text) for each in FINDER.asked[asked:]) < 8 * sum(len(f"a{number}@") for number in range(2000))
