@@ -203,6 +203,22 @@ def test_a_value_is_written_like_the_form_that_it_replaces(written: str, read: o
         assert read(streamed([written[:at], written[at:]])[0]) == 'p"w\\9 <&>'
 
 
+def test_a_value_is_encoded_in_place_of_an_encoded_form_and_nowhere_else() -> None:
+    bare = PASSWORD[1:-1]
+    assert whole(f"&#91;{bare}&#93;") == "p&quot;w\\9 &lt;&amp;&gt;"
+    assert whole(f"&amp;#91;{bare}&amp;#93;") == "p&amp;quot;w\\9 &amp;lt;&amp;amp;&amp;gt;"
+    assert whole(f"%5B{bare}%5D") == "p%22w%5C9%20%3C%26%3E"
+    assert whole(f"\\u005b{bare}\\u005d") == 'p\\"w\\\\9 <&>'
+    assert whole(f"<b>{bare}</b>") == '<b>p"w\\9 <&></b>'
+
+
+def test_digits_alone_are_known_between_brackets_only_though_a_name_begins_like_them() -> None:
+    forms = Forms(["[ABACUS_aba123456789]"])
+    for text in ("aba123456789", "aba123456789]", "[aba123456789", "(aba123456789)", "ABA123456789]"):
+        assert forms.canonical(text) == text
+    assert forms.canonical("[aba123456789]") == "[ABACUS_aba123456789]"
+
+
 @pytest.mark.parametrize(
     ("source", "spelled"),
     [
