@@ -86,13 +86,18 @@ class Quotes:
         model = candidate.model or exchange.model
         value = exchange.body.value if exchange.body is not None else None
         texts = _texts(exchange, value)
-        large = (len(exchange.raw) > 4 * AT_ONCE and self._counter.fresh(texts) > AT_ONCE) or _has_media(exchange)
+        counted, fresh = self._counter.known(texts)
+        written = _written(value, 0) if exchange.dialect.name == "anthropic" else "5m"
+        if sum(len(text) for _, text in fresh) > AT_ONCE:
+            counted += await self._off_loop(lambda: self._counter.count(fresh))
+        elif fresh:
+            counted += self._counter.count(fresh)
 
-        def count() -> tuple[int, int, str]:
-            written = _written(value, 0) if exchange.dialect.name == "anthropic" else "5m"
-            return self._counter.count(texts), media.tokens(value, exchange.dialect.name, model), written
+        def measure() -> int:
+            return media.tokens(value, exchange.dialect.name, model)
 
-        counted, seen, written = await self._off_loop(count) if large else count()
+        carried = exchange.body is not None and exchange.body.unreadable  # then it has to be decoded
+        seen = await self._off_loop(measure) if carried else measure()
         if not self._prices.ready:
             await self._off_loop(self._prices.warm)
         ceiling = ceilings.of(model)
@@ -160,10 +165,6 @@ def _texts(exchange: Exchange, value: Any) -> list[str]:
         texts += [json.dumps(tools) for name in ("tools", "functions") if (tools := inner.get(name))]
         texts += [json.dumps(form) for name in ("response_format", "text") if type(form := inner.get(name)) is dict]
     return texts
-
-
-def _has_media(exchange: Exchange) -> bool:
-    return exchange.body is not None and bool(exchange.body.unreadable)
 
 
 def _around(value: Any) -> int:

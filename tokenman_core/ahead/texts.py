@@ -10,7 +10,7 @@ from tokenman_core import tokens
 AT_ONCE = 2_000  # characters of fresh text that are counted on the event loop: well under a millisecond
 _MOST = 50_000  # blocks remembered, of about 150 bytes each
 _MODELS = 1_000  # whose correction is remembered
-_SHORT = 32  # characters; what is shorter is counted as a token for each two bytes, which is hardly ever too few
+_SHORT = 32  # bytes; what is shorter is counted as a token for each two, which is hardly ever too few
 
 # By dialect: how many tokens a provider counts for one of o200k's, before anything is known of a model. Claude's tokeniser makes
 # more of the same text, that of its models since Opus 4.7 up to 1.35 times as much again
@@ -24,31 +24,41 @@ _TELLING = 200  # tokens; of a shorter request the frame around the text is the 
 
 
 class Counter:
-    """Of all calls of a process. `count` may be called from any thread, for a text at a time."""
+    """Of all calls of a process."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, int] = OrderedDict()
         self._hash = hashlib.blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._factors: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def fresh(self, texts: Sequence[str]) -> int:
-        """The characters that would have to be counted."""
-        return sum(len(text) for text in texts if len(text) > _SHORT and self._name(text) not in self._known)
-
-    def count(self, texts: Sequence[str]) -> int:
-        """As `tokens.estimate`, but each text is counted once. Raises what that raises."""
-        total = 0
+    def known(self, texts: Sequence[str]) -> tuple[int, list[tuple[bytes, str]]]:
+        """The tokens of those that were counted before, and the others, each once and by a name: for `count`."""
+        total, fresh = 0, list[tuple[bytes, str]]()
         for text in texts:
-            if len(text) <= _SHORT:
-                total += -(-len(text.encode("utf-8", "surrogatepass")) // 2)
+            data = text.encode("utf-8", "surrogatepass")
+            if len(data) <= _SHORT:
+                total += -(-len(data) // 2)
                 continue
-            name = self._name(text)
+            hash = self._hash.copy()
+            hash.update(data)
+            name = hash.digest()
+            count = self._known.get(name)
+            if count is None:
+                fresh.append((name, text))
+            else:
+                total += count
+        return total, fresh
+
+    def count(self, fresh: Sequence[tuple[bytes, str]]) -> int:
+        """The tokens of texts that were not counted yet, as `tokens.estimate`, which may raise. Other threads may ask meanwhile."""
+        total = 0
+        for name, text in fresh:
             count = self._known.get(name)
             if count is None:
                 count = self._known[name] = tokens.estimate([text])
-                while len(self._known) > _MOST:
-                    self._known.popitem(last=False)
             total += count
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
         return total
 
     def factor(self, dialect: str, model: str) -> float:
@@ -64,8 +74,3 @@ class Counter:
         self._factors[dialect, model] = seen if seen > before else before - (before - seen) * _FALL
         while len(self._factors) > _MODELS:
             self._factors.popitem(last=False)
-
-    def _name(self, text: str) -> bytes:
-        name = self._hash.copy()
-        name.update(text.encode("utf-8", "surrogatepass"))
-        return name.digest()

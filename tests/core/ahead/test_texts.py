@@ -4,21 +4,26 @@ from tokenman_core.ahead.texts import Counter
 TEXT = "Why is the sky blue, and why is it red in the evening? " * 40
 
 
+def counted(counter: Counter, texts: list[str]) -> int:
+    known, fresh = counter.known(texts)
+    return known + counter.count(fresh)
+
+
 def test_each_block_is_counted_once(monkeypatch):
     counter, asked = Counter(), []
     true = tokens.estimate
     monkeypatch.setattr(tokens, "estimate", lambda texts: asked.append(texts) or true(texts))
-    first = counter.count([TEXT, "ok", TEXT + "!"])
+    first = counted(counter, [TEXT, "ok", TEXT + "!"])
     assert first == true([TEXT]) + 1 + true([TEXT + "!"])
-    assert counter.count([TEXT, "ok", TEXT + "!"]) == first
+    assert counted(counter, [TEXT, "ok", TEXT + "!"]) == first
     assert len(asked) == 2
-    assert counter.fresh([TEXT, "ok"]) == 0
-    assert counter.fresh([TEXT + "?"]) == len(TEXT) + 1
+    assert counter.known([TEXT, "ok"])[1] == []
+    assert [text for _, text in counter.known([TEXT + "?"])[1]] == [TEXT + "?"]
 
 
 def test_no_short_text_is_counted_too_low():
     for text in ("a b c d e f", "1 2 3 4 5 6", "{}[]()", "zß水𝄋", "\n\n"):
-        assert Counter().count([text]) >= tokens.estimate([text]) // 2, text
+        assert counted(Counter(), [text]) >= tokens.estimate([text]) // 2, text
 
 
 def test_the_correction_rises_at_once_and_falls_slowly():
@@ -50,6 +55,6 @@ def test_the_memory_is_bounded(monkeypatch):
     monkeypatch.setattr("tokenman_core.ahead.texts._MODELS", 10)
     counter = Counter()
     for number in range(50):
-        counter.count([f"a text that is long enough to be remembered {number}"])
+        counted(counter, [f"a text that is long enough to be remembered {number}"])
         counter.learn("openai", f"m{number}", 1000, 900)
     assert len(counter._known) == len(counter._factors) == 10
