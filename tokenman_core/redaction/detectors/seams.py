@@ -119,7 +119,8 @@ def _at_break(text: str, at: int) -> Joined | None:
         end -= 1
     if end <= 0 or text[end - 1] not in _BEFORE:
         return None
-    low = max(text.rfind(" ", 0, end), text.rfind("\n", 0, end), end - _REACH - 1) + 1
+    floor = max(0, end - _REACH)
+    low = max(text.rfind(" ", floor, end) + 1, text.rfind("\n", floor, end) + 1, floor)
     left = text[low:end]
     if (gap := _BREAK.match(text, end)) is None:
         return None
