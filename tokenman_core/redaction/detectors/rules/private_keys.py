@@ -34,8 +34,10 @@ def private_key_end(text: str, head_end: int) -> int | None:
 
 def _far_end(text: str, head_end: int, limit: int) -> int | None:
     """The end line of a key whose lines are written in a way of their own (numbered, in a diff), if nothing else is between."""
-    end = _END.search(text, head_end, min(limit, head_end + 8192))
-    if end is None or text.find("-----BEGIN", head_end, end.start()) >= 0:
+    limit = min(limit, head_end + 8192)
+    if (following := text.find("BEGIN", head_end, limit)) >= 0:
+        limit = following
+    if text.find("END", head_end, limit) < 0 or (end := _END.search(text, head_end, limit)) is None:
         return None
     between = text[head_end : end.start()]
     runs = sum(len(run) for run in re.findall(r"[A-Za-z0-9+/=]{20,}", between))
