@@ -13,6 +13,7 @@ from tokenman_core.dialects.note import Append, where
 from tokenman_core.exchange import Exchange, Redacted, Spot
 from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.redaction import (
+    CALLER,
     Allowed,
     Egress,
     Mapping,
@@ -92,6 +93,7 @@ class Redaction:
         return state is not None and state.policy.restore and state.mapping.restorable
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
+        CALLER.set(exchange.caller.credential or exchange.caller.client or exchange.caller.run)
         policy = self._redactor.policies.of(exchange.project)
         exchange.notes[self.name] = State(self._redactor.mapping(), policy)
         if exchange.body is not None and exchange.body.unreadable:

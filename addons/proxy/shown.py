@@ -1,7 +1,7 @@
 """Puts together what the admin port shows of a running bundle: its parts, its gauges, and the checks of its readiness."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from addons.proxy.bundle import Bundle
 from tokenman_core.admin.parts import Parts, Reloads
@@ -12,9 +12,10 @@ from tokenman_core.config.load import Loaded
 from tokenman_core.failover.breaker import State
 from tokenman_core.ledger.ledger import path_of
 from tokenman_core.ledger.reader import LedgerReader
-from tokenman_core.redaction import ENTITIES
+from tokenman_core.redaction import ENTITIES, Detection
 from tokenman_core.redaction.policy import Policy
-from tokenman_core.telemetry.series import Count, Gauge
+from tokenman_core.telemetry.metrics import OWN_BOUNDS, Metrics
+from tokenman_core.telemetry.series import Count, Gauge, Histogram
 
 Origin = tuple[str, str, int]
 
@@ -133,3 +134,32 @@ def _watch(bundle: Bundle, reaches: Callable[[], list[Reach]]) -> None:
         return dropped
 
     metrics.watch(lost)
+    _watch_detection(metrics, bundle.detection)
+
+
+def _watch_detection(metrics: Metrics, detection: Detection) -> None:
+    """What the detection workers do, and how long texts wait for them."""
+    waits = Histogram("tokenman_detection_wait_seconds", "What texts waited for a worker.", (), OWN_BOUNDS)
+    detection.on_wait = functools.partial(waits.observe, ())
+    restarts = Count(
+        "tokenman_detection_restarts", "Workers that took the place of one that died, hung or outgrew.", ("reason",)
+    )
+    refused = Count(
+        "tokenman_detection_refused", "Texts that no worker could judge, whose calls were refused.", ("reason",)
+    )
+
+    def counted(count: Count, kept: Iterable[tuple[str, int]]) -> Count:
+        count.values.update({(reason,): number for reason, number in kept})
+        return count.copy()
+
+    metrics.watch(waits.copy)
+    metrics.watch(lambda: counted(restarts, detection.restarts.items()))
+    metrics.watch(lambda: counted(refused, detection.refused.items()))
+    metrics.watch(
+        lambda: Gauge("tokenman_detection_queue", "Texts that wait for a worker.", (), {(): float(detection.queued)})
+    )
+    metrics.watch(
+        lambda: Gauge(
+            "tokenman_detection_workers", "Workers that have their detectors loaded.", (), {(): float(detection.up)}
+        )
+    )

@@ -12,8 +12,8 @@ from addons.redaction import NOTE, Redaction
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.registry import DIALECTS
-from tokenman_core.exchange import Exchange, Redacted, Sent
-from tokenman_core.redaction import Finding, Text, TextRefused, WorkerUnavailable
+from tokenman_core.exchange import Caller, Exchange, Redacted, Sent
+from tokenman_core.redaction import CALLER, Finding, Text, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER, Findings
@@ -680,3 +680,19 @@ async def test_with_the_line_every_turn_is_a_prefix_of_the_next(since: int) -> N
 def test_the_line_holds_nothing_that_is_masked_or_put_back() -> None:
     assert not PLACEHOLDER.search(NOTE)
     assert Detector(Re2Gate()).find(NOTE) == ()
+
+
+async def test_callers_are_told_apart_by_what_their_calls_are_authorised_with() -> None:
+    """Detection serves callers in turns."""
+    seen: list[str] = []
+
+    class Asked:
+        async def find(self, texts: Sequence[Text]) -> list[Findings]:
+            seen.append(CALLER.get())
+            return [()] * len(texts)
+
+    for caller in (Caller("hash", "ann"), Caller("", "ann"), Caller("", "", "none", "run-1"), Caller()):
+        call = exchange("hello there")
+        call.caller = caller
+        await Redaction(Settings(), b"k" * 32, Asked()).llm_request(call)
+    assert seen == ["hash", "ann", "run-1", ""]
