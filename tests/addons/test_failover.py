@@ -1,6 +1,7 @@
 """The breaker and the passing over, through whole calls."""
 
 import asyncio
+import gzip
 from contextlib import aclosing
 from typing import Any
 
@@ -92,6 +93,29 @@ async def test_what_is_not_the_providers_fault_does_not_count(answer: Any) -> No
     await ask(world, 6)
     assert state(stage, "a") == "closed"
     assert len(world.upstream.requests) == 6
+
+
+SAID = b'{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}'
+
+
+SAID_IN_A_STREAM: Any = (200, SSE, [error_event("api_error").replace(b'"no"', b'"the model is overloaded"')])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (503, JSON, [SAID]), (503, (*JSON, (b"content-encoding", b"gzip")), [gzip.compress(SAID)]), (529, JSON, []),
+        (200, SSE, [error_event("overloaded_error")]), SAID_IN_A_STREAM,
+    ],
+    ids=["said", "packed", "529", "in a stream", "said in a stream"],
+)  # fmt: skip
+async def test_a_model_that_is_overloaded_rests_alone(failure: Any) -> None:
+    world, _ = calls({"a": [failure, failure, GOOD]}, failures=2)
+    big, small = (b'{"model":"%s","stream":true,"messages":[]}' % name for name in (b"big", b"small"))
+    await ask(world, 2, body=big)
+    assert dict((await ask(world, body=big)).headers)[b"x-tokenman-error"] == b"breaker"
+    assert (await ask(world, body=small)).status == 200
+    assert len(world.upstream.requests) == 3
 
 
 async def test_what_says_nothing_of_the_provider_ends_no_row_of_failures() -> None:
