@@ -70,6 +70,9 @@ class Counts(Protocol):
     def release(self, lease: str, *, now: float) -> None:
         """Ends a reservation of which nothing was spent."""
 
+    def unhold(self, lease: str) -> None:
+        """Takes back what a reservation holds, as if it had not been asked for: it may be asked for again."""
+
     def hold_on(self, leases: Collection[str], until: float) -> None:
         """Reservations that are there run until then."""
 
@@ -148,6 +151,9 @@ class SqliteCounts:
     def release(self, lease: str, *, now: float) -> None:
         with self._whole():
             self._end(lease, now)
+
+    def unhold(self, lease: str) -> None:
+        self._connection.execute("delete from holds where lease = ?", (lease,))
 
     def hold_on(self, leases: Collection[str], until: float) -> None:
         with self._whole():

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from tokenman_core.state import counts
+from tokenman_core.state import counts, rates
 
 # As in the ledger: a step may create a table or an index, or add a column that has a default, and no more.
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -35,6 +35,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "create unique index remembered_by_key on remembered (kind, key)",
     ),
     counts.STEP,
+    rates.STEP,
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenman_core.secret import private_folder
 from tokenman_core.state import schema
 from tokenman_core.state.counts import SqliteCounts
+from tokenman_core.state.rates import SqliteRates
 from tokenman_core.state.store import NOTHING, Entry, Leased
 
 BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
@@ -41,6 +42,7 @@ class Sqlite:
             raise
         self._seen = -1
         self.counts = SqliteCounts(self._connection, self._whole)
+        self.rates = SqliteRates(self._connection, self._whole)
 
     def close(self) -> None:
         self._connection.close()

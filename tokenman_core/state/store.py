@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from tokenman_core.state.counts import Counts
+from tokenman_core.state.rates import Rates
 
 Leased = Literal["leased", "taken", "moved"]
 """`taken`: there are as many as there may be; `moved`: the entry is no longer the one that was spoken of."""
@@ -31,6 +32,10 @@ class Store(Protocol):
     @property
     def counts(self) -> Counts:
         """The counters in the same file, seen and changed by the same processes."""
+
+    @property
+    def rates(self) -> Rates:
+        """How fast things were taken, in the same file."""
 
     @property
     def changed(self) -> bool:

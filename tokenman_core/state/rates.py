@@ -1,0 +1,93 @@
+"""Rates: how fast something may be taken, kept as one moment for each name (GCRA, the generic cell rate algorithm).
+
+What is kept is when all that was taken will have been earned again. A limit that changes therefore gives nothing back that was
+taken under the old one, and takes nothing away.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Ask:
+    """`cost` units under a name, of which one is earned in `period` seconds and `burst` can be saved up."""
+
+    name: str
+    cost: float
+    period: float
+    burst: float
+
+
+@dataclass(frozen=True)
+class Left:
+    """After the question: how many units are left, in how many seconds there would be enough (0: there are), and all again."""
+
+    units: float
+    wait: float
+    full: float
+
+
+class Rates(Protocol):
+    """Each method is one step that others see whole or not at all. Moments are seconds since the epoch."""
+
+    def take(self, asks: Sequence[Ask], *, now: float) -> tuple[bool, Sequence[Left]]:
+        """Takes from all or from none. Who asks for more than can be saved up gets it when all is saved up."""
+
+    def give(self, name: str, seconds: float, *, now: float) -> None:
+        """Gives back what was taken and not used (in seconds of earning), or takes more where it is negative."""
+
+
+STEP = (
+    """create table rates (
+        name text primary key,
+        earned real not null
+    ) without rowid""",
+)
+
+_PURGE_EVERY = 512
+
+
+class SqliteRates:
+    """`Rates` on a connection that others write on too."""
+
+    def __init__(self, connection: sqlite3.Connection, whole: Callable[[], AbstractContextManager[None]]) -> None:
+        self._connection, self._whole = connection, whole
+        self._since_purge = 0
+
+    def take(self, asks: Sequence[Ask], *, now: float) -> tuple[bool, Sequence[Left]]:
+        with self._whole():
+            earned = [max(now, self._earned(ask.name)) for ask in asks]
+            wanted = [at + min(ask.cost, ask.burst) * ask.period for at, ask in zip(earned, asks, strict=True)]
+            limits = [now + ask.burst * ask.period for ask in asks]
+            # A hair's breadth: sums of floating point must not refuse what is due.
+            allowed = all(at <= limit + 1e-9 for at, limit in zip(wanted, limits, strict=True))
+            if allowed:
+                self._connection.executemany(
+                    "insert into rates (name, earned) values (?, ?) on conflict do update set earned = excluded.earned",
+                    [(ask.name, at) for ask, at in zip(asks, wanted, strict=True)],
+                )
+                self._purge(now)
+            return allowed, [
+                Left(max(0.0, (limit - at) / ask.period), max(0.0, want - limit), max(0.0, at - now))
+                for ask, at, want, limit in zip(asks, wanted if allowed else earned, wanted, limits, strict=True)
+            ]
+
+    def give(self, name: str, seconds: float, *, now: float) -> None:
+        self._connection.execute(
+            "insert into rates (name, earned) values (?1, ?2 + max(0, -?3))"
+            " on conflict do update set earned = max(?2, earned) - ?3",
+            (name, now, seconds),
+        )
+
+    def _earned(self, name: str) -> float:
+        row = self._connection.execute("select earned from rates where name = ?", (name,)).fetchone()
+        return float(row[0]) if row else 0.0
+
+    def _purge(self, now: float) -> None:
+        self._since_purge += 1
+        if self._since_purge >= _PURGE_EVERY:
+            self._since_purge = 0
+            self._connection.execute("delete from rates where earned <= ?", (now,))
