@@ -25,9 +25,13 @@ _LONG = 1024  # characters
 _LARGEST = 1024  # values in one automaton: building it cannot pause
 _URL_SAFE = str.maketrans("+/", "-_")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+_RUN = re.compile(r"[A-Za-z0-9+/_-]{10,}")
+_NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[_/+-]++|[A-Z]?[a-z](?![A-Za-z0-9]))++")
+_DIGITS = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
 _STEP = 128  # values taken up between two pauses
 _LONGEST_CODED = 512  # bytes; of longer values no part is looked for in base64
 _WIDEST = 10  # characters that one of a value may take where it is written with escapes
+_HEX_LETTER = re.compile(r"%(?:[A-F]|[0-9][A-F])")
 _HEX_PAIR = re.compile(r"%[0-9A-F]{2}")
 _WRAP = re.compile(r"[ \t]*\r?\n(?:[ \t]*(?:[>|#*;+]{1,3}|//[/!]?|--))*[ \t]*")
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
@@ -79,18 +83,30 @@ def forms(value: str, entity: str = "") -> tuple[str, ...]:
 
 def written(value: str, entity: str = "") -> list[Form]:
     """The value and the other ways to write it, each once; what `view.decode` sees through is not among them."""
+    return [*map(Form, _plainly(value, entity)), *coded(value)]
+
+
+def _plainly(value: str, entity: str) -> list[str]:
+    """As text: with escapes and without, with other separators."""
     same = [value, *_escaped(value)]
     # What says less than the value is only looked for if it still says enough.
-    shorter = [fold(value), *_unescaped(value), *_regrouped(value, entity)]
+    shorter = [*_unescaped(value), *_regrouped(value, entity)]
+    if not value.isascii():
+        shorter.append(fold(value))
     if value[-1] in _MARKS:
         shorter.append(
             value.rstrip(_MARKS)
         )  # whether a mark at the end is the value's or the sentence's cannot be told
-    made = [Form(each) for each in [*same, *(each for each in shorter if looked_for(each))]]
+    return list(dict.fromkeys([*same, *(each for each in shorter if looked_for(each))]))
+
+
+def coded(value: str) -> list[Form]:
+    """In hexadecimal and in base64, if it is long enough to be told there."""
     data = value.encode("utf-8", "surrogatepass")
-    if ANYWHERE <= len(data) <= _LONGEST_CODED:
-        made += [Form(data.hex()), Form(data.hex().upper()), *_in_base64(data)]
-    return list({form.text: form for form in reversed(made)}.values())[::-1]
+    if not ANYWHERE <= len(data) <= _LONGEST_CODED:
+        return []
+    digits = data.hex()
+    return [Form(digits), *([Form(digits.upper())] if not digits.isdigit() else []), *_in_base64(data)]
 
 
 def _escaped(value: str) -> Iterator[str]:
@@ -99,9 +115,10 @@ def _escaped(value: str) -> Iterator[str]:
         once = json.dumps(value, ensure_ascii=False)[1:-1]
         yield from (once, json.dumps(value)[1:-1], json.dumps(once, ensure_ascii=False)[1:-1])
     if not _SAME_IN_URL.fullmatch(value):
-        for safe in ("", "/"):
+        for safe in ("", "/") if "/" in value else ("",):
             yield (quoted := quote(value, safe=safe, errors="surrogatepass"))
-            yield _HEX_PAIR.sub(lambda match: match[0].lower(), quoted)
+            if _HEX_LETTER.search(quoted):
+                yield _HEX_PAIR.sub(lambda match: match[0].lower(), quoted)
 
 
 def _unescaped(value: str) -> Iterator[str]:
@@ -143,8 +160,14 @@ def _in_base64(data: bytes) -> Iterator[Form]:
         coded = base64.b64encode(bytes(offset) + data).rstrip(b"=").decode("ascii")
         behind = int((offset + len(data)) % 3 != 0)
         core = coded[offset + (offset > 0) : len(coded) - behind]
-        for text in {core, core.translate(_URL_SAFE)}:
-            yield Form(text, int(offset > 0), behind)
+        yield Form(core, int(offset > 0), behind)
+        if "+" in core or "/" in core:
+            yield Form(core.translate(_URL_SAFE), int(offset > 0), behind)
+
+
+def _holds_codes(text: str) -> bool:
+    """Whether a text holds what may be base64 or hexadecimal: a run of letters and digits that is no name made of words."""
+    return any(_NAME.fullmatch(match[0]) is None or _DIGITS.search(match[0]) for match in _RUN.finditer(text))
 
 
 class Known:
@@ -157,6 +180,7 @@ class Known:
     def __init__(self) -> None:
         self._added: list[tuple[str, str]] = []  # not yet taken up: a request that is all known never searches
         self._entities: dict[str, str] = {}
+        self._uncoded: list[tuple[str, str]] = []  # looked for as text, and not yet in hexadecimal and base64
         self._recent: list[str] = []
         self._long: list[str] = []  # never in an automaton, for pieces of a text overlap by the longest of them
         self._automata: list[tuple[list[str], ahocorasick.Automaton]] = []
@@ -170,8 +194,17 @@ class Known:
         self._added.append((entity, value))
 
     def find(self, text: str) -> Iterator[Finding | None]:
-        """Every place of a known value in a text, in every way in which it may be written there; None now and then."""
-        yield from self._take_up()
+        """Every place of a known value in a text, in every way in which it may be written there; None now and then.
+
+        Of values that many texts are searched for at the same time, the first search must be one of an empty text, to its end.
+        """
+        if not self:
+            return
+        codes = not text
+        for low in range(0, len(text), _PIECE):
+            codes = codes or _holds_codes(text[low : low + _PIECE + _LONGEST_CODED])
+            yield None
+        yield from self._take_up(codes)
         yield from self._search(text)
         # What only shows when the text is decoded. Piece by piece, each with what the longest form needs of the one before it.
         for low in range(0, len(text), _PIECE):
@@ -209,19 +242,30 @@ class Known:
                 at = text.find(form, at + (len(form) if alone else 1))
             yield None
 
-    def _take_up(self) -> Iterator[None]:
+    def _note(self, form: Form, entity: str) -> None:
+        text = form.text
+        if text not in self._entities:
+            self._entities[text] = entity
+            (self._recent if len(text) <= _LONG else self._long).append(text)
+            self._longest = max(self._longest, len(text))
+            if form.before or form.behind:
+                self._edges[text] = (form.before, form.behind)
+
+    def _take_up(self, codes: bool) -> Iterator[None]:
         for entity, value in self._added:
             if not looked_for(value):
                 continue
-            for form in written(value, entity):
-                if form.text not in self._entities:
-                    self._entities[form.text] = entity
-                    (self._recent if len(form.text) <= _LONG else self._long).append(form.text)
-                    self._longest = max(self._longest, len(form.text))
-                    if form.before or form.behind:
-                        self._edges[form.text] = (form.before, form.behind)
+            for text in _plainly(value, entity):
+                self._note(Form(text), entity)
+            self._uncoded.append((entity, value))
             yield None
         self._added.clear()
+        if codes:
+            for entity, value in self._uncoded:
+                for form in coded(value):
+                    self._note(form, entity)
+                yield None
+            self._uncoded.clear()
         if len(self._recent) <= _ONE_BY_ONE:
             return
         words, self._recent = self._recent, []

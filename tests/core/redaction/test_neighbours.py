@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.walk import find_slots
@@ -135,3 +137,27 @@ async def test_many_texts_in_a_row_are_judged_in_time_that_grows_with_them() -> 
     asked = len(FINDER.asked)
     await masked(message(*(f"a{number}@" for number in range(2000))))
     assert sum(len(each.text) for each in FINDER.asked[asked:]) < 8 * sum(len(f"a{number}@") for number in range(2000))
+
+
+PIECES = st.sampled_from(
+    [
+        "jane.doe@exam", "ple.com", "write to ", "4111 1111 ", "1111 1111", " ok", "the password is ", "Zebra-77", "Zebra", "-77",
+        "sk-ant-api03-aB3dE5fG7h", "J9kL2mN4pQ6rS8", "[EMAIL_ADDRESS_0123456789ab]", "\n", "@", "bob@corp.example", "Zebra&#45;77",
+    ]
+)  # fmt: skip
+BLOCKS = st.lists(st.lists(PIECES, min_size=1, max_size=3).map("".join), min_size=1, max_size=4)
+SHARED = Memo()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(BLOCKS, min_size=1, max_size=4))
+async def test_every_turn_is_a_prefix_of_the_next_and_memory_changes_nothing(turns: list[list[str]]) -> None:
+    seen: list[str] = []
+    for count in range(1, len(turns) + 1):
+        messages = [message(*blocks) for blocks in turns[:count]]
+        cold, mapping, counted = await masked(*messages)
+        warm, _, counted_warm = await masked(*messages, memo=SHARED)
+        assert (cold, counted) == (warm, counted_warm)
+        assert cold[: len(seen)] == seen
+        assert restored(cold, mapping) == [text for blocks in turns[:count] for text in blocks]
+        seen = cold
