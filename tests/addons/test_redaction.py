@@ -651,6 +651,18 @@ async def test_the_line_is_written_behind_a_system_prompt_that_is_a_text() -> No
     assert json.loads(call.body.render())["system"] == f"be kind\n\n{NOTE}"
 
 
+async def test_a_value_that_a_later_stage_brings_brings_no_second_line() -> None:
+    turns = [{"role": "user", "content": "to alice@example.com"}, {"role": "user", "content": "and more"}]
+    redaction, call = stage(note="on"), noted({"system": SYSTEM, "messages": turns})
+    await redaction.llm_request(call)
+    assert call.body is not None
+    call.body.slots[-1].text = "the password is hunter2xx"
+    await redaction.llm_recheck(call)
+    sent = call.body.render()
+    assert b"hunter2xx" not in sent
+    assert sent.count(NOTE[:20].encode()) == 1
+
+
 async def test_a_body_that_a_later_stage_replaced_has_the_line_once() -> None:
     redaction, call = stage(note="on"), noted({"messages": [{"role": "user", "content": "alice@example.com"}]})
     await redaction.llm_request(call)

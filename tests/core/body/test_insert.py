@@ -85,6 +85,9 @@ def test_any_member_anywhere(
 def test_a_body_takes_a_member_beside_changed_slots_and_gives_it_back_with_an_earlier_edition() -> None:
     body = JsonBody(b'{"system":[{"type":"text","text":"be kind"}],"messages":[]}', find_slots)
     assert not body.changed
+    alone = JsonBody(body.render(), find_slots)
+    alone.insert(Insertion((), "x", 1))
+    assert (alone.changed, alone.render()[-7:]) == (True, b'[],"x":1}'[-7:])
     body.insert(Insertion(("system",), 1, NEW))
     body.slots[0].text = "be brief"
     expected = '{"system":[{"type":"text","text":"be brief"},{"type":"text","text":"ü"}],"messages":[]}'
