@@ -129,6 +129,23 @@ def _decoded(escape: str) -> str:
         return " "
 
 
+def depth_at(text: str, place: int) -> int:
+    """In how many strings of a JSON document, one in another, a place of a text stands."""
+    source = TextSource()
+    source.feed(text[:place])
+    return source.depth
+
+
+def read(source: str, depth: int) -> str:
+    """What `depth` JSON strings, one in another, hold, of one of which this is the source; the source where it is none."""
+    for _ in range(depth):
+        try:
+            source = str(json.loads(f'"{source}"', strict=False))
+        except ValueError:
+            break
+    return source
+
+
 def escaped(value: str, depth: int) -> str:
     """A value as it is written inside `depth` JSON strings, one in another."""
     for _ in range(depth):

@@ -19,6 +19,7 @@ from tokenman_core.redaction.detectors.merge import Taken
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.detectors.seams import Joined, moved, over
 from tokenman_core.redaction.entities import Finding, Findings, Text
+from tokenman_core.redaction.json_source import depth_at
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Memo
 from tokenman_core.redaction.neighbours import Half, beside
@@ -28,6 +29,7 @@ from tokenman_core.redaction.policy import Policies, Policy
 from tokenman_core.slots import Path, Slot
 
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
+_READ = 16 * 1024  # characters of a text that may be read for JSON: well under 1 ms
 _ASIDE = 32 * 1024  # characters
 _MODELS_OWN = frozenset(
     {"assistant", "thinking", "tool_input"}
@@ -321,7 +323,11 @@ class Redactor:
                 masked.logged[entity] += 1
                 continue
             whole = _whole(halves, start, end)
-            placeholder, new = mapping.placeholder(entity, value, action == "redact", whole if whole != value else "")
+            # Where it stands escaped for a JSON string, it is restored escaped for the place that it comes to.
+            depth = depth_at(text, start) if "\\" in value and start < _READ else 0
+            placeholder, new = mapping.placeholder(
+                entity, value, action == "redact", whole if whole != value else "", depth
+            )
             if new and so_far.add(entity, whole or value):
                 masked.masked[entity] += 1
             if slot.kind not in _MODELS_OWN:

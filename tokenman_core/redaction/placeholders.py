@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tokenman_core.redaction.forms import Forms
+from tokenman_core.redaction.json_source import read
 
 _DIGITS = 12
 _STOOD = 64  # texts remembered for each value as evidence of what it stood with
@@ -18,7 +19,8 @@ _IN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 class Value:
     """A value of the request. `stood` are the request's texts that it stood in: where it may go back to (see egress).
 
-    `whole`: of a part of a value that two texts hold together, all of it; by itself it says nothing, and is not looked for.
+    `depth`: in how many JSON strings of a text it stood, escaped for that. `whole`: of a part of a value that two texts hold
+    together, all of it; by itself it says nothing, and is not looked for.
     """
 
     entity: str
@@ -26,6 +28,13 @@ class Value:
     restorable: bool
     stood: list[str] = field(default_factory=list, repr=False)
     whole: str = field(default="", repr=False)
+    depth: int = 0
+
+    def standing(self, depth: int) -> tuple[str, int]:
+        """The value for a place in so many JSON strings, and how often it is yet to be escaped for it."""
+        if depth < self.depth:
+            return read(self.text, self.depth - depth), 0
+        return self.text, depth - self.depth
 
 
 class Mapping:
@@ -33,7 +42,7 @@ class Mapping:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._placeholders: dict[tuple[str, str], str] = {}
+        self._placeholders: dict[tuple[str, str, int], str] = {}
         self._values: dict[str, Value] = {}
         self._restorable: list[str] = []
         self._forms: Forms | None = None
@@ -67,12 +76,14 @@ class Mapping:
         """In the order in which they were found."""
         return list(self._values.values())
 
-    def placeholder(self, entity: str, text: str, restorable: bool = True, whole: str = "") -> tuple[str, bool]:
-        """The placeholder of a value, and whether the value is new in this exchange. `whole`: see Value."""
-        known = self._placeholders.get((entity, text))
+    def placeholder(
+        self, entity: str, text: str, restorable: bool = True, whole: str = "", depth: int = 0
+    ) -> tuple[str, bool]:
+        """The placeholder of a value, and whether the value is new in this exchange. `whole` and `depth`: see Value."""
+        known = self._placeholders.get((entity, text, depth))
         if known is not None:
             return known, False
-        message = f"{entity}\0{text}".encode("utf-8", "surrogatepass")
+        message = f"{entity}\0{text}".encode("utf-8", "surrogatepass") + b"\0in JSON %d" % depth * (depth > 0)
         turn = 0
         while True:
             tail = b"" if not turn else b"\0%d" % turn
@@ -80,8 +91,8 @@ class Mapping:
             if placeholder not in self._values:
                 break
             turn += 1  # another value of this exchange has it: 48 bits are many, not all
-        self._placeholders[entity, text] = placeholder
-        self._values[placeholder] = Value(entity, text, restorable, whole=whole)
+        self._placeholders[entity, text, depth] = placeholder
+        self._values[placeholder] = Value(entity, text, restorable, whole=whole, depth=depth)
         if restorable:
             self._restorable.append(placeholder)
             self._forms = None

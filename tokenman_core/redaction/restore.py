@@ -130,7 +130,7 @@ class _Channel:
             written = text[form.start : at]
             self._send(written, form.placeholder)
             value = self._restorer.mapping.value(form.placeholder)
-            out.append(form.written(value.text, depth) if allowed and value is not None else written)
+            out.append(form.written(*value.standing(depth)) if allowed and value is not None else written)
             self._restorer.count(allowed)
             begin = self._forms.gate(text, at)
         out.append(self._send(text[at:end]))
@@ -211,7 +211,7 @@ class Restorer:
             source.feed(written)
             before += form.placeholder
             fine = allowed is None or form.placeholder in allowed
-            out += piece, form.written(value.text, depth) if fine else written
+            out += piece, form.written(*value.standing(depth)) if fine else written
             self.count(fine)
         out.append(text[at:])
         return "".join(out)

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.redaction import Redactor, Restorer
+from tokenman_core.redaction.detectors.detector import Detector
+from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.detectors.merge import merge
-from tokenman_core.redaction.entities import Finding
+from tokenman_core.redaction.entities import PLACEHOLDER, Finding
 from tokenman_core.redaction.known import _PIECE, Known, forms
+from tokenman_core.slots import Slot
+
+from .conftest import InProcess
 
 
 def places(text: str, *values: tuple[str, str]) -> list[Finding]:
@@ -147,3 +154,24 @@ def test_the_time_that_a_search_takes_grows_with_the_text_and_no_faster(piece: s
 
     small, large = min(took(4_000) for _ in range(3)), min(took(32_000) for _ in range(3))
     assert large < 8 * small * 4 + 0.02
+
+
+@pytest.mark.parametrize(
+    ("later", "back"),
+    [
+        ("{}", 'p"w\\x9!'),
+        ('{{"a": "{}"}}', '{"a": "p\\"w\\\\x9!"}'),
+        ('{{"a": "{{\\"b\\": \\"{}\\"}}"}}', '{"a": "{\\"b\\": \\"p\\\\\\"w\\\\\\\\x9!\\"}"}'),
+    ],
+    ids=["as text", "in JSON", "in JSON in JSON"],
+)
+async def test_what_stood_escaped_comes_back_as_the_place_needs_it(later: str, back: str) -> None:
+    redactor = Redactor(Settings(), b"k" * 32, InProcess(Detector(Re2Gate())))
+    mapping = redactor.mapping()
+    text = json.dumps({"password": 'p"w\\x9!'})
+    slots = [Slot(("a",), "tool_result", text)]
+    await redactor.mask(slots, mapping)
+    (placeholder,) = PLACEHOLDER.findall(slots[0].text)
+    answers = [Slot((), "assistant", slots[0].text), Slot((), "assistant", later.format(placeholder))]
+    Restorer(mapping, "always").whole(answers)
+    assert [slot.text for slot in answers] == [text, back]
