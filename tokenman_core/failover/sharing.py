@@ -105,9 +105,11 @@ class Sharing:
         over = None if entry.by_hand else self._known.get(entry.name, 0)
         there = await self._state.ask(lambda store: store.put(KIND, entry.name, value, until=until, over=over, now=now))
         self._known[entry.name] = there.version
+        if breaker.age != age:
+            return  # it has changed meanwhile, and that is told next
         if there.value == value:
             entry.by_hand = False
-        elif breaker.age == age:  # somebody else was first, and knew more
+        else:  # somebody else was first, and knew more
             self._adopt(entry, there)
 
     # -- what is learned --
