@@ -115,7 +115,7 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         quoted = True
     elif op in (",", "(") and not quoted:
         return
-    if op == "," and not match["close"].strip("])"):
+    if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
         return
     if is_password:
         score = _password(match, op, value, quoted)

@@ -10,7 +10,8 @@ from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
 
 _VERB: Final = (
-    r"is|was|are|ist|lautet|war|est|était|es|era|è|é|e'|eh|är|er|on|je|jest|to|adalah|là|ialah|yra|:|=|->|=>|→|—|–|-"
+    r"is|was|are|(?:should|will|shall|must) be|ist|lautet|war|est|était|es|era|è|é|e'|eh|är|er|on|je|jest|to"
+    r"|adalah|là|ialah|yra|:|=|->|=>|→|—|–|-"
 )
 _KEYS: Final = (
     r"(?:api|access|secret|auth|signing|encryption|master|private|licen[cs]e|webhook|client|app|service"
@@ -25,7 +26,7 @@ _GATE_KEYS: Final = (
 _SAID: Final = "|".join(re.escape(word) for word in names.PASSWORDS if word != "pwd")
 _GATE_SAID: Final = "|".join(names.loose(word) for word in names.PASSWORDS if word != "pwd")
 _GATE_VERB: Final = (
-    r"(?:is|was|are|ist|lautet|war|est|es|era|er|on|je|jest|to|adalah|ialah|yra|eh|e'|\xc3[\x80-\xbf]|l\xc3\xa0"
+    r"(?:is|was|are|be|ist|lautet|war|est|es|era|er|on|je|jest|to|adalah|ialah|yra|eh|e'|\xc3[\x80-\xbf]|l\xc3\xa0"
     r"|\xc3\xa9tait|\xc3\xa4r)[ \t:]"
     r"|(?:->|=>|\xe2\x86\x92|\xe2\x80[\x93\x94]|-)[ \t]"
 )
@@ -185,7 +186,9 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     doubtful = match["doubtful"] is not None
     for group in ("quoted", "typeset"):
         if (value := match[group]) is not None:
-            weak = (doubtful or verb in ("to", "on", "-", "er", "es", "je")) and not is_strong(value)
+            weak = (
+                doubtful or (verb in ("to", "on", "-", "er", "es", "je") or verb.endswith(" be"))
+            ) and not is_strong(value)
             if (
                 not weak
                 and not is_placeholder(value)
@@ -204,7 +207,9 @@ def _said(value: str, verb: str, is_password: bool) -> float:
         return 0.0
     if not is_password:
         return min(verdicts.token(value, quoted=False), verdicts.LIKELY)
-    if verb in ("to", "on", "er", "es", "je", "-", "–", "—", "=", "e'", "eh", "é") and not is_strong(value):
+    if (
+        verb in ("to", "on", "er", "es", "je", "-", "–", "—", "=", "e'", "eh", "é") or verb.endswith(" be")
+    ) and not is_strong(value):
         return 0.0
     word = value.lower()
     plain = value.isalpha() and (word == value or value.istitle())

@@ -26,6 +26,7 @@ _DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}
 _METHOD: Final = re.compile(
     r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:[-_][a-z0-9]+)*$"
 )
+_RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$")  # a tag of YAML; rules of a form
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}|v?\d+(?:\.\d+){1,3}$")
 _HASHED: Final = re.compile(
     r"\$(?:2[abxy]?|1|5|6|argon2\w*|scrypt|pbkdf2\S{0,20})\$|\{(?:SSHA|SHA|CRYPT|MD5)\}|(?:pbkdf2|scrypt|bcrypt"
@@ -41,6 +42,7 @@ def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
         or _PATH.match(value)
         or _DATE.match(value)
         or _HASHED.match(value)
+        or _RULES.match(value)
         or _METHOD.match(value)
     ):
         return 0.0
