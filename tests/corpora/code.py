@@ -18,6 +18,7 @@ from tests.corpora.digits import draw
 from tests.corpora.measure import Find
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
 HEX = "0123456789abcdef"
 _LANGUAGES = {
     "Python": (".py", ".pyi"), "C": (".c", ".h"), "C++": (".cpp", ".hpp", ".cc"), "Cython": (".pyx", ".pxd"), "Fortran": (".f90", ".f"), "JavaScript": (".js", ".mjs"),
@@ -37,7 +38,7 @@ def _roots() -> list[Path]:
     packages = importlib.util.find_spec("mitmproxy")
     assert packages is not None
     assert packages.origin is not None
-    return [Path(packages.origin).parent.parent, Path(os.__file__).parent, HERE.parent.parent]
+    return [Path(packages.origin).parent.parent, Path(os.__file__).parent]
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -55,8 +56,8 @@ def _installed() -> dict[str, list[str]]:
     """A piece of many files, the same for the same environment: chosen by a hash of their names."""
     of = {ending: language for language, endings in _LANGUAGES.items() for ending in endings}
     listed: dict[str, list[tuple[str, Path]]] = {}
-    for root in _roots():
-        for path in _files(root):
+    for root, paths in (*((root, _files(root)) for root in _roots()), (ROOT, iter([ROOT / "uv.lock"]))):
+        for path in paths:
             language = of.get(path.suffix) or of.get(path.name)
             if language is not None:
                 listed.setdefault(language, []).append(
