@@ -238,7 +238,9 @@ def _cost(row: Row) -> list[str]:
     else:
         lines = [f"${plain(row.cost)} {_BASES.get(row.basis, '')}"]
         if row.overrun:
-            lines.append("more than what was held for it of its budgets: the provider billed beyond the bound of the call")
+            lines.append(
+                "more than what was held for it of its budgets: the provider billed beyond the bound of the call"
+            )
         if row.notional:
             lines.append("notional: a subscription pays for the call, this is what it would have cost by key")
     return [*lines, f"${plain(row.saved)} saved"] if row.saved else lines
