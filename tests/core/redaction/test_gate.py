@@ -48,7 +48,8 @@ def test_each_gate_sees_every_rule_and_condition_at_the_same_places() -> None:
     conditions, places = seen(GATES[0], everything)
     assert all(seen(gate, everything) == (conditions, places) for gate in GATES)
     assert {index for index, _ in places} >= set(range(len(SHAPES)))
-    assert conditions == {each.id for each in (*CONDITIONS, *WORDS)} - {"id-number", "birth-number"}  # they mean nothing alone
+    alone = {"id-number", "birth-number"}  # mean nothing
+    assert conditions == {each.id for each in (*CONDITIONS, *WORDS)} - alone
 
 
 @pytest.mark.parametrize("number", range(20))

@@ -163,6 +163,13 @@ def test_of_a_list_each_value_is_found(detector: Detector) -> None:
     assert [each for each, _ in found(detector, text)] == ["X12345678", "X23456789", "X34567890"]
 
 
+def test_a_word_right_behind_a_value_announces_it_too(detector: Detector) -> None:
+    assert found(detector, "123456782 is my TFN") == [("123456782", "AU_TFN")]
+    assert [each for each, _ in found(detector, "312345678 (US passport)")] == ["312345678"]
+    assert found(detector, "312345678, passport: none") == []
+    assert found(detector, "312345678 passport: none") == []
+
+
 def test_a_number_that_nothing_checks_is_explained_by_the_nearest_word_only(detector: Detector) -> None:
     assert found(detector, "passport: none. Order of the day: 123456789") == []
     assert [each for each, _ in found(detector, "US passport 312345678, seat 987654321")] == ["312345678"]
