@@ -21,7 +21,6 @@ NOT_YET = [
     ("injection: {mode: sanitize}", "injection"),
     ("injection: {mode: block}", "injection"),
     ("injection: {threshold: 0.5}", "injection"),
-    ("rate_limits: [{name: a, scope: client, requests: 60/min}]", "rate_limits"),
     ("cache: {mode: deterministic}", "cache.mode"),
     ("cache: {mode: all}", "cache.mode"),
     ("compaction: {prompt_cache: auto}", "compaction.prompt_cache"),
@@ -120,3 +119,21 @@ def test_the_entities_that_the_configuration_knows_are_those_of_the_detectors():
 
     assert set(ENTITIES) == known.ENTITIES
     assert not known.ENTITIES & known.ENTITIES_LATER
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("{mode: log}", True),
+        ("{secrets: off}", True),
+        ("{entities: {JWT: off}}", True),
+        ("{allow: ['*@example.com']}", True),
+        ("{mode: block}", False),
+        ("{deny: [Aurora], entities: {JWT: block}}", False),
+    ],
+)
+def test_an_override_that_masks_less_and_that_any_caller_can_name_is_told(tmp_path, override, told):
+    path = Path(tmp_path / "t.yaml")
+    path.write_text(f"redaction: {{projects: {{'demo-*': {override}}}}}")
+    found = load(path, {"HOME": str(tmp_path)}).warnings
+    assert [line.startswith("redaction.projects: demo-*: less is masked there") for line in found] == [True] * told
