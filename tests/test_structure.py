@@ -22,6 +22,7 @@ CORE_RULES = {
     "failover": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry"},
     "ahead": {"redaction", "net", "admin", "config", "telemetry", "ledger", "failover", "budget", "state"},
     "budget": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry", "ledger", "failover", "ahead"},
+    "ratelimit": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry", "ledger", "failover", "ahead", "budget"},
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},

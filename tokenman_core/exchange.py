@@ -16,6 +16,7 @@ from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
 
 if TYPE_CHECKING:
+    from tokenman_core.limit_headers import Room
     from tokenman_core.stages import Link
     from tokenman_core.target import Target
 
@@ -157,6 +158,8 @@ class Exchange:
     broken: ErrorKind | None = None  # why an answer that had begun ended before its end
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
+    rooms: "tuple[Room, ...]" = ()  # what is left of the rate limits that are about it
+    limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # an attempt cost more than the bound that was held for it
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
     spots: tuple[Spot, ...] = ()  # where the last of them stood

@@ -13,6 +13,7 @@ from tokenman_core.dialects import stream_usage
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Exchange
 from tokenman_core.failover.policy import status_of
+from tokenman_core.limit_headers import beside
 from tokenman_core.metering import Meter
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
@@ -119,7 +120,12 @@ class Outward:
             self._exchange.times.first = self._clock.monotonic()
 
     def _head(self, head: Head, length: int | None, dropped: tuple[bytes, ...] = ()) -> Head:
-        return Head(head.status, (*h.to_client(head.headers, length, dropped), *marks(self._exchange)))
+        exchange = self._exchange
+        ours: Headers = ()
+        if exchange.rooms:
+            gone, ours = beside(exchange.dialect.name, head.headers, exchange.rooms, self._clock.now())
+            dropped = (*dropped, *gone)
+        return Head(head.status, (*h.to_client(head.headers, length, dropped), *ours, *marks(exchange)))
 
     # -- a whole body --
 

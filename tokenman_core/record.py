@@ -60,6 +60,7 @@ class Record:
     tried: tuple[Tried, ...] = ()  # each attempt, in order
     truncated: bool = False  # its stream was longer than what limits.stream_capture keeps of one
     generates: bool = True  # a model was asked
+    limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # it cost more than what was held for it of its budgets
     spots: tuple[Spot, ...] = ()  # where the last of what was found stood; never a value
 
@@ -127,6 +128,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         stages=dict(exchange.stage_seconds),
         truncated=exchange.captured is not None and exchange.captured.truncated,
         generates=exchange.operation.generates,
+        limited_by=exchange.limited_by,
         overrun=exchange.overrun,
         spots=exchange.spots,
         tried=tuple(

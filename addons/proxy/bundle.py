@@ -36,6 +36,7 @@ from tokenman_core.metering import Meter
 from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers
+from tokenman_core.ratelimit import limiter
 from tokenman_core.redaction import Detection, Memo
 from tokenman_core.redaction.policy import options_of
 from tokenman_core.state import State, open_state
@@ -134,6 +135,7 @@ class Keeper:
         while True:
             await asyncio.sleep(books.RENEW_S)
             await self._bundle.policies.books.keep()
+            await self._bundle.policies.limiter.keep()
 
     async def done(self) -> None:
         bundle = self._bundle
@@ -183,7 +185,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     lasting = Lasting(
         master, root, clock, listeners, upstream, detection, Memo(),
         chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
-        makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), state.ask, alert,
+        makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)

@@ -16,6 +16,7 @@ from addons.budget import Budget
 from addons.failover import Failover, PassedOver
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
+from addons.ratelimit import RateLimit
 from tokenman_core import price_lists, secret, webhook
 from tokenman_core.ahead.quote import Quotes, Sizes
 from tokenman_core.ahead.texts import Counter
@@ -34,6 +35,9 @@ from tokenman_core.net import Upstream
 from tokenman_core.outward import Caps
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers, of_settings
+from tokenman_core.ratelimit import limiter
+from tokenman_core.ratelimit.rules import Rate
+from tokenman_core.ratelimit.rules import Rule as RateRule
 from tokenman_core.redaction import Allowed, Detection, Memo
 from tokenman_core.routes import Routes
 from tokenman_core.scopes import Reach
@@ -68,6 +72,7 @@ class Lasting:
     counter: Counter
     sizes: Sizes
     held: books.Lasting
+    limited: limiter.Lasting
     ask: books.Ask
     tell: Callable[[books.Alert], None]
 
@@ -87,6 +92,7 @@ class Policies:
     permitted: frozenset[tuple[str, int | None]]
     """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
     books: books.Books
+    limiter: limiter.Limiter
     origins: frozenset[tuple[str, str, int]]
     """Scheme, host and port of every base URL, and of the webhook."""
     hook: webhook.Address | None
@@ -114,8 +120,16 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         counts_subscriptions=settings.pricing.subscriptions == "count",
         refuses_unknown=settings.pricing.unknown_model == "refuse",
     )  # fmt: skip
+    limited = limiter.Limiter(
+        [_rate_limit(it) for it in settings.rate_limits],
+        secret.derive(lasting.root, "rate limits"),
+        clock,
+        lasting.ask,
+        lasting.limited,
+    )
+    ratelimit = RateLimit(limited, quotes, clock)
     hook = _hook(settings, lasting.root)
-    ours = (redaction, *((budget,) if budget.wanted else ()), failover)
+    ours = (*((ratelimit,) if ratelimit.wanted else ()), redaction, *((budget,) if budget.wanted else ()), failover)
     stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
     judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
@@ -131,7 +145,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
             *((host, None) for host in settings.intercept.private),
             *(((hook.host.lower(), hook.port),) if hook else ()),
         ]),
-        kept,
+        kept, limited,
         frozenset([
             *((it.scheme, it.host, it.port) for it in providers.by_name.values()), *((hook.origin,) if hook else ()),
         ]),
@@ -198,6 +212,13 @@ def _budget(it: spending.Budget) -> rules.Rule:
     return rules.Rule(
         it.name, rules.units(it.limit_usd), it.window, Reach(it.scope, it.match.patterns), it.on_exceed,
         it.downgrade_to or "", it.alerts, it.on_store_error == "refuse", it.unbounded == "allow",
+    )  # fmt: skip
+
+
+def _rate_limit(it: spending.RateLimit) -> RateRule:
+    return RateRule(
+        it.name, Reach(it.scope, it.match.patterns), Rate(*it.requests) if it.requests else None,
+        Rate(*it.tokens) if it.tokens else None, it.concurrent, it.wait,
     )  # fmt: skip
 
 

@@ -81,7 +81,14 @@ class Quotes:
         self._counter, self._sizes, self._off_loop = counter, sizes, off_loop
 
     async def bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
-        """Raises what the tokeniser raises."""
+        """Of the request as it is now, worked out once for each candidate. Raises what the tokeniser raises."""
+        known: dict[object, Bound] = exchange.notes.setdefault("ahead", {})
+        key = (candidate, exchange.body.edition if exchange.body is not None else 0, len(exchange.masked))
+        if key not in known:
+            known[key] = await self._bound(exchange, candidate)
+        return known[key]
+
+    async def _bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
         provider = self._providers.by_name[candidate.provider]
         model = candidate.model or exchange.model
         value = exchange.body.value if exchange.body is not None else None

@@ -32,7 +32,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
-    Gap("rate_limits"),
     Gap("cache.mode", off=("off",), keep="good value: off"),
     Gap("compaction.prompt_cache", "the report comes later", ("off",), "good values: suggest, off"),
     Gap("compaction.minify_json", keep="good value: off"),

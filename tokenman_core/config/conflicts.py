@@ -2,13 +2,14 @@
 
 import difflib
 import fnmatch
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from tokenman_core.config import known
 from tokenman_core.config.models import Redaction, Settings
 from tokenman_core.config.redacting import OWN, Override, action_of
 from tokenman_core.config.routing import Match, Route
 from tokenman_core.config.section import unknown
+from tokenman_core.config.spending import Budget, RateLimit
 from tokenman_core.config.values import is_near
 
 
@@ -19,7 +20,7 @@ def found(settings: Settings, given: Collection[str]) -> list[tuple[str, str]]:
         *_routes(settings),
         *_redaction(settings),
         *_discounts(settings),
-        *_budgets(settings),
+        *_limits(settings),
         *_cases(settings),
     ]
 
@@ -92,15 +93,21 @@ def _meant(name: str, settings: Settings) -> str:
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(settings.providers)}"
 
 
-def _budgets(settings: Settings) -> Iterator[tuple[str, str]]:
-    names: set[str] = set()
-    for at, budget in enumerate(settings.budgets):
-        if budget.name in names:
-            yield f"budgets[{at}].name", "is the name of another budget; give each its own"
-        names.add(budget.name)
-        wanted = budget.match.provider
-        if wanted is not None and not fnmatch.filter(settings.providers, wanted):
-            yield f"budgets[{at}].match.provider", f"matches no provider; {_meant(wanted, settings)}"
+def _limits(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Budgets and rate limits with one name, or about a provider that there is not."""
+    both: tuple[tuple[str, Sequence[Budget | RateLimit]], ...] = (
+        ("budgets", settings.budgets),
+        ("rate_limits", settings.rate_limits),
+    )
+    for setting, limits in both:
+        names: set[str] = set()
+        for at, limit in enumerate(limits):
+            if limit.name in names:
+                yield f"{setting}[{at}].name", "is the name of another one; give each its own"
+            names.add(limit.name)
+            wanted = limit.match.provider
+            if wanted is not None and not fnmatch.filter(settings.providers, wanted):
+                yield f"{setting}[{at}].match.provider", f"matches no provider; {_meant(wanted, settings)}"
 
 
 def _discounts(settings: Settings) -> Iterator[tuple[str, str]]:

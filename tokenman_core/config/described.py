@@ -94,7 +94,7 @@ SETTINGS: Mapping[str, str] = {
     "pricing.subscriptions": "by a login with a subscription: notional | free | count (in budgets)",
     "pricing.overrides": "USD per million tokens, e.g. {my-model: {input_mtok: 0.5, output_mtok: 2}}",
     "pricing.discounts": "off a provider's list, e.g. {openai: 15%}",
-    "rate_limits": "none by default",
+    "rate_limits": "calls and tokens in a time, calls at once; none by default",
     "cache": "answers given again",
     "cache.mode": "off | deterministic | all",
     "cache.ttl": "for which an answer is kept",

@@ -34,7 +34,7 @@ from tokenman_core.config.redacting import (
 from tokenman_core.config.routing import Route
 from tokenman_core.config.secrets_ref import Source
 from tokenman_core.config.section import DialectName, Section
-from tokenman_core.config.spending import Budget
+from tokenman_core.config.spending import Budget, RateLimit
 from tokenman_core.config.values import (
     AbsolutePath,
     Address,
@@ -395,7 +395,7 @@ class Settings(Section):
     injection: Injection = _section()
     budgets: tuple[Budget, ...] = ()
     pricing: Pricing = _section()
-    rate_limits: tuple[Entry, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
     cache: Cache = _section()
     compaction: Compaction = _section()
     secret: Key | None = None

@@ -57,6 +57,7 @@ class Metrics:
         self.saved = Count("tokenman_saved_usd", "USD that were not spent, by what saved them.", ("by",))
         self.cache = Count("tokenman_cache_requests", "Calls, by what the cache had for them.", ("result",))
         self.redactions = Count("tokenman_redactions", "Values found, by kind and action.", ("entity", "action"))
+        self.limited = Count("tokenman_rate_limited", "Calls that a rate limit refused.", ("limit",))
         self.attempts = Count("tokenman_upstream_attempts", "Attempts, by how they went.", ("provider", "outcome"))
         self.aborts = Count("tokenman_client_aborts", "Calls that their program left before the end.", ())
         self.aborts.values[()] = 0
@@ -83,6 +84,8 @@ class Metrics:
             self.first.observe(call, record.ttft)
         for stage, seconds in record.stages.items():
             self.stages.observe(stage, seconds)
+        if record.limited_by:
+            self.limited.values[record.limited_by,] += 1
         for tried in record.tried:
             self.attempts.values[tried.provider, tried.outcome] += 1
         for redacted in record.redactions:
@@ -120,7 +123,7 @@ class Metrics:
         """A copy of all series as they are now."""
         kept: tuple[Count | Histogram, ...] = (
             self.requests, self.errors, self.duration, self.first, self.overhead, self.stages, self.tokens, self.cost,
-            self.unpriced, self.saved, self.cache, self.redactions, self.attempts, self.aborts,
+            self.unpriced, self.saved, self.cache, self.redactions, self.limited, self.attempts, self.aborts,
         )  # fmt: skip
         return [*(series.copy() for series in kept), *(read() for read in self._watched)]
 

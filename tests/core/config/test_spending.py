@@ -54,3 +54,38 @@ def test_a_wrong_budget_ends_the_start_and_names_the_setting(tmp_path, budget, s
     with pytest.raises(ConfigError) as told:
         read(tmp_path, f"budgets: [{budget}]")
     assert f"{setting}:" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "seconds"),
+    [
+        ("60/min", 60, 60),
+        ("5/10s", 5, 10),
+        (" 1000 / hour ", 1000, 3600),
+        ("100000/day", 100_000, 86_400),
+        ("2/S", 2, 1),
+    ],
+)
+def test_a_rate_is_so_many_in_a_time(tmp_path, text, number, seconds):
+    (limit,) = read(tmp_path, f"rate_limits: [{{name: a, requests: '{text}', wait: 10s}}]").rate_limits
+    assert limit.requests == (number, seconds)
+    assert (limit.wait, limit.scope) == (10.0, "global")
+
+
+@pytest.mark.parametrize(
+    ("limit", "setting"),
+    [
+        ("{name: a}", "rate_limits[0]"),
+        ("{name: a, requests: 60}", "rate_limits[0].requests"),
+        ("{name: a, requests: 0/min}", "rate_limits[0].requests"),
+        ("{name: a, requests: 1/0s}", "rate_limits[0].requests"),
+        ("{name: a, tokens: 5/fortnight}", "rate_limits[0].tokens"),
+        ("{name: a, concurrent: 0}", "rate_limits[0].concurrent"),
+        ("{name: a, concurrent: 1, scope: team}", "rate_limits[0].scope"),
+        ("{name: a, concurrent: 1}, {name: a, concurrent: 2}", "rate_limits[1].name"),
+    ],
+)
+def test_a_wrong_rate_limit_ends_the_start_and_names_the_setting(tmp_path, limit, setting):
+    with pytest.raises(ConfigError) as told:
+        read(tmp_path, f"rate_limits: [{limit}]")
+    assert f"{setting}:" in str(told.value)
