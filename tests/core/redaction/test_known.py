@@ -175,3 +175,14 @@ async def test_what_stood_escaped_comes_back_as_the_place_needs_it(later: str, b
     answers = [Slot((), "assistant", slots[0].text), Slot((), "assistant", later.format(placeholder))]
     Restorer(mapping, "always").whole(answers)
     assert [slot.text for slot in answers] == [text, back]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"), [(b"", b""), (b"\n", b"x"), (b": ", b""), (b"", b", so"), (b"\n", b"xy"), (b": ", b"\n")]
+)
+def test_every_character_of_base64_that_holds_a_bit_of_the_value_is_masked(before: bytes, behind: bytes) -> None:
+    value = MAIL.encode()
+    coded = base64.b64encode(before + value + behind).decode()
+    (found,) = places(coded, ("EMAIL_ADDRESS", MAIL))
+    assert found.start == len(before) * 8 // 6
+    assert found.end == -(-(len(before) + len(value)) * 8 // 6)

@@ -95,6 +95,7 @@ def test_a_private_key_is_found_whole_behind_any_mark(mark: str) -> None:
         "x = pass\n    @property.setter",
         "12345678\n23456785\n34567890\n45678901",
         "4111\n1111\n1111\n1111",
+        "45391488\n03436467",
         "12\n34\n56",
         KEY + "\nexport FOO",
         KEY + "\nFOO_BAR=1",

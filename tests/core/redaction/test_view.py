@@ -15,6 +15,7 @@ SHOWN = [
     ("ａ１＠．", "a1@."),
     ("a%40b%2e", "a@b."),
     ("a%2540b%252540c", "a@b@c"),
+    ("%4Aane Ｊ&#74;\\u004A", "Jane JJJ"),
     ("j%C3%BCrgen%e2%80%8b%EF%BC%A0x%25C3%25BC %C3 %C3%28 %ff", "jürgen@xü %C3 %C3( %ff"),
     ("p&amp;amp;w&amp;amp;lt;", "p&w<"),
     ("a\\u0040b", "a@b"),
