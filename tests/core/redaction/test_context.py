@@ -377,6 +377,7 @@ HITS = [
 ]
 
 NEAR_MISSES = [
+    'getpass.getpass("IMAP password for %s on %s: " % (USER, host or "localhost"))',
     "password=%s",
     "password={}",
     'password=""',

@@ -186,6 +186,8 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     doubtful = match["doubtful"] is not None
     for group in ("quoted", "typeset"):
         if (value := match[group]) is not None:
+            if group == "quoted" and value[0] == " ":
+                return  # that quote was the end of a text, not the beginning of a value
             weak = (
                 doubtful or (verb in ("to", "on", "-", "er", "es", "je") or verb.endswith(" be"))
             ) and not is_strong(value)
