@@ -29,10 +29,9 @@ class Begun[T]:
             try:
                 try:
                     said = yield waits_for
-                except GeneratorExit:
-                    self._rest.close()
-                    raise
-                except BaseException as e:  # whatever is thrown in belongs to the coroutine, a cancellation too
+                except (
+                    BaseException
+                ) as e:  # whatever is thrown in belongs to the coroutine, a cancellation or its end too
                     waits_for = self._rest.throw(e)
                 else:
                     waits_for = self._rest.send(said)

@@ -309,6 +309,29 @@ async def test_a_kept_connection_that_breaks_at_once_was_stale_unless_an_answer_
         assert (error.kind, error.stale, error.untouched) == ("reset", again, False)
 
 
+async def test_where_one_kept_connection_went_stale_the_others_are_not_tried(upstream: Upstream) -> None:
+    """A provider that was started anew has closed them all: a call that is sent again gets a fresh one."""
+    arrived = asyncio.Event()
+
+    async def script(link: Link, seen: Seen) -> None:
+        if len(fake.requests) <= 2:
+            if len(fake.requests) == 2:
+                arrived.set()
+            await arrived.wait()
+            await link.send(ok())
+        elif link.number < 2:
+            link.writer.close()
+        else:
+            await link.send(ok(b"fresh"))
+
+    fake = Fake(script)
+    async with fake:
+        await asyncio.gather(*(body_of(upstream, request_to(fake)) for _ in range(2)))
+        assert upstream.connections == 2
+        assert (await failure(upstream, request_to(fake))).stale
+        assert await body_of(upstream, request_to(fake)) == b"fresh"
+
+
 async def test_a_provider_that_breaks_off_later_has_worked_and_is_no_stale_connection(upstream: Upstream) -> None:
     async def script(link: Link, seen: Seen) -> None:
         if len(fake.requests) == 1:

@@ -13,7 +13,8 @@ from tests.core.net.conftest import QUICK, Open, body_of, request_to, take, unti
 from tests.core.net.fakes import Authority, Fake2, Link, Script2, Stream
 from tokenman_core.net import Deadlines, Request, Upstream, UpstreamError
 from tokenman_core.net.h2 import H2, MOST_UNREAD
-from tokenman_core.net.wire import AT_ONCE_S
+from tokenman_core.net.site import Site
+from tokenman_core.net.wire import AT_ONCE_S, Keeper
 
 Codes = h2.errors.ErrorCodes
 Make = Callable[..., Fake2]
@@ -121,7 +122,8 @@ async def test_hints_and_trailers(upstream: Upstream, make: Make) -> None:
 
 async def test_a_304_tells_a_length_and_has_no_body(upstream: Upstream, make: Make) -> None:
     async def script(stream: Stream) -> None:
-        stream.head(304, ("content-length", "700"), end=True)
+        stream.head(304, ("content-length", "700"))
+        stream.end()
 
     async with make(script) as fake:
         for _ in range(2):
@@ -391,6 +393,21 @@ async def test_a_provider_that_ends_every_connection_as_it_begins_is_not_dialled
         assert error.untouched or not goaway
         await asyncio.sleep(0.1)
         assert len(fake.links) <= 2
+
+
+async def test_a_dial_that_brings_what_is_no_http2_has_failed_and_is_not_made_again() -> None:
+    made: list[H2] = []
+
+    async def dial(keeper: Keeper) -> H2:
+        made.append(H2(cast(asyncio.Transport, Deaf()), keeper, 0))
+        made[-1].received(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await asyncio.sleep(0)
+        return made[-1]
+
+    site = Site(dial, may_share=True, keep=1, keep_s=1)
+    with pytest.raises(UpstreamError) as failed:
+        await asyncio.wait_for(site.channel(5), 10)
+    assert (failed.value.kind, failed.value.untouched, len(made)) == ("protocol", True, 1)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -25,6 +25,9 @@ from tests.e2e.resilience.table import GOOD, Mode, status
 from tests.e2e.resilience.upstreams import Script, Upstream, Upstreams, Wire
 
 AT_ONCE = 50
+BROKE_OFF = ("told in the stream",)
+"""How a call ended behind which its connection is closed."""
+
 TASKS = """
 import asyncio, collections, json, os, pathlib, signal
 
@@ -90,30 +93,36 @@ class Storm:
 
     async def run(self, proxy: Proxy, seconds: float) -> None:
         end = time.monotonic() + seconds
-        limits = httpx.Limits(max_connections=AT_ONCE)
-        async with httpx.AsyncClient(base_url=proxy.url, timeout=60, limits=limits, trust_env=False) as client:
-            await asyncio.gather(*(self._one(client, number, end) for number in range(AT_ONCE)))
+        await asyncio.gather(*(self._one(proxy, number, end) for number in range(AT_ONCE)))
 
-    async def _one(self, client: httpx.AsyncClient, number: int, end: float) -> None:
+    async def _one(self, proxy: Proxy, number: int, end: float) -> None:
+        """One program: its calls come one after the other, on one connection as long as that is kept."""
+        limits = httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(base_url=proxy.url, timeout=60, limits=limits, trust_env=False) as client:
+            await self._calls(client, number, end)
+
+    async def _calls(self, client: httpx.AsyncClient, number: int, end: float) -> None:
         chance = random.Random(self.seed * 1000 + number)
+        last = ""
         while time.monotonic() < end:
             mode: Mode = chance.choice(("whole", "stream"))
             path = f"/p/{chance.choice(('h1', 'h2'))}/v1/messages"
             content = body(mode, f"hello {number} jane.doe@corp-mail.com")
             self.calls += 1
-            task = asyncio.ensure_future(self._call(client, path, content, mode))
+            task = asyncio.ensure_future(self._call(client, path, content, mode, last))
             if chance.random() < LEAVES:
                 await asyncio.wait({task}, timeout=chance.random() * 0.2)
                 task.cancel()
             try:
-                self.seen[await task] += 1
+                last = await task
             except asyncio.CancelledError:
-                self.seen["left"] += 1
+                last = "left"
+            self.seen[last] += 1
             await asyncio.sleep(chance.random() * 0.05)
 
-    async def _call(self, client: httpx.AsyncClient, path: str, content: bytes, mode: Mode) -> str:
+    async def _call(self, client: httpx.AsyncClient, path: str, content: bytes, mode: Mode, last: str) -> str:
         try:
-            answer, data = await self._ask(client, path, content)
+            answer, data = await self._ask(client, path, content, last)
         except httpx.TransportError as e:
             self.wrong.append(f"{type(e).__name__}: {e}")
             return "cut"
@@ -128,9 +137,11 @@ class Storm:
         self.wrong.append(f"{answer.status_code} {data[-200:]!r}")
         return "wrong"
 
-    async def _ask(self, client: httpx.AsyncClient, path: str, content: bytes) -> tuple[httpx.Response, bytes]:
+    async def _ask(
+        self, client: httpx.AsyncClient, path: str, content: bytes, last: str
+    ) -> tuple[httpx.Response, bytes]:
         """As clients do, once more where a kept connection was closed just as the request went out: it is not kept for long
-        behind a stream that broke off. Raises TransportError."""
+        behind a stream that broke off, and behind anything else it is kept. Raises TransportError."""
         for again in (True, False):
             begun = False
             try:
@@ -138,7 +149,7 @@ class Storm:
                     begun = True
                     return answer, await answer.aread()
             except httpx.TransportError:
-                if begun or not again:
+                if begun or not again or last not in BROKE_OFF:
                     raise
                 self.seen["went stale"] += 1
         raise AssertionError("unreachable")
