@@ -120,7 +120,7 @@ class Site:
         hopeless = not self._dials and not self.open
         for _ in range(len(self._waiting) if hopeless else 1):
             if self._waiting and not (future := self._waiting.popleft()[0]).done():
-                future.set_exception(UpstreamError(error.kind, str(error), error.deadline))
+                future.set_exception(UpstreamError(error.kind, str(error), error.deadline, untouched=error.untouched))
         self._match()
 
     def _give_up(self) -> None:
