@@ -187,6 +187,18 @@ def test_a_call_that_runs_ends_under_the_settings_it_began_with(proxy: Proxy, up
     assert PLANTED["e-mail"] in text or "[EMAIL_ADDRESS_" not in text
 
 
+def test_a_call_whose_body_comes_later_is_judged_as_its_head_was(proxy: Proxy, upstream: FakeProvider) -> None:
+    body = json.dumps(BODY | {"messages": user(MAIL)}).encode()
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {ANTHROPIC_KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE_S)) as client:
+        client.sendall(head.encode() + body[:10])
+        until(lambda: metric(proxy, "tokenman_active_requests")[""] == 1, proxy)
+        read_again(proxy, "applied", lambda: change(proxy, redaction={"mode": "off", "secrets": "off"}))
+        client.sendall(body[10:])
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    assert "[EMAIL_ADDRESS_" in last(upstream)
+
+
 def test_a_provider_that_moves_under_load_costs_no_call_and_gives_each_its_own_key(
     proxy: Proxy,
 ) -> None:

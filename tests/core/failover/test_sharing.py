@@ -151,6 +151,17 @@ def test_a_process_that_is_killed_frees_its_probe_when_its_lease_ends(processes:
     until(lambda: other("ask") is None)
 
 
+def test_a_process_that_ends_gives_its_probe_back(processes: Any, tmp_path: Path) -> None:
+    one, other = processes(0.2), processes(0.2)
+    one.fails()
+    until(is_(other, "open"))
+    until(lambda: one("ask") is None)
+    one.end()
+    store = Sqlite(tmp_path / "state.db")
+    assert store._one("select count(*) from leases") == 0
+    store.close()
+
+
 def test_a_model_that_is_overloaded_rests_for_all_and_the_others_do_not(processes: Any) -> None:
     one, other = processes(), processes()
     for _ in range(2):
