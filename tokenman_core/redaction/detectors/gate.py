@@ -71,6 +71,18 @@ def _re2_expressions(expressions: Sequence[bytes]) -> list[Any]:
     return [re2.compile(expression, options) for expression in expressions]
 
 
+_FAR = "[^\\r\\n]{"  # anything up to some length: for each of many words before it the automaton would have to count
+
+
+def _for_hyperscan(index: int) -> bytes:
+    """A rule by context without what may stand far behind its words: RE2 looks for that where they are found."""
+    if len(SHAPES) <= index < len(RULES) and RULES[index].head.startswith("(?:") and _FAR in RULES[index].head:
+        before = RULES[index].head.partition(_FAR)[0]
+        if before.count("(") == before.count(")"):
+            return (("(?i)" if RULES[index].caseless else "") + before).encode()
+    return _EXPRESSIONS[index]
+
+
 @functools.cache
 def compile_database() -> bytes | None:
     """What a HyperscanGate is made from; None where the platform has no Hyperscan.
@@ -84,7 +96,7 @@ def compile_database() -> bytes | None:
 
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=list(_EXPRESSIONS),
+        expressions=[_for_hyperscan(index) for index in range(len(_EXPRESSIONS))],
         ids=list(range(len(_EXPRESSIONS))),
         elements=len(_EXPRESSIONS),
         flags=[
