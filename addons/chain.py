@@ -18,6 +18,7 @@ ORDER = (
     ("ratelimit", "cheap, and what is over the limit must not cost detection"),
     ("injection", "has to see the text as the model would, before values are replaced"),
     ("redaction", "nothing behind it may see a value in clear: not the cache, not a script, not the provider"),
+    ("guard", "what goes round in circles is told by now as somebody's session, and must not cost anything behind it"),
     ("compaction", "rewrites what is already masked, so that what the cache keys on is what is sent"),
     ("users", "scripts of the user's own; what they put into a slot is masked again"),
     ("budget", "by the call as it will be sent; a cheaper model that it leads to is the one that answers are kept for"),

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "tokenman_core"
-CONCERNS = ("redaction", "injection", "ratelimit", "budget", "caching", "compaction", "failover")
+CONCERNS = ("redaction", "injection", "ratelimit", "budget", "guard", "caching", "compaction", "failover")
 SOCKETS = ("state", "ledger", "telemetry", "admin", "net")
 
 # A concern takes its settings from config; config knows none of them.
@@ -22,7 +22,34 @@ CORE_RULES = {
     "failover": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry"},
     "ahead": {"redaction", "net", "admin", "config", "telemetry", "ledger", "failover", "budget", "state"},
     "budget": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry", "ledger", "failover", "ahead"},
-    "ratelimit": {"redaction", "dialects", "body", "net", "admin", "config", "telemetry", "ledger", "failover", "ahead", "budget"},
+    "ratelimit": {
+        "redaction",
+        "dialects",
+        "body",
+        "net",
+        "admin",
+        "config",
+        "telemetry",
+        "ledger",
+        "failover",
+        "ahead",
+        "budget",
+    },
+    "guard": {
+        "redaction",
+        "dialects",
+        "body",
+        "net",
+        "admin",
+        "config",
+        "telemetry",
+        "ledger",
+        "failover",
+        "ahead",
+        "budget",
+        "ratelimit",
+        "state",
+    },
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},

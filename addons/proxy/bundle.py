@@ -29,6 +29,7 @@ from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 from tokenman_core.failover.breakers import Breakers
 from tokenman_core.failover.sharing import Sharing
+from tokenman_core.guard import watch
 from tokenman_core.instance import Prover
 from tokenman_core.ledger.ledger import Ledger, open_ledger
 from tokenman_core.makers import Makers
@@ -186,6 +187,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         master, root, clock, listeners, upstream, detection, Memo(),
         chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
+        watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)

@@ -14,6 +14,7 @@ from mitmproxy.master import Master
 from addons import chain
 from addons.budget import Budget
 from addons.failover import Failover, PassedOver
+from addons.guard import Guard
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
 from addons.ratelimit import RateLimit
@@ -29,6 +30,7 @@ from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 from tokenman_core.failover import breaker, policy, retry
 from tokenman_core.failover.breakers import Breakers
+from tokenman_core.guard import watch
 from tokenman_core.makers import Makers
 from tokenman_core.metering import Meter
 from tokenman_core.net import Upstream
@@ -75,6 +77,7 @@ class Lasting:
     limited: limiter.Lasting
     ask: books.Ask
     tell: Callable[[books.Alert], None]
+    watch: watch.Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +131,17 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         lasting.limited,
     )
     ratelimit = RateLimit(limited, quotes, clock)
+    guard = Guard(
+        _guard(settings), lasting.watch, counts_subscriptions=settings.pricing.subscriptions == "count"
+    )  # fmt: skip
     hook = _hook(settings, lasting.root)
-    ours = (*((ratelimit,) if ratelimit.wanted else ()), redaction, *((budget,) if budget.wanted else ()), failover)
+    ours = (
+        *((ratelimit,) if ratelimit.wanted else ()),
+        redaction,
+        *((guard,) if guard.wanted else ()),
+        *((budget,) if budget.wanted else ()),
+        failover,
+    )
     stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
     judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
@@ -220,6 +232,11 @@ def _rate_limit(it: spending.RateLimit) -> RateRule:
         it.name, Reach(it.scope, it.match.patterns), Rate(*it.requests) if it.requests else None,
         Rate(*it.tokens) if it.tokens else None, it.concurrent, it.wait,
     )  # fmt: skip
+
+
+def _guard(settings: Settings) -> watch.Rules:
+    it = settings.guard
+    return watch.Rules(it.repeats, it.errors, it.usd_per_minute, it.then == "block")
 
 
 def _hook(settings: Settings, root: bytes) -> webhook.Address | None:

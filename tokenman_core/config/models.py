@@ -20,6 +20,7 @@ from pydantic import (
 
 from tokenman_core.config import known
 from tokenman_core.config.cases import Case
+from tokenman_core.config.guarding import Guard
 from tokenman_core.config.redacting import (
     Action,
     Allowed,
@@ -396,6 +397,7 @@ class Settings(Section):
     budgets: tuple[Budget, ...] = ()
     pricing: Pricing = _section()
     rate_limits: tuple[RateLimit, ...] = ()
+    guard: Guard = _section()
     cache: Cache = _section()
     compaction: Compaction = _section()
     secret: Key | None = None
