@@ -165,8 +165,11 @@ def _cost(media: _Media, rule: Rule, small: bool) -> int:
             size = image_size(_bytes(media.data[:_HEAD]))
             return rule.image(*size) if size else rule.unknown
         case "document":
-            pages = len(_PAGE.findall(_bytes(media.data)))
-            return rule.page * min(pages or _pages_by_size(media.data), _MOST_PAGES)
+            data = _bytes(media.data)
+            pages = len(_PAGE.findall(data))
+            if not pages or b"/ObjStm" in data:  # some pages may stand where only a reader of PDFs finds them
+                pages = max(pages, _pages_by_size(media.data))
+            return rule.page * min(pages, _MOST_PAGES)
         case _:
             # One kilobyte is a second of speech in the densest coding that is in use (8 kbit/s); unknown: an hour.
             return rule.second * (len(media.data) * 3 // 4 // 1000 + 1 if media.data else 3600)

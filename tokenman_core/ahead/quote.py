@@ -2,12 +2,14 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil
 from typing import Any, Final
+
+import orjson
 
 from tokenman_core.ahead import ceilings, media
 from tokenman_core.ahead.output import Stated, stated
@@ -27,6 +29,9 @@ _MESSAGE: Final = 8  # and every message
 _TOOLS: Final = 700
 _SEARCH: Final = 12_000  # tokens of what one search brings, which the model reads
 _SEARCHES: Final = 20  # of Gemini's, which no call can bound
+# So often Claude goes on by itself with what a tool of its provider's brought
+# (https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools: ten iterations).
+_ROUNDS: Final = 10
 _READ: Final = 64 * 1024  # bytes of an answer in which its own id stands
 _MILLION: Final = Decimal(10**6)
 _DEEPEST: Final = 8  # levels of a body in which a cache is asked for
@@ -34,6 +39,7 @@ _KEPT: Final = 20_000  # ids of what providers hold, whose size is known
 
 # Whose cost nothing in the request bounds.
 _UNBOUNDED: Final = frozenset({"batches", "images", "audio", "other"})
+_VERBS: Final = ("batch", "predict", "asyncBatch")  # Gemini's that are priced by the image, the second or the batch
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class Bound:
 
     `rates`: None where no price is known, as `basis` says. `extra`: USD for tools that are paid by the call. `limit`: what each
     answer may have now; None if the call says nothing. `written`: how long a cache that the call writes is kept ("" for none).
-    `counted`: the tokens of its texts alone, 0 where other things were measured too.
+    `spoken`: USD for a token of the dearest that it may write besides text. `counted`: the tokens of its texts alone, 0 where other
+    things were measured too.
     """
 
     input: int
@@ -55,6 +62,7 @@ class Bound:
     extra: Decimal = Decimal(0)
     unbounded: str = ""
     written: str = ""
+    spoken: Decimal = Decimal(0)
     counted: int = 0
 
     @property
@@ -68,7 +76,7 @@ class Bound:
     def token_cost(self) -> Decimal:
         """USD for each token that is written."""
         assert self.rates is not None
-        return max(self.rates.output, self.rates.reasoning) / _MILLION
+        return max(max(self.rates.output, self.rates.reasoning) / _MILLION, self.spoken)
 
 
 class Quotes:
@@ -82,18 +90,20 @@ class Quotes:
 
     async def bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
         """Of the request as it is now, worked out once for each candidate. Raises what the tokeniser raises."""
-        known: dict[object, Bound] = exchange.notes.setdefault("ahead", {})
-        key = (candidate, exchange.body.edition if exchange.body is not None else 0, len(exchange.masked))
-        if key not in known:
-            known[key] = await self._bound(exchange, candidate)
-        return known[key]
+        known: dict[object, tuple[Any, Bound]] = exchange.notes.setdefault("ahead", {})
+        value = exchange.body.value if exchange.body is not None else None
+        slots = exchange.body.slots if exchange.body is not None else ()
+        key = candidate, sum(len(slot.text) for slot in slots)  # stages may change what was bounded
+        if key not in known or known[key][0] is not value:
+            known[key] = value, await self._bound(exchange, candidate)
+        return known[key][1]
 
     async def _bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
-        provider = self._providers.by_name[candidate.provider]
         model = candidate.model or exchange.model
         value = exchange.body.value if exchange.body is not None else None
         texts = _texts(exchange, value)
         counted, fresh = self._counter.known(texts)
+        counted += _no_texts(value)
         written = _written(value, 0) if exchange.dialect.name == "anthropic" else "5m"
         if sum(len(text) for _, text in fresh) > AT_ONCE:
             counted += await self._off_loop(lambda: self._counter.count(fresh))
@@ -108,22 +118,42 @@ class Quotes:
         if not self._prices.ready:
             await self._off_loop(self._prices.warm)
         ceiling = ceilings.of(model)
-        read = ceil(counted * self._counter.factor(exchange.dialect.name, model)) + seen + _around(value)
         held = media.held_elsewhere(value)
-        for each in held:
-            read += self._sizes.of(each, ceiling.context)
+        elsewhere = sum(self._sizes.of(each, ceiling.context) for each in held)
+        # What nobody could count is not more than what the model can read.
+        read = ceil(counted * self._counter.factor(exchange.dialect.name, model)) + _around(value)
+        read += min(seen + elsewhere, ceiling.context)
+        tools = _tools(exchange.dialect.name, value, model)
+        if tools.rounds:  # in each it reads all again, and what the ones before have brought
+            brought = tools.searches * _SEARCH * (tools.rounds + 1) // 2
+            read = min(read * (tools.rounds + 1) + brought, max(ceiling.context, read) * (tools.rounds + 1))
+        else:
+            read += tools.searches * _SEARCH
         said = stated(exchange.operation, value)
-        searches, why = _tools(value, model)
-        read += searches * _SEARCH
         limit = Stated(ceiling.output) if said is None else said
         each_answer = ceiling.output if limit.limit is None else limit.limit
-        at = datetime.fromtimestamp(exchange.times.begun, UTC)
-        rates, basis = self._prices.rates(provider, model, at, Usage(input=read), _terms(value))
+        rates, basis = self._dearest(exchange, candidate, model, read, tools.searches, value)
         return Bound(
             read, each_answer * limit.answers, limit.answers, limit.limit, limit.least, rates, basis,
-            searches * rates.parts.get("web_searches", Decimal(0)) if rates else Decimal(0),
-            why or _unbounded(exchange, value, said), written, 0 if held or seen or searches else counted,
+            _extra(rates, tools.searches, seen) if rates else Decimal(0),
+            tools.unbounded or _unbounded(exchange, value, said), written,
+            _spoken(rates, exchange.dialect.name, value) if rates else Decimal(0),
+            0 if held or seen or tools.searches or tools.rounds else counted,
         )  # fmt: skip
+
+    def _dearest(
+        self, exchange: Exchange, candidate: Candidate, model: str, read: int, searches: int, value: Any
+    ) -> tuple[Rates | None, Basis]:
+        """By what the call asks for, or as usual if that is dearer: a provider may not have what is cheaper just then."""
+        provider = self._providers.by_name[candidate.provider]
+        at = datetime.fromtimestamp(exchange.times.begun, UTC)
+        usage = Usage(input=read, parts={"web_searches": searches} if searches else {})
+        found, basis = self._prices.rates(provider, model, at, usage)
+        if found is not None and (terms := _terms(value)):
+            asked, its = self._prices.rates(provider, model, at, usage, terms)
+            if asked is not None and (asked.input, asked.output) > (found.input, found.output):
+                return asked, its
+        return found, basis
 
     def learn(self, exchange: Exchange, attempt: Attempt, bound: Bound) -> None:
         """From an attempt that is over: how this model counts, and how large what it made is."""
@@ -135,13 +165,8 @@ class Quotes:
         if bound.counted:
             self._counter.learn(exchange.dialect.name, model, bound.counted, usage.input - _around(value))
         if exchange.operation.name == "responses":
-            said = (
-                exchange.said
-                if exchange.said is not None
-                else exchange.captured.first(_READ)
-                if exchange.captured
-                else b""
-            )
+            captured = exchange.captured.first(_READ) if exchange.captured else b""
+            said = captured if exchange.said is None else exchange.said
             for name in given(said[:_READ]):
                 if name.startswith(("resp_", "conv_")):
                     self._sizes.learn(name, usage.input + usage.output)
@@ -169,9 +194,65 @@ def _texts(exchange: Exchange, value: Any) -> list[str]:
     texts = [slot.text for slot in exchange.body.slots]
     if type(value) is dict:
         inner = value["request"] if type(value.get("request")) is dict else value
-        texts += [json.dumps(tools) for name in ("tools", "functions") if (tools := inner.get(name))]
-        texts += [json.dumps(form) for name in ("response_format", "text") if type(form := inner.get(name)) is dict]
+        texts += [
+            _json(each) for name in ("tools", "functions", *_FORMS) if type(each := inner.get(name)) in (dict, list)
+        ]
+        for name in ("generationConfig", "generation_config"):  # Gemini's hold the form of the answer
+            if type(config := inner.get(name)) is dict:
+                texts.append(_json(config))
     return texts
+
+
+_FORMS: Final = ("response_format", "text", "output_format", "output_config", "mcp_servers")
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # it writes no integers beyond 64 bits, no halves of characters, and nothing deeper than 254
+        return json.dumps(value)
+
+
+def _no_texts(value: Any) -> int:
+    """The tokens of what a request has its model read that is no text: tokens as numbers, and the numbers and names in what tools
+    were called with and gave."""
+    if type(value) is not dict:
+        return 0
+    inner = value["request"] if type(value.get("request")) is dict else value
+    given = sum(_ready(inner.get(name)) for name in ("prompt", "input"))
+    return given + sum(_bare(each, 0) for each in _of_tools(inner))
+
+
+def _ready(value: Any) -> int:
+    """Of texts that come as tokens: a list of numbers, or a list of such lists."""
+    if type(value) is not list or not value:
+        return 0
+    if type(value[0]) is int:
+        return len(value)
+    return sum(len(each) for each in value if type(each) is list) if type(value[0]) is list else 0
+
+
+def _of_tools(value: dict[str, Any]) -> Iterator[Any]:
+    for name, within in (("messages", "content"), ("contents", "parts")):
+        messages = value.get(name)
+        for message in messages if type(messages) is list else ():
+            blocks = message.get(within) if type(message) is dict else None
+            for block in blocks if type(blocks) is list else ():
+                if type(block) is dict:
+                    for each in ("input", "functionCall", "functionResponse", "function_call", "function_response"):
+                        if type(found := block.get(each)) is dict:
+                            yield found
+
+
+def _bare(value: Any, depth: int) -> int:
+    if type(value) is dict:
+        return sum(2 + len(name) // 3 + _bare(each, depth + 1) for name, each in value.items()) if depth < _DEEP else 0
+    if type(value) is list:
+        return sum(_bare(each, depth + 1) for each in value) + len(value) // 2 if depth < _DEEP else 0
+    return 0 if type(value) is str else 2 + len(repr(value)) // 3
+
+
+_DEEP: Final = 64  # levels; deeper ones no tool has
 
 
 def _around(value: Any) -> int:
@@ -180,7 +261,7 @@ def _around(value: Any) -> int:
         return _FRAME
     inner = value["request"] if type(value.get("request")) is dict else value
     lists = [inner.get(name) for name in ("messages", "input", "contents")]
-    messages = sum(len(each) for each in lists if type(each) is list)
+    messages = sum(1 for each in lists if type(each) is list for one in each if type(one) is dict)
     return _FRAME + messages * _MESSAGE + (_TOOLS if inner.get("tools") else 0)
 
 
@@ -208,31 +289,91 @@ def _terms(value: Any) -> Mapping[str, str]:
     return {name: text for name, text in asked.items() if type(text) is str and text not in ("auto", "standard_only")}
 
 
-def _tools(value: Any, model: str) -> tuple[int, str]:
-    """How often the provider's own searches may be called, and why that has no bound, "" if it has one."""
+@dataclass(frozen=True)
+class _Tools:
+    """What the provider's own tools may add. `rounds`: so often the model may go on by itself. `unbounded`: why that has no end."""
+
+    searches: int = 0
+    rounds: int = 0
+    unbounded: str = ""
+
+
+_SERVED: Final = ("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "mcp")
+
+
+def _tools(dialect: str, value: Any, model: str) -> _Tools:
     if type(value) is not dict:
-        return 0, ""
+        return _Tools()
     inner = value["request"] if type(value.get("request")) is dict else value
-    calls = 0
-    for tool in inner.get("tools") or () if type(inner.get("tools")) is list else ():
+    listed = inner.get("tools")
+    searches = rounds = 0
+    for tool in listed if type(listed) is list else ():
         if type(tool) is not dict:
             continue
-        kind = tool.get("type")
-        if type(kind) is str and kind.startswith(("web_search", "web_fetch", "file_search")):
+        kind = tool["type"][:40] if type(tool.get("type")) is str else ""
+        if kind == "image_generation":
+            return _Tools(unbounded=f"its tool {kind} is priced by the image")
+        if kind.startswith(_SERVED):
             most = tool.get("max_uses", value.get("max_tool_calls"))
+            if type(most) is not int and dialect == "anthropic" and not kind.startswith("web_"):
+                most = _ROUNDS  # it takes no bound, and costs what it adds to read
             if type(most) is not int:
-                return 0, f"its tool {kind[:40]} may be called without end; give it max_uses (OpenAI: max_tool_calls)"
-            calls += max(0, most)
-        elif "google_search" in tool or "googleSearch" in tool:
-            calls += _SEARCHES
-    if "web_search_options" in value:
-        calls += 1
-    return calls, ""
+                why = f"its tool {kind} may be called without end; give it max_uses (OpenAI: max_tool_calls)"
+                return _Tools(unbounded=why)
+            searches += max(0, most)
+            rounds += max(0, most)
+        elif not _GOOGLES.isdisjoint(tool):
+            searches += _SEARCHES
+    if dialect == "anthropic":
+        rounds = min(rounds or (_ROUNDS if value.get("mcp_servers") else 0), _ROUNDS)
+    if "web_search_options" in value or "-search-" in model:
+        searches += 1
+    return _Tools(searches, rounds)
+
+
+_GOOGLES: Final = frozenset(
+    {"google_search", "googleSearch", "google_search_retrieval", "googleSearchRetrieval", "googleMaps", "google_maps",
+     "url_context", "urlContext", "codeExecution", "code_execution", "fileSearch", "file_search", "enterpriseWebSearch"}
+)  # fmt: skip
+
+
+def _extra(rates: Rates, searches: int, seen: int) -> Decimal:
+    """USD besides the tokens of text: for the call, for its searches, and for what is no text as far as that is dearer."""
+    parts = rates.parts
+    search = max((parts.get(name, Decimal(0)) for name in ("web_searches", "storage_searches")), default=Decimal(0))
+    dearest = max((parts.get(f"input_{kind}_tokens", Decimal(0)) for kind in _KINDS), default=Decimal(0))
+    more = max(Decimal(0), dearest - rates.input / _MILLION)
+    return parts.get("requests", Decimal(0)) + searches * search + seen * more
+
+
+def _spoken(rates: Rates, dialect: str, value: Any) -> Decimal:
+    """USD for a token of sound or images, where a call may be answered with them."""
+    if type(value) is not dict or dialect == "anthropic":
+        return Decimal(0)
+    inner = value["request"] if type(value.get("request")) is dict else value
+    if dialect == "openai":
+        asked = inner.get("modalities")
+        wants = type(asked) is list and asked != ["text"]
+    else:
+        configs = (inner.get(name) for name in ("generationConfig", "generation_config"))
+        said = (
+            config.get("responseModalities", config.get("response_modalities"))
+            for config in configs
+            if type(config) is dict
+        )
+        asked = next((each for each in said if each is not None), None)
+        wants = asked not in (["TEXT"], ["text"], ["Text"])
+    return max(rates.parts.get(f"output_{kind}_tokens", Decimal(0)) for kind in _KINDS) if wants else Decimal(0)
+
+
+_KINDS: Final = ("audio", "image", "video")
 
 
 def _unbounded(exchange: Exchange, value: Any, said: Stated | None) -> str:
     if type(value) is dict and value.get("background") is True:
         return "it runs in the background, where nobody sees what it uses"
+    if exchange.sent.path.rpartition(":")[2].startswith(_VERBS):
+        return "it is priced by other measures than tokens"
     if said is None and exchange.operation.name in _UNBOUNDED:
         return f"nothing in it says how much a call of this kind ({exchange.operation.name}) may cost"
     return ""

@@ -89,6 +89,8 @@ def test_a_document_is_measured_by_its_pages_and_by_its_size_if_they_cannot_be_c
     pages = b"%PDF-1.7 " + b"<< /Type /Page >> " * 3 + b"<< /Type /Pages >>"
     assert tokens(document(pages), "anthropic") == 3 * RULES["anthropic"].page
     assert tokens(document(b"%PDF-1.7 " + b"z" * 20_000), "anthropic") == 10 * RULES["anthropic"].page
+    hidden = pages + b"<< /Type /ObjStm >>" + b"z" * 20_000
+    assert tokens(document(hidden), "anthropic") == 10 * RULES["anthropic"].page
     assert tokens([{"type": "file", "file": {"file_data": "data:application/pdf;base64," + b64(pages)}}], "openai") == (
         3 * RULES["openai"].page
     )

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from tokenman_core.ahead import ceilings
-from tokenman_core.ahead.output import Stated, lowered, stated
+from tokenman_core.ahead.output import MOST_WRITTEN, Stated, lowered, stated
 from tokenman_core.dialects.registry import DIALECTS
 
 PATHS = {
@@ -44,7 +44,16 @@ def operation(name: str) -> Any:
         ("images", {"prompt": "x"}, None),
         ("batches", {"requests": []}, None),
         ("chat", "nonsense", None),
-        ("chat", {"max_tokens": "12"}, Stated(None)),
+        ("chat", {"max_tokens": "twelve"}, Stated(None)),
+        ("chat", {"max_tokens": "12", "n": 3.0}, Stated(12, 3)),
+        ("chat", {"max_tokens": 0, "n": 0}, Stated(None)),
+        ("chat", {"max_tokens": 10**18}, Stated(MOST_WRITTEN)),
+        ("messages", {"max_tokens": 0}, Stated(0)),
+        ("completions", {"prompt": ["a", "b", "c"], "max_tokens": 5, "best_of": 2}, Stated(5, 6)),
+        ("completions", {"prompt": [1, 2, 3], "max_tokens": 5}, Stated(5)),
+        ("completions", {"prompt": [[1], [2]], "max_tokens": 5}, Stated(5, 2)),
+        ("generate", {"generation_config": {"max_output_tokens": "9", "candidate_count": "4"}}, Stated(9, 4)),
+        ("generate", {"generationConfig": {"maxOutputTokens": 0}}, Stated(None)),
     ],
 )
 def test_what_a_call_says_of_its_output(name, value, expected):
@@ -56,9 +65,14 @@ def test_what_a_call_says_of_its_output(name, value, expected):
     [
         ("messages", {"max_tokens": 9000, "x": 1}, {"max_tokens": 300, "x": 1}),
         ("chat", {"max_tokens": 9000}, {"max_tokens": 300}),
-        ("chat", {"model": "m"}, {"model": "m", "max_completion_tokens": 300}),
         ("chat", {"max_tokens": 1, "max_completion_tokens": 2}, {"max_tokens": 300, "max_completion_tokens": 300}),
+        ("chat", {"model": "m"}, {"model": "m", "max_tokens": 300}),
         ("responses", {}, {"max_output_tokens": 300}),
+        (
+            "generate", {"generation_config": {"max_output_tokens": "9000"}, "generationConfig": {"maxOutputTokens": 8}},
+            {"generation_config": {"max_output_tokens": 300}, "generationConfig": {"maxOutputTokens": 300}},
+        ),
+        ("generate", {"generation_config": {"topK": 1}}, {"generation_config": {"topK": 1, "maxOutputTokens": 300}}),
         ("generate", {"generationConfig": {"topP": 1}}, {"generationConfig": {"topP": 1, "maxOutputTokens": 300}}),
         ("generate", {"contents": []}, {"contents": [], "generationConfig": {"maxOutputTokens": 300}}),
         (
@@ -71,6 +85,17 @@ def test_the_limit_is_lowered_where_the_call_states_it_and_nothing_else_changes(
     before = repr(value)
     assert lowered(operation(name), value, 300) == expected
     assert repr(value) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-5", "max_completion_tokens"), ("openai/o4-mini", "max_completion_tokens"), ("gpt-4.1", "max_completion_tokens"),
+        ("gpt-oss-120b", "max_tokens"), ("mistral-large", "max_tokens"), ("qwen3", "max_tokens"),
+    ],
+)  # fmt: skip
+def test_a_limit_has_the_name_that_the_models_provider_knows(model, name):
+    assert lowered(operation("chat"), {}, 300, model) == {name: 300}
 
 
 def test_what_a_model_may_think_stays_below_what_it_may_write():

@@ -113,7 +113,7 @@ async def test_searches_are_bounded_by_their_count_and_without_one_the_call_has_
     assert "max_uses" in endless.unbounded
     bounded = await bound("anthropic", "claude-sonnet-4-5", said(max_tokens=1, tools=[{**tool, "max_uses": 3}]))
     assert (bounded.unbounded, bounded.extra) == ("", Decimal("0.03"))
-    assert bounded.input > 36_000
+    assert bounded.input > 36_000 + 3 * 600
     limited = await bound("openai", "gpt-5", said(tools=[{"type": "web_search"}], max_tool_calls=2), "/v1/responses")
     assert (limited.unbounded, limited.extra) == ("", Decimal("0.02"))
     grounded = await bound("gemini", "gemini-2.5-pro", {"contents": [], "tools": [{"googleSearch": {}}]})
@@ -139,3 +139,99 @@ async def test_embeddings_write_nothing_and_an_unknown_model_has_no_price():
     assert (await bound("openai", "text-embedding-3-small", {"input": [TEXT]}, "/v1/embeddings")).output == 0
     found = await bound("openai", "house-model", said(), unknown_model="allow")
     assert (found.rates, found.basis) == (None, "unknown")
+
+
+async def test_what_is_asked_cheaper_is_held_as_usual_for_a_provider_may_not_have_it_just_then():
+    usual, flexible = [await bound("openai", "gpt-5", said(service_tier=tier)) for tier in ("default", "flex")]
+    assert (flexible.read_cost, flexible.token_cost) == (usual.read_cost, usual.token_cost)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "least"),
+    [
+        ("/v1/embeddings", {"input": [[7] * 500, [8] * 500]}, 1_000),
+        ("/v1/embeddings", {"input": [7] * 800}, 800),
+        ("/v1/completions", {"prompt": [7] * 800, "max_tokens": 1}, 800),
+    ],
+)
+async def test_texts_that_come_as_tokens_are_counted(path, value, least):
+    assert least <= (await bound("openai", "gpt-4o", value, path)).input < least * 1.3
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "value"),
+    [
+        (
+            "anthropic", "claude-opus-5",
+            {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "input": {"rows": list(range(1000))}}]}]},
+        ),
+        (
+            "gemini", "gemini-2.5-pro",
+            {"contents": [{"parts": [{"functionResponse": {"response": {"rows": [[n, True, None] for n in range(1000)]}}}]}]},
+        ),
+    ],
+)  # fmt: skip
+async def test_numbers_that_tools_were_given_are_read_too(name, model, value):
+    assert (await bound(name, model, value)).input > tokens.estimate([json.dumps(value)])
+
+
+async def test_sound_and_images_are_held_at_their_prices_both_ways():
+    spoken = await bound("openai", "gpt-audio", said(modalities=["text", "audio"]))
+    assert spoken.token_cost >= (await bound("openai", "gpt-audio", said())).token_cost * 4
+    drawn = await bound("gemini", "gemini-2.5-flash-image", {"contents": []})
+    text = {"contents": [], "generationConfig": {"responseModalities": ["TEXT"]}}
+    assert drawn.token_cost > (await bound("gemini", "gemini-2.5-flash-image", text)).token_cost * 4
+    sound = {"type": "input_audio", "input_audio": {"data": "QUJD" * 25_000, "format": "wav"}}
+    heard = await bound("openai", "gpt-audio", {"messages": [{"role": "user", "content": [sound]}]})
+    assert heard.read_cost > (heard.input - 100) * Decimal(30) / 10**6
+
+
+async def test_a_model_that_goes_on_by_itself_reads_all_again_in_each_round():
+    fetch = {"type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 2}
+    twice = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[fetch]))
+    plain = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[{"name": "x"}]))
+    assert twice.input > plain.input * 3 + 2 * 12_000
+    code = {"type": "code_execution_20250825", "name": "code_execution"}
+    assert (await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[code]))).unbounded == ""
+    endless = await bound("openai", "gpt-5", said(tools=[{"type": "mcp", "server_label": "x"}]), "/v1/responses")
+    assert "max_tool_calls" in endless.unbounded
+    drawing = said(tools=[{"type": "image_generation"}], max_tool_calls=1)
+    assert "image_generation" in (await bound("openai", "gpt-5", drawing, "/v1/responses")).unbounded
+    many = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[{**fetch, "max_uses": 10**15}]))
+    assert many.input <= ceilings.of("claude-opus-5").context * 11
+
+
+@pytest.mark.parametrize("verb", ["predict", "predictLongRunning", "batchGenerateContent", "asyncBatchEmbedContent"])
+async def test_what_gemini_prices_by_other_measures_has_no_bound(verb):
+    found = await bound("gemini", "gemini-2.5-pro", {"instances": []}, f"/v1beta/models/gemini-2.5-pro:{verb}")
+    assert found.unbounded
+
+
+async def test_what_nobody_can_count_is_no_more_than_a_model_can_read():
+    files = [{"type": "document", "source": {"type": "file", "file_id": f"file_{n}"}} for n in range(50)]
+    found = await bound(
+        "anthropic", "claude-opus-5", {"messages": [{"role": "user", "content": files}], "max_tokens": 1}
+    )
+    context = ceilings.of("claude-opus-5").context
+    assert context <= found.input < context * 1.1
+
+
+async def test_a_bound_is_worked_out_anew_when_a_stage_has_changed_the_request():
+    dialect = DIALECTS["anthropic"]
+    operation = dialect.operation("POST", "/v1/messages")
+    exchange = Exchange(
+        "req_1", Sent("POST", "/v1/messages", "", (), ""), dialect, operation, (), Times(NOW, 0.0), model="m"
+    )
+    exchange.body = read_body(json.dumps(said(max_tokens=100)).encode(), "application/json", dialect, operation)
+    quotes = Quotes(Prices(Pricing()), PROVIDERS, Counter(), Sizes(), off_loop)
+    candidate = Candidate("anthropic", "claude-opus-5")
+    first = await quotes.bound(exchange, candidate)
+    assert await quotes.bound(exchange, candidate) is first
+    exchange.body.slots[0].text += TEXT
+    assert (longer := await quotes.bound(exchange, candidate)).input > first.input * 1.8
+    for limit in (200, 300):
+        edition = exchange.body.edition
+        exchange.body.replace({**exchange.body.value, "max_tokens": limit})
+        assert (await quotes.bound(exchange, candidate)).output == limit
+        exchange.body.revert(edition)
+    assert (await quotes.bound(exchange, candidate)).input == longer.input
