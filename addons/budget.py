@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-from tokenman_core.ahead.output import lowered
+from tokenman_core.ahead.output import lowered, lowers
 from tokenman_core.ahead.quote import Bound, Quotes
 from tokenman_core.budget.books import LEAST_OUTPUT, Books, Granted, Quote, Short, Uncounted
 from tokenman_core.budget.rules import Rule, dollars, units
@@ -104,15 +104,19 @@ class Budget:
 
     async def _cap(self, exchange: Exchange, attempt: Attempt, bound: Bound, granted: Granted) -> AttemptVerdict | None:
         """A call that the budget holds only in part may write less."""
-        if not granted.capped or exchange.body is None:
+        others = [header for header in exchange.answer_headers if header[0] != b"x-tokenman-capped"]
+        exchange.answer_headers[:] = others  # an attempt before this one may have had less, or more
+        if not granted.capped:
             return None
-        each = granted.output // bound.answers
-        if each <= bound.least or each < min(LEAST_OUTPUT, bound.output // bound.answers):
+        each, body = granted.output // bound.answers, exchange.body
+        small = each <= bound.least or each < min(LEAST_OUTPUT, bound.output // bound.answers)
+        if small or body is None or not lowers(exchange.operation, body.value):
             await self._books.release(_lease(exchange, attempt))
             exchange.notes[self.name].pop(attempt)
-            message = "What is left of the budget is less than the call needs to think."
+            message = "What is left of the budget is less than the call may cost, and it cannot be made to write less."
             return Refuse(429, "budget", message, headers=_NO_RETRY)
-        exchange.body.replace(lowered(exchange.operation, exchange.body.value, each))
+        model = attempt.candidate.model or exchange.model
+        body.replace(lowered(exchange.operation, body.value, each, model))
         exchange.answer_headers.append((b"x-tokenman-capped", b"%d" % each))
         return None
 
@@ -139,13 +143,23 @@ class Budget:
         return None
 
 
+HIDDEN = "-"
+"""What is shown of a name that holds what may not be shown."""
+
+
 def subject_of(exchange: Exchange, candidate: Candidate) -> Subject:
-    """Whose call it is, in the words that a record may show."""
-    labels = exchange.labels
-    return Subject(
-        exchange.caller.client, labels.get("project", ""), candidate.provider,
-        candidate.model or labels.get("model", ""), labels.get("session", ""),
-    )  # fmt: skip
+    """Whose call it is: told by what the call says, counted and shown in the words that a record may show."""
+    model = candidate.model or exchange.model
+    own = candidate.model not in ("", exchange.model)  # the configuration's own word
+    client, provider, labels = exchange.caller.client, candidate.provider, exchange.labels
+    shown = Subject(
+        client,
+        labels.get("project") or (HIDDEN if exchange.project else ""),
+        provider,
+        model if own else labels.get("model") or (HIDDEN if model else ""),
+        labels.get("session") or (HIDDEN if exchange.session else ""),
+    )
+    return Subject(client, exchange.project, provider, model, exchange.session, shown)
 
 
 def _costs(exchange: Exchange) -> bool:

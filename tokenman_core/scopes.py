@@ -1,5 +1,6 @@
 """Whom a limit is about: what budgets and rate limits share of scopes and matching."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,13 +15,17 @@ LONGEST = 200  # characters of a name that a caller may choose
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose call it is, and where it goes; "" where nobody says. `provider` and `model` are those of the attempt."""
+    """Whose call it is, and where it goes; "" where nobody says. `provider` and `model` are those of the attempt.
+
+    `shown`: the same in the words that a record may show, where those are others.
+    """
 
     client: str = ""
     project: str = ""
     provider: str = ""
     model: str = ""
     session: str = ""
+    shown: "Subject | None" = None
 
 
 @dataclass(frozen=True)
@@ -34,5 +39,11 @@ class Reach:
         return all(fnmatchcase(getattr(subject, name), pattern) for name, pattern in self.match.items())
 
     def counted_by(self, subject: Subject) -> str:
-        """The name of the counter for this call among those of one limit."""
-        return "" if self.scope == "global" else getattr(subject, self.scope)[:LONGEST]
+        """The name of the counter for this call among those of one limit: text that any store takes, different for different names."""
+        if self.scope == "global":
+            return ""
+        name: str = getattr(subject.shown or subject, self.scope)
+        data = name.encode("utf-8", "replace")
+        if len(name) <= LONGEST:
+            return data.decode()
+        return f"{data.decode()[:LONGEST]}~{hashlib.blake2b(data, digest_size=8).hexdigest()}"

@@ -26,6 +26,7 @@ LEAST_OUTPUT = 256
 _TURNS = 5  # others take of what is left between two looks
 _SOON_S = 2.0  # when a call may come again for which money is held by others: most calls end within seconds
 _UNSETTLED = 10_000  # bookings that wait for a store that cannot be asked
+_JUMP_S = 10.0  # no clock that is kept right is set by so much at once
 _SHOWN = 200  # counters of one budget
 _KEPT_S = 40 * 86_400.0  # so long after its end a window's sum can still be shown
 
@@ -125,6 +126,7 @@ class Lasting:
         self.open: dict[str, _Open] = {}
         self.seen: dict[str, tuple[str, int]] = {}  # by budget: its window, and the most that was spent of one counter
         self.unsettled: OrderedDict[str, tuple[tuple[_Line, ...], int, int]] = OrderedDict()
+        self.clock: float | None = None  # by how much the clock of the day is ahead of the one that only runs
 
 
 class Books:
@@ -138,17 +140,22 @@ class Books:
         ask: Ask,
         tell: Callable[[Alert], None],
         lasting: Lasting | None = None,
+        own: Callable[[], Mapping[str, Sequence[Rule]]] = dict,
     ) -> None:
-        self.rules = tuple(rules)
+        """`own`: the rules that hold for a client besides, by its name, as they are now."""
+        self.rules, self._own = tuple(rules), own
         self._where, self._clock, self._ask, self._tell = where, clock, ask, tell
         self._lasting = lasting if lasting is not None else Lasting()
 
     def about(self, subject: Subject) -> tuple[Rule, ...]:
         """The budgets that a call counts for."""
-        return tuple(rule for rule in self.rules if rule.reach.takes_in(subject))
+        found = tuple(rule for rule in self.rules if rule.reach.takes_in(subject))
+        own = self._own().get(subject.client, ()) if subject.client else ()
+        return (*found, *(rule for rule in own if rule.name not in [each.name for each in found])) if own else found
 
     async def reserve(self, lease: str, subject: Subject, quote: Quote) -> Granted | Short | Uncounted:
         """Holds the call's worst case on every budget that is about it, all or none."""
+        await self._mind_the_clock()
         lines = self._lines(subject)
         output, least = quote.output, min(quote.output, LEAST_OUTPUT)
         blocking = [line for line in lines if line.rule.blocks]
@@ -206,7 +213,9 @@ class Books:
     async def everything(self) -> list[State]:
         """Every counter of every budget in its window of now, at most some hundreds of each budget. Raises Unavailable."""
         now, found = self._clock.now(), list[State]()
-        for rule in self.rules:
+        configured = {rule.name for rule in self.rules}
+        own = [rule for rules in self._own().values() for rule in rules if rule.name not in configured]
+        for rule in (*self.rules, *own):
             span = window(rule.span, now, self._where)
             prefix = _Line(rule, span, "").counter
             counts = await self._ask(lambda store, prefix=prefix: store.counts.under(prefix, most=_SHOWN, now=now))  # type: ignore[misc]
@@ -251,6 +260,13 @@ class Books:
                 break
 
     # -- how --
+
+    async def _mind_the_clock(self) -> None:
+        """What is held ends at a time of day: when the clock was set, or the machine slept, it is renewed before it is relied on."""
+        now = self._clock.now() - self._clock.monotonic()
+        before, self._lasting.clock = self._lasting.clock, now
+        if before is not None and abs(now - before) > _JUMP_S:
+            await self.keep()
 
     def _lines(self, subject: Subject) -> tuple[_Line, ...]:
         now = self._clock.now()

@@ -18,7 +18,7 @@ MOST_HELD = 2**52
 """A reservation holds no more, so that the sum of as many as there may be fits where it is kept."""
 
 ENDED_S = 86_400.0
-"""So long is it known that a reservation has ended."""
+"""So long is it known that a reservation has ended, and one that has expired can still be renewed: the clock may have been set."""
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ class SqliteCounts:
         self._since_purge += 1
         if self._since_purge >= _PURGE_EVERY:
             self._since_purge = 0
-            for table in ("holds", "counts", "ended"):
-                self._connection.execute(f"delete from {table} where until <= ?", (now,))
+            for table, until in (("holds", now - ENDED_S), ("counts", now), ("ended", now)):
+                self._connection.execute(f"delete from {table} where until <= ?", (until,))
 
 
 def _passes(hold: Hold, count: Count) -> bool:

@@ -47,7 +47,10 @@ STEP = (
     ) without rowid""",
 )
 
+LATER_STEP = ("alter table rates add column at real not null default 0",)  # when it was taken, by the taker's clock
+
 _PURGE_EVERY = 512
+_SET_BACK_S = 60.0  # clocks of machines differ by less; beyond it the clock was set back
 
 
 class SqliteRates:
@@ -59,15 +62,16 @@ class SqliteRates:
 
     def take(self, asks: Sequence[Ask], *, now: float) -> tuple[bool, Sequence[Left]]:
         with self._whole():
-            earned = [max(now, self._earned(ask.name)) for ask in asks]
+            earned = [max(now, self._earned(ask.name, now)) for ask in asks]
             wanted = [at + min(ask.cost, ask.burst) * ask.period for at, ask in zip(earned, asks, strict=True)]
             limits = [now + ask.burst * ask.period for ask in asks]
             # A hair's breadth: sums of floating point must not refuse what is due.
             allowed = all(at <= limit + 1e-9 for at, limit in zip(wanted, limits, strict=True))
             if allowed:
                 self._connection.executemany(
-                    "insert into rates (name, earned) values (?, ?) on conflict do update set earned = excluded.earned",
-                    [(ask.name, at) for ask, at in zip(asks, wanted, strict=True)],
+                    "insert into rates (name, earned, at) values (?, ?, ?)"
+                    " on conflict do update set earned = excluded.earned, at = excluded.at",
+                    [(ask.name, at, now) for ask, at in zip(asks, wanted, strict=True)],
                 )
                 self._purge(now)
             return allowed, [
@@ -76,15 +80,24 @@ class SqliteRates:
             ]
 
     def give(self, name: str, seconds: float, *, now: float) -> None:
-        self._connection.execute(
-            "insert into rates (name, earned) values (?1, ?2 + max(0, -?3))"
-            " on conflict do update set earned = max(?2, earned) - ?3",
-            (name, now, seconds),
-        )
+        with self._whole():
+            earned = max(now, self._earned(name, now)) - seconds
+            self._connection.execute(
+                "insert into rates (name, earned, at) values (?, ?, ?)"
+                " on conflict do update set earned = excluded.earned, at = excluded.at",
+                (name, earned, now),
+            )
 
-    def _earned(self, name: str) -> float:
-        row = self._connection.execute("select earned from rates where name = ?", (name,)).fetchone()
-        return float(row[0]) if row else 0.0
+    def _earned(self, name: str, now: float) -> float:
+        """By the clock as it is now: if it was set back, nobody is to wait until it has caught up."""
+        row = self._connection.execute("select earned, at from rates where name = ?", (name,)).fetchone()
+        if row is None:
+            return 0.0
+        earned, at = row
+        if at - now > _SET_BACK_S:
+            earned -= at - now
+            self._connection.execute("update rates set earned = ?, at = ? where name = ?", (earned, now, name))
+        return float(earned)
 
     def _purge(self, now: float) -> None:
         self._since_purge += 1

@@ -36,6 +36,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     counts.STEP,
     rates.STEP,
+    rates.LATER_STEP,
 )
 
 

@@ -25,11 +25,13 @@ QUOTE = Quote(least=100, per_token=1, output=1000)
 
 
 class At:
+    """`ahead`: by how much the clock of the day was set."""
+
     def __init__(self, now: float = NOON) -> None:
-        self.moment = now
+        self.moment, self.ahead = now, 0.0
 
     def now(self) -> float:
-        return self.moment
+        return self.moment + self.ahead
 
     def monotonic(self) -> float:
         return self.moment
@@ -201,6 +203,25 @@ async def test_a_call_that_runs_for_hours_keeps_what_it_holds(world):
         world.clock.moment += LEASE_S / 2
         await books.keep()
     assert await spent(books) == Count(0, 1100)
+
+
+@pytest.mark.parametrize("jump", [3_600.0, -3_600.0, 20 * 3600.0])
+async def test_what_is_held_stays_held_when_the_clock_is_set(world, jump):
+    books = world.books(Rule("all", 1_300, "total"))
+    await books.reserve("a:1", ADA, QUOTE)
+    world.clock.ahead = jump
+    for number in range(300):  # often enough that what has expired is looked for
+        assert isinstance(await books.reserve(f"b:{number}", BOB, QUOTE), Short)
+    assert await spent(books) == Count(0, 1100)
+    await books.settle("a:1", 700)
+    assert await spent(books) == Count(700, 0)
+
+
+async def test_a_name_that_no_text_may_hold_is_no_trouble_for_the_store(world):
+    books = world.books(Rule("models", 2_000, "day", Reach("model")))
+    half = Subject(model="m\ud800")
+    assert await books.reserve("a:1", half, QUOTE) == Granted(1000)
+    assert await spent(books, half) == Count(0, 1100)
 
 
 @pytest.mark.parametrize(("refuses", "expected"), [(True, Uncounted), (False, Granted)])

@@ -99,3 +99,16 @@ def test_in_no_window_is_more_taken_than_saved_and_earned(tmp_path_factory, coun
         longest = [at for at in moments if start <= at < start + 600]
         assert len(longest) <= count + count * 10 + 1
     store.close()
+
+
+def test_a_clock_that_was_set_back_has_nobody_wait_until_it_has_caught_up(store):
+    assert taken(store, a_minute("a", 60), 1_000_000.0, 100) == 60
+    assert taken(store, a_minute("a", 60), 500_000.0, 100) == 0
+    assert taken(store, a_minute("a", 60), 500_010.0, 100) == 10
+    store.rates.give("a", 5.0, now=100_000.0)
+    assert taken(store, a_minute("a", 60), 100_000.0, 100) == 5
+
+
+def test_clocks_that_differ_by_seconds_earn_nothing_twice(store):
+    assert taken(store, a_minute("a", 60), 1000.0, 100) == 60
+    assert sum(taken(store, a_minute("a", 60), now, 5) for now in (970.0, 1000.0) * 20) == 0

@@ -1,0 +1,149 @@
+"""The stage of budgets by itself: whose call it takes one for, and what it changes of an attempt's request."""
+
+import json
+from dataclasses import replace
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from addons.budget import HIDDEN, Budget, subject_of
+from tests.core.ahead.test_quote import NOW, PROVIDERS, off_loop
+from tests.core.budget.test_books import Asked, At
+from tokenman_core.ahead.quote import Quotes, Sizes
+from tokenman_core.ahead.texts import Counter
+from tokenman_core.body.read import read_body
+from tokenman_core.budget.books import Books
+from tokenman_core.budget.rules import Rule, units
+from tokenman_core.config.models import Pricing
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.exchange import Attempt, Caller, Exchange, Sent, Times
+from tokenman_core.pricing import Prices
+from tokenman_core.scopes import Reach
+from tokenman_core.state import Sqlite
+from tokenman_core.usage import Bill, Usage
+from tokenman_core.verdicts import Candidate, Refuse
+
+OPUS, HAIKU = Candidate("anthropic", "claude-opus-5"), Candidate("anthropic", "claude-haiku-4-5")
+
+
+def exchange_of(dialect: str = "anthropic", path: str = "/v1/messages", **more: Any) -> Exchange:
+    spoken = DIALECTS[dialect]
+    operation = spoken.operation("POST", path)
+    value = {"model": "claude-opus-5", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1000, **more}
+    exchange = Exchange(
+        "req_1", Sent("POST", path, "", (), ""), spoken, operation, (OPUS,), Times(NOW, 0.0),
+        named=dialect, model=value["model"], caller=Caller(client="ada"),
+    )  # fmt: skip
+    exchange.body = read_body(json.dumps(value).encode(), "application/json", spoken, operation)
+    return exchange
+
+
+class Stage:
+    def __init__(self, path: Any, *rules: Rule) -> None:
+        self.store, self.clock = Sqlite(path), At(NOW)
+        self.books = Books(rules, UTC, self.clock, Asked(self.store), lambda alert: None)
+        quotes = Quotes(Prices(Pricing()), PROVIDERS, Counter(), Sizes(), off_loop)
+        self.stage = Budget(self.books, quotes, PROVIDERS)
+
+    @property
+    def open(self) -> int:
+        return len(self.books._lasting.open)
+
+    def held(self) -> int:
+        return sum(amount for _, _, amount, _ in self.store.counts.held(now=NOW))
+
+
+@pytest.fixture
+def stage(tmp_path):
+    made: list[Stage] = []
+
+    def make(limit: str, **more: Any) -> Stage:
+        made.append(Stage(tmp_path / f"{len(made)}.db", Rule("daily", units(Decimal(limit)), "day", **more)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.store.close()
+
+
+def test_a_call_is_told_by_what_it_says_and_shown_by_its_judged_labels():
+    exchange = exchange_of()
+    exchange.project, exchange.session = "jane@corp.example", "s1"
+    exchange.labels = {"project": "[EMAIL_ADDRESS_0123456789ab]", "model": "claude-opus-5", "session": "s1"}
+    subject = subject_of(exchange, OPUS)
+    assert Reach("project", {"project": "jane@*", "model": "claude-*"}).takes_in(subject)
+    assert Reach("project").counted_by(subject) == "[EMAIL_ADDRESS_0123456789ab]"
+
+
+def test_a_label_that_may_not_be_shown_takes_no_call_out_of_its_budget():
+    exchange = exchange_of()
+    exchange.project = exchange.session = exchange.model = "4539 1488 0343 6467"
+    subject = subject_of(exchange, Candidate("anthropic", exchange.model))
+    for scope in ("project", "session", "model"):
+        assert Reach(scope, {scope: "4539*"}).takes_in(subject)
+        assert Reach(scope).counted_by(subject) == HIDDEN
+    assert Reach("model").counted_by(subject_of(exchange, HAIKU)) == HAIKU.model
+
+
+async def test_each_attempt_says_its_own_limit_and_no_longer_that_of_the_one_before(stage):
+    made = stage("0.02")
+    exchange = exchange_of(max_tokens=50_000)
+    for number, candidate in enumerate((OPUS, HAIKU, HAIKU), 1):
+        attempt = Attempt(number, candidate)
+        edition = exchange.body.edition
+        if number == 3:
+            made.books.rules = (replace(made.books.rules[0], limit=units(Decimal(9))),)
+        assert await made.stage.llm_attempt(exchange, attempt) is None
+        capped = [int(value) for name, value in exchange.answer_headers if name == b"x-tokenman-capped"]
+        assert exchange.body.value["max_tokens"] == (capped[0] if capped else 50_000)
+        assert len(capped) == (number < 3)
+        await made.stage.llm_attempt_done(exchange, attempt)
+        if exchange.body.edition != edition:
+            exchange.body.revert(edition)
+    assert (made.held(), made.open) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", ["0.0155", "0.02"])
+async def test_a_call_that_thinks_is_refused_rather_than_left_without_room_for_it(stage, limit):
+    made = stage(limit)
+    attempt = Attempt(1, OPUS)
+    exchange = exchange_of(max_tokens=60_000, thinking={"type": "enabled", "budget_tokens": 50_000})
+    verdict = await made.stage.llm_attempt(exchange, attempt)
+    assert isinstance(verdict, Refuse)
+    assert (verdict.status, verdict.kind, made.held(), made.open) == (429, "budget", 0, 0)
+    await made.stage.llm_attempt_done(exchange, attempt)
+
+
+async def test_a_call_with_no_place_for_a_limit_is_refused_and_frees_what_it_held(stage):
+    made = stage("0.02", lets_unbounded=True)
+    exchange = exchange_of("openai", "/v1/invented", model="gpt-4o")
+    attempt = Attempt(1, Candidate("openai", "gpt-4o"))
+    verdict = await made.stage.llm_attempt(exchange, attempt)
+    assert isinstance(verdict, Refuse)
+    assert "cannot be made to write less" in verdict.message
+    assert (made.held(), made.open) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "bill", "spent"),
+    [
+        (True, Bill(Usage(10, 10), Decimal("0.001"), "list"), "0.001"),
+        (True, Bill(Usage(10, 10), None, "unknown"), None),
+        (True, None, "0"),
+        (False, Bill(Usage(10, 10), Decimal("0.001"), "list"), "0"),
+    ],
+)
+async def test_an_attempt_is_settled_once_by_what_it_cost(stage, sent, bill, spent):
+    made = stage("5")
+    exchange, attempt = exchange_of(), Attempt(1, OPUS, sent=sent)
+    assert await made.stage.llm_attempt(exchange, attempt) is None
+    held = made.held()
+    assert held > 0
+    attempt.bill = bill
+    for _ in range(2):
+        await made.stage.llm_attempt_done(exchange, attempt)
+        (state,) = await made.books.standing([subject_of(exchange, OPUS)])
+        assert (state.count.held, made.open) == (0, 0)
+        assert state.count.spent == (held if spent is None else units(Decimal(spent)))
