@@ -21,9 +21,13 @@ _NUMBERS = re.compile(r"\d+")
 _PERIOD = 8  # steps of the longest circle that is seen
 # Chat Completions, Responses and most tools have no field that says so; then an error is told by how it begins.
 _FAILED = re.compile(
-    r"\W*(?:(?:\w+\s){0,3}?\w*(?:error|exception)\b|traceback\b|(?:command |tool |call )?failed\b|fatal\b|panic\b|exit(?:ed)?"
-    r"(?: with)?(?: code| status)?:? [1-9]|permission denied|no such file|command not found)",
-    re.IGNORECASE,
+    r"""\W*(?:[\w./-]+:\ ){0,3}(?:
+        (?:\w+\ ){0,3}(?:[A-Z]\w*)?(?:Error|Exception|error|ERROR)(?:[:>\]]|"\s*:\s*["{])
+        |Traceback\b|(?i:(?:command|tool|call)\ failed|failed:|failed\ to|fatal:|panic:)
+        |(?i:exit(?:ed)?(?:\ with)?(?:\ code|\ status)?):?\ [1-9]
+        |(?i:permission\ denied|no\ such\ file|command\ not\ found)
+    )""",
+    re.VERBOSE,
 )
 _RESULT = ("_result", "_output", "_response")
 
@@ -134,14 +138,16 @@ class _Trail:
     def _step(self, name: str, tool: str, given: bytes, turn: int) -> Step:
         waiting = self._answers.get(name)
         text, failed = waiting.popleft() if waiting else ("", False)
-        called = self._hash("tool", tool)
-        error = self._hash("error", tool, text[:_HEAD]) if failed else b""
-        return Step(self._hash("call", tool, given, text), called, error, turn)
+        tool_name = tool.encode("utf-8", "surrogatepass")
+        called = self._hash("tool", tool_name)
+        error = self._hash("error", tool_name, text[:_HEAD]) if failed else b""
+        return Step(self._hash("call", tool_name, given, text), called, error, turn)
 
     def _hash(self, *parts: str | bytes) -> bytes:
+        """Texts without their numbers, bytes as they are."""
         digest = hashlib.blake2b(digest_size=16, key=self._key)
         for part in parts:
-            data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+            data = part if isinstance(part, bytes) else _NUMBERS.sub("0", part).encode("utf-8", "surrogatepass")
             digest.update(b"%d:" % len(data) + data)
         return digest.digest()
 
@@ -171,7 +177,7 @@ def _call(block: Mapping[str, Any]) -> tuple[str, str, bytes] | None:
 
 
 def _answer(block: Mapping[str, Any]) -> tuple[str, str, bool] | None:
-    """The id of the call that is answered, the answer without its numbers, and whether it is an error; None for what is none."""
+    """The id of the call that is answered, the answer, and whether it is an error; None for what is none."""
     kind, role = _text(block, "type"), _text(block, "role")
     name = next((it for key in ("functionResponse", "function_response") if type(it := block.get(key)) is dict), None)
     if name is not None:
@@ -200,12 +206,12 @@ def _of(value: Any, name: str) -> Any:
 
 
 def _plain(said: Any) -> str:
-    """The texts of an answer, each number as a 0."""
+    """The texts of an answer, or of what was said."""
     if type(said) is list:
         said = "\n".join(it if type(it) is str else _text(it, "text") for it in said if type(it) in (str, dict))
     elif type(said) is not str:
         said = "" if said is None else _written(said).decode("utf-8", "replace")
-    return _NUMBERS.sub("0", said[:_READ])
+    return str(said)[:_READ]
 
 
 def _written(given: Any) -> bytes:
