@@ -7,7 +7,7 @@ import hmac
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from tokenman_core.redaction.detectors.seams import Joined, moved, over
 from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.json_source import depth_at
 from tokenman_core.redaction.known import Known
-from tokenman_core.redaction.memo import Memo
+from tokenman_core.redaction.memo import Act, Acts, Memo
 from tokenman_core.redaction.neighbours import Half, beside
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.places import MOST, place_of
@@ -31,6 +31,8 @@ from tokenman_core.slots import Path, Slot
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
 _READ = 16 * 1024  # characters of a text that may be read for JSON: well under 1 ms
 _ASIDE = 32 * 1024  # characters
+_ACTS = 64  # values between two looks at the clock
+_REMEMBERED = 4096  # values whose hashes are kept for the audit
 _MODELS_OWN = frozenset(
     {"assistant", "thinking", "tool_input"}
 )  # what a model wrote is no evidence of where a value may go
@@ -57,28 +59,6 @@ class Masked:
     paths: list[Path] = field(default_factory=list)
 
 
-class _Spots:
-    """Where what was found, the last places of all; values are here for as long as the masking lasts."""
-
-    def __init__(self) -> None:
-        self._last: deque[tuple[Slot, Counter[tuple[str, str, str]]]] = deque(maxlen=MOST)
-
-    def add(self, slot: Slot, found: Counter[tuple[str, str, str]]) -> None:
-        """What stood in a slot: (entity, action, value)."""
-        self._last.append((slot, found))
-
-    def told(self, key: bytes) -> tuple[Spot, ...]:
-        """In the order of the request; a value by its keyed hash."""
-        spots = []
-        for slot, found in reversed(self._last):
-            for (entity, action, value), count in [*found.items()][: -MOST - 1 : -1]:
-                hash = hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
-                spots.append(Spot(place_of(slot.path), entity, action, hash, count))
-            if len(spots) >= MOST:
-                break
-        return tuple(spots[:MOST][::-1])
-
-
 class _Breath:
     """Long work on the event loop pauses here, so that other calls get their turn."""
 
@@ -94,18 +74,61 @@ class _Breath:
         self._until = time.perf_counter() + _BREATH_S
 
 
-class _SoFar:
-    """The values found so far, and a digest of them: part of the name under which a text's findings are remembered.
+class _Spots:
+    """Where what was found, the last places of all; values are here for as long as the masking lasts."""
 
-    What may pass is fixed with it, for one masking as a whole.
+    def __init__(self) -> None:
+        self._last: deque[tuple[Slot, str, tuple[Act, ...]]] = deque(maxlen=MOST)
+
+    def add(self, slot: Slot, text: str, acts: tuple[Act, ...]) -> None:
+        """What was done about a slot that held `text`."""
+        self._last.append((slot, text, acts))
+
+    async def told(self, hashed: "_Hashed", breath: _Breath) -> tuple[Spot, ...]:
+        """In the order of the request; a value by its keyed hash."""
+        spots = []
+        for slot, text, acts in reversed(self._last):
+            found: Counter[tuple[str, str, str, str]] = Counter()
+            for number, act in enumerate(acts):
+                found[act.entity, act.action, text[act.start : act.end], act.placeholder] += 1
+                if number % _ACTS == _ACTS - 1 and breath.due:
+                    await breath.take()
+            for (entity, action, value, placeholder), count in [*found.items()][: -MOST - 1 : -1]:
+                spots.append(Spot(place_of(slot.path), entity, action, hashed.hash(value, placeholder), count))
+            if len(spots) >= MOST:
+                break
+        return tuple(spots[:MOST][::-1])
+
+
+class _Hashed:
+    """The keyed hashes by which values are told; of those that have a placeholder they are remembered under that."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._hashes: dict[str, str] = {}
+
+    def hash(self, value: str, placeholder: str) -> str:
+        hash = self._hashes.get(placeholder) if placeholder else None
+        if hash is None:
+            hash = hmac.digest(self._key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
+            if placeholder:
+                if len(self._hashes) >= _REMEMBERED:
+                    self._hashes.clear()
+                self._hashes[placeholder] = hash
+        return hash
+
+
+class _SoFar:
+    """The values found so far, and a digest of them: part of the name under which it is remembered what is done about a text.
+
+    What may pass is fixed with it, for one masking as a whole. `tag`: of the key that makes the placeholders.
     """
 
-    def __init__(self, policy: Policy, permitted: Permitted) -> None:
+    def __init__(self, policy: Policy, permitted: Permitted, tag: bytes) -> None:
         self.known = Known()
-        self._values: set[tuple[str, str]] = set()
+        self.values: set[tuple[str, str]] = set()
         self.policy, self._permitted = policy, permitted
-        self._hash = hashlib.blake2b(policy.digest + permitted.version, digest_size=16)
-        self._digest: bytes | None = None
+        self.digest = hashlib.blake2b(policy.digest + permitted.version + tag, digest_size=16).digest()
 
     def say(self, text: str, finding: Finding) -> Say:
         """What becomes of a finding. A value passes by a pattern of the settings or by `tokenman allow`."""
@@ -113,21 +136,17 @@ class _SoFar:
         value = text[start:end]
         return self.policy.say(finding, self.policy.allows(value, entity) or self._permitted.permits(value, entity))
 
-    @property
-    def digest(self) -> bytes:
-        if self._digest is None:
-            self._digest = self._hash.digest()
-        return self._digest
+    def after(self, values: Iterable[tuple[str, str]]) -> bytes:
+        """The digest that will be, once these are added, in this order."""
+        hash = hashlib.blake2b(self.digest, digest_size=16)
+        for entity, value in values:
+            hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
+        return hash.digest()
 
-    def add(self, entity: str, value: str) -> bool:
-        """Whether the value is new; one of several parts is added once."""
-        if (entity, value) in self._values:
-            return False
-        self._values.add((entity, value))
+    def add(self, entity: str, value: str) -> None:
+        """A new value; one of several parts is added once."""
+        self.values.add((entity, value))
         self.known.add(entity, value)
-        self._hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
-        self._digest = None
-        return True
 
 
 class Redactor:
@@ -148,7 +167,8 @@ class Redactor:
         self.settings = settings
         self.policies = Policies(settings)
         self._key = key
-        self._audit_key = hmac.digest(key, b"tokenman audit", "sha256")
+        self._hashed = _Hashed(hmac.digest(key, b"tokenman audit", "sha256"))
+        self._tag = hmac.digest(key, b"tokenman memory", "sha256")[:16]
         self._detection = detection
         self._memo = memo if memo is not None else Memo()
         self._allowed = allowed
@@ -169,22 +189,29 @@ class Redactor:
         if policy.off:
             return masked
         breath = _Breath()
-        so_far = _SoFar(policy, self._allowed.now() if self._allowed else NOTHING)
-        for value in mapping.values():
-            so_far.add(value.entity, value.whole or value.text)
+        so_far = _SoFar(policy, self._allowed.now() if self._allowed else NOTHING, self._tag)
+        if before := list(dict.fromkeys((each.entity, each.whole or each.text) for each in mapping.values())):
+            so_far.digest = so_far.after(before)
+            for entity, value in before:
+                so_far.add(entity, value)
         names, findings = await self._detected(slots, breath)
         halves = await self._over_edges(slots, names, findings, so_far, breath)
-        for place, (slot, name, found) in enumerate(zip(slots, names, findings, strict=True)):
-            if found or so_far.known or policy.denied:
+        for place, slot in enumerate(slots):
+            found = findings[place]
+            if found or so_far.values or policy.denied:
                 here = halves.get(place, ())
-                found = await self._with_known(slot.text, name + so_far.digest, found, here, so_far, breath)
-            if found:
-                await self._apply(slot, found, halves.get(place, ()), mapping, so_far, masked, spots, breath)
-                if masked.blocked:
-                    break
+                name = names[place] + so_far.digest
+                acts = self._memo.acts(name)
+                if acts is None:
+                    acts = await self._judged(slot.text, name, found, here, mapping, so_far, breath)
+                if acts.acts:
+                    spots.add(slot, slot.text, acts.acts)
+                    await self._apply(slot, acts, here, mapping, so_far, masked, breath)
+                    if masked.blocked:
+                        break
             if breath.due:
                 await breath.take()
-        masked.spots = spots.told(self._audit_key)
+        masked.spots = await spots.told(self._hashed, breath)
         return masked
 
     async def _detected(self, slots: Sequence[Slot], breath: _Breath) -> tuple[list[bytes], list[Findings]]:
@@ -248,19 +275,48 @@ class Redactor:
             names[source] += hashlib.blake2b(repr(here).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         return halves
 
-    async def _with_known(
+    async def _judged(
         self,
         text: str,
         name: bytes,
         found: Findings,
         halves: Sequence[Half],
+        mapping: Mapping,
         so_far: _SoFar,
         breath: _Breath,
+    ) -> Acts:
+        """What is done about a text; remembered under `name`."""
+        acts: list[Act] = []
+        new: dict[tuple[str, str], None] = {}
+        for number, (start, end, entity, _) in enumerate(await self._with_known(text, found, halves, so_far, breath)):
+            if number % _ACTS == _ACTS - 1 and breath.due:
+                await breath.take()
+            action = so_far.policy.action(entity)
+            if action in ("block", "log"):
+                acts.append(Act(start, end, entity, action))
+                if action == "block":
+                    break
+                continue
+            value = text[start:end]
+            whole = _whole(halves, start, end)
+            # Where it stands escaped for a JSON string, it is restored escaped for the place that it comes to.
+            depth = depth_at(text, start) if "\\" in value and start < _READ else 0
+            placeholder = mapping.placeholder(
+                entity, value, action == "redact", whole if whole != value else "", depth
+            )[0]
+            said = (entity, whole or value)
+            first = said not in so_far.values and said not in new
+            if first:
+                new[said] = None
+            acts.append(Act(start, end, entity, action, placeholder, depth, first))
+        judged = Acts(tuple(acts), so_far.after(new) if new else so_far.digest)
+        self._memo.put_acts(name, judged)
+        return judged
+
+    async def _with_known(
+        self, text: str, found: Findings, halves: Sequence[Half], so_far: _SoFar, breath: _Breath
     ) -> Findings:
         """The findings of a text, and all places in it of the values found before it or in it."""
-        remembered = self._memo.get(name)
-        if remembered is not None:
-            return remembered
         policy = so_far.policy
         if policy.denied:
             found = (*found, *await _denied(policy, text))
@@ -281,7 +337,6 @@ class Redactor:
             if taken := Taken(text):
                 places = [place for place in places if not taken.inside(place.start, place.end)]
             chosen = await self._chosen(text, (*found, *places), so_far, breath)
-        self._memo.put(name, chosen)
         return chosen
 
     async def _chosen(self, text: str, found: Findings, so_far: _SoFar, breath: _Breath) -> Findings:
@@ -297,43 +352,37 @@ class Redactor:
     async def _apply(
         self,
         slot: Slot,
-        found: Findings,
+        acts: Acts,
         halves: Sequence[Half],
         mapping: Mapping,
         so_far: _SoFar,
         masked: Masked,
-        spots: _Spots,
         breath: _Breath,
     ) -> None:
         text = slot.text
-        here: Counter[tuple[str, str, str]] = Counter()
-        spots.add(slot, here)
+        stood = text if slot.kind not in _MODELS_OWN else None
         pieces: list[str] = []
         last = 0
-        for start, end, entity, _ in found:
-            if breath.due:
+        for number, (start, end, entity, action, placeholder, depth, first) in enumerate(acts.acts):
+            if number % _ACTS == _ACTS - 1 and breath.due:
                 await breath.take()
-            action = so_far.policy.action(entity)
-            value = text[start:end]
-            here[entity, action, value] += 1
             if action == "block":
                 masked.blocked, masked.place = entity, place_of(slot.path)
                 return
             if action == "log":
                 masked.logged[entity] += 1
                 continue
-            whole = _whole(halves, start, end)
-            # Where it stands escaped for a JSON string, it is restored escaped for the place that it comes to.
-            depth = depth_at(text, start) if "\\" in value and start < _READ else 0
-            placeholder, new = mapping.placeholder(
-                entity, value, action == "redact", whole if whole != value else "", depth
+            value = text[start:end]
+            whole = _whole(halves, start, end) if halves else ""
+            placeholder = mapping.again(
+                placeholder, entity, value, action == "redact", whole if whole != value else "", depth, stood
             )
-            if new and so_far.add(entity, whole or value):
+            if first:
+                so_far.add(entity, whole or value)
                 masked.masked[entity] += 1
-            if slot.kind not in _MODELS_OWN:
-                mapping.stood_in(placeholder, text)
             pieces += text[last:start], placeholder
             last = end
+        so_far.digest = acts.after
         if last:
             pieces.append(text[last:])
             slot.text = "".join(pieces)

@@ -1,13 +1,39 @@
-"""What was found in texts before: places and kinds under a keyed hash of the text, never the texts or the values."""
+"""What was found in texts before, and done about it, under a keyed hash of the text: never the texts or the values."""
 
 import hashlib
 import secrets
 from collections import OrderedDict
+from typing import NamedTuple
 
+from tokenman_core.config.redacting import Action
 from tokenman_core.redaction.entities import DETECTOR_VERSION, Findings
 
 _ENTRY = 220  # bytes that an entry without findings takes: two digests' worth of key, the tuple, the links
 _FINDING = 130  # and each finding
+_ACT = 260  # and each act, with its placeholder
+_PREFIXES = 1024  # object keys whose part of the hash is kept
+
+
+class Act(NamedTuple):
+    """What is done about the characters `start` to `end` of a text. `placeholder` is a keyed hash, and "" if none is put there.
+
+    `depth`: see `placeholders.Value`. `first`: the value is the first of its kind in the conversation.
+    """
+
+    start: int
+    end: int
+    entity: str
+    action: Action
+    placeholder: str = ""
+    depth: int = 0
+    first: bool = False
+
+
+class Acts(NamedTuple):
+    """All that is done about a text, in order of place; `after` names the values that are known behind it."""
+
+    acts: tuple[Act, ...]
+    after: bytes
 
 
 class Memo:
@@ -16,12 +42,14 @@ class Memo:
     def __init__(self, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[bytes, Findings] = OrderedDict()
+        self._acts: OrderedDict[bytes, Acts] = OrderedDict()
         self._bytes = 0
         # Keyed by a secret of this process, so that nobody can prepare two texts of one hash.
         self._hash = hashlib.blake2b(b"%d" % DETECTOR_VERSION, digest_size=16, key=secrets.token_bytes(32))
+        self._prefixes: dict[tuple[str, bytes], hashlib.blake2b] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + len(self._acts)
 
     @property
     def size(self) -> int:
@@ -33,9 +61,16 @@ class Memo:
 
         `options`: the digest of what the detectors are made from (16 bytes, or none where it never changes).
         """
-        hash = self._hash.copy()
-        hash.update(f"{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass"))
-        hash.update(options)
+        prefix = self._prefixes.get((key, options))
+        if prefix is None:
+            prefix = self._hash.copy()
+            prefix.update(f"{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass"))
+            prefix.update(options)
+            if len(key) <= 64:
+                if len(self._prefixes) >= _PREFIXES:
+                    self._prefixes.clear()
+                self._prefixes[key, options] = prefix
+        hash = prefix.copy()
         hash.update(text)
         return hash.digest()
 
@@ -51,6 +86,29 @@ class Memo:
             self._bytes -= _ENTRY + _FINDING * len(old)
         self._entries[key] = findings
         self._bytes += _ENTRY + _FINDING * len(findings)
+        self._shrink()
+
+    def acts(self, key: bytes) -> Acts | None:
+        """What was done about a text. `key`: its name and all else that it depends on."""
+        acts = self._acts.get(key)
+        if acts is not None:
+            self._acts.move_to_end(key)
+        return acts
+
+    def put_acts(self, key: bytes, acts: Acts) -> None:
+        old = self._acts.pop(key, None)
+        if old is not None:
+            self._bytes -= _ENTRY + _ACT * len(old.acts)
+        self._acts[key] = acts
+        self._bytes += _ENTRY + _ACT * len(acts.acts)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """A text has one entry of each sort, so those that are more are the older ones."""
         while self._bytes > self._max_bytes:
-            _, dropped = self._entries.popitem(last=False)
-            self._bytes -= _ENTRY + _FINDING * len(dropped)
+            if len(self._acts) > len(self._entries):
+                _, acts = self._acts.popitem(last=False)
+                self._bytes -= _ENTRY + _ACT * len(acts.acts)
+            else:
+                _, findings = self._entries.popitem(last=False)
+                self._bytes -= _ENTRY + _FINDING * len(findings)

@@ -37,16 +37,19 @@ def beside(slots: Sequence[Slot]) -> Iterator[Joined | None]:
     while at + 1 < len(slots):
         if at % _STEP == 0:
             yield None
-        run = [at]
-        while len(run) < _MOST and run[-1] + 1 < len(slots) and _meet(slots[run[-1]], slots[run[-1] + 1]):
-            run.append(run[-1] + 1)
-            if len(slots[run[-1]].text) > REACH:
-                break
-        if len(run) > 1:
-            yield _joined(slots, run)
-            at = run[-1]
-        else:
+        if not _meet(slots[at], slots[at + 1]):
             at += 1
+            continue
+        run = [at, at + 1]
+        while (
+            len(slots[run[-1]].text) <= REACH
+            and len(run) < _MOST
+            and run[-1] + 1 < len(slots)
+            and _meet(slots[run[-1]], slots[run[-1] + 1])
+        ):
+            run.append(run[-1] + 1)
+        yield _joined(slots, run)
+        at = run[-1]
 
 
 def _joined(slots: Sequence[Slot], run: list[int]) -> Joined:
@@ -75,7 +78,7 @@ def _meet(left: Slot, right: Slot) -> bool:
 
 def _adjacent(left: Path, right: Path, message: int) -> bool:
     """Whether two paths differ in one step alone, by one: neighbouring items of one list."""
-    if len(left) != len(right) or left[-1] in (NUMBER, BASE64) or isinstance(left[-1], Key):
+    if len(left) != len(right) or not left or left[-1] in (NUMBER, BASE64) or isinstance(left[-1], Key):
         return False
     steps = [place for place, step in enumerate(left) if step != right[place]]
     if len(steps) != 1:

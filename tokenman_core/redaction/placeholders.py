@@ -91,18 +91,36 @@ class Mapping:
             if placeholder not in self._values:
                 break
             turn += 1  # another value of this exchange has it: 48 bits are many, not all
+        self._add(placeholder, entity, text, restorable, whole, depth)
+        return placeholder, True
+
+    def again(
+        self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int, stood: str | None
+    ) -> str:
+        """The same as `placeholder`, of a value whose placeholder is remembered, without hashing it. `stood`: see stood_in."""
+        value = self._values.get(placeholder)
+        if value is None:
+            value = self._add(placeholder, entity, text, restorable, whole, depth)
+        elif (
+            value.text != text or value.entity != entity or value.depth != depth
+        ):  # another value of this exchange has it
+            placeholder, _ = self.placeholder(entity, text, restorable, whole, depth)
+            value = self._values[placeholder]
+        if stood is not None:
+            _stands(value.stood, stood)
+        return placeholder
+
+    def _add(self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int) -> Value:
         self._placeholders[entity, text, depth] = placeholder
-        self._values[placeholder] = Value(entity, text, restorable, whole=whole, depth=depth)
+        value = self._values[placeholder] = Value(entity, text, restorable, [], whole, depth)
         if restorable:
             self._restorable.append(placeholder)
             self._forms = None
-        return placeholder, True
+        return value
 
     def stood_in(self, placeholder: str, text: str) -> None:
         """Remember a text of the request that held the value: what else stands in it is where the value may go."""
-        stood = self._values[placeholder].stood
-        if len(stood) < _STOOD and (not stood or stood[-1] is not text):
-            stood.append(text)
+        _stands(self._values[placeholder].stood, text)
 
     def value(self, placeholder: str) -> Value | None:
         """What a placeholder stands for; None if this exchange did not make it or it must not be put back."""
@@ -156,6 +174,11 @@ class Mapping:
         self._values.clear()
         self._restorable.clear()
         self._forms = None
+
+
+def _stands(stood: list[str], text: str) -> None:
+    if len(stood) < _STOOD and (not stood or stood[-1] is not text):
+        stood.append(text)
 
 
 def _find_name(lower: str, host: str) -> Iterator[int]:

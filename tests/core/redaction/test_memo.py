@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tokenman_core.redaction import Finding, Memo
 from tokenman_core.redaction.detectors.options import Custom, Options
+from tokenman_core.redaction.memo import Act, Acts
 
 
 def test_it_forgets_the_least_recently_used_when_it_is_full() -> None:
@@ -25,6 +26,22 @@ def test_many_findings_weigh_more_than_few() -> None:
     memo.put(b"a", tuple(Finding(place, place + 1, "PASSWORD") for place in range(100)))
     assert memo.size > 10 * small
     assert len(memo) == 1
+
+
+def test_what_was_done_is_forgotten_too_and_weighs_what_it_holds() -> None:
+    memo = Memo(max_bytes=10_000)
+    acts = Acts(
+        tuple(Act(place, place + 1, "PASSWORD", "redact", "[PASSWORD_0123456789ab]") for place in range(10)), b""
+    )
+    for number in range(50):
+        memo.put(b"%d" % number, ())
+        memo.put_acts(b"%d" % number, acts)
+        assert memo.size <= 10_000
+    assert memo.acts(b"49") == acts
+    assert memo.acts(b"0") is None
+    assert 0 < len(memo) < 30
+    memo.put_acts(b"49", Acts((), b""))
+    assert memo.acts(b"49") == Acts((), b"")
 
 
 def test_a_text_under_another_key_has_another_name() -> None:
