@@ -388,7 +388,6 @@ def test_the_policy_cases_of_the_docs_hold(tmp_path: Path) -> None:
 
 
 LATER = {
-    "virtual keys": "access: {clients: required}",
     "cache": "cache: {mode: all}",
     "compaction": "compaction: {whitespace: on}",
     "injection detection": "injection: {mode: block}",

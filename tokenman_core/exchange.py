@@ -48,13 +48,17 @@ class Sent:
 class Caller:
     """Who calls. `credential` is a keyed hash of what the call was authorised with, "" for none; never the thing itself.
 
-    `run` is the mark of the `tokenman run` whose child calls, "" for none.
+    `run` is the mark of the `tokenman run` whose child calls, "" for none. `key`: the hash of the virtual key that came with it,
+    by which its client is looked up, "" for none; `admitted`: it came with the key of its run. `address`: its client's own.
     """
 
     credential: str = ""
     client: str = ""
     login: Login = "none"
     run: str = ""
+    key: str = field(default="", repr=False)
+    admitted: bool = False
+    address: str = ""
 
 
 @dataclass(eq=False)

@@ -93,8 +93,21 @@ def ungoverned(headers: Headers) -> Headers:
     return tuple(
         (k, v)
         for k, v in headers
-        if (low := k.lower()) not in (b"proxy-authorization", b"proxy-connection") and not low.startswith(OURS)
+        if (low := k.lower()) not in (b"proxy-authorization", b"proxy-connection")
+        and not low.startswith(OURS)
+        and not _carries_virtual_key(v)
     )
+
+
+def without_virtual_keys(target: str) -> str:
+    """A request target without the parameters of its query that are one."""
+    path, mark, query = target.partition("?")
+    kept = [pair for pair in query.split("&") if not unquote(pair.partition("=")[2]).startswith("tkm_")]
+    return path + mark + "&".join(kept) if kept else path
+
+
+def _carries_virtual_key(value: bytes) -> bool:
+    return VIRTUAL_KEY in value or any(part.startswith("tkm_") for part in login_of(value))
 
 
 def without_secrets(headers: Headers) -> Headers:
@@ -126,19 +139,27 @@ def query_to_another(query: str) -> str:
     return "&".join(pair for pair in query.split("&") if unquote(pair.partition("=")[0]).lower() in _HARMLESS_QUERY)
 
 
-def carries_virtual_key(headers: Headers) -> bool:
-    return any(VIRTUAL_KEY in value and k.lower() in CREDENTIALS for k, value in headers)
-
-
-def proxy_user(headers: Headers) -> str:
-    """The user name with which a program calls its proxy (RFC 7617), "" for none that can be read."""
-    scheme, _, encoded = (first(headers, b"proxy-authorization") or b"").partition(b" ")
+def login_of(value: bytes) -> tuple[str, str]:
+    """User and password of a Basic credential (RFC 7617), as the latter what a Bearer one holds; "" for what cannot be read."""
+    scheme, _, said = value.strip().partition(b" ")
+    if scheme.lower() == b"bearer":
+        return "", said.strip().decode("latin-1")
     if scheme.lower() != b"basic":
-        return ""
+        return "", ""
     try:
-        return base64.b64decode(encoded.strip(), validate=True).partition(b":")[0].decode("ascii")
+        user, _, password = base64.b64decode(said.strip(), validate=True).partition(b":")
     except ValueError:
-        return ""
+        return "", ""
+    return _ascii(user), _ascii(password)
+
+
+def _ascii(data: bytes) -> str:
+    return data.decode("ascii") if data.isascii() else ""
+
+
+def proxy_login(headers: Headers) -> tuple[str, str]:
+    """With what a program calls its proxy: user and password, as `login_of` has them."""
+    return login_of(first(headers, b"proxy-authorization") or b"")
 
 
 def cross_site(headers: Headers, allowed: Collection[str]) -> bool:

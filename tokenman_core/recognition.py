@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tokenman_core.clients.keys import PATTERN
 from tokenman_core.providers import Provider, Providers
 
 
@@ -30,16 +31,16 @@ NOT_FOUND = "No provider's API has this path. Known: /v1/messages, /v1/chat/comp
 GEMINI_METHOD = re.compile(r"^/v1(beta|alpha)?\d*/.+:(generateContent|streamGenerateContent|countTokens|embedContent)$")
 
 
-RUN = re.compile(r"^/r/([0-9a-f]{12})(?=[/?]|$)")
+RUN = re.compile(rf"^/r/([0-9a-f]{{12}})(?:\.({PATTERN}))?(?=[/?]|$)")
 
 
-def unmarked(target: str) -> tuple[str, str]:
-    """The mark of a `tokenman run` that a base URL put before the path, "" for none, and the target without it."""
+def unmarked(target: str) -> tuple[str, str, str]:
+    """The mark and the virtual key of a `tokenman run` that a base URL put before the path, "" for none, and the target without."""
     found = RUN.match(target)
     if found is None:
-        return "", target
+        return "", "", target
     rest = target[found.end() :]
-    return found[1], rest if rest.startswith("/") else "/" + rest
+    return found[1], found[2] or "", rest if rest.startswith("/") else "/" + rest
 
 
 def split(target: str) -> tuple[str, str]:

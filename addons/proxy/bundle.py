@@ -23,6 +23,7 @@ from tokenman_core.admin.runs import Runs
 from tokenman_core.ahead.quote import Sizes
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.budget import books
+from tokenman_core.clients import Clients, Failures
 from tokenman_core.clock import SystemClock, request_id
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
@@ -188,6 +189,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
         watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),
+        Clients(settings.data_dir, secret.derive(root, "clients")), Failures(clock),
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)
@@ -197,6 +199,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     ledger = open_ledger(settings, metrics.not_recorded)
     observers = (ledger, tallies, metrics, feed, health)
     exchanges = Exchanges(policies, clock, secret.derive(root, "caller"), observers, runs, prover)
+    runs.keys_needed = lambda: exchanges.policies.keys_needed()
     gate = Gate(exchanges, guard, lambda: exchanges.policies.connections)
     codes = Codes(clock)
     bundle = Bundle(

@@ -1,6 +1,6 @@
 """What the HTTP layer asks of the exchange add-on, and how a request ends that is refused at its head."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mitmproxy import http
@@ -18,13 +18,16 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Way:
-    """How a request came in: at which address of ours, and under the mark of which `tokenman run` ("" for none).
+    """How a request came in: at which address of ours, under the mark of which `tokenman run` ("" for none), with which virtual
+    key of its proxy's ("" for none), and from which address.
 
     The mark is the user name of the proxy URL that the run's child was given; base URLs bear it in their path.
     """
 
     listener: tuple[str, int]
     mark: str = ""
+    key: str = field(default="", repr=False)
+    peer: str = ""
 
 
 class Call(Protocol):

@@ -22,6 +22,7 @@ from addons.proxy.outlet import End, Outlet, Piece
 from addons.proxy.policies import Policies
 from tokenman_core import headers as h
 from tokenman_core.admin.runs import Runs
+from tokenman_core.clients import Given, given
 from tokenman_core.clock import Clock, request_id
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.errors import ErrorKind, trace
@@ -133,11 +134,11 @@ class Exchanges(Admission):
         fields = request.headers.fields
         target = request.data.path.decode("latin-1")
         extra: Headers = ()
-        mark, policies = way.mark, self._policies
+        mark, key, policies = way.mark, way.key, self._policies
         if place is None:
             self._prove(request, target, way)
-            in_path, target = unmarked(target)
-            mark = in_path or mark
+            in_path, key_in_path, target = unmarked(target)
+            mark, key = in_path or mark, key_in_path or key
             found = by_base_url(policies.providers, request.method, target, [k.lower() for k, _ in fields])
             speaks = DIALECTS["openai"] if isinstance(found, Local) else found.provider.dialect
             extra = self._admit(request, speaks)
@@ -147,11 +148,14 @@ class Exchanges(Admission):
         else:
             provider = policies.providers.of_host(*place) or _unconfigured(*place)
             path, query = split(target)
+        came = given(fields, query)
+        caller = self._called_by(came, mark, key, way.peer)
+        fields, query = came.without_own if caller.key else (came.headers, came.query)
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
             request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
             (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), provider.name,
-            self._called_by(fields, mark),
+            caller,
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
         call = Call(exchange, request, provider, policies, extra)
@@ -162,9 +166,16 @@ class Exchanges(Admission):
         self.active[exchange] = policies
         return call
 
-    def _called_by(self, headers: Headers, mark: str) -> Caller:
-        caller = _caller(headers, self._identity)
-        run = self._runs.enter(mark)
+    def _called_by(self, came: Given, mark: str, key: str, address: str) -> Caller:
+        """`key`: of the way here. One in the request itself is meant for this call, and wins."""
+        key = came.key or key
+        of_run = self._runs.keyed(key) if key else None
+        if key and of_run is None:
+            digest = self._policies.clients.digest(key)
+            caller = Caller(_keyed(digest.encode(), self._identity), login="key", key=digest, address=address)
+        else:
+            caller = replace(_caller(came.headers, self._identity), admitted=of_run is not None, address=address)
+        run = self._runs.enter(of_run.mark if of_run else mark)
         return caller if run is None else replace(caller, run=run.mark, client=caller.client or run.program)
 
     def _at_head(self, exchange: Exchange, provider: Provider, policies: Policies) -> Refuse | None:
@@ -175,10 +186,6 @@ class Exchanges(Admission):
         if upgrade is not None and b"websocket" in upgrade.lower():
             message = "WebSocket connections are not governed in this version: use HTTP."
             return Refuse(426, "websocket", message, headers=((b"connection", b"close"),))
-        if h.carries_virtual_key(headers):
-            return Refuse(
-                401, "auth", "Virtual keys (tkm_…) are not available in this version: send the provider's own key."
-            )
         if provider.name not in policies.providers.by_name:
             return Refuse(400, "forbidden", f"{provider.host} is listed in intercept.hosts, but no provider serves it.")
         stages = policies.stages()
@@ -383,10 +390,12 @@ def _caller(headers: Headers, key: bytes) -> Caller:
         if value := h.first(headers, name):
             bearer = value.partition(b" ")[2] if name == b"authorization" else b""
             oauth = bearer.startswith(_LOGINS) or h.first(headers, b"chatgpt-account-id") is not None
-            return Caller(
-                hashlib.blake2b(value, digest_size=16, key=key).hexdigest(), login="oauth" if oauth else "key"
-            )
+            return Caller(_keyed(value, key), login="oauth" if oauth else "key")
     return Caller()
+
+
+def _keyed(value: bytes, key: bytes) -> str:
+    return hashlib.blake2b(value, digest_size=16, key=key).hexdigest()
 
 
 def _unconfigured(host: str, port: int) -> Provider:

@@ -8,6 +8,7 @@ no exchange is loaded, a script's reload failed) *is* the refusal: there is no s
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Generator, Sequence
 from typing import Any, assert_never
@@ -47,8 +48,16 @@ from addons.proxy.internals import (
 from addons.proxy.outlet import End, Outlet, Piece, Pieces
 from addons.proxy.plain_host import host_of
 from addons.proxy.servers import Ending, Http1Front, Http2Front, RawAnswer
+from tokenman_core.clients.keys import PATTERN, PREFIX
 from tokenman_core.errors import trace
-from tokenman_core.headers import every, proxy_user, query_without_secrets, ungoverned, without_secrets
+from tokenman_core.headers import (
+    every,
+    proxy_login,
+    query_without_secrets,
+    ungoverned,
+    without_secrets,
+    without_virtual_keys,
+)
 from tokenman_core.verdicts import Head, Headers, Trailers
 
 log = logging.getLogger("tokenman.door")
@@ -66,6 +75,9 @@ DRAIN_S = (
 _outlets: WeakKeyDictionary[http.HTTPFlow, Outlet] = WeakKeyDictionary()
 
 
+_KEY_IN_PATH = re.compile(PATTERN)  # of a run's base URL
+
+
 def outlet_of(flow: http.HTTPFlow) -> Outlet | None:
     """None: not a governed call, or one that came past our layer (a replay)."""
     return _outlets.get(flow)
@@ -80,7 +92,7 @@ def hide_secrets(request: http.Request) -> None:
     """Takes the credentials out of a request that is only looked at from here on."""
     request.headers.fields = without_secrets(request.headers.fields)
     path, mark, query = request.path.partition("?")
-    request.path = path + mark + query_without_secrets(query)
+    request.path = _KEY_IN_PATH.sub("[hidden]", path) + mark + query_without_secrets(query)
 
 
 def frame(request: http.Request, upstream: Connection) -> None:
@@ -199,8 +211,12 @@ class GovernedStream(HttpStream):
     def _way(self, request: http.Request) -> Way:
         client = self.context.client
         in_tunnel = self.mode is HTTPMode.transparent
-        mark = marks.of(client) if in_tunnel else proxy_user(request.headers.fields)
-        return Way((client.sockname[0], client.sockname[1]), mark)
+        if in_tunnel:
+            mark, key = marks.of(client), marks.key_of(client)
+        else:
+            mark, password = proxy_login(request.headers.fields)
+            key = next((each for each in (password, mark) if each.startswith(PREFIX)), "")
+        return Way((client.sockname[0], client.sockname[1]), mark, key, client.peername[0])
 
     def _is_governed(self, place: tuple[str, int]) -> bool:
         return self._door.governs(*place)
@@ -213,11 +229,13 @@ class GovernedStream(HttpStream):
         if place is None or self.mode is not HTTPMode.regular or not self._door.may_tunnel(*place):
             yield from self._refuse(self._door.blocked("no tunnel leads there"))
             return
-        mark = self._way(event.request).mark
+        way = self._way(event.request)
+        mark = way.mark
+        hide_secrets(event.request)  # nobody behind us is to read with which key it came
         if not self._is_governed(place) and (refusal := self._door.bypassed(place[0], mark)):
             yield from self._refuse(refusal)
             return
-        marks.put(self.context.client, mark)
+        marks.put(self.context.client, mark, way.key)
         self.context.server.address = place
         if not self._is_governed(place) and (error := (yield commands.OpenConnection(self.context.server))):
             log.info("no tunnel to %s:%d: %s", *place, error)
@@ -238,6 +256,7 @@ class GovernedStream(HttpStream):
             if refusal := self._door.bypassed(host, self._way(request).mark):
                 raise refusal
         request.headers.fields = ungoverned(request.headers.fields)
+        request.path = without_virtual_keys(request.path)
         request.stream = True
         return event
 

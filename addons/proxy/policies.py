@@ -6,27 +6,31 @@ Beside them stands what outlives a change of the configuration: connections, det
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mitmproxy.master import Master
 
 from addons import chain
+from addons.access import Access
 from addons.budget import Budget
 from addons.failover import Failover, PassedOver
 from addons.guard import Guard
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
+from addons.proxy.own_limits import OwnLimits
 from addons.ratelimit import RateLimit
 from tokenman_core import price_lists, secret, webhook
 from tokenman_core.ahead.quote import Quotes, Sizes
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.budget import books, rules, windows
+from tokenman_core.clients import Clients, Failures, keys_needed
 from tokenman_core.clock import Clock
 from tokenman_core.conductor import Conductor
 from tokenman_core.config import spending
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
+from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 from tokenman_core.failover import breaker, policy, retry
 from tokenman_core.failover.breakers import Breakers
@@ -55,12 +59,13 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "ip6-localhost")
 
 @dataclass(frozen=True)
 class Lasting:
-    """What policies work with and do not own. `root` is the installation's secret; `listeners` are our own addresses."""
+    """What policies work with and do not own. `root` is the installation's secret; `listeners` are our own
+    addresses, the admin port's first."""
 
     master: Master
     root: bytes = field(repr=False)
     clock: Clock
-    listeners: Callable[[], Collection[tuple[str, int]]]
+    listeners: Callable[[], Sequence[tuple[str, int]]]
     upstream: Upstream
     detection: Detection
     memo: Memo
@@ -78,6 +83,8 @@ class Lasting:
     ask: books.Ask
     tell: Callable[[books.Alert], None]
     watch: watch.Watch
+    clients: Clients
+    failures: Failures
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +95,10 @@ class Policies:
     providers: Providers
     conductor: Conductor
     stages: Callable[[], Stages | None]
-    ours: tuple[object, ...]
+    ours: Callable[[], tuple[object, ...]]
+    """Those of our stages that have something to do now: clients may come with limits of their own."""
+    clients: Clients
+    keys_needed: Callable[[], bool]
     front: Front
     limits: Limits
     connections: int
@@ -109,13 +119,16 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     failover = Failover(lasting.breakers, settings.retry.max_delay, providers, clock, lasting.passed_over)
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     meter = lasting.meter.by(prices, providers)
+    configured = [_budget(it) for it in settings.budgets]
+    own = OwnLimits(lasting.clients, configured)
     kept = books.Books(
-        [_budget(it) for it in settings.budgets],
+        configured,
         windows.zone(settings.timezone),
         clock,
         lasting.ask,
         lasting.tell,
         lasting.held,
+        own.budgets,
     )
     quotes = Quotes(prices, providers, lasting.counter, lasting.sizes, asyncio.to_thread)
     budget = Budget(
@@ -129,20 +142,30 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         clock,
         lasting.ask,
         lasting.limited,
+        own.rates,
     )
     ratelimit = RateLimit(limited, quotes, clock)
     guard = Guard(
         _guard(settings), lasting.watch, counts_subscriptions=settings.pricing.subscriptions == "count"
     )  # fmt: skip
     hook = _hook(settings, lasting.root)
-    ours = (
-        *((ratelimit,) if ratelimit.wanted else ()),
-        redaction,
-        *((guard,) if guard.wanted else ()),
-        *((budget,) if budget.wanted else ()),
-        failover,
-    )
-    stages = ChainKeeper(lasting.master, ours, lasting.arrivals, clock)
+    needed = _keys_needed(settings, lasting)
+    access = Access(
+        lasting.clients, providers, needed, [it.name for it in settings.budgets], lasting.failures, clock
+    )  # fmt: skip
+
+    def ours() -> tuple[object, ...]:
+        limits = own.now()
+        return (
+            access,
+            *((ratelimit,) if ratelimit.wanted or limits.rates else ()),
+            redaction,
+            *((guard,) if guard.wanted else ()),
+            *((budget,) if budget.wanted or limits.budgets else ()),
+            failover,
+        )
+
+    stages = ChainKeeper(lasting.master, ours, lambda: (lasting.arrivals.count, lasting.clients.now().version), clock)
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
     judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
     sender = Sender(providers, lasting.upstream, clock)
@@ -151,6 +174,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     routes = Routes(settings.routes, providers, lasting.makers)
     return Policies(
         loaded, providers, Conductor(stages, providers, means, caps, clock, sessions, routes), stages, ours,
+        lasting.clients, needed,
         _front(settings, lasting), _limits(settings), settings.limits.connections,
         frozenset([
             *providers.origins,
@@ -176,16 +200,24 @@ class Arrivals:
 
 
 class ChainKeeper:
-    """The chain as it is now. Arranged again when add-ons have come or gone; None while a wanted script is not there."""
+    """The chain as it is now. Arranged again when add-ons or clients have come or gone, which `mark` tells; None while a wanted
+    script is not there."""
 
-    def __init__(self, master: Master, ours: tuple[object, ...], arrivals: Arrivals, clock: Clock) -> None:
-        self._master, self._ours, self._arrivals, self._clock = master, ours, arrivals, clock
+    def __init__(
+        self,
+        master: Master,
+        ours: Callable[[], tuple[object, ...]],
+        mark: Callable[[], object],
+        clock: Clock,
+    ) -> None:
+        self._master, self._ours, self._mark, self._clock = master, ours, mark, clock
         self._known: Stages | None = None
-        self._of = -1
+        self._of: object = None
 
     def __call__(self) -> Stages | None:
-        if self._known is None or self._of != self._arrivals.count:
-            self._known, self._of = None, self._arrivals.count
+        mark = self._mark()
+        if self._known is None or self._of != mark:
+            self._known, self._of = None, mark
             try:
                 self._known = self._arrange()
             except chain.ChainError as e:
@@ -197,7 +229,7 @@ class ChainKeeper:
         for addon in addons:
             if isinstance(addon, internals.script.Script) and addon.ns is None:
                 raise chain.ChainError(f"the script {addon.path} could not be loaded")
-        return chain.arrange([addon for addon in addons if addon is not None], self._ours, self._clock)
+        return chain.arrange([addon for addon in addons if addon is not None], self._ours(), self._clock)
 
 
 def breaker_rules(settings: Settings) -> breaker.Rules:
@@ -213,6 +245,14 @@ def model_breakers(settings: Settings) -> dict[str, bool]:
 def _retry(settings: Settings) -> policy.Rules:
     retry = settings.retry
     return policy.Rules(retry.attempts, retry.base_delay, retry.max_delay, retry.max_wait, frozenset(retry.statuses))
+
+
+def _keys_needed(settings: Settings, lasting: Lasting) -> Callable[[], bool]:
+    """By the settings; and where mitmproxy's own options have it listen beyond loopback, by that."""
+    said = keys_needed(settings)
+    if said or settings.access.clients != "auto":
+        return lambda: said
+    return lambda: not all(Address(host, port).loopback for host, port in lasting.listeners()[1:])
 
 
 def _front(settings: Settings, lasting: Lasting) -> Front:

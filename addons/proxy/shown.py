@@ -67,7 +67,7 @@ def _inner(bundle: Bundle) -> list[Check]:
         found = bundle.policies.stages()
         if found is None:
             return "a script could not be loaded, so no call is sent; the log says which"
-        if not {id(stage) for stage in bundle.policies.ours} <= {id(link.stage) for link in found.links}:
+        if not {id(stage) for stage in bundle.policies.ours()} <= {id(link.stage) for link in found.links}:
             return "a stage of TokenMan's own is not in the chain; start anew"
         return None
 

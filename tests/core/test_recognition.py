@@ -123,4 +123,21 @@ def test_well_known_hosts_are_governed_whatever_the_base_url_is() -> None:
     ],
 )
 def test_the_mark_of_a_run_stands_before_the_path(target: str, mark: str, rest: str) -> None:
-    assert unmarked(target) == (mark, rest)
+    assert unmarked(target) == (mark, "", rest)
+
+
+KEY = "tkm_" + "k" * 43
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (f"/r/0123456789ab.{KEY}/v1/messages", ("0123456789ab", KEY, "/v1/messages")),
+        (f"/r/0123456789ab.{KEY}", ("0123456789ab", KEY, "/")),
+        (f"/r/0123456789ab.{KEY}k/v1", ("", "", f"/r/0123456789ab.{KEY}k/v1")),
+        (f"/r/0123456789ab.{KEY[:-1]}/v1", ("", "", f"/r/0123456789ab.{KEY[:-1]}/v1")),
+        (f"/r/.{KEY}/v1", ("", "", f"/r/.{KEY}/v1")),
+    ],
+)
+def test_so_does_its_virtual_key(target: str, found: tuple[str, str, str]) -> None:
+    assert unmarked(target) == found

@@ -209,7 +209,8 @@ def test_a_provider_that_moves_under_load_costs_no_call_and_gives_each_its_own_k
 
         def turn_to(number: int) -> None:
             url, key = places[number]
-            change(proxy, providers=providers | {"openai": {"base_url": url, "key": key}})
+            mine = {"openai": {"base_url": url, "key": key}}
+            change(proxy, providers=providers | mine, access={"clients": "optional"})
 
         read_again(proxy, "applied", lambda: turn_to(0))
         statuses: list[int] = []

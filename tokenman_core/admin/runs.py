@@ -1,6 +1,7 @@
 """The `tokenman run`s that use this proxy: each holds a connection to the admin port for as long as its program lives."""
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from tokenman_core.admin.answers import departed, error
+from tokenman_core.clients.keys import new_key
 from tokenman_core.config.hosts import KNOWN
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ErrorKind
@@ -39,10 +41,11 @@ _PROGRAM = re.compile(r"[\w.@+-]{1,60}", re.ASCII)
 @dataclass(eq=False)
 class Run:
     """One program under `tokenman run`, and what was refused to it, so often each: `bypassed` are LLM hosts that it called past
-    every provider, `inner` hosts of private networks."""
+    every provider, `inner` hosts of private networks. `key`: with which its calls are let in where virtual keys are needed."""
 
     mark: str
     program: str
+    key: str = field(default_factory=new_key, repr=False)
     live: bool = True
     pid: int = 0  # of the program; 0 once it is known to be gone
     open: int = 0  # calls that are not over
@@ -63,7 +66,9 @@ class Runs:
     def __init__(self, tallies: Tallies | None = None) -> None:
         self._tallies = tallies or Tallies()
         self._runs: OrderedDict[str, Run] = OrderedDict()  # live ones, and the last that are over
+        self._by_key: dict[bytes, Run] = {}  # live ones, by the hash of their key
         self._live = 0
+        self.keys_needed: Callable[[], bool] = lambda: False
         self.closing = asyncio.Event()  # no new run; those that hold a lease are let go
         self._leave: Callable[[], None] | None = None
         self._busy: Callable[[], bool] = lambda: False
@@ -77,6 +82,7 @@ class Runs:
     def begin(self, program: str) -> Run:
         mark = secrets.token_hex(6)
         run = self._runs[mark] = Run(mark, program)
+        self._by_key[_hash(run.key)] = run
         self._live += 1
         self._rest()
         return run
@@ -85,6 +91,7 @@ class Runs:
         if not run.live:
             return
         run.live = False
+        self._by_key.pop(_hash(run.key), None)
         run.pid = run.pid if _alive(run.pid) else 0
         self._live -= 1
         self._runs.move_to_end(run.mark)
@@ -95,6 +102,10 @@ class Runs:
 
     def get(self, mark: str) -> Run | None:
         return self._runs.get(mark)
+
+    def keyed(self, key: str) -> Run | None:
+        """The live run whose key this is. Found by its hash, so that the time it takes tells nothing of any key."""
+        return self._by_key.get(_hash(key))
 
     # -- its calls --
 
@@ -184,6 +195,10 @@ class Runs:
             return
         self.closing.set()  # a run that comes now is told to start a proxy of its own
         self._leave()
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def _alive(pid: int) -> bool:
@@ -277,7 +292,8 @@ def routes(runs: Runs, prover: Prover) -> list[BaseRoute]:
 
 
 class _Lease(Response):
-    """One line with the mark, then an empty one now and then. The run ends with the connection, whoever ends that."""
+    """One line with the mark, and the key where one is needed, then an empty one now and then. The run ends with the connection,
+    whoever ends that."""
 
     def __init__(self, runs: Runs, program: str) -> None:
         super().__init__()
@@ -289,7 +305,8 @@ class _Lease(Response):
         try:
             headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            line = json.dumps({"run": run.mark}).encode() + b"\n"
+            key = {"key": run.key} if self._runs.keys_needed() else {}
+            line = json.dumps({"run": run.mark} | key).encode() + b"\n"
             while True:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
                 done, _ = await asyncio.wait(over, timeout=KEEP_S, return_when=asyncio.FIRST_COMPLETED)

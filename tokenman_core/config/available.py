@@ -29,7 +29,6 @@ class Gap:
 GAPS: tuple[Gap, ...] = (
     Gap("tls.cert"),
     Gap("tls.key"),
-    Gap("access.clients", off=("optional",), keep="good values: auto, optional"),
     Gap("intercept.passthrough"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
     Gap("cache.mode", off=("off",), keep="good value: off"),
@@ -99,12 +98,15 @@ def warnings(settings: Settings) -> tuple[str, ...]:
     keyed = [name for name, provider in settings.providers.items() if provider.key is not None]
     if keyed and settings.access.clients == "auto":
         names = ", ".join(keyed)
-        told.append(f"access.clients: virtual keys come later; any program on this machine can use the key of {names}")
+        told.append(
+            f"access.clients: since a key of {names} is configured, every call needs a virtual key (tokenman clients add NAME); "
+            "to let any program that reaches the port use it: clients: optional"
+        )
     weaker = [name for name, override in settings.redaction.projects.items() if _weakens(override, settings.redaction)]
     if weaker:
         names = ", ".join(weaker)
         told.append(
-            f"redaction.projects: {names}: less is masked there, and until virtual keys come, who calls names his project"
+            f"redaction.projects: {names}: less is masked there, and who has no virtual key with a project names his own"
         )
     return tuple(told)
 

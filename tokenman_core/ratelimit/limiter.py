@@ -77,9 +77,16 @@ class Limiter:
     """Of one configuration. `key` makes the names of counters, which say nothing of whom they count."""
 
     def __init__(
-        self, rules: Sequence[Rule], key: bytes, clock: Clock, ask: Ask, lasting: Lasting | None = None
+        self,
+        rules: Sequence[Rule],
+        key: bytes,
+        clock: Clock,
+        ask: Ask,
+        lasting: Lasting | None = None,
+        own: Callable[[], Mapping[str, Sequence[Rule]]] = dict,
     ) -> None:
-        self.rules = tuple(rules)
+        """`own`: the rules that hold for a client besides, by its name, as they are now."""
+        self.rules, self._own = tuple(rules), own
         self._key, self._clock, self._ask = key, clock, ask
         self._lasting = lasting if lasting is not None else Lasting()
 
@@ -140,7 +147,8 @@ class Limiter:
     # -- how --
 
     def _about(self, subject: Subject) -> list[Rule]:
-        return [rule for rule in self.rules if rule.reach.takes_in(subject)]
+        own = self._own().get(subject.client, ()) if subject.client else ()
+        return [rule for rule in (*self.rules, *own) if rule.reach.takes_in(subject)]
 
     def _name(self, rule: Rule, kind: Kind, subject: Subject) -> str:
         whose = hashlib.blake2b(

@@ -219,5 +219,5 @@ def test_the_greeting_names_foreign_base_urls_and_warnings_but_no_secret(home, c
     text, _, _ = greeted(config, home)
     assert "Base URLs that are not the provider's own\n  openai  http://127.0.0.1:1/v1\n" in text
     assert "providers.openai.key holds the secret itself" in text
-    assert "virtual keys come later" in text
+    assert "every call needs a virtual key" in text
     assert "planted" not in text

@@ -15,7 +15,6 @@ NOT_YET = [
     ("listen: '[::]:7677'", "listen"),
     ("listen: box.example:7677", "listen"),
     ("admin: {listen: '0.0.0.0:7678'}", "admin.listen"),
-    ("access: {clients: required}", "access.clients"),
     ("intercept: {passthrough: [a.example]}", "intercept.passthrough"),
     ("injection: {mode: warn}", "injection"),
     ("injection: {mode: sanitize}", "injection"),
@@ -105,11 +104,13 @@ def test_what_is_switched_off_is_not_told(tmp_path):
     assert not [line for line in told if line.startswith(("injection", "compaction"))]
 
 
-def test_a_configured_key_that_any_local_program_can_use_is_told(tmp_path):
+@pytest.mark.parametrize("said", ["optional", "required"])
+def test_that_a_configured_key_makes_virtual_keys_needed_is_told_where_nobody_said_so(tmp_path, said):
     path = Path(tmp_path / "t.yaml")
     path.write_text("providers: {openai: {key: env:K}}")
-    assert "virtual keys come later" in load(path, {"HOME": str(tmp_path), "K": "k"}).warnings[0]
-    path.write_text("providers: {openai: {key: env:K}}\naccess: {clients: optional}")
+    (told,) = load(path, {"HOME": str(tmp_path), "K": "k"}).warnings
+    assert "since a key of openai is configured, every call needs a virtual key (tokenman clients add NAME)" in told
+    path.write_text(f"providers: {{openai: {{key: env:K}}}}\naccess: {{clients: {said}}}")
     assert load(path, {"HOME": str(tmp_path), "K": "k"}).warnings == ()
 
 

@@ -35,7 +35,7 @@ def start(
         name: {"base_url": upstream.url, "dialect": "anthropic", **more.get(name, {})}
         for name, upstream in upstreams.items()
     }
-    proxy = Proxy.start(folder, "http://127.0.0.1:9", providers=providers, **settings)
+    proxy = Proxy.start(folder, "http://127.0.0.1:9", providers=providers, access={"clients": "optional"}, **settings)
     them.served.append(proxy.process)
     return proxy
 

@@ -1,0 +1,146 @@
+"""Lets in who has a good virtual key, or needs none, and holds each key to what its client may use."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from tokenman_core.clients import Client, Clients, Failures, Unfit, spend_of
+from tokenman_core.clock import Clock
+from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.providers import Providers
+from tokenman_core.verdicts import AttemptVerdict, Candidate, Refuse, Reroute, Verdict
+
+_HOW = "in x-tokenman-key, or in the place of the provider's key"
+
+
+class Access:
+    """The stage. `needed`: whether a call must have a key. `budgets`: the names of those that are configured."""
+
+    name = "access"
+    fails = "closed"
+
+    def __init__(
+        self,
+        clients: Clients,
+        providers: Providers,
+        needed: Callable[[], bool],
+        budgets: Collection[str],
+        failures: Failures,
+        clock: Clock,
+    ) -> None:
+        self._clients, self._providers, self._needed = clients, providers, needed
+        self._budgets, self._failures, self._clock = frozenset(budgets), failures, clock
+
+    def llm_head(self, exchange: Exchange) -> Refuse | None:
+        caller = exchange.caller
+        if not caller.key:
+            if caller.admitted or not self._needed():
+                return None
+            return _unknown(
+                exchange, f"A virtual key is needed here: `tokenman clients add NAME` makes one; send it {_HOW}."
+            )
+        known = self._clients.now()
+        client = known.of(caller.key)
+        if client is None and known.trouble:
+            return Refuse(503, "persistence", "Virtual keys cannot be checked now; the log says why.", retry_after=5)
+        if client is None or client.expired(self._clock.now()):
+            if wait := self._failures.add(caller.address):
+                return Refuse(429, "auth", "Too many bad virtual keys came from this address.", retry_after=wait)
+            if client is not None:
+                return _unknown(exchange, f"The virtual key of {client.name} has expired.")
+            return _unknown(
+                exchange, "This virtual key is not known here: it was mistyped or revoked, or two different ones came."
+            )
+        return self._enter(exchange, client)
+
+    def _enter(self, exchange: Exchange, client: Client) -> Refuse | None:
+        if client.project and exchange.project not in ("", client.project):
+            return _denied(f"This key is for project {client.project}; x-tokenman-project names another one.")
+        if client.budget and not self._is_kept(client.budget):
+            message = (
+                f"The budget {client.budget} of {client.name} is configured no more, so its key may spend nothing."
+            )
+            return Refuse(400, "budget", message)
+        exchange.project = client.project or exchange.project
+        exchange.caller = replace(exchange.caller, client=client.name)
+        exchange.notes[self.name] = client
+        return None
+
+    def _is_kept(self, budget: str) -> bool:
+        try:
+            return budget in self._budgets or spend_of(budget) is not None
+        except Unfit:
+            return False
+
+    async def llm_request(self, exchange: Exchange) -> Verdict | None:
+        client: Client | None = exchange.notes.get(self.name)
+        if client is None:
+            return None
+        if refusal := _models(exchange, client):
+            return refusal
+        verdicts = {candidate: self._judge(client, candidate) for candidate in exchange.plan}
+        plan = tuple(candidate for candidate in exchange.plan if verdicts[candidate] is None)
+        if not plan:
+            return next((refusal for refusal in verdicts.values() if refusal), None)
+        return None if plan == exchange.plan else Reroute(plan)
+
+    async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> AttemptVerdict | None:
+        """Stages behind may have led the call elsewhere."""
+        client: Client | None = exchange.notes.get(self.name)
+        return None if client is None else self._judge(client, attempt.candidate)
+
+    def _judge(self, client: Client, candidate: Candidate) -> Refuse | None:
+        """None: the key may use it."""
+        if not client.may_use(candidate.provider):
+            return _denied(
+                f"The key of {client.name} may not use provider {candidate.provider}{_may(client.providers)}."
+            )
+        if candidate.model and not client.may_ask(candidate.model):
+            return _denied(
+                f"The key of {client.name} may not use model {_shown(candidate.model)}{_may(client.models)}."
+            )
+        if not self._providers.by_name[candidate.provider].open:
+            name = candidate.provider
+            message = (
+                f"With a virtual key, calls are made with the key of their provider, and none is configured for {name}: "
+                f"set providers.{name}.key, or send {name}'s own key alone."
+            )
+            return Refuse(400, "auth", message)
+        return None
+
+
+def _models(exchange: Exchange, client: Client) -> Refuse | None:
+    """A key that may use some models is not for calls that do not name theirs, such as batches, whose files do."""
+    if not client.models or exchange.sent.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+        return None
+    if not exchange.model:
+        return _denied(
+            f"The key of {client.name} is for some models only, and this call names none{_may(client.models)}."
+        )
+    for model in _others(exchange.body.value if exchange.body is not None else None):
+        if not client.may_ask(model):
+            return _denied(f"The key of {client.name} may not use model {_shown(model)}{_may(client.models)}.")
+    return None
+
+
+def _others(value: Any) -> list[str]:
+    """Models that a body names to fall back on (OpenRouter's `models`)."""
+    named = value.get("models") if type(value) is dict else None
+    return [each for each in named if type(each) is str] if type(named) is list else []
+
+
+def _unknown(exchange: Exchange, message: str) -> Refuse:
+    """Programs answer 401 by asking their user to log in again: beside a provider's own login that would end the wrong one."""
+    return Refuse(400 if exchange.caller.login == "oauth" else 401, "auth", message)
+
+
+def _denied(message: str) -> Refuse:
+    return Refuse(400, "forbidden", message)
+
+
+def _may(patterns: tuple[str, ...]) -> str:
+    return f"; it may use {', '.join(patterns[:5])}{', …' if len(patterns) > 5 else ''}" if patterns else ""
+
+
+def _shown(model: str) -> str:
+    return model[:100] if model.isprintable() else "…"
