@@ -35,8 +35,8 @@ async def masked(
     mapping = redactor.mapping()
     said = await redactor.mask(slots, mapping)
     texts = [slot.text for slot in slots]
-    # Masked again, what was found late is masked in earlier texts too, and nothing is found anew: no more after that.
-    assert (await redactor.mask(slots, mapping)).masked == {}
+    # Masked again, what was found late is masked in earlier texts too; no more after that.
+    await redactor.mask(slots, mapping)
     twice = [slot.text for slot in slots]
     assert (await redactor.mask(slots, mapping)).masked == {}
     assert [slot.text for slot in slots] == twice
