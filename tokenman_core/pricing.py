@@ -80,6 +80,11 @@ class Rates:
         more = self._parts(usage, {"input": usage.input - read, "cache_read": read, "output": usage.output})
         return (total / _MILLION + more + self.parts.get("requests", _ZERO)).quantize(EXACT)
 
+    def cache_saved(self, usage: Usage) -> Decimal:
+        """What reads from the provider's cache cost less than input, less what writes to it cost more. Exact to 1e-12 USD."""
+        uncached = replace(usage, cache_read=0, cache_write_5m=0, cache_write_1h=0, parts={})
+        return self.cost(uncached) - self.cost(replace(usage, parts={}))
+
     def _parts(self, usage: Usage, left: dict[str, int]) -> Decimal:
         """What the parts cost, tokens what they cost more than text does. `left`: how many of each kind may be no text."""
         total = _ZERO
@@ -162,7 +167,8 @@ class Prices:
         rates, basis = self._rates(
             usage, provider, [name for name in models if 0 < len(name) <= _LONGEST], at, terms or {}
         )
-        return Bill(usage, rates.cost(usage) if rates else None, basis, estimated, notional=subscription)
+        cost, saved = (rates.cost(usage), rates.cache_saved(usage)) if rates else (None, _ZERO)
+        return Bill(usage, cost, basis, estimated, subscription, saved)
 
     def rates(
         self,

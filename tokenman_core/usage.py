@@ -53,7 +53,8 @@ class Bill:
     """What is booked. `estimated`: at least a part of `usage` was counted here, not said by the provider.
 
     `cost` in USD, exact to 1e-12; None: no price is known, which is not the same as 0. `notional`: it is the list price of what
-    a subscription paid for.
+    a subscription paid for. `cache_saved`: what the provider's own cache took off it, in USD: reads against the price of input,
+    less what writes cost above it. Below 0 where what was written was not read again.
     """
 
     usage: Usage
@@ -61,20 +62,27 @@ class Bill:
     basis: Basis
     estimated: bool = False
     notional: bool = False
+    cache_saved: Decimal = Decimal(0)
 
     @classmethod
     def together(cls, bills: "Sequence[Bill]") -> "Bill | None":
         """The sum, marked as its least certain part; None for no bills."""
         if len(bills) < 2:
             return bills[0] if bills else None
-        usage, cost = Usage(), Decimal(0)
+        usage, cost, saved = Usage(), Decimal(0), Decimal(0)
         for bill in bills:
             usage += bill.usage
             cost += bill.cost or 0
+            saved += bill.cache_saved
         known = all(bill.cost is not None for bill in bills)
         basis = max((bill.basis for bill in bills), key=_UNCERTAIN.index)
         return cls(
-            usage, cost if known else None, basis, any(b.estimated for b in bills), any(b.notional for b in bills)
+            usage,
+            cost if known else None,
+            basis,
+            any(b.estimated for b in bills),
+            any(b.notional for b in bills),
+            saved,
         )
 
 

@@ -35,7 +35,7 @@ _SUMS = {
     "calls": _COUNT, "errors": _COUNT, "aborted": _COUNT, "cache_hits": _COUNT, "masked": _COUNT, "input_tokens": _COUNT,
     "output_tokens": _COUNT, "cache_read_tokens": _COUNT, "cache_write_tokens": _COUNT, "reasoning_tokens": _COUNT,
     "cost_usd": _MONEY, "notional_usd": _MONEY, "saved_usd": _MONEY, "unpriced_calls": _COUNT, "estimated_calls": _COUNT,
-    "refused_calls": _COUNT, "ceiling_calls": _COUNT,
+    "refused_calls": _COUNT, "ceiling_calls": _COUNT, "prompt_cache_saved_usd": _MONEY,
 }  # fmt: skip
 _LIVE = _object(
     version=_TEXT, started=_TIME, uptime_s=_NUMBER, active=_COUNT, calls=_COUNT, errors=_COUNT, aborted=_COUNT,
@@ -50,7 +50,7 @@ _ROW = _object(
     redactions=_COUNT, duration_ms=_NUMBER, ttft_ms=_maybe(_NUMBER), overhead_ms=_NUMBER, operation=_TEXT, login=_TEXT,
     outcome=_TEXT, detail=_maybe(_TEXT), cache_write_5m_tokens=_COUNT, cache_write_1h_tokens=_COUNT,
     reasoning_tokens=_COUNT, cost_basis=_maybe(_TEXT), cost_estimated=_FLAG, cost_notional=_FLAG,
-    stream_truncated=_FLAG, cost_overrun=_FLAG,
+    stream_truncated=_FLAG, cost_overrun=_FLAG, prompt_cache_saved_usd=_MONEY,
     redacted=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT, count=_COUNT)),
     tried=_list(_object(provider=_TEXT, model=_TEXT, outcome=_TEXT, wait_ms=_NUMBER)),
 )  # fmt: skip

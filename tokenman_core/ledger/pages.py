@@ -133,6 +133,7 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         duration=call["duration"] / 1e6,
         ttft=None if call["ttft"] is None else call["ttft"] / 1e6,
         overhead=call["overhead"] / 1e6,
+        cache_saved=dollars(call["cache_saved"] if "cache_saved" in call.keys() else 0),  # noqa: SIM118, a Row is no mapping
         tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_tried_of(call))),
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ MOST_GROUPS = 1000
 _BUSY_S = 2.0
 _HOUR_US = 3_600_000_000
 _TIMES = {"day": DAY_US, "hour": _HOUR_US}
-_MONEY = ("cost", "notional", "saved")
+_MONEY = ("cost", "notional", "saved", "cache_saved")
 _EPOCH_DAY = date(1970, 1, 1)
 _HALF = 1_000_000  # money is summed in two halves: a whole sum could leave the 64 bits, where SQLite gives up
 
@@ -183,11 +183,12 @@ class LedgerReader:
                 f"select {by} as name, {sums} from days where day >= ? and day < ? group by 1",
                 (span.first, span.last),
             )
+        known = {column["name"] for column in connection.execute("pragma table_info(calls)")} | _OF_CALLS.keys()
         length = _TIMES.get(by)
         group = f"time / {length}" if length else f"(select text from names where n = {by})"
         for edge in span.edges:
             yield from connection.execute(
-                f"select {group} as name, {_added(lambda it: _OF_CALLS.get(it, it))} from calls"
+                f"select {group} as name, {_added(lambda it: _OF_CALLS.get(it, it) if it in known else '0')} from calls"
                 f" where time >= ? and time < ? group by {'1' if length else by}",
                 edge,
             )

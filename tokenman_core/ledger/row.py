@@ -69,6 +69,7 @@ class Row:
     ttft: float | None
     overhead: float
     tried: tuple[Tried, ...] = ()
+    cache_saved: Decimal = Decimal(0)  # by the provider's own cache, as in `Bill`
     spots: tuple[Spot, ...] = ()  # kept for some weeks, and read where one call is asked for
 
     @property
@@ -111,6 +112,7 @@ def row_of(record: Record) -> Row:
         ttft=record.ttft,
         overhead=record.overhead,
         tried=_tried(record.tried),
+        cache_saved=dollars(pico(bill.cache_saved)) if bill else Decimal(0),
         spots=record.spots[-MOST_SPOTS:],
     )
 
@@ -159,6 +161,7 @@ def details(row: Row) -> dict[str, Any]:
         "cost_notional": row.notional,
         "stream_truncated": row.truncated,
         "cost_overrun": row.overrun,
+        "prompt_cache_saved_usd": plain(row.cache_saved),
         "redacted": [
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions

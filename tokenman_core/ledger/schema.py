@@ -107,6 +107,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
             primary key (day, project, entity, action)
         ) without rowid""",
     ),
+    (
+        # What the provider's own cache took off the cost; below 0 where its writes cost more than its reads saved.
+        "alter table calls add column cache_saved integer not null default 0",
+        "alter table days add column cache_saved integer not null default 0",
+    ),
 )
 
 

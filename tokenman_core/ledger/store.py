@@ -29,14 +29,14 @@ _CALL = (
     "id", "time", "provider", "model", "dialect", "operation", "project", "client", "session", "login", "outcome",
     "status", "error", "detail", "flags", "attempts", "cache", "input", "output", "cache_read", "cache_write_5m",
     "cache_write_1h", "reasoning", "cost", "basis", "saved", "masked", "redactions", "duration", "ttft", "overhead",
-    "tried",
+    "tried", "cache_saved",
 )  # fmt: skip
 _INSERT = f"insert or ignore into calls ({', '.join(_CALL)}) values ({', '.join('?' * len(_CALL))})"
 
 KEYS = ("provider", "model", "project", "client")
 SUMS = (
     "calls", "errors", "aborted", "hits", "masked", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h",
-    "reasoning", "cost", "notional", "saved", "unpriced", "estimated", "refused", "ceiling",
+    "reasoning", "cost", "notional", "saved", "unpriced", "estimated", "refused", "ceiling", "cache_saved",
 )  # fmt: skip
 _ADD = (
     f"insert into days (day, {', '.join((*KEYS, *SUMS))}) values ({', '.join('?' * (1 + len(KEYS) + len(SUMS)))})"
@@ -173,7 +173,7 @@ class Store:
                 of_projects.setdefault(key, Counter())[each.entity, each.action] += each.count
         for key, added in sums.items():
             kept = self._kept(key)
-            self._connection.execute(_ADD, (*kept, *(min(_MOST_SUM, added[name]) for name in SUMS)))
+            self._connection.execute(_ADD, (*kept, *(max(-_MOST_SUM, min(_MOST_SUM, added[name])) for name in SUMS)))
             for (entity, action), number in of_projects.get(key, {}).items():
                 self._connection.execute(_ADD_PROJECT, (key[0], kept[3], entity, action, number))
         for (day, entity, action), number in redactions.items():
@@ -199,7 +199,7 @@ class Store:
             usage.input, usage.output, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h, usage.reasoning,
             None if row.cost is None else pico(row.cost), number(row.basis), pico(row.saved), row.masked,
             redactions or None, _micro(row.duration), None if row.ttft is None else _micro(row.ttft), _micro(row.overhead),
-            tried or None,
+            tried or None, pico(row.cache_saved),
         )  # fmt: skip
 
     def _spots(self, row: Row, day: int) -> str:
@@ -245,6 +245,7 @@ def sums_of(row: Row) -> dict[str, int]:
         "estimated": int(row.estimated),
         "refused": int(row.outcome == "answered" and 400 <= row.status < 500),
         "ceiling": int(row.basis == "ceiling"),
+        "cache_saved": pico(row.cache_saved),
     }
 
 

@@ -15,7 +15,8 @@ class Sums:
 
     `notional` is the part of `cost` that is the list price of what subscriptions paid for. `estimated` is how many calls have
     tokens that were counted here, `ceiling` how many have a guessed price. `refused` are calls that their provider answered with
-    4xx, which are no `errors`. `input` counts cached tokens too. `hits` are answers from the cache.
+    4xx, which are no `errors`. `input` counts cached tokens too. `hits` are answers from the cache. `saved` is what was not asked
+    of a provider, `cache_saved` what the providers' own caches took off `cost`.
     """
 
     calls: int = 0
@@ -36,6 +37,7 @@ class Sums:
     cost: Decimal = Decimal(0)
     notional: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
+    cache_saved: Decimal = Decimal(0)
 
     @classmethod
     def of_file(cls, numbers: Mapping[str, int]) -> "Sums":
@@ -68,6 +70,7 @@ class Sums:
             "unpriced_calls": self.unpriced,
             "estimated_calls": self.estimated,
             "ceiling_calls": self.ceiling,
+            "prompt_cache_saved_usd": plain(self.cache_saved),
         }
 
 
@@ -90,7 +93,7 @@ class Redactions:
         }
 
 
-_MONEY: Mapping[str, Any] = {"cost": dollars, "notional": dollars, "saved": dollars}
+_MONEY: Mapping[str, Any] = {"cost": dollars, "notional": dollars, "saved": dollars, "cache_saved": dollars}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
     )
     cost = dice.choice([None, Decimal(0), Decimal(dice.randrange(10**13)) / 10**12])
     basis: Basis = "unknown" if cost is None else dice.choice(["list", "ceiling"])
-    booked = Bill(usage, cost, basis, estimated=dice.random() < 0.2, notional=dice.random() < 0.2)
+    saved = Decimal(dice.randrange(-(10**12), 10**13)) / 10**12
+    booked = Bill(usage, cost, basis, dice.random() < 0.2, dice.random() < 0.2, saved)
     outcome = dice.choice(["answered"] * 8 + ["refused", "broken", "aborted", "crashed"])
     errors = {"refused": "redaction", "broken": "upstream", "crashed": "internal"}
     found = [

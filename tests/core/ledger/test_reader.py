@@ -337,6 +337,7 @@ def test_sums_are_told_as_json_with_exact_money(path):
                 "input_tokens": 2000, "output_tokens": 400, "cache_read_tokens": 0, "cache_write_tokens": 0,
                 "reasoning_tokens": 0, "cost_usd": "0.300000000001", "notional_usd": "0", "saved_usd": "0",
                 "unpriced_calls": 0, "estimated_calls": 0, "refused_calls": 0, "ceiling_calls": 0,
+                "prompt_cache_saved_usd": "0",
             }
         ],
         "total": {
@@ -344,5 +345,6 @@ def test_sums_are_told_as_json_with_exact_money(path):
             "input_tokens": 2000, "output_tokens": 400, "cache_read_tokens": 0, "cache_write_tokens": 0,
             "reasoning_tokens": 0, "cost_usd": "0.300000000001", "notional_usd": "0", "saved_usd": "0",
             "unpriced_calls": 0, "estimated_calls": 0, "refused_calls": 0, "ceiling_calls": 0,
+                "prompt_cache_saved_usd": "0",
         },
     }  # fmt: skip

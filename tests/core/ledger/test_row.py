@@ -81,6 +81,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "cost_notional": True,
         "stream_truncated": True,
         "cost_overrun": False,
+        "prompt_cache_saved_usd": "0",
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
         "tried": [
             {"provider": "openai", "model": "gpt-5", "outcome": "connect", "wait_ms": 0},

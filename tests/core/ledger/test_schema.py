@@ -67,6 +67,16 @@ def test_sums_of_a_file_that_no_newer_version_has_opened_are_read_all_the_same(t
     assert (total.calls, total.refused, total.ceiling) == (3, 0, 0)
 
 
+@pytest.mark.parametrize("by", ["model", "session"])
+def test_calls_of_such_a_file_are_summed_without_what_they_do_not_say(tmp_path, by):
+    path = tmp_path / "l.db"
+    schema.migrate(open_file(path), schema.STEPS[:4])
+    open_file(path).execute("insert into calls (id, time, cost) values (x'00', 1, 5000000000000)")
+    reader = LedgerReader(path)
+    assert (reader.totals(by).total.cost, reader.totals("hour").total.cache_saved) == (0 if by == "model" else 5, 0)
+    assert reader.page().rows[0].cache_saved == 0
+
+
 def test_of_many_that_migrate_at_once_one_does_and_none_fails(tmp_path):
     path = tmp_path / "l.db"
     Store(path).close()
