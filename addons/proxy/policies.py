@@ -16,14 +16,16 @@ from addons.access import Access
 from addons.budget import Budget
 from addons.failover import Failover, PassedOver
 from addons.guard import Guard
+from addons.pace import Pace
 from addons.proxy import internals
 from addons.proxy.admission import Front, Limits
 from addons.proxy.own_limits import OwnLimits
 from addons.ratelimit import RateLimit
+from addons.spending import budget_rule
 from tokenman_core import price_lists, secret, webhook
 from tokenman_core.ahead.quote import Quotes, Sizes
 from tokenman_core.ahead.texts import Counter
-from tokenman_core.budget import books, rules, windows
+from tokenman_core.budget import books, windows
 from tokenman_core.clients import Clients, Failures, keys_needed
 from tokenman_core.clock import Clock
 from tokenman_core.conductor import Conductor
@@ -42,6 +44,7 @@ from tokenman_core.outward import Caps
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers, of_settings
 from tokenman_core.ratelimit import limiter
+from tokenman_core.ratelimit.pace import Paces
 from tokenman_core.ratelimit.rules import Rate
 from tokenman_core.ratelimit.rules import Rule as RateRule
 from tokenman_core.redaction import Allowed, Detection, Memo
@@ -85,6 +88,7 @@ class Lasting:
     watch: watch.Watch
     clients: Clients
     failures: Failures
+    paces: Paces
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +123,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     failover = Failover(lasting.breakers, settings.retry.max_delay, providers, clock, lasting.passed_over)
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     meter = lasting.meter.by(prices, providers)
-    configured = [_budget(it) for it in settings.budgets]
+    configured = [budget_rule(it) for it in settings.budgets]
     own = OwnLimits(lasting.clients, configured)
     kept = books.Books(
         configured,
@@ -148,6 +152,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     guard = Guard(
         _guard(settings), lasting.watch, counts_subscriptions=settings.pricing.subscriptions == "count"
     )  # fmt: skip
+    pace = Pace(lasting.paces, providers, clock)
     hook = _hook(settings, lasting.root)
     needed = _keys_needed(settings, lasting)
     access = Access(
@@ -161,6 +166,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
             *((ratelimit,) if ratelimit.wanted or limits.rates else ()),
             redaction,
             *((guard,) if guard.wanted else ()),
+            pace,
             *((budget,) if budget.wanted or limits.budgets else ()),
             failover,
         )
@@ -258,13 +264,6 @@ def _keys_needed(settings: Settings, lasting: Lasting) -> Callable[[], bool]:
 def _front(settings: Settings, lasting: Lasting) -> Front:
     names = frozenset((*LOOPBACK_NAMES, settings.listen.host.lower(), *settings.access.public_names))
     return Front(lasting.listeners, names, frozenset(settings.access.allowed_origins))
-
-
-def _budget(it: spending.Budget) -> rules.Rule:
-    return rules.Rule(
-        it.name, rules.units(it.limit_usd), it.window, Reach(it.scope, it.match.patterns), it.on_exceed,
-        it.downgrade_to or "", it.alerts, it.on_store_error == "refuse", it.unbounded == "allow",
-    )  # fmt: skip
 
 
 def _rate_limit(it: spending.RateLimit) -> RateRule:
