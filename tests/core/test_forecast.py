@@ -1,0 +1,82 @@
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from tokenman_core.budget.books import State
+from tokenman_core.budget.rules import Rule, units
+from tokenman_core.budget.windows import Span, window
+from tokenman_core.forecast import Forecast, forecast, of_budget, since
+from tokenman_core.scopes import Reach
+from tokenman_core.state import Count
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)  # a Wednesday
+
+
+def at(days: float = 0.0) -> float:
+    return (NOON + timedelta(days=days)).timestamp()
+
+
+def days(weeks: int, of: dict[int, str]) -> dict[date, Decimal]:
+    """Each day of so many weeks before, what its weekday costs (Monday is 0), days that cost nothing left out."""
+    every = [NOON.date() - timedelta(days=back) for back in range(1, 7 * weeks + 1)]
+    return {day: Decimal(of[day.weekday()]) for day in every if day.weekday() in of}
+
+
+def state(spent: str, limit: str = "10", span: Span = "day", **reach: object) -> State:
+    rule = Rule("b", units(Decimal(limit)), span, Reach(**reach))  # type: ignore[arg-type]
+    return State(rule, window(span, at(), UTC), "", Count(units(Decimal(spent)), 0))
+
+
+def told(found: Forecast | None) -> tuple[str, str] | None:
+    return None if found is None else (f"{found.usd.normalize():f}", found.method)
+
+
+def test_with_no_days_to_go_by_it_is_a_line():
+    assert told(of_budget(state("3"), at(), None)) == ("6", "linear")
+    assert told(of_budget(state("3", span="week"), at(), {})) == ("8.4", "linear")
+
+
+def test_seven_days_of_the_same_weekday_say_what_the_rest_of_a_day_costs():
+    assert told(of_budget(state("3"), at(), days(9, {2: "8", 3: "100"}))) == ("7", "weekdays")
+
+
+def test_days_without_calls_count_as_such_and_those_before_the_first_do_not():
+    spent = {NOON.date() - timedelta(weeks=week): Decimal(12) for week in (1, 4)}
+    assert told(of_budget(state("3"), at(), spent)) == ("6", "weekdays")  # 12, 0, 0, 12: 6 a day
+
+
+def test_too_few_such_days_leave_it_a_line():
+    assert told(of_budget(state("3"), at(), days(2, {2: "8"}))) == ("6", "linear")
+    assert told(of_budget(state("3"), at(), days(3, {2: "8"}))) == ("7", "weekdays")
+
+
+def test_a_week_ends_with_the_days_that_it_still_has():
+    found = of_budget(state("20", span="week"), at(), days(7, {0: "50", 2: "8", 3: "6", 4: "4", 5: "1"}))
+    assert told(found) == ("35", "weekdays")  # half a Wednesday, and Thursday to Sunday
+
+
+def test_a_budget_that_is_not_about_all_calls_goes_by_the_line():
+    known = days(7, {2: "8"})
+    assert told(of_budget(state("3", scope="project"), at(), known)) == ("6", "linear")
+    assert told(of_budget(state("3", match={"model": "x"}), at(), known)) == ("6", "linear")
+
+
+def test_when_the_limit_is_reached_is_told_where_it_will_be():
+    found = of_budget(state("3", "4.5"), at(), None)
+    assert found is not None
+    assert found.full_at == pytest.approx(at(0.25))
+    assert of_budget(state("3", "6.01"), at(), None).full_at is None  # type: ignore[union-attr]
+    assert of_budget(state("7", "6"), at(), None).full_at == at()  # type: ignore[union-attr]
+    assert of_budget(state("0", "6"), at(), None).full_at is None  # type: ignore[union-attr]
+
+
+def test_nothing_is_told_at_the_beginning_of_a_window_and_of_one_without_end():
+    assert of_budget(state("3", span="total"), at(), None) is None
+    begins = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
+    assert forecast(Decimal(1), Decimal(9), begins, begins + 86_400, begins + 60) is None
+    assert forecast(Decimal(1), Decimal(9), begins, begins + 86_400, begins - 1) is None
+
+
+def test_days_are_asked_for_from_the_oldest_that_counts():
+    assert since(at()) == datetime(2026, 10, 7, tzinfo=UTC)
