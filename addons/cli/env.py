@@ -13,12 +13,17 @@ from addons.cli.programs.environment import Place
 from addons.cli.programs.table import Program, Via
 from addons.cli.settings import complain, loaded
 from tokenman_core import ca
+from tokenman_core.clients import keys_needed
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 
 BAD_CONFIGURATION = 2
 _NOT_ALL = ("codex needs an option besides, and gemini no base URL: start these with `tokenman run -- codex`",)
+_KEY = (
+    "calls need a virtual key: make one with `tokenman clients add NAME`, and set it where the program has its provider's key "
+    "(ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY); `tokenman run` needs none"
+)
 Shell = Literal["sh", "fish", "powershell", "json"]
 
 
@@ -36,6 +41,8 @@ def run(file: Path | None, via: Via | None, shell: Shell | None) -> int:
         complain(error)
         return BAD_CONFIGURATION
     notes = [*made.notes, *_NOT_ALL]
+    if keys_needed(settings):
+        notes.append(_KEY)
     if not listens:
         notes.append(f"nothing listens at {proxy} yet: start it with `tokenman up`")
     shell = shell or _own_shell(os.environ)

@@ -21,7 +21,7 @@ GROUPS = (
 )
 """The commands in the order in which a first hour needs them."""
 
-SELDOM = ("prices", "addon-path")
+SELDOM = ("clients", "prices", "addon-path")
 """Those that the overview only names."""
 
 Via = Literal["base-url", "proxy"]
@@ -29,7 +29,7 @@ Shell = Literal["sh", "fish", "powershell", "json"]
 By = Literal["model", "project", "client", "provider", "day", "session"]
 
 
-LATER = ("keys", "clients", "status", "stop", "service", "backup", "restore", "uninstall")
+LATER = ("keys", "status", "stop", "service", "backup", "restore", "uninstall")
 
 
 class Group(TyperGroup):
@@ -123,6 +123,12 @@ prices = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=_examples("tokenman prices show claude-sonnet-4-5", "tokenman prices import data.json"),
+)
+clients = typer.Typer(
+    help="Virtual keys, one a client: add, list, revoke.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=_examples("tokenman clients add web --budget 5/day", "tokenman clients list"),
 )
 ca = typer.Typer(
     cls=Authority,
@@ -387,6 +393,54 @@ def prices_import(
     _go("addons.cli.prices", "take", file, path)
 
 
+class Terms(Command):
+    """`--models` and `--providers` take as many words as come."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from addons.cli.spread import spread
+
+        return super().parse_args(ctx, spread(args, ("--models", "--providers")))
+
+
+@clients.command("add", cls=Terms, epilog=_examples("tokenman clients add web --models 'claude-*' --budget 5/day"))
+def clients_add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who calls with it.")],
+    project: Annotated[str, typer.Option("--project", metavar="P", help="Its calls belong to this project.")] = "",
+    models: Annotated[
+        list[str] | None, typer.Option("--models", metavar="GLOB …", help="The models that it may use.")
+    ] = None,
+    providers: Annotated[
+        list[str] | None, typer.Option("--providers", metavar="NAME …", help="The providers that it may use.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="NAME|USD/WINDOW", help="A budget by name, or its own: 10/day.")
+    ] = "",
+    rate: Annotated[str, typer.Option("--rate", metavar="N/TIME", help="So many calls, for example 60/min.")] = "",
+    expires: Annotated[str | None, typer.Option("--expires", metavar="SPAN", help="In 30d, 12h, …")] = None,
+    file: ConfigFile = None,
+) -> None:
+    """Make a virtual key, and print it, once."""
+    said = {"project": project, "models": models or (), "providers": providers or ()}
+    _go("addons.cli.clients", "add", file, name, said | {"budget": budget, "rate": rate, "expires": expires})
+
+
+@clients.command("list", epilog=_examples("tokenman clients list"))
+def clients_list(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False, file: ConfigFile = None
+) -> None:
+    """Print who has a key and what it may do."""
+    _go("addons.cli.clients", "show", file, as_json)
+
+
+@clients.command("revoke", epilog=_examples("tokenman clients revoke web"))
+def clients_revoke(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Whose key is to be refused from now on.")],
+    file: ConfigFile = None,
+) -> None:
+    """Have a key refused, within 2 seconds."""
+    _go("addons.cli.clients", "revoke", file, names)
+
+
 @ca.command("show", epilog=_examples("tokenman ca show"))
 def ca_show(file: ConfigFile = None) -> None:
     """Print its fingerprint, what it may vouch for, and where it is trusted."""
@@ -408,6 +462,7 @@ def ca_untrust(file: ConfigFile = None, yes: Yes = False) -> None:
 app.add_typer(config, name="config")
 app.add_typer(ca, name="ca")
 app.add_typer(prices, name="prices")
+app.add_typer(clients, name="clients")
 
 
 def run() -> None:

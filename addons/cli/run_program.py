@@ -40,11 +40,12 @@ class NoProxy(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """The proxy that the program will use, the mark of its calls, and the hold on both."""
+    """The proxy that the program will use, the mark of its calls, their virtual key ("" where none is needed), and the hold."""
 
     client: Client
     held: Held
     mark: str
+    key: str
     ours: bool  # started for this run
 
 
@@ -76,7 +77,7 @@ def run(file: Path | None, via: Via | None, command: Sequence[str]) -> int:
 def _run(found: Found, via: Via | None, command: Sequence[str], settings: Settings, session: Session) -> int:
     arguments = tuple(command[found.at + 1 :])
     authority = ca.ensure(settings.data_dir / "ca", settings.authority_hosts())
-    place = Place(session.client.running.proxy, session.mark)
+    place = Place(session.client.running.proxy, session.mark, session.key)
     try:
         prepared = environment.prepare(found.program, via, place, settings, authority, os.environ, arguments)
     except OSError as error:
@@ -132,7 +133,7 @@ def _join(file: Path | None, settings: Settings, program: str) -> Session:
             if client is not None:
                 client.prove_proxy()  # nothing is told to the program before
                 held = client.hold("/api/runs", {"program": program})
-                return Session(client, held, str(held.first["run"]), ours)
+                return Session(client, held, str(held.first["run"]), str(held.first.get("key", "")), ours)
         except InstanceError as error:
             if not error.passing:
                 raise NoProxy(CANNOT_LISTEN, str(error)) from None

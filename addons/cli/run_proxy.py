@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from addons.cli.ports import free_port
 from addons.cli.programs.environment import ADDED, REPLACED
+from tokenman_core.clients.keys import PATTERN
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
@@ -24,6 +26,7 @@ LOG = "run.log"
 MOST_LOG = 4 << 20  # bytes, and as much again of what was before
 LOOK_S = 30.0
 _ROOT = Path(__file__).resolve().parents[2]
+_OF_A_RUN = re.compile(rf":(?:run|{PATTERN})@127\.")
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
 
 
@@ -95,7 +98,7 @@ def _environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, st
     kept = dict(environ)
     for name in _PROXY_VARIABLES:
         address = kept.get(name, "").rpartition("@")[2].rpartition("/")[2]
-        if address == str(settings.listen) or ":run@127." in kept.get(name, ""):
+        if address == str(settings.listen) or _OF_A_RUN.search(kept.get(name, "")):
             del kept[name]
     for name in (*REPLACED, *ADDED):
         if kept.get(name) in ours:

@@ -70,6 +70,15 @@ _RELOAD = _object(
     errors=_list(_TEXT),
 )  # fmt: skip
 
+_CLIENT = {
+    "name": _TEXT, "project": _maybe(_TEXT), "models": _list(_TEXT), "providers": _list(_TEXT), "budget": _maybe(_TEXT),
+    "rate": _maybe(_TEXT), "created": _TIME, "expires": _maybe(_TIME), "expired": _FLAG,
+}  # fmt: skip
+_TERMS = {
+    "name": _TEXT, "project": _TEXT, "models": _list(_TEXT), "providers": _list(_TEXT),
+    "budget": {**_TEXT, "description": "The name of a configured budget, or USD/WINDOW", "examples": ["10/day"]},
+    "rate": {**_TEXT, "examples": ["60/min"]}, "expires": {"type": ["string", "number"], "examples": ["30d"]},
+}  # fmt: skip
 _SCHEMAS: dict[str, Schema] = {
     "Error": _ERROR,
     "Row": _ROW,
@@ -90,10 +99,14 @@ _SCHEMAS: dict[str, Schema] = {
     ),
     "Readiness": _READY,
     "Provider": _PROVIDER,
+    "Client": _object(**_CLIENT),
+    "NewClient": _object(**_CLIENT, key=_TEXT),
+    "ClientTerms": {"type": "object", "properties": _TERMS, "required": ["name"]},
     "Budget": _object(
         name=_TEXT, scope=_TEXT, counted_by=_maybe(_TEXT), match={"type": "object"}, window=_TEXT, begins=_maybe(_TIME),
         ends=_maybe(_TIME), on_exceed=_TEXT, limit_usd=_MONEY, spent_usd=_MONEY, held_usd=_MONEY, left_usd=_MONEY,
-        spent_ratio={"type": "number"},
+        spent_ratio={"type": "number"}, forecast_usd=_maybe(_MONEY),
+        forecast_by=_maybe({"type": "string", "enum": ["linear", "weekdays"]}), full_at=_maybe(_TIME),
     ),
 }  # fmt: skip
 
@@ -197,6 +210,16 @@ PATHS: dict[str, dict[str, Schema]] = {
             "Opens a provider's breaker until it is closed by hand, or closes it", _ref("Provider"),
             _object(state={"type": "string", "enum": ["open", "closed"]}), other=404,
         )
+        | {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
+    },
+    "/api/clients": {
+        "get": _get("The clients that have a virtual key, without it", _object(items=_list(_ref("Client"))), other=503),
+        "post": _posted(
+            "Makes a client. Its key is in this answer and nowhere else", _ref("NewClient"), _ref("ClientTerms"), other=400
+        ),
+    },
+    "/api/clients/{name}": {
+        "delete": _operation("Has a client's key refused from now on", _object(name=_TEXT, revoked=_FLAG), other=404)
         | {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
     },
     "/api/config": {

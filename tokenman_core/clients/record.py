@@ -1,9 +1,9 @@
 """What is kept of a client: its name, a keyed hash of its key, and what it may do with it."""
 
 import json
-import math
 import re
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +12,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.@-]{0,63}")
 
 MOST_PATTERNS = 50
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_LATEST = 2.5e11  # in the year 9892: what comes behind cannot be written as a date
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,200}")
 
 
@@ -55,7 +56,7 @@ class Client:
                 raise Unfit(what, "at most 200 characters that can be printed")
         for what in ("created", "expires"):
             moment = getattr(self, what)
-            if moment is not None and not (type(moment) in (int, float) and math.isfinite(moment)):
+            if moment is not None and not (type(moment) in (int, float) and 0 <= moment < _LATEST):
                 raise Unfit(what, "is no moment")
 
     def may_ask(self, model: str) -> bool:
@@ -64,8 +65,21 @@ class Client:
     def may_use(self, provider: str) -> bool:
         return _fits(provider, self.providers)
 
+    def as_json(self, now: float) -> dict[str, Any]:
+        """All but the hash, as the API and `tokenman clients list --json` have it."""
+        return {
+            "name": self.name, "project": self.project or None, "models": list(self.models),
+            "providers": list(self.providers), "budget": self.budget or None, "rate": self.rate or None,
+            "created": _iso(self.created), "expires": None if self.expires is None else _iso(self.expires),
+            "expired": self.expired(now),
+        }  # fmt: skip
+
     def expired(self, now: float) -> bool:
         return self.expires is not None and now >= self.expires
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:

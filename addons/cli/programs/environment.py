@@ -33,18 +33,23 @@ _MOST_ROOTS = 8 << 20  # bytes of a file of certificates
 
 @dataclass(frozen=True)
 class Place:
-    """Where the proxy listens, and the mark of the run; "" for a program that is started without `tokenman run`."""
+    """Where the proxy listens, and the mark of the run; "" for a program that is started without `tokenman run`.
+
+    `key`: of the run, where calls need a virtual key; "" where they do not.
+    """
 
     proxy: Address
     mark: str = ""
+    key: str = field(default="", repr=False)
 
     def base(self, path: str = "") -> str:
-        return f"http://{self.proxy}" + (f"/r/{self.mark}" if self.mark else "") + path
+        key = f".{self.key}" if self.key else ""
+        return f"http://{self.proxy}" + (f"/r/{self.mark}{key}" if self.mark else "") + path
 
     @property
     def url(self) -> str:
         """As a proxy. A password goes with the mark, for git asks for one at the terminal where there is none."""
-        return f"http://{self.mark}:run@{self.proxy}" if self.mark else f"http://{self.proxy}"
+        return f"http://{self.mark}:{self.key or 'run'}@{self.proxy}" if self.mark else f"http://{self.proxy}"
 
 
 @dataclass
@@ -112,6 +117,10 @@ def _base_urls(
     for setting in program.settings:
         if setting.given(arguments):
             made.notes.append(f"{setting.key} is given on the command line, so these calls may not come here")
+        elif place.key:  # everybody on this machine can read a program's words
+            made.notes.append(
+                f"{program.name} is led here by HTTPS_PROXY alone: on its command line a base URL would show the run's virtual key"
+            )
         else:
             made.words += setting.words(place.base(setting.path))
     made.variables |= {name: value for name, value in program.variables.items() if name not in environ}

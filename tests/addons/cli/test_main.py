@@ -107,6 +107,7 @@ COMMANDS = (
     "dashboard", "up", "demo", "run", "env", "web",
     "tail", "report", "why", "allow", "ca show", "ca trust", "ca untrust", "config init",
     "config check", "config show", "config schema", "config test", "doctor", "addon-path", "scan", "prices show", "prices import",
+    "clients add", "clients list", "clients revoke",
 )  # fmt: skip
 
 
@@ -204,6 +205,10 @@ def done(monkeypatch):
     return asked
 
 
+NO_TERMS = {"project": "", "models": (), "providers": (), "budget": "", "rate": "", "expires": None}
+TERMS = NO_TERMS | {"project": "p", "budget": "day", "rate": "60/min", "expires": "30d"}
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
@@ -224,12 +229,19 @@ def done(monkeypatch):
         ("report --by day --since 24h --csv", ("report", "run", None, "day", "24h", "csv")),
         ("report --json", ("report", "run", None, "model", "7d", "json")),
         ("why req_1 --config f", ("why", "run", Path("f"), "req_1")),
-        ("allow", ("allow", "run", None, None, False)),
-        ("allow - --remove", ("allow", "run", None, "-", True)),
+        ("allow", ("allow", "run", None, None, False, "", False)),
+        ("allow - --remove", ("allow", "run", None, "-", True, "", False)),
         ("doctor", ("doctor", "run", None)),
         ("ca show", ("ca_command", "show", None)),
         ("prices show gpt-5 --provider openai", ("prices", "show", None, "gpt-5", "openai")),
         ("prices import f --config c", ("prices", "take", Path("c"), Path("f"))),
+        (
+            "clients add web --models a b --providers c --rate 60/min --budget day --project p --expires 30d",
+            ("clients", "add", None, "web", TERMS | {"models": ["a", "b"], "providers": ["c"]}),
+        ),
+        ("clients add --models a web --models b", ("clients", "add", None, "web", NO_TERMS | {"models": ["a", "b"]})),
+        ("clients list --json", ("clients", "show", None, True)),
+        ("clients revoke a b --config f", ("clients", "revoke", Path("f"), ["a", "b"])),
         ("ca trust --yes", ("ca_command", "trust", None, True)),
         ("ca untrust", ("ca_command", "untrust", None, False)),
         ("config init", ("settings", "init", None, False)),
