@@ -21,6 +21,7 @@ ORDER = (
     ("guard", "what goes round in circles is told by now as somebody's session, and must not cost anything behind it"),
     ("compaction", "rewrites what is already masked, so that what the cache keys on is what is sent"),
     ("users", "scripts of the user's own; what they put into a slot is masked again"),
+    ("pace", "has a call wait for its provider's own limit before any money is held for it"),
     ("budget", "by the call as it will be sent; a cheaper model that it leads to is the one that answers are kept for"),
     ("caching", "answers in the provider's place, so it stands where the provider would"),
     (

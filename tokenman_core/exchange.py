@@ -82,6 +82,7 @@ class Attempt:
     asked_usage: bool = False
     answered: bool = False  # it has an answer, or the beginning of one
     waited: float = 0.0  # seconds before it, since the attempt before it failed
+    said: Headers = ()  # the head of its answer, as it came
 
 
 @dataclass(frozen=True)

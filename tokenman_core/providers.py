@@ -20,7 +20,7 @@ REFUSE_STREAM_USAGE = frozenset({"api.mistral.ai", "codestral.mistral.ai"})
 class Provider:
     """One upstream. `native_path` is the path under which the provider's own host serves the API ("" for most).
 
-    `stream_usage`: its streams may be asked to tell their usage.
+    `stream_usage`: its streams may be asked to tell their usage. `pace`: calls wait for what it says of its rate limits.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Provider:
     models: tuple[str, ...] = ("*",)  # patterns: which it serves
     priority: int = 1
     connections: int = 100
+    pace: bool = False
 
     @property
     def open(self) -> bool:
@@ -124,4 +125,5 @@ def _provider(name: str, one: models.Provider) -> Provider:
         frozenset(one.hosts), one.key.get_secret_value() if one.key else None,
         Deadlines(times.connect, times.first_byte, times.idle, times.total, times.first_token),
         one.stream_usage and one.base_url.host not in REFUSE_STREAM_USAGE, one.models, one.priority, one.connections,
+        one.pace == "on",
     )  # fmt: skip

@@ -75,7 +75,7 @@ class Sender:
         while True:
             try:
                 async with self._upstream.call(request, provider.deadlines, connections=provider.connections) as answer:
-                    attempt.status = answer.status
+                    attempt.status, attempt.said = answer.status, answer.headers
                     location = answer.header(b"location")
                     if 300 <= answer.status < 400 and answer.status != 304 and location is not None:
                         if (

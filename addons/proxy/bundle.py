@@ -39,6 +39,7 @@ from tokenman_core.net import Guard, Proxies, Upstream
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers
 from tokenman_core.ratelimit import limiter
+from tokenman_core.ratelimit.pace import Paces
 from tokenman_core.redaction import Detection, Memo
 from tokenman_core.redaction.policy import options_of
 from tokenman_core.state import State, open_state
@@ -190,6 +191,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
         watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),
         Clients(settings.data_dir, secret.derive(root, "clients")), Failures(clock),
+        Paces(clock),
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)

@@ -56,6 +56,7 @@ SETTINGS: Mapping[str, str] = {
     "providers.*.hosts": "its well-known hosts: opened, and served from base_url",
     "providers.*.stream_usage": "ask streams of Chat Completions for their usage; false where that is refused",
     "providers.*.breaker": "a model that is overloaded rests alone (model), or its provider with it (provider)",
+    "providers.*.pace": "on: calls wait, up to a minute, for what it says of its own rate limits",
     "retry": "of one call at one provider",
     "retry.attempts": "all tries, the first one too",
     "retry.base_delay": "before the second try; doubled each time, with jitter",

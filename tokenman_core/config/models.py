@@ -130,7 +130,7 @@ class Provider(Section):
     """An upstream. `hosts` are its well-known names, which stay intercepted when `base_url` points elsewhere.
 
     `stream_usage`: streams of Chat Completions are asked to tell their usage; false for servers that refuse the question.
-    `breaker`: what a model that is overloaded counts against.
+    `breaker`: what a model that is overloaded counts against. `pace`: on has calls wait for what it says of its rate limits.
     """
 
     base_url: Url = Field(examples=["https://api.example.com"])
@@ -143,6 +143,7 @@ class Provider(Section):
     hosts: tuple[Host, ...] = Field(default=(), examples=[["api.example.com"]])
     stream_usage: Flag = True
     breaker: Literal["model", "provider"] = "model"
+    pace: OffOn = "off"
 
 
 def _passing(status: int) -> int:
