@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -20,10 +21,13 @@ from tokenman_core.clock import SystemClock
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.reload import LOOK_S, Reload, Reloader, Result, as_json
 from tokenman_core.config.values import Address
+from tokenman_core.errors import trace
 from tokenman_core.instance import Instance, Started
 from tokenman_core.ledger.row import iso
 from tokenman_core.telemetry import log
 from tokenman_core.telemetry.series import Count
+
+_log = logging.getLogger("tokenman.config")
 
 
 class Service:
@@ -116,8 +120,11 @@ class _Reloads:
     async def look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            await self._reloader.look()
-            self._bundle.tidy()
+            try:
+                await self._reloader.look()
+                self._bundle.tidy()
+            except Exception as e:  # whatever it was, later changes are to be obeyed
+                _log.error("the configuration could not be looked after: %s", trace(e))
 
     def now(self) -> None:
         self._asked = asyncio.ensure_future(self._reloader.reload())

@@ -26,6 +26,7 @@ class Document:
 
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[Steps, int] = field(default_factory=dict)
+    blank: bool = False  # there is nothing in the file, no comment either
 
     def line(self, steps: Steps) -> int | None:
         """The line of a value, or of the nearest one around it."""
@@ -60,7 +61,7 @@ def read(path: Path) -> Document:
     except (YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path}: is not valid YAML") from None
     if tree is None:
-        return Document()
+        return Document(blank=not text.strip())
     if not isinstance(tree, CommentedMap):
         raise ConfigError(f"{path}:1: must hold settings, for example listen: 127.0.0.1:7677")
     document = Document()

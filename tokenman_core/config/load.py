@@ -35,6 +35,8 @@ class Loaded:
     asked: Asked = field(default_factory=Asked)
     files: tuple[Path, ...] = ()
     """Those that it depends on, there or not."""
+    blank: bool = False
+    """There is nothing in the file, no comment either."""
 
     def origin(self, setting: str) -> str:
         """Where `limits.request_body` comes from: `FILE:LINE`, `environment NAME`, `command line` or `default`."""
@@ -81,7 +83,7 @@ def load(
             "\n".join(f"{_origin(_steps(setting), origins, file)}: {setting}: {text}" for setting, text in missing)
         )
     told = (*_plain_secrets(read.values, origins), *available.warnings(settings))
-    return Loaded(settings, file, named, told, Asked(path, dict(overrides or {})), tuple(looked_at))
+    return Loaded(settings, file, named, told, Asked(path, dict(overrides or {})), tuple(looked_at), read.blank)
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tokenman_core.clock import Clock
 from tokenman_core.config import changes
-from tokenman_core.config.load import Loaded, load
+from tokenman_core.config.load import Loaded, load, place
 from tokenman_core.config.watch import Watch
 from tokenman_core.errors import ConfigError, trace
 
@@ -82,6 +82,10 @@ class Reloader:
                 raise ConfigError(f"{old.file}: is gone; what it said stays in force")
             new, waits = _obeyed(old, read)
             changed = changes.changed(old.settings, new.settings)
+            if changed and read.blank and not old.blank:  # whoever writes it has not got further, or his disk is full
+                raise ConfigError(
+                    f"{read.file}: is empty; what it said stays in force (a comment alone means the defaults)"
+                )
             if changed:
                 await self._obey(new)
                 _warn(old, new)
@@ -97,6 +101,10 @@ class Reloader:
 
     def _load(self, looked_at: list[Path]) -> Loaded:
         asked = self._loaded.asked
+        path = place(asked.path, self._environ)
+        if path.exists() and not path.is_file():  # a pipe would hold up this reading, and so all later ones, for ever
+            looked_at.append(path)
+            raise ConfigError(f"{path}: is no longer a file; what it said stays in force")
         return load(asked.path, self._environ, overrides=asked.overrides, looked_at=looked_at)
 
     def _say(self, before: Reload | None, now: Reload) -> None:

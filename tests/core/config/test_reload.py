@@ -1,5 +1,6 @@
 """A configuration that is read again: obeyed where it is fine, refused whole where it is not, and nothing done for no change."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ class World:
     async def save(self, text: str) -> Reload:
         self.path.write_text(text)
         return await self.again()
+
+    def remove(self) -> None:
+        self.path.unlink()
 
     async def again(self) -> Reload:
         before = len(self.told)
@@ -154,7 +158,7 @@ async def test_files_of_secrets_are_watched_also_those_that_were_missing(path: P
     secret = world.obeyed[-1].settings.providers["openai"].key
     assert secret is not None
     assert secret.get_secret_value() == "sk-two"
-    await world.save("")
+    await world.save("# none")
     key.write_text("sk-three")
     for _ in range(3):
         await world.reloader.look()
@@ -184,3 +188,30 @@ async def test_what_a_start_would_tell_is_told_once(path: Path, caplog: pytest.L
     ]
     assert len([line for line in said if "providers.openai.key holds the secret itself" in line]) == 1
     assert "sk-in-the-file" not in caplog.text
+
+
+@pytest.mark.parametrize("nothing", ["", " \n\n"])
+async def test_a_file_that_was_emptied_keeps_what_it_said_until_something_stands_in_it(
+    path: Path, nothing: str
+) -> None:
+    world = World(path, "redaction: {mode: block}")
+    done = await world.save(nothing)
+    assert (done.result, world.obeyed) == ("refused", [])
+    assert done.errors == (f"{path}: is empty; what it said stays in force (a comment alone means the defaults)",)
+    done = await world.save("# nothing but the defaults\n")
+    assert (done.result, done.changed) == ("applied", ("redaction.mode",))
+
+
+async def test_an_empty_file_where_the_defaults_are_in_force_is_no_change(path: Path) -> None:
+    assert (await World(path, "# nothing").save("")).result == "unchanged"
+
+
+async def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(path: Path) -> None:
+    world = World(path, "retry: {attempts: 2}")
+    world.remove()
+    os.mkfifo(path)
+    done = await world.again()
+    assert done.errors == (f"{path}: is no longer a file; what it said stays in force",)
+    world.remove()
+    done = await world.save("retry: {attempts: 4}")
+    assert (done.result, done.changed) == ("applied", ("retry.attempts",))
