@@ -1,15 +1,16 @@
 """What the API answers: sums, calls, what was masked, providers, settings. Read from the ledger on a thread, never on the loop."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenman_core import __version__
-from tokenman_core.admin import events, openapi
+from tokenman_core import __version__, forecast
+from tokenman_core.admin import clients, events, openapi
 from tokenman_core.admin.answers import Wrong, body, error, not_found, query
 from tokenman_core.admin.aside import aside
 from tokenman_core.admin.keys import SESSION_S, TooManyFailures
@@ -20,8 +21,8 @@ from tokenman_core.budget.books import State
 from tokenman_core.budget.rules import dollars
 from tokenman_core.config.models import Settings
 from tokenman_core.ledger.pages import Filter, Page
-from tokenman_core.ledger.reader import MOST_ROWS, By
-from tokenman_core.ledger.row import details, iso, plain, spots
+from tokenman_core.ledger.reader import MOST_ROWS, By, LedgerError
+from tokenman_core.ledger.row import details, iso, model_name, plain, spots
 from tokenman_core.state import Unavailable
 
 BYS: tuple[By, ...] = get_args(By)
@@ -50,6 +51,7 @@ class Api:
             Route("/api/login", self.login, methods=["POST"]),
             Route("/api/codes", self.codes, methods=["POST"]),
             Route("/api/openapi.json", self.openapi, methods=["GET"]),
+            *(clients.routes(self._parts.clients, self._settings, self._parts.clock) if self._parts.clients else ()),
         ]
 
     # -- what was recorded --
@@ -138,7 +140,17 @@ class Api:
             states = await self._parts.budgets.everything()
         except Unavailable:
             return error(503, "persistence", "the counts of budgets cannot be read now; the log says why")
-        return JSONResponse({"items": [_budget(state) for state in states]})
+        now = self._parts.clock.now()
+        days = await aside(self._days, now) if states else None
+        return JSONResponse({"items": [_budget(state, forecast.of_budget(state, now, days)) for state in states]})
+
+    def _days(self, now: float) -> Mapping[date, Decimal] | None:
+        """What the days before have cost. A ledger that cannot be read keeps nobody from seeing his budgets."""
+        try:
+            totals = self._parts.ledger.totals("day", forecast.since(now))
+        except LedgerError:
+            return None
+        return forecast.days_of(totals, self._settings.pricing.subscriptions == "count")
 
     async def providers(self, request: Request) -> Response:
         query(request)
@@ -161,6 +173,17 @@ class Api:
             "last_attempt": _time(seen.at) if seen.at else None,
             "last_error": seen.last_failure or None,
             "last_error_at": _time(seen.last_failure_at) if seen.last_failure_at else None,
+            "pace": settings.pace,
+            "rate_limits": [
+                {
+                    "model": model_name(model),
+                    "kind": limit.kind,
+                    "limit": limit.limit,
+                    "remaining": int(left),
+                    "reset_s": round(reset, 3),
+                }
+                for model, limit, left, reset in self._parts.paces.of(name)
+            ],
         }
 
     async def breaker(self, request: Request) -> Response:
@@ -243,7 +266,7 @@ def _listed(page: Page) -> bytes:
     return bytes(JSONResponse({"items": [details(row) for row in page.rows], "next": page.next}).body)
 
 
-def _budget(state: State) -> dict[str, Any]:
+def _budget(state: State, ahead: forecast.Forecast | None) -> dict[str, Any]:
     rule, count, endless = state.rule, state.count, state.rule.span == "total"
     return {
         "name": rule.name,
@@ -259,6 +282,9 @@ def _budget(state: State) -> dict[str, Any]:
         "held_usd": plain(dollars(count.held)),
         "left_usd": plain(dollars(max(0, rule.limit - count.spent - count.held))),
         "spent_ratio": round(count.spent / rule.limit, 6),
+        "forecast_usd": plain(ahead.usd) if ahead else None,
+        "forecast_by": ahead.method if ahead else None,
+        "full_at": _time(ahead.full_at) if ahead and ahead.full_at is not None else None,
     }
 
 

@@ -62,6 +62,8 @@ _PROVIDER = _object(
     name=_TEXT, host=_TEXT, dialect=_TEXT, key=_TEXT, state={"type": "string", "enum": ["up", "down", "unknown"]},
     breaker={"type": "string", "enum": list(STATES)},
     attempts=_COUNT, failures=_COUNT, last_attempt=_maybe(_TIME), last_error=_maybe(_TEXT), last_error_at=_maybe(_TIME),
+    pace={"type": "string", "enum": ["off", "on"]},
+    rate_limits=_list(_object(model=_TEXT, kind=_TEXT, limit=_COUNT, remaining=_COUNT, reset_s=_NUMBER)),
 )  # fmt: skip
 _ERROR = _object(error=_object(type=_TEXT, message=_TEXT))
 _SETTING = _object(value={}, origin=_TEXT)

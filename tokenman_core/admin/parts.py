@@ -7,10 +7,12 @@ from typing import Any, Protocol
 from tokenman_core.admin.keys import Codes, Keys
 from tokenman_core.admin.readiness import Readiness
 from tokenman_core.budget.books import State
+from tokenman_core.clients import Clients
 from tokenman_core.clock import Clock
 from tokenman_core.config.load import Loaded
 from tokenman_core.failover import breaker
 from tokenman_core.ledger.reader import LedgerReader
+from tokenman_core.ratelimit.pace import Limit
 from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
 from tokenman_core.telemetry.metrics import Metrics
@@ -39,6 +41,18 @@ class Budgets(Protocol):
 
 class NoBudgets:
     async def everything(self) -> list[State]:
+        return []
+
+
+class Paces(Protocol):
+    """What providers say of their own rate limits."""
+
+    def of(self, provider: str, most: int = 20) -> list[tuple[str, Limit, float, float]]:
+        """The latest first: model, limit, what is left of it, seconds until all is."""
+
+
+class NoPaces:
+    def of(self, provider: str, most: int = 20) -> list[tuple[str, Limit, float, float]]:
         return []
 
 
@@ -75,3 +89,5 @@ class Parts:
     actions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reloads: Reloads = field(default_factory=NoReloads)
     budgets: Budgets = field(default_factory=NoBudgets)
+    clients: Clients | None = None
+    paces: Paces = field(default_factory=NoPaces)
