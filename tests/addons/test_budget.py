@@ -52,7 +52,7 @@ class Stage:
         return len(self.books._lasting.open)
 
     def held(self) -> int:
-        return sum(amount for _, _, amount, _ in self.store.counts.held(now=NOW))
+        return sum(amount for _, _, amount, *_ in self.store.counts.held(now=NOW))
 
 
 @pytest.fixture

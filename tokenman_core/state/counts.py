@@ -82,8 +82,8 @@ class Counts(Protocol):
     def under(self, prefix: str, *, most: int, now: float) -> Mapping[str, Count]:
         """Those whose names begin so, of which the most is spent or held first."""
 
-    def held(self, *, now: float) -> Sequence[tuple[str, str, int, float]]:
-        """What is held: lease, counter, amount, until."""
+    def held(self, *, now: float) -> Sequence[tuple[str, str, int, float, float]]:
+        """What is held: lease, counter, amount, since, until."""
 
     def put_back(self, counter: str, *, now: float) -> None:
         """Sets a counter to nothing spent. What is held of it stays held."""
@@ -110,6 +110,8 @@ STEP = (
 )
 """The tables, as a step of the state file's schema."""
 
+LATER_STEP = ("alter table holds add column since real not null default 0",)
+
 _PURGE_EVERY = 256  # reservations between two looks for what may be forgotten
 
 
@@ -131,8 +133,8 @@ class SqliteCounts:
             if any(_passes(hold, counts[hold.counter]) for hold in holds):
                 return "short", counts
             self._connection.executemany(
-                "insert into holds (lease, counter, amount, until) values (?, ?, ?, ?)",
-                [(lease, hold.counter, min(hold.amount, MOST_HELD), until) for hold in holds],
+                "insert into holds (lease, counter, amount, since, until) values (?, ?, ?, ?, ?)",
+                [(lease, hold.counter, min(hold.amount, MOST_HELD), now, until) for hold in holds],
             )
             self._purge(now)
             return "held", counts
@@ -172,9 +174,9 @@ class SqliteCounts:
         ).fetchall()
         return self.counts([name for (name,) in names], now=now)
 
-    def held(self, *, now: float) -> Sequence[tuple[str, str, int, float]]:
+    def held(self, *, now: float) -> Sequence[tuple[str, str, int, float, float]]:
         return self._connection.execute(
-            "select lease, counter, amount, until from holds where until > ? order by lease, counter", (now,)
+            "select lease, counter, amount, since, until from holds where until > ? order by lease, counter", (now,)
         ).fetchall()
 
     def put_back(self, counter: str, *, now: float) -> None:

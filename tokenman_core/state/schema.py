@@ -37,6 +37,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     counts.STEP,
     rates.STEP,
     rates.LATER_STEP,
+    counts.LATER_STEP,
 )
 
 

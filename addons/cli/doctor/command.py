@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from addons.cli.doctor import calls, certificates, installation, reach, running, shell
+from addons.cli.doctor import budgets, calls, certificates, installation, reach, running, shell
 from addons.cli.doctor.finding import Check, Finding, Patient, State, fail
 from addons.cli.instance_client import Client, InstanceError, connect
 from tokenman_core.config.load import load
@@ -21,6 +21,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("data folder", installation.data_dir),
     ("secret", installation.secret),
     ("ledger", installation.ledger),
+    ("budgets", budgets.held),
     ("clock", running.clock),
     ("ports", running.ports),
     ("instance", running.instance),

@@ -8,11 +8,12 @@ import os
 import socket
 import sqlite3
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from addons.cli.doctor import calls, certificates, command, installation, reach, running, shell
+from addons.cli.doctor import budgets, calls, certificates, command, installation, reach, running, shell
 from addons.cli.doctor.finding import Patient, fail, ok, warn
 from addons.demo.provider.tls import Authority as FakeAuthority
 from addons.proxy import internals
@@ -22,6 +23,7 @@ from tokenman_core.admin.readiness import RESTS
 from tokenman_core.clock import ManualClock
 from tokenman_core.config.load import load
 from tokenman_core.config.values import Address
+from tokenman_core.state import Hold, Sqlite, path_of
 
 DAY = 86400
 
@@ -52,6 +54,55 @@ def client(port: int = 7677, admin: int = 7678, version: str = __version__):
     return SimpleNamespace(
         running=SimpleNamespace(version=version, proxy=Address("127.0.0.1", port), admin=Address("127.0.0.1", admin))
     )
+
+
+# --- budgets
+
+
+def holding(patient: Patient, *holds: tuple[str, str, int]) -> Sqlite:
+    patient.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store, now = Sqlite(path_of(patient.settings)), time.time()
+    for lease, counter, amount in holds:
+        store.counts.reserve(lease, [Hold(counter, amount, None, now + DAY)], until=now + 100, now=now - 20)
+    return store
+
+
+def test_what_running_calls_hold_of_budgets_is_listed_and_since_when(patient):
+    here = patient(client=client())
+    assert "nothing has been counted" in texts(budgets.held(here))
+    whole = 10**12
+    holding(
+        here, ("a:1", "budget/daily/2026-11-28/", whole // 4), ("b:1", "budget/daily/2026-11-28/", whole // 2),
+        ("c:1", "budget/per client/2026-11/ada/b\x1b[2J", whole), ("c:1:x", "rate/few/concurrent/00", 1),
+    ).close()  # fmt: skip
+    lines = texts(budgets.held(here)).splitlines()
+    assert [each.state for each in budgets.held(here)] == ["ok", "ok"]
+    assert lines[0].startswith("ok per client, 2026-11 of ada/b[2J: 1 USD held by 1 call, the oldest for 2")
+    assert lines[1].startswith("ok daily, 2026-11-28: 0.75 USD held by 2 calls")
+    gone = patient()
+    assert states(budgets.held(gone)) == ["warn", "warn"]
+    assert "free again within 100 s" in texts(budgets.held(gone)) or "free again within 99 s" in texts(
+        budgets.held(gone)
+    )
+
+
+def test_of_very_many_counters_the_largest_are_listed(patient):
+    here = patient(client=client())
+    holding(here, *[(f"{n}:1", f"budget/s/total/{n}", n + 1) for n in range(30)]).close()
+    found = list(budgets.held(here))
+    assert len(found) == 21
+    assert "10 more counters" in found[-1].text
+
+
+def test_counts_that_cannot_be_read_and_those_of_an_older_version(patient):
+    here = patient()
+    store = holding(here)
+    assert states(budgets.held(here)) == ["ok"]
+    store._connection.execute("alter table holds drop column since")
+    store.close()
+    assert "nothing is held" in texts(budgets.held(here))
+    path_of(here.settings).write_bytes(b"no database at all, but a text" * 100)
+    assert "calls under a budget that blocks are refused" in texts(budgets.held(here))
 
 
 # --- the installation

@@ -131,7 +131,7 @@ def test_one_counter_that_is_short_holds_back_all(store):
 
 def test_what_is_held_can_be_listed(store):
     store.counts.reserve("one:1", [Hold("day", 5, None, FOREVER)], until=50, now=0)
-    assert store.counts.held(now=10) == [("one:1", "day", 5, 50.0)]
+    assert store.counts.held(now=10) == [("one:1", "day", 5, 0.0, 50.0)]
     assert store.counts.held(now=50) == []
 
 
