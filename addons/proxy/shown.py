@@ -59,6 +59,8 @@ class Shown:
             },
             self._reloads,
             bundle.policies.books,
+            clients=bundle.lasting.clients,
+            paces=bundle.lasting.paces,
         )
 
 

@@ -250,7 +250,7 @@ async def test_providers_tell_how_they_do_by_the_calls_that_went_there(admin):
     assert found["openai"] == {
         "name": "openai", "host": "127.0.0.1", "dialect": "openai", "key": "configured", "state": "unknown",
         "breaker": "closed", "attempts": 1, "failures": 1, "last_attempt": "2026-11-24T12:01:00.000Z", "last_error": "timeout",
-        "last_error_at": "2026-11-24T12:01:00.000Z",
+        "last_error_at": "2026-11-24T12:01:00.000Z", "pace": "off", "rate_limits": [],
     }  # fmt: skip
     assert (found["anthropic"]["failures"], found["anthropic"]["last_error"]) == (0, None)
     assert found["gemini"]["attempts"] == 0
