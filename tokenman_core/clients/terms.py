@@ -63,7 +63,7 @@ def terms(
             "budget", f"is neither an amount like 10/day nor a budget of the configuration, of which there are: {there}"
         )
     said = _read("rate", parse_rate, rate) if rate else None
-    lasts = None if expires is None else _read("expires", parse_duration, expires)
+    lasts = None if expires is None else _read("expires", lambda it: parse_duration(it, "30d, 12h, 90m"), expires)
     if lasts == 0:
         raise Unfit("expires", "must be later than now; good values: 30d, 12h")
     return Client(
