@@ -237,12 +237,26 @@ def report(
     since: Annotated[str, typer.Option("--since", metavar="SPAN", help="How far back, for example 24h, 7d.")] = "7d",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="FILE", help="Compare with a provider's export of costs, a CSV.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="date=…,amount=…", help="Its columns, where they are not known.")
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="NAME", help="With --against: whose calls; none: by the file.")
+    ] = None,
     file: ConfigFile = None,
 ) -> None:
-    """Spend, tokens, savings, masked values and errors of the last days."""
+    """Spend, tokens, savings, masked values, errors and budgets of the last days."""
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    _go("addons.cli.report", "run", file, by, since, "json" if as_json else "csv" if as_csv else "table")
+    form = "json" if as_json else "csv" if as_csv else "table"
+    if against is not None:
+        _go("addons.cli.against", "run", file, against, columns, provider, form)
+    if columns or provider:
+        raise typer.BadParameter("--columns and --provider say something of --against FILE")
+    _go("addons.cli.report", "run", file, by, since, form)
 
 
 @app.command(epilog=_examples("tokenman tail", "tokenman tail --filter model=claude-* error"))

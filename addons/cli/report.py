@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Literal
 import typer
 from pydantic_core import PydanticCustomError
 
-from addons.cli import figures
+from addons.cli import figures, standing
 from addons.cli.settings import complain, loaded
-from tokenman_core.clock import SystemClock
+from tokenman_core.clock import Clock, SystemClock
+from tokenman_core.config.models import Settings
 from tokenman_core.config.values import parse_duration
 from tokenman_core.ledger import By, LedgerError, LedgerReader, Sums, Totals, path_of
 from tokenman_core.ledger.row import clean, iso
 from tokenman_core.ledger.sums import Redactions
+from tokenman_core.state import Unavailable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,26 +46,37 @@ def run(file: Path | None, by: By, since: str, form: Form) -> int:
             f"tokenman: --since: {clean(since)} is no span of time; good values: 30m, 24h, 7d, 2026-11-01", err=True
         )
         return 2
-    reader = LedgerReader(path_of(found.settings))
+    reader, clock = LedgerReader(path_of(found.settings)), SystemClock()
     try:
         totals, redactions = reader.totals(by, start), reader.redactions(start)
         empty = not totals.total.calls and not reader.page(limit=1).rows and not reader.totals("day").groups
     except LedgerError as error:
         complain(error)
         return 1
+    budgets = _budgets(found.settings, reader, clock) if form != "csv" else []
     begins = totals.begins or start
     if form == "json":
         said = {"since": iso(begins), **totals.as_json(), "redactions": redactions.as_json()["items"]}
+        said["budgets"] = [standing.as_json(*each) for each in budgets]
         typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
     elif form == "csv":
         _csv(totals)
     elif totals.groups:
         _table(totals, begins)
-        for line in _found(redactions):
+        for line in [*_found(redactions), *standing.lines(budgets)]:
             typer.echo(line)
     if not totals.groups:
         typer.echo(_nothing(empty, begins), err=form != "table")
     return 0
+
+
+def _budgets(settings: Settings, reader: LedgerReader, clock: Clock) -> list[standing.Standing]:
+    """As they stand; where that cannot be read it is said, and the rest is told."""
+    try:
+        return standing.standing(settings, reader, clock)
+    except (Unavailable, LedgerError):
+        typer.echo("tokenman: how the budgets stand cannot be read now; the proxy's log says why", err=True)
+        return []
 
 
 def moment(since: str, now: float) -> datetime | None:
@@ -229,6 +242,15 @@ def _notes(totals: Totals, lacking: list[str]) -> list[str]:
     if total.notional:
         notes.append(
             f"* {figures.money(total.notional)} is the list price of what subscriptions paid for: nobody is billed for it."
+        )
+    if total.cache_saved > 0:
+        notes.append(
+            f"The providers' own prompt caches saved {figures.money(total.cache_saved)}; the cost is without it."
+        )
+    if total.cache_saved < 0:
+        notes.append(
+            f"The providers' own prompt caches cost {figures.money(-total.cache_saved)} more than they saved: "
+            "what was written to them was not read again."
         )
     if total.refused:
         notes.append(

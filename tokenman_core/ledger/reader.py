@@ -85,18 +85,20 @@ class LedgerReader:
             spots = [pages.spots_of(connection, call["seq"]) for call in calls]
             return tuple(replace(row, spots=each) for row, each in zip(rows, spots, strict=True))
 
-    def totals(self, by: By, since: datetime | None = None, until: datetime | None = None) -> Totals:
+    def totals(
+        self, by: By, since: datetime | None = None, until: datetime | None = None, *, provider: str = ""
+    ) -> Totals:
         """Sums of the calls that began in the window (None: without end), in groups.
 
         Whole days (UTC) are read from their sums, the rest from the calls, which agree to the last digit. Hours and sessions
-        are read from calls alone, so those of purged calls are not in them.
+        are read from calls alone, so those of purged calls are not in them. `provider`: of its calls alone.
         """
         with self._open() as connection:
             if connection is None:
                 return Totals(by)
             span = self._span(connection, since, until, whole_days=by not in ("hour", "session"))
             found: dict[str, Counter[str]] = {}
-            for row in self._sums(connection, by, span):
+            for row in self._sums(connection, by, span, provider):
                 found.setdefault(_name(by, row["name"]), Counter()).update(_joined(row))
         groups = {name: Sums.of_file(numbers) for name, numbers in found.items()}
         begins = None if span.begins is None else moment(span.begins)
@@ -174,14 +176,16 @@ class LedgerReader:
         return split(start, end, horizon)
 
     @staticmethod
-    def _sums(connection: sqlite3.Connection, by: By, span: Span) -> Iterable[sqlite3.Row]:
+    def _sums(connection: sqlite3.Connection, by: By, span: Span, provider: str) -> Iterable[sqlite3.Row]:
+        of = (provider,) if provider else ()
         if span.first < span.last:
             # A file that no newer version has opened for writing yet lacks columns.
             there = {column["name"] for column in connection.execute("pragma table_info(days)")}
             sums = _added(lambda it: it if it in there else "0")
             yield from connection.execute(
-                f"select {by} as name, {sums} from days where day >= ? and day < ? group by 1",
-                (span.first, span.last),
+                f"select {by} as name, {sums} from days where day >= ? and day < ?"
+                f"{' and provider = ?' if provider else ''} group by 1",
+                (span.first, span.last, *of),
             )
         known = {column["name"] for column in connection.execute("pragma table_info(calls)")} | _OF_CALLS.keys()
         length = _TIMES.get(by)
@@ -189,8 +193,9 @@ class LedgerReader:
         for edge in span.edges:
             yield from connection.execute(
                 f"select {group} as name, {_added(lambda it: _OF_CALLS.get(it, it) if it in known else '0')} from calls"
-                f" where time >= ? and time < ? group by {'1' if length else by}",
-                edge,
+                f" where time >= ? and time < ?{' and provider = (select n from names where text = ?)' if provider else ''}"
+                f" group by {'1' if length else by}",
+                (*edge, *of),
             )
 
 

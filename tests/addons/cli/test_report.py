@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from addons.cli import main, report
 from tests.core.ledger.calls import DAY, bill, call
+from tokenman_core.budget.rules import units
 from tokenman_core.clock import ManualClock
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger import row_of
 from tokenman_core.ledger.store import Store
+from tokenman_core.state import Booking, Hold, Sqlite
 from tokenman_core.usage import Bill, Usage
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -307,3 +309,73 @@ def on_terminal(columns, *arguments):
             printed += part
     os.close(master)
     return printed.decode()
+
+
+def test_what_the_providers_own_caches_saved_is_told_also_where_it_is_less_than_nothing(home):
+    saved = Bill(Usage(100, 10, 90), Decimal("0.5"), "list", cache_saved=Decimal("1.25"))
+    record(home, call(1, time=NOW, bill=saved))
+    assert "The providers' own prompt caches saved $1.25; the cost is without it." in told().stdout
+    total = json.loads(told("--json").stdout)["total"]
+    assert (total["prompt_cache_saved_usd"], total["cost_usd"]) == ("1.25", "0.5")
+    lost = Bill(Usage(100, 10, 0, 90), Decimal("0.5"), "list", cache_saved=Decimal("-2"))
+    record(home, call(2, time=NOW, bill=lost))
+    assert "The providers' own prompt caches cost $0.7500 more than they saved" in told().stdout
+
+
+def booked(home, monkeypatch, *spent, budget=None):
+    """Budgets as a proxy has kept them, and a configuration that names them."""
+    rule = budget or {"name": "daily", "limit_usd": 10, "window": "day"}
+    (home / "t.yaml").write_text(json.dumps({"budgets": [rule]}))
+    monkeypatch.setenv("TOKENMAN_CONFIG", str(home / "t.yaml"))
+    store = Sqlite(home / "data" / "state.db")
+    for name, usd in spent:
+        booking = Booking(f"budget/daily/2026-11-24/{name}", units(Decimal(usd)), NOW.timestamp() + 10**6)
+        hold = Hold(booking.counter, booking.amount, None, booking.until)
+        store.counts.reserve(f"l{name}", [hold], until=NOW.timestamp() + 60, now=NOW.timestamp())
+        store.counts.settle(f"l{name}", [booking], now=NOW.timestamp())
+    store.close()
+
+
+def test_budgets_are_told_with_what_their_window_will_have_cost(home, monkeypatch):
+    record(home, *some())
+    booked(home, monkeypatch, ("", "6"))
+    line = "budget daily: $6.00 of $10.00 spent this day; by its end $12.00, as fast as until now, and full at 2026-11-24 20:00 UTC"
+    assert line in told().stdout.splitlines()
+    (budget,) = json.loads(told("--json").stdout)["budgets"]
+    assert budget == {
+        "name": "daily", "scope": "global", "counted_by": None, "window": "day", "ends": "2026-11-25T00:00:00.000Z",
+        "limit_usd": "10", "spent_usd": "6", "held_usd": "0", "forecast_usd": "12", "forecast_by": "linear",
+        "full_at": "2026-11-24T20:00:00.000Z",
+    }  # fmt: skip
+
+
+def test_days_before_tell_more_than_a_line(home, monkeypatch):
+    record(home, *(call(n, time=NOW - timedelta(weeks=n), bill=bill("4")) for n in range(1, 6)))
+    booked(home, monkeypatch, ("", "6"))
+    assert "by its end $8.00, as on the same weekdays before" in told("--since", "90d").stdout
+
+
+def test_each_counter_of_a_budget_has_its_line_and_no_control_character(home, monkeypatch):
+    record(home, *some())
+    rule = {"name": "daily", "limit_usd": 10, "window": "day", "scope": "session"}
+    booked(home, monkeypatch, ("\x1b[31ma", "1"), ("b", "9"), budget=rule)
+    found = [line for line in told().stdout.splitlines() if line.startswith("budget")]
+    assert [line.split(":")[0] for line in found] == ["budget daily of session b", "budget daily of session [31ma"]
+
+
+def test_budgets_that_cannot_be_read_leave_the_rest(home, monkeypatch):
+    record(home, *some())
+    booked(home, monkeypatch, ("", "6"))
+    (home / "data" / "state.db").write_bytes(b"no database, and long enough to be looked at" * 100)
+    found = told()
+    assert found.exit_code == 0
+    assert "claude-sonnet-4-5" in found.stdout
+    assert "how the budgets stand cannot be read now" in found.stderr
+
+
+def test_without_a_state_none_is_made(home, monkeypatch):
+    record(home, *some())
+    booked(home, monkeypatch)
+    (home / "data" / "state.db").unlink()
+    assert told().exit_code == 0
+    assert not (home / "data" / "state.db").exists()
