@@ -74,6 +74,11 @@ def steps(part: bytes, decoder: Decoder | None) -> Iterator[bytes]:
         yield from (plain[at : at + STEP] for at in range(0, len(plain), STEP))
 
 
+def _promises_an_end(exchange: Exchange) -> bool:
+    """Whether it is known how a whole stream of the call ends. What no dialect knows ends as it likes."""
+    return exchange.operation.generates and exchange.operation.name != "other"
+
+
 class Outward:
     """The way back of one answer: decoded where a stage must see it, event by event through the chain, framed anew."""
 
@@ -244,7 +249,7 @@ class Outward:
             rest += parser.finish()
             for event in rest:
                 reader.note(event)
-            if exchange.operation.generates and not reader.finished and not reader.failed:
+            if _promises_an_end(exchange) and not reader.finished and not reader.failed:
                 broken, rest = "upstream", []  # truncated
             out = self._through([*rest, Event(b"", "end")])
             if out and not packed:

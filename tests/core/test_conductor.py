@@ -361,6 +361,19 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(stages: list[ob
     assert call.outcome == "broken"
 
 
+@pytest.mark.parametrize("stages", [[], [Masks()]])
+async def test_a_stream_that_no_dialect_knows_ends_as_it_likes(stages: list[object]) -> None:
+    call, said = exchange(), b'data: {"x": 1}\n\ndata: {"x": 2}\n\n'
+    call.operation = DIALECTS["anthropic"].operation("POST", "/v1/of_tomorrow")
+    assert (call.operation.name, call.operation.generates) == ("other", True)
+    _, body, _ = await carry(Upstream((200, SSE, [said])), call, *stages)
+    assert (body, call.outcome) == (said, "answered")
+    call = exchange()
+    call.operation = DIALECTS["anthropic"].operation("POST", "/v1/of_tomorrow")
+    _, body, _ = await carry(Upstream((200, SSE, [said, UpstreamError("reset", "cut")])), call, *stages)
+    assert body.startswith(said + b"event: error")
+
+
 async def test_a_stage_that_fails_in_a_stream_ends_it_with_an_error_event() -> None:
     class Breaks:
         def llm_event(self, exchange: Exchange, event: Event) -> None:

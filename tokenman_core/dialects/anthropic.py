@@ -44,7 +44,7 @@ _DELTAS: dict[str, tuple[str, SlotKind]] = {
 class AnthropicReader(Reader):
     """Reads answers of the Messages API. A channel is the index of a content block."""
 
-    markers = (b'"message_start"', b'"message_delta"', b'"message_stop"', b'"error"')
+    markers = (b'"message_start"', b'"message_delta"', b'"message_stop"', b'"error"', b'"completion"')
 
     def __init__(self, *, free: bool = False) -> None:
         super().__init__(free=free)
@@ -59,7 +59,9 @@ class AnthropicReader(Reader):
         self.worded = self.worded or kind != "message_start"
         if kind == "error":
             self.failed = text_of(value.get("error"), "type", "message") or "error"
-        elif kind == "message_stop":
+        elif kind == "message_stop" or (
+            kind == "completion" and value.get("stop_reason")
+        ):  # the latter of Text Completions
             self.finished = True
         message = value.get("message") if kind == "message_start" else value
         if type(message) is not dict:

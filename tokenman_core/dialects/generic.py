@@ -19,7 +19,12 @@ from tokenman_core.usage import anthropic_usage, gemini_tools, gemini_usage, ope
 
 # Where a running text of the Responses API stands. The item's id comes last: some gateways give it anew in every event.
 _COORDINATES = ("output_index", "content_index", "summary_index", "index")
-_ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"})
+# By which a stream says that it is whole. Images, sound and transcripts have no [DONE] behind it
+# (https://platform.openai.com/docs/api-reference/images-streaming, …/audio/speech-audio-done-event).
+_ENDINGS = frozenset({
+    "response.completed", "response.incomplete", "response.failed", "response.cancelled", "error",
+    "image_generation.completed", "image_edit.completed", "transcript.text.done", "speech.audio.done",
+})  # fmt: skip
 _FAILURES = frozenset({"response.failed", "error"})
 
 
@@ -28,11 +33,14 @@ class GenericReader(ChatReader):
 
     markers = (
         *ChatReader.markers,
-        b'"response.completed"',
+        b'.completed"',
+        b'"transcript.text.done"',
+        b'"speech.audio.done"',
         b'"response.incomplete"',
         b'"response.failed"',
         b'"usageMetadata"',
         b'"finishReason"',
+        b'"blockReason"',
         b'"message_stop"',
     )
 
@@ -59,6 +67,8 @@ class GenericReader(ChatReader):
             self.model = version
         candidates = value.get("candidates")
         if type(candidates) is list and any(text_of(one, "finishReason") for one in candidates):
+            self.finished = True
+        if text_of(value.get("promptFeedback"), "blockReason"):  # of a question that gets no answer that is all
             self.finished = True
         if self._free:
             return

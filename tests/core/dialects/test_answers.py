@@ -234,6 +234,58 @@ def test_a_stream_that_is_cut_off_is_not_finished(where: tuple[str, str], stream
     assert last.kind == "end"
 
 
+@pytest.mark.parametrize(
+    ("where", "events"),
+    [
+        (
+            ("openai", "/v1/images/generations"),
+            [
+                {"type": "image_generation.partial_image", "b64_json": "QUJD", "partial_image_index": 0},
+                {
+                    "type": "image_generation.completed",
+                    "b64_json": "QUJD",
+                    "usage": {"input_tokens": 5, "output_tokens": 9},
+                },
+            ],
+        ),
+        (
+            ("openai", "/v1/images/edits"),
+            [
+                {"type": "image_edit.partial_image", "b64_json": "QUJD", "partial_image_index": 0},
+                {"type": "image_edit.completed", "b64_json": "QUJD"},
+            ],
+        ),
+        (
+            ("openai", "/v1/audio/transcriptions"),
+            [{"type": "transcript.text.delta", "delta": "hi"}, {"type": "transcript.text.done", "text": "hi"}],
+        ),
+        (
+            ("openai", "/v1/audio/speech"),
+            [{"type": "speech.audio.delta", "audio": "QUJD"}, {"type": "speech.audio.done", "usage": {}}],
+        ),
+        (
+            ("anthropic", "/v1/complete"),
+            [
+                {"type": "completion", "completion": "hi", "stop_reason": None},
+                {"type": "completion", "completion": "", "stop_reason": "stop_sequence"},
+            ],
+        ),
+        (
+            ("gemini", "/v1beta/models/m:streamGenerateContent"),
+            [{"usageMetadata": {}}, {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}],
+        ),
+    ],
+    ids=lambda it: it[1] if type(it) is tuple else "",
+)
+def test_each_way_to_say_that_a_stream_is_whole_is_known(where: tuple[str, str], events: list[dict[str, Any]]) -> None:
+    for through in (read, note):
+        one = reader(*where)
+        through(one, event(events[0], named="type" in events[0]))
+        assert not one.finished
+        through(one, event(events[1], named="type" in events[1]))
+        assert one.finished
+
+
 def test_the_end_closes_what_is_open() -> None:
     events = read(reader(*CHAT), event(streams.chunk({"content": "x"}), named=False))
     assert closed(events) == [(1, {"0.content"})]
