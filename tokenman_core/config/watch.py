@@ -1,6 +1,7 @@
 """Tells when files have changed, by what the file system says of them: whoever saves them, and in whatever way, is seen.
 
-A save is seen once two looks in a row find the same, so that a file is not read while an editor is still at it. Only the files
+A save is seen once two looks in a row find the same, so that a file is not read while an editor is still at it. A file
+that another one takes the place of again and again is read all the same: each of them was whole. Only the files
 themselves are looked at, so an editor's own files beside them mean nothing; links are followed, as secrets that are mounted into
 a container are changed by turning a link.
 """
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 Mark = tuple[int, ...]
+MOST_REPLACED = 3  # looks in a row, each of which found another file; then it is read, for it may go on so for ever
 
 
 class Watch:
@@ -18,6 +20,7 @@ class Watch:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._seen = _marks(paths)
         self._last = self._seen
+        self._replaced = 0
 
     @property
     def paths(self) -> frozenset[Path]:
@@ -31,10 +34,11 @@ class Watch:
     def look(self) -> bool:
         """Whether something is other than when this was last True, and has been so since the last look."""
         now = _marks(self._seen)
-        quiet, self._last = now == self._last, now
-        if now == self._seen or not quiet:
+        quiet, replaced = now == self._last, _files(now) != _files(self._last)
+        self._last, self._replaced = now, self._replaced + 1 if replaced else 0
+        if now == self._seen or not (quiet or self._replaced >= MOST_REPLACED):
             return False
-        self._seen = now
+        self._seen, self._replaced = now, 0
         return True
 
 
@@ -49,3 +53,7 @@ def _mark(path: Path) -> Mark:
     except OSError as error:
         return (error.errno or 0,)
     return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _files(marks: Mapping[Path, Mark]) -> list[Mark]:
+    return [mark[:2] for mark in marks.values()]

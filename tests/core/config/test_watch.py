@@ -51,6 +51,24 @@ def test_a_change_is_seen_once_by_the_second_look(path: Path, save: Callable[[Pa
     assert [watch.look() for _ in range(4)] == [False, True, False, False]
 
 
+def test_a_file_that_is_replaced_without_end_is_seen_and_one_that_grows_is_waited_for(path: Path) -> None:
+    watch = Watch([path])
+    seen = []
+    for number in range(6):
+        draft = path.with_suffix(f".{number}")  # all of them stay, so that no number of a file is given again
+        draft.write_text("text")
+        path.unlink()
+        path.symlink_to(draft)
+        seen.append(watch.look())
+    assert seen == [False, False, True, False, False, True]
+    assert watch.look() is False
+    for _ in range(6):
+        with path.open("a") as file:
+            file.write("more")
+        assert not watch.look()
+    assert watch.look()
+
+
 def test_a_file_that_appears_is_seen(path: Path) -> None:
     path.unlink()
     watch = Watch([path, path.parent / "nowhere" / "file"])
