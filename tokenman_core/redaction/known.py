@@ -4,32 +4,25 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote
 
-import ahocorasick
-
+from tokenman_core.redaction.detectors.coded import Coded, decoded
 from tokenman_core.redaction.detectors.likely import is_placeholder
 from tokenman_core.redaction.detectors.view import decode, fold, needed
 from tokenman_core.redaction.entities import Finding
+from tokenman_core.redaction.needles import PIECE, Needles
 
 SHORTEST = 4  # characters; a shorter value says too little to be looked for by itself
 ANYWHERE = 8  # from this length on a value is found inside longer words too
-_ONE_BY_ONE = 24  # up to here `str.find` for each is cheaper than an automaton for all
 _MARKS = ".,:;!?"
 _SAME_IN_JSON = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]+')
 _SAME_IN_URL = re.compile(r"[A-Za-z0-9_.~-]+")
-_PIECE = 16 * 1024  # characters searched for all values between two pauses
-_LONG = 1024  # characters
-_LARGEST = 1024  # values in one automaton: building it cannot pause
 _URL_SAFE = str.maketrans("+/", "-_")
-_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
-_RUN = re.compile(r"[A-Za-z0-9+/_-]{10,}")
-_NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[_/+-]++|[A-Z]?[a-z](?![A-Za-z0-9]))++")
-_DIGITS = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
-_STEP = 128  # values taken up between two pauses
 _LONGEST_CODED = 512  # bytes; of longer values no part is looked for in base64
+_EXPANDED = 24  # up to here the forms of values are looked for one by one
+_STEP = 16  # values taken up between two pauses
 _WIDEST = 10  # characters that one of a value may take where it is written with escapes
 _HEX_LETTER = re.compile(r"%(?:[A-F]|[0-9][A-F])")
 _HEX_PAIR = re.compile(r"%[0-9A-F]{2}")
@@ -43,6 +36,14 @@ _GROUPS: dict[str, tuple[tuple[tuple[int, ...], ...], str]] = {
     "US_SSN": (((3, 2, 4),), "- "),
     "PHONE_NUMBER": ((), ""),
 }
+LONGEST_ANCHOR = 32  # characters
+_LONGER = 64  # characters by which a form may be longer than its value, before it is escaped
+_FEW = 16
+_ANCHOR = re.compile(r"[a-z0-9._~-]+")
+# What is written otherwise in some form, with all that may belong to it: escapes, references, breaks of lines.
+_ESCAPES = re.compile(r"\\+[A-Za-z0-9{}]*|[%&][#A-Za-z0-9]*;?|=[0-9A-F]{0,2}|\s+[>|#*;+/!\s-]*|[^\x00-\x7f]+")
+_UPPER = bytes(range(256)).upper()
+_NOT_ALNUM = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _COMMON = frozenset(
     {
@@ -68,22 +69,9 @@ def looked_for(value: str) -> bool:
     )
 
 
-class Form(NamedTuple):
-    """One way to write a value. In base64 the characters at its ends may hold bits of a neighbour too: `before` and `behind`."""
-
-    text: str
-    before: int = 0
-    behind: int = 0
-
-
 def forms(value: str, entity: str = "") -> tuple[str, ...]:
-    """The value and the other ways to write it, each once, as `written`."""
-    return tuple(form.text for form in written(value, entity))
-
-
-def written(value: str, entity: str = "") -> list[Form]:
     """The value and the other ways to write it, each once; what `view.decode` sees through is not among them."""
-    return [*map(Form, _plainly(value, entity)), *coded(value)]
+    return tuple(dict.fromkeys((*_plainly(value, entity), *coded(value))))
 
 
 def _plainly(value: str, entity: str) -> list[str]:
@@ -93,6 +81,7 @@ def _plainly(value: str, entity: str) -> list[str]:
     shorter = [*_unescaped(value), *_regrouped(value, entity)]
     if not value.isascii():
         shorter.append(fold(value))
+        same.append(value.encode("utf-8", "surrogatepass").decode("latin-1"))  # as bytes are read, decoded or not
     if value[-1] in _MARKS:
         shorter.append(
             value.rstrip(_MARKS)
@@ -100,13 +89,13 @@ def _plainly(value: str, entity: str) -> list[str]:
     return list(dict.fromkeys([*same, *(each for each in shorter if looked_for(each))]))
 
 
-def coded(value: str) -> list[Form]:
+def coded(value: str) -> list[str]:
     """In hexadecimal and in base64, if it is long enough to be told there."""
     data = value.encode("utf-8", "surrogatepass")
     if not ANYWHERE <= len(data) <= _LONGEST_CODED:
         return []
     digits = data.hex()
-    return [Form(digits), *([Form(digits.upper())] if not digits.isdigit() else []), *_in_base64(data)]
+    return [digits, *([digits.upper()] if not digits.isdigit() else []), *_in_base64(data)]
 
 
 def _escaped(value: str) -> Iterator[str]:
@@ -154,152 +143,223 @@ def _regrouped(value: str, entity: str) -> Iterator[str]:
             yield from (separator.join(cut) for separator in separators)
 
 
-def _in_base64(data: bytes) -> Iterator[Form]:
+def _in_base64(data: bytes) -> Iterator[str]:
     """In base64 that may hold more before it and behind it, by how many bytes of three stand before it; in both alphabets."""
     for offset in range(3):
         coded = base64.b64encode(bytes(offset) + data).rstrip(b"=").decode("ascii")
-        behind = int((offset + len(data)) % 3 != 0)
-        core = coded[offset + (offset > 0) : len(coded) - behind]
-        yield Form(core, int(offset > 0), behind)
+        core = coded[offset + (offset > 0) : len(coded) - int((offset + len(data)) % 3 != 0)]
+        yield core
         if "+" in core or "/" in core:
-            yield Form(core.translate(_URL_SAFE), int(offset > 0), behind)
+            yield core.translate(_URL_SAFE)
 
 
-def _holds_codes(text: str) -> bool:
-    """Whether a text holds what may be base64 or hexadecimal: a run of letters and digits that is no name made of words."""
-    return any(_NAME.fullmatch(match[0]) is None or _DIGITS.search(match[0]) for match in _RUN.finditer(text))
+class _Value:
+    """A value to look for. `anchor` stands in every form of it, however it is written, `times` over; "" if nothing does."""
+
+    __slots__ = ("_forms", "anchor", "entity", "searched", "text", "times")
+
+    def __init__(self, entity: str, text: str) -> None:
+        self.entity, self.text = entity, text
+        self.anchor, self.times = "", 1
+        self.searched = False  # by its forms, in every text
+        self._forms: list[str] | None = None
+
+    @property
+    def forms(self) -> list[str]:
+        """Made when they are first needed: most values never stand in a text again."""
+        if self._forms is None:
+            self._forms = _plainly(self.text, self.entity) if looked_for(self.text) else []
+        return self._forms
 
 
 class Known:
     """The values that later texts are searched for. Texts are searched in steps: `find` yields None where it may pause.
 
-    Values come all the time, and an automaton cannot grow. So the newest are searched one by one, and the others by a few
-    automata, each at least twice as large as the next: building them costs little in sum, and they stay few.
+    A text is first searched for the anchors of all values, a few letters and digits of each, in small letters (of numbers that
+    are written in groups: all of them, without what stands between). Only of values whose anchor stands there forms are made
+    and looked for.
     """
 
     def __init__(self) -> None:
         self._added: list[tuple[str, str]] = []  # not yet taken up: a request that is all known never searches
-        self._entities: dict[str, str] = {}
-        self._uncoded: list[tuple[str, str]] = []  # looked for as text, and not yet in hexadecimal and base64
-        self._recent: list[str] = []
-        self._long: list[str] = []  # never in an automaton, for pieces of a text overlap by the longest of them
-        self._automata: list[tuple[list[str], ahocorasick.Automaton]] = []
-        self._edges: dict[str, tuple[int, int]] = {}  # of forms in base64: see Form
+        self._count = self._open = 0  # and of how many anchors are looked for
+        self._plain, self._bare = Needles(), Needles()
+        self._values: dict[bool, dict[str, list[_Value]]] = {False: {}, True: {}}  # by whether it is written in groups
+        self._always: list[_Value] = []  # nothing of them stands in every form
+        self._entities: dict[str, tuple[str, ...]] = {}  # by form, of what is always looked for
+        self._forms = Needles()
         self._longest = 0
 
     def __bool__(self) -> bool:
-        return bool(self._added or self._entities)
+        return self._count > 0
 
     def add(self, entity: str, value: str) -> None:
         self._added.append((entity, value))
+        self._count += 1
 
-    def find(self, text: str) -> Iterator[Finding | None]:
+    def find(self, text: str, standing: Mapping[tuple[str, str], int] | None = None) -> Iterator[Finding | None]:
         """Every place of a known value in a text, in every way in which it may be written there; None now and then.
 
-        Of values that many texts are searched for at the same time, the first search must be one of an empty text, to its end.
+        `standing`: what has been found in the text, by entity and value, how often; if that is all there is, it is not looked
+        for again. Of values that many texts are searched for at the same time, the first search must be one of an empty text,
+        to its end.
         """
         if not self:
             return
-        codes = not text
-        for low in range(0, len(text), _PIECE):
-            codes = codes or _holds_codes(text[low : low + _PIECE + _LONGEST_CODED])
-            yield None
-        yield from self._take_up(codes)
-        yield from self._search(text)
+        yield from self._take_up()
+        if not text:
+            yield from self._search_always(self._unsearched())
+            return
+        yield from self._search(text, standing or {})
+        yield from self._search_coded(text)
         # What only shows when the text is decoded. Piece by piece, each with what the longest form needs of the one before it.
-        for low in range(0, len(text), _PIECE):
-            start = max(0, low - min(self._longest * _WIDEST, _PIECE))
-            piece = text[start : low + _PIECE]
+        for low in range(0, len(text), PIECE):
+            start = max(0, low - min(self._longest * _WIDEST, PIECE))
+            piece = text[start : low + PIECE]
             if needed(piece, piece.encode("utf-8", "surrogatepass")):
                 view = decode(piece)
                 yield None
-                for place in self._search(view.text):
+                for place in itertools.chain(self._search(view.text, {}), self._search_coded(view.text)):
                     if place is not None:
                         first, last = view.original(place.start, place.end)
                         place = Finding(start + first, start + last, place.entity)
                     yield place
             yield None
 
-    def _search(self, text: str) -> Iterator[Finding | None]:
-        # In pieces that overlap, each by itself: going on with `set` (pyahocorasick 2.3) corrupts memory.
-        overlap = min(self._longest, _LONG)
-        for _, automaton in self._automata:
-            ends: dict[str, int] = {}  # of the last place of each: places of one value do not overlap
-            for low in range(0, len(text), _PIECE):
-                begin = max(0, low - overlap)
-                for last, form in automaton.iter(text[begin : low + _PIECE]):
-                    start = begin + last + 1 - len(form)
-                    if start >= ends.get(form, 0) and self._stands_alone(text, start, form):
-                        ends[form] = start + len(form)
-                        yield self._found(text, start, form)
+    def _unsearched(self) -> list[_Value]:
+        anchored = (value for each in self._values.values() for them in each.values() for value in them)
+        return [value for value in itertools.chain(self._always, anchored) if not value.searched]
+
+    def _search_coded(self, text: str) -> Iterator[Finding | None]:
+        """In what base64 and hexadecimal in the text hold."""
+        for piece in decoded(text):
+            if piece is None:
                 yield None
-        for form in itertools.chain(self._long, self._recent):
-            at = text.find(form)
-            while at >= 0:
-                alone = self._stands_alone(text, at, form)
-                if alone:
-                    yield self._found(text, at, form)
-                at = text.find(form, at + (len(form) if alone else 1))
-            yield None
-
-    def _note(self, form: Form, entity: str) -> None:
-        text = form.text
-        if text not in self._entities:
-            self._entities[text] = entity
-            (self._recent if len(text) <= _LONG else self._long).append(text)
-            self._longest = max(self._longest, len(text))
-            if form.before or form.behind:
-                self._edges[text] = (form.before, form.behind)
-
-    def _take_up(self, codes: bool) -> Iterator[None]:
-        for entity, value in self._added:
-            if not looked_for(value):
                 continue
-            for text in _plainly(value, entity):
-                self._note(Form(text), entity)
-            self._uncoded.append((entity, value))
-            yield None
-        self._added.clear()
-        if codes:
-            for entity, value in self._uncoded:
-                for form in coded(value):
-                    self._note(form, entity)
+            yield from self._in_coded(piece)
+
+    def _in_coded(self, coded: Coded) -> Iterator[Finding | None]:
+        for place in self._search(coded.text, {}):
+            if place is None:
                 yield None
-            self._uncoded.clear()
-        if len(self._recent) <= _ONE_BY_ONE:
-            return
-        words, self._recent = self._recent, []
-        while self._automata and len(self._automata[-1][0]) < min(2 * len(words), _LARGEST):
-            words = self._automata.pop()[0] + words
-        for low in range(0, len(words), _LARGEST):
-            automaton = ahocorasick.Automaton()
-            part = words[low : low + _LARGEST]
-            for number, word in enumerate(part):
-                automaton.add_word(word, word)
-                if number % _STEP == 0:
+            elif place.end - place.start >= ANYWHERE and (span := coded.original(place.start, place.end)) is not None:
+                yield Finding(*span, place.entity)
+
+    def _search(self, text: str, standing: Mapping[tuple[str, str], int]) -> Iterator[Finding | None]:
+        candidates = [value for value in self._always if not value.searched]
+        for bare, needles in ((False, self._plain), (True, self._bare)):
+            if not self._open or not needles:
+                continue
+            counts: Counter[str] = Counter()
+            for anchor in needles.all(_pieces(text, bare)):
+                if anchor is None:
                     yield None
-            automaton.make_automaton()
-            self._automata.append((part, automaton))
+                else:
+                    counts[anchor] += 1
+            for anchor, count in counts.items():
+                for value in self._values[bare][anchor]:
+                    if not value.searched and count > standing.get((value.entity, value.text), 0) * value.times:
+                        candidates.append(value)
+        if len(candidates) > _EXPANDED:
+            yield from self._search_always(candidates)
+            candidates = []
+        for value in candidates:
+            for form in value.forms:
+                at = text.find(form)
+                while at >= 0:
+                    alone = _stands_alone(text, at, form)
+                    if alone:
+                        yield Finding(at, at + len(form), value.entity)
+                    at = text.find(form, at + (len(form) if alone else 1))
             yield None
+        if self._forms:
+            ends: dict[str, int] = {}  # of the last place of each: places of one value do not overlap
+            for found in self._forms.places(text):
+                if found is None:
+                    yield None
+                    continue
+                at, form = found
+                if at >= ends.get(form, 0) and _stands_alone(text, at, form):
+                    ends[form] = at + len(form)
+                    for entity in self._entities[form]:
+                        yield Finding(at, at + len(form), entity)
 
-    def _found(self, text: str, start: int, form: str) -> Finding:
-        end = start + len(form)
-        before, behind = self._edges.get(form, (0, 0))
-        if before and text[max(0, start - 1) : start] in _BASE64:
-            start -= 1
-        if behind and text[end : end + 1] in _BASE64:
-            end += 1
-        return Finding(start, end, self._entities[form])
+    def _search_always(self, values: list[_Value]) -> Iterator[None]:
+        """Of many values at once: from now on their forms are looked for in every text, all in one go."""
+        for number, value in enumerate(values):
+            self._open -= 1
+            value.searched = True
+            for form in value.forms:
+                entities = self._entities.get(form, ())
+                if not entities:
+                    self._forms.add(form)
+                if value.entity not in entities:
+                    self._entities[form] = (*entities, value.entity)
+            if number % _STEP == 0:
+                yield None
+        yield from self._forms.settle()
 
-    @staticmethod
-    def _stands_alone(text: str, start: int, form: str) -> bool:
-        """A short value must not be part of a longer word, and a number not of a longer number."""
-        end = start + len(form)
-        if len(form) >= ANYWHERE:
-            return not form.isdigit() or not (
-                text[max(0, start - 1) : start].isdigit() or text[end : end + 1].isdigit()
-            )
-        return not (
-            (form[0] in _BORDERED and start > 0 and text[start - 1] in _BORDERED)
-            or (form[-1] in _BORDERED and end < len(text) and text[end] in _BORDERED)
-        )
+    def _take_up(self) -> Iterator[None]:
+        for number, (entity, text) in enumerate(self._added):
+            value = _Value(entity, text)
+            self._open += 1
+            self._longest = max(self._longest, len(text) + _LONGER)
+            bare = entity in _GROUPS
+            values = self._values[bare]
+            if bare:
+                anchor = "" if _ESCAPES.search(text) else _SEPARATORS.sub("", fold(text)).upper()[:LONGEST_ANCHOR]
+                if len(anchor) < SHORTEST:
+                    anchor = ""
+            else:
+                anchor = min(_runs(text), key=lambda run: (len(values.get(run, ())), -len(run)), default="")
+                value.times = text.lower().count(anchor) if anchor else 1
+            value.anchor = anchor
+            if not anchor:
+                self._always.append(value)
+            elif anchor in values:
+                values[anchor].append(value)
+            else:
+                values[anchor] = [value]
+                (self._bare if bare else self._plain).add(anchor)
+            if number % _STEP == 0:
+                yield None
+        self._added.clear()
+        yield from self._plain.settle()
+        yield from self._bare.settle()
+
+
+def _runs(text: str) -> list[str]:
+    """What of a value stands in all its forms as it is, but for the case: pieces of it that no escape touches."""
+    if _ESCAPES.search(text):
+        text = _ESCAPES.sub(" ", text)
+    found = _ANCHOR.findall(text.lower().rstrip(_MARKS))
+    runs = [run for run in found[:_FEW] if len(run) >= SHORTEST] or found[:_FEW]
+    return [
+        part
+        for run in runs
+        for part in ((run,) if len(run) <= LONGEST_ANCHOR else (run[:LONGEST_ANCHOR], run[-LONGEST_ANCHOR:]))
+    ]
+
+
+def _pieces(text: str, bare: bool) -> Iterator[str]:
+    """A text as anchors are looked for in it, piece by piece."""
+    if not bare:
+        for low in range(0, len(text), PIECE):
+            yield text[max(0, low - LONGEST_ANCHOR) : low + PIECE].lower()
+        return
+    end = b""
+    for low in range(0, len(text), PIECE):
+        piece = end + text[low : low + PIECE].encode("ascii", "ignore").translate(_UPPER, _NOT_ALNUM)
+        yield piece.decode("ascii")
+        end = piece[-LONGEST_ANCHOR:]
+
+
+def _stands_alone(text: str, start: int, form: str) -> bool:
+    """A short value must not be part of a longer word, and a number not of a longer number."""
+    end = start + len(form)
+    if len(form) >= ANYWHERE:
+        return not form.isdigit() or not (text[max(0, start - 1) : start].isdigit() or text[end : end + 1].isdigit())
+    return not (
+        (form[0] in _BORDERED and start > 0 and text[start - 1] in _BORDERED)
+        or (form[-1] in _BORDERED and end < len(text) and text[end] in _BORDERED)
+    )

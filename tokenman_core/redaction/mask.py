@@ -321,14 +321,18 @@ class Redactor:
         if policy.denied:
             found = (*found, *await _denied(policy, text))
         chosen = await self._chosen(text, found, so_far, breath)
+        standing = Counter(
+            (entity, text[start:end])
+            for start, end, entity, _ in chosen
+            if policy.action(entity) in ("redact", "hash") and not _whole(halves, start, end)
+        )
         own = Known()
-        for start, end, entity, _ in chosen:
-            if entity in _PLAIN_EVERYWHERE or _whole(halves, start, end):
-                continue
-            if policy.action(entity) in ("redact", "hash"):
-                own.add(entity, text[start:end])
+        for entity, value in standing:
+            if entity not in _PLAIN_EVERYWHERE:
+                own.add(entity, value)
         places: list[Finding] = []
-        for place in itertools.chain(policy.exact.find(text), so_far.known.find(text), own.find(text)):
+        known = so_far.known
+        for place in itertools.chain(policy.exact.find(text), known.find(text, standing), own.find(text, standing)):
             if place is not None:
                 places.append(place)
             if breath.due:

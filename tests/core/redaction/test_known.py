@@ -17,7 +17,8 @@ from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.detectors.merge import merge
 from tokenman_core.redaction.entities import PLACEHOLDER, Finding
-from tokenman_core.redaction.known import _PIECE, Known, forms
+from tokenman_core.redaction.known import Known, forms
+from tokenman_core.redaction.needles import PIECE
 from tokenman_core.slots import Slot
 
 from .conftest import InProcess
@@ -129,7 +130,7 @@ def test_a_place_is_always_a_part_of_the_text(around: str, at: int) -> None:
 
 
 def test_an_escaped_value_is_found_wherever_it_stands_in_a_long_text() -> None:
-    for before in range(_PIECE - 14, _PIECE + 2):
+    for before in range(PIECE - 14, PIECE + 2):
         text = "." * before + "Zebra&#45;77-kite" + " " * 20_000 + "Zebra\u200b-77-kite"
         assert covered(text, places(text, ("PASSWORD", "Zebra-77-kite"))) == "Zebra&#45;77-kite|Zebra\u200b-77-kite"
 

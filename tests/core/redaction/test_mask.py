@@ -20,7 +20,8 @@ from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Restorer
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER, Finding, Findings, Text
-from tokenman_core.redaction.known import _PIECE, forms, looked_for
+from tokenman_core.redaction.known import forms, looked_for
+from tokenman_core.redaction.needles import PIECE
 from tokenman_core.slots import Slot, SlotKind
 
 from .conftest import InProcess
@@ -228,7 +229,7 @@ async def test_many_known_values_are_all_found_again() -> None:
 async def test_a_known_value_is_found_wherever_it_stands_in_a_long_text() -> None:
     values = [f"kite{number}wing" for number in range(40)]  # more than are searched one by one
     said = [f"the password is {each}" for each in values]
-    for before in range(_PIECE - 14, _PIECE + 2):
+    for before in range(PIECE - 14, PIECE + 2):
         texts, _, _ = await mask([*said, "." * before + values[7] + "é" * 20_000 + values[39]])
         assert "kite" not in texts[-1]
         assert len(PLACEHOLDER.findall(texts[-1])) == 2

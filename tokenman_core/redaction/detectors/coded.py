@@ -1,0 +1,136 @@
+"""What base64 and hexadecimal in a text hold, whole or broken over lines, at whatever character they begin."""
+
+import binascii
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+_PIECE = 16 * 1024  # characters between two pauses
+_LONGEST_RUN = 12 * 1024  # characters of a run that are decoded at once; the next ones overlap with it
+_OVERLAP = 1024
+_SEPARATOR = "\n\0\n"
+_NEXT = r"[ \t]*(?:\\?\r?\n|\\+r\\+n|\\+n)[ \t>]*"
+_RUN = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{10,}}+(?:{_NEXT}[A-Za-z0-9+/_-]{{4,}}+)*+")
+_WORDS = re.compile(r"[A-Za-z0-9+/_-]+")
+_BREAK = re.compile(_NEXT)
+_NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[_/+-]++|[A-Z]?[a-z](?![A-Za-z0-9]))++")
+_HEX = re.compile(r"[0-9a-f]{16,}+|[0-9A-F]{16,}+")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+class Coded:
+    """What some runs of a text hold, as bytes that are read as Latin-1, one behind another.
+
+    Part `i` begins at `_seen[i]`; its first byte stands at character `_first[i]` of `_places[i]`, the places of the run's
+    characters in the text, `_bits[i]` bits a character.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._seen: list[int] = []
+        self._parts: list[tuple[list[range], int, int]] = []
+        self._size = 0
+
+    @property
+    def text(self) -> str:
+        return _SEPARATOR.join(self._texts)
+
+    def add(self, data: bytes, lines: list[range], first: int, bits: int) -> None:
+        self._seen.append(self._size)
+        self._texts.append(data.decode("latin-1"))
+        self._parts.append((lines, first, bits))
+        self._size += len(data) + len(_SEPARATOR)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def original(self, start: int, end: int) -> tuple[int, int] | None:
+        """The characters of the text that hold a bit of a span; None of one that no single run holds."""
+        part = bisect_right(self._seen, start) - 1
+        low = self._seen[part]
+        if end > low + len(self._texts[part]):
+            return None
+        lines, first, bits = self._parts[part]
+        begin = first + (start - low) * 8 // bits
+        last = first - (-(end - low) * 8 // bits) - 1
+        return _place(lines, begin), _place(lines, last) + 1
+
+
+def _place(lines: list[range], number: int) -> int:
+    for line in lines:
+        if number < len(line):
+            return line[number]
+        number -= len(line)
+    return lines[-1][-1]  # padding that is not there
+
+
+def decoded(text: str) -> Iterator[Coded | None]:
+    """All runs that may be base64 or hexadecimal, decoded from each of the first characters on; None where one may pause."""
+    coded = Coded()
+    at = 0
+    for match in _RUN.finditer(text):
+        if match.start() - at > _PIECE:
+            at = match.start()
+            yield None
+        lines = _lines(text, *match.span())
+        if all(
+            _NAME.fullmatch(text, line.start, line.stop) and not _HEX.search(text, line.start, line.stop)
+            for line in lines
+        ):
+            continue
+        for part in _parts(lines):
+            _decode(coded, text, part)
+            if len(coded) > _PIECE:
+                yield coded
+                coded = Coded()
+    if len(coded):
+        yield coded
+
+
+def _lines(text: str, start: int, end: int) -> list[range]:
+    lines: list[range] = []
+    while start < end:
+        gap = _BREAK.search(text, start, end)
+        stop = gap.start() if gap is not None else end
+        lines.append(range(start, stop))
+        start = gap.end() if gap is not None else end
+    return lines
+
+
+def _parts(lines: list[range]) -> Iterator[list[range]]:
+    """A run in parts that are short enough, each with the end of the one before it."""
+    part: list[range] = []
+    size = 0
+    for whole in lines:
+        for low in range(0, len(whole), _LONGEST_RUN - _OVERLAP):
+            line = whole[low : low + _LONGEST_RUN]
+            if part and size + len(line) > _LONGEST_RUN:
+                yield part
+                kept = 0
+                tail: list[range] = []
+                for each in reversed(part):
+                    if kept >= _OVERLAP:
+                        break
+                    tail.insert(0, each[-(_OVERLAP - kept) :])
+                    kept += len(tail[0])
+                part, size = (tail, kept) if low == 0 else ([], 0)
+            part.append(line)
+            size += len(line)
+            if low + _LONGEST_RUN >= len(whole):
+                break
+    if part:
+        yield part
+
+
+def _decode(coded: Coded, text: str, lines: list[range]) -> None:
+    run = "".join(text[line.start : line.stop] for line in lines).encode("ascii")
+    if len(lines) == 1 and (match := _HEX.search(run.decode("ascii"))) is not None:
+        digits = match[0]
+        for first in range(2):
+            whole = digits[first : first + (len(digits) - first) // 2 * 2]
+            coded.add(binascii.unhexlify(whole), lines, match.start() + first, 4)
+    run = run.translate(_URL_SAFE)
+    for first in range(4):
+        rest = run[first:]
+        size = len(rest) * 6 // 8
+        coded.add(binascii.a2b_base64(rest + b"A" * (-len(rest) % 4))[:size], lines, first, 6)
