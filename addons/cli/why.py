@@ -223,6 +223,10 @@ def _tokens(row: Row) -> list[str]:
     text = f"{usage.input:,} in{f' ({", ".join(inside)})' if inside else ''}, {usage.output:,} out"
     text += f" ({usage.reasoning:,} of reasoning)" if usage.reasoning else ""
     lines = [text]
+    if usage.parts:
+        lines.append(
+            "of these and beside them: " + ", ".join(f"{n:,} {it.replace('_', ' ')}" for it, n in usage.parts.items())
+        )
     if row.estimated:
         lines.append("counted here at least in part: the provider did not say them")
     if row.truncated:

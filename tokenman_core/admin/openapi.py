@@ -49,7 +49,7 @@ _ROW = _object(
     output_tokens=_COUNT, cache_read_tokens=_COUNT, cache_write_tokens=_COUNT, cost_usd=_maybe(_MONEY), saved_usd=_MONEY,
     redactions=_COUNT, duration_ms=_NUMBER, ttft_ms=_maybe(_NUMBER), overhead_ms=_NUMBER, operation=_TEXT, login=_TEXT,
     outcome=_TEXT, detail=_maybe(_TEXT), cache_write_5m_tokens=_COUNT, cache_write_1h_tokens=_COUNT,
-    reasoning_tokens=_COUNT, cost_basis=_maybe(_TEXT), cost_estimated=_FLAG, cost_notional=_FLAG,
+    usage_parts={"type": "object", "additionalProperties": _COUNT}, reasoning_tokens=_COUNT, cost_basis=_maybe(_TEXT), cost_estimated=_FLAG, cost_notional=_FLAG,
     stream_truncated=_FLAG, cost_overrun=_FLAG, prompt_cache_saved_usd=_MONEY,
     redacted=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT, count=_COUNT)),
     tried=_list(_object(provider=_TEXT, model=_TEXT, outcome=_TEXT, wait_ms=_NUMBER)),

@@ -102,7 +102,7 @@ def rows_of(connection: sqlite3.Connection, calls: Sequence[sqlite3.Row]) -> tup
     """Rows with their names, in the same order."""
     numbers = {call[name] for call in calls for name in _NAMED}
     numbers |= {number for call in calls for number, _ in _pairs(call["redactions"])}
-    numbers |= {number for call in calls for number, _ in _pairs(_tried_of(call))}
+    numbers |= {number for call in calls for name in _LATER for number, _ in _pairs(_later(call, name))}
     names: dict[int, str] = {}
     wanted = sorted(numbers)
     for start in range(0, len(wanted), 500):
@@ -121,7 +121,8 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         stream=bool(call["flags"] & STREAM),
         attempts=call["attempts"],
         usage=Usage(
-            call["input"], call["output"], call["cache_read"], call["cache_write_5m"], call["cache_write_1h"], call["reasoning"]
+            call["input"], call["output"], call["cache_read"], call["cache_write_5m"], call["cache_write_1h"], call["reasoning"],
+            {names.get(number, ""): count for number, count in _pairs(_later(call, "parts"))},
         ),
         cost=None if call["cost"] is None else dollars(call["cost"]),
         estimated=bool(call["flags"] & ESTIMATED),
@@ -134,7 +135,7 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         ttft=None if call["ttft"] is None else call["ttft"] / 1e6,
         overhead=call["overhead"] / 1e6,
         cache_saved=dollars(call["cache_saved"] if "cache_saved" in call.keys() else 0),  # noqa: SIM118, a Row is no mapping
-        tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_tried_of(call))),
+        tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_later(call, "tried"))),
     )  # fmt: skip
 
 
@@ -168,9 +169,12 @@ def _tried(name: str, wait: int) -> Tried:
     return Tried(provider, outcome, model, wait / 1000)
 
 
-def _tried_of(call: sqlite3.Row) -> str | None:
+_LATER = ("tried", "parts")
+
+
+def _later(call: sqlite3.Row, name: str) -> str | None:
     """A file that no newer version has opened for writing yet has no such column."""
-    found: str | None = call["tried"] if "tried" in call.keys() else None  # noqa: SIM118, a Row is no mapping
+    found: str | None = call[name] if name in call.keys() else None  # noqa: SIM118, a Row is no mapping
     return found
 
 

@@ -19,6 +19,7 @@ LONGEST_NAME = 64  # of a project, a client, a session
 LONGEST_DETAIL = 200
 MOST_TRIED = 10  # attempts of a call that are kept one by one: few calls make more, and a row has its bound
 MOST_SPOTS = 24
+MOST_PARTS = 16  # of a usage, beside its counts
 UNNAMED = "-"  # for a model whose name is none: it may be a value that a program put into the wrong field
 
 _PICO = Decimal(10) ** 12
@@ -62,7 +63,7 @@ class Row:
     estimated: bool
     notional: bool
     truncated: bool  # of its stream not all was kept for the count
-    overrun: bool  # it cost more than what was held for it of its budgets
+    overrun: bool  # it cost more than was held for it, or wrote more than its request allows
     saved: Decimal
     redactions: tuple[Redacted, ...]
     duration: float
@@ -156,6 +157,7 @@ def details(row: Row) -> dict[str, Any]:
         "cache_write_5m_tokens": row.usage.cache_write_5m,
         "cache_write_1h_tokens": row.usage.cache_write_1h,
         "reasoning_tokens": row.usage.reasoning,
+        "usage_parts": dict(row.usage.parts),
         "cost_basis": row.basis or None,
         "cost_estimated": row.estimated,
         "cost_notional": row.notional,
@@ -246,6 +248,7 @@ def _bounded(usage: Usage) -> Usage:
     return Usage(
         _count(usage.input), _count(usage.output), _count(usage.cache_read), _count(usage.cache_write_5m),
         _count(usage.cache_write_1h), _count(usage.reasoning),
+        {name: number for name, count in list(usage.parts.items())[:MOST_PARTS] if (number := _count(count))},
     )  # fmt: skip
 
 

@@ -112,6 +112,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "alter table calls add column cache_saved integer not null default 0",
         "alter table days add column cache_saved integer not null default 0",
     ),
+    # What of a call's usage has prices of its own: `NAME:COUNT,…`, the name being one of genai-prices' words (`web_searches`).
+    ("alter table calls add column parts text",),
 )
 
 

@@ -29,7 +29,7 @@ _CALL = (
     "id", "time", "provider", "model", "dialect", "operation", "project", "client", "session", "login", "outcome",
     "status", "error", "detail", "flags", "attempts", "cache", "input", "output", "cache_read", "cache_write_5m",
     "cache_write_1h", "reasoning", "cost", "basis", "saved", "masked", "redactions", "duration", "ttft", "overhead",
-    "tried", "cache_saved",
+    "tried", "cache_saved", "parts",
 )  # fmt: skip
 _INSERT = f"insert or ignore into calls ({', '.join(_CALL)}) values ({', '.join('?' * len(_CALL))})"
 
@@ -200,6 +200,7 @@ class Store:
             None if row.cost is None else pico(row.cost), number(row.basis), pico(row.saved), row.masked,
             redactions or None, _micro(row.duration), None if row.ttft is None else _micro(row.ttft), _micro(row.overhead),
             tried or None, pico(row.cache_saved),
+            ",".join(f"{number(name)}:{count}" for name, count in usage.parts.items()) or None,
         )  # fmt: skip
 
     def _spots(self, row: Row, day: int) -> str:

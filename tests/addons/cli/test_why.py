@@ -275,3 +275,9 @@ def test_places_are_told_with_a_hash_of_the_value_and_a_dry_run_is_called_one():
         "A dry run (mode: log): what was left as it was would have been masked with mode: redact.",
         "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}.",
     ]
+
+
+def test_what_was_used_besides_tokens_of_text_is_told():
+    used = Usage(1000, 200, parts={"web_searches": 2, "input_audio_tokens": 1500})
+    found = parts(call(bill=Bill(used, Decimal(1), "list")))
+    assert "of these and beside them: 2 web searches, 1,500 input audio tokens" in found["tokens"]

@@ -58,7 +58,7 @@ def test_a_row_has_the_fields_of_the_interface_and_no_other():
 
 def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_cost_is_known():
     found = call(
-        bill=Bill(Usage(10, 20, 3, 4, 5, 6), Decimal(1), "ceiling", estimated=True, notional=True),
+        bill=Bill(Usage(10, 20, 3, 4, 5, 6, {"web_searches": 2}), Decimal(1), "ceiling", estimated=True, notional=True),
         redactions=(Redacted("API_KEY", "hash", "redaction.secrets", 2),),
         outcome="broken",
         detail="why",

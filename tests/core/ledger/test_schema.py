@@ -1,6 +1,7 @@
 import re
 import sqlite3
 import threading
+from decimal import Decimal
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.core.ledger.calls import call, name
 from tokenman_core.ledger import LedgerReader, row_of, schema
 from tokenman_core.ledger.store import Store
 from tokenman_core.record import Tried
+from tokenman_core.usage import Bill, Usage
 
 NEXT = (
     *schema.STEPS,
@@ -135,3 +137,21 @@ def test_a_file_of_a_version_without_attempts_is_read_and_then_written_with_them
     found = LedgerReader(path).row(name(2))
     assert found is not None
     assert found.tried == tried
+
+
+def test_a_file_of_a_version_without_parts_of_usage_is_read_and_then_written_with_them(tmp_path):
+    path = tmp_path / "l.db"
+    old = open_file(path)
+    schema.migrate(old, schema.STEPS[:4])
+    old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
+    found = LedgerReader(path).row(name(1))
+    assert found is not None
+    assert found.usage.parts == {}
+    store = Store(path)
+    parts = {"web_searches": 3, "input_audio_tokens": 500}
+    store.add([row_of(call(2, bill=Bill(Usage(1000, 5, parts=parts | {"audio_seconds": -1}), Decimal(1), "list")))])
+    store.close()
+    found = LedgerReader(path).row(name(2))
+    assert found is not None
+    assert found.usage.parts == parts
+    assert found.usage.input == 1000
