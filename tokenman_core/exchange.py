@@ -165,7 +165,7 @@ class Exchange:
     saved: Decimal = Decimal(0)  # USD
     rooms: "tuple[Room, ...]" = ()  # what is left of the rate limits that are about it
     limited_by: str = ""  # the rate limit that refused it
-    overrun: bool = False  # an attempt cost more than the bound that was held for it
+    overrun: bool = False  # an attempt cost more than was held for it, or wrote more than its request allows
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
     spots: tuple[Spot, ...] = ()  # where the last of them stood
     recorded: bool = False  # its record is made

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from tokenman_core import tokens
+from tokenman_core.ahead.output import stated
 from tokenman_core.capture import Capture
 from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.errors import trace
@@ -134,6 +135,11 @@ class Meter:
         if not used.counted:
             attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
             return
+        if not used.estimated and _beyond(exchange, used.usage):
+            log.warning(
+                "a provider says that a call wrote more than its request allowed; it is booked, and marked overrun"
+            )
+            exchange.overrun = True
         provider = self._providers.by_name[attempt.candidate.provider]
         attempt.bill = self._prices.bill(
             used.usage,
@@ -185,6 +191,12 @@ def _used(exchange: Exchange, said: Usage, given: int, answered: int) -> _Used:
     readable = exchange.captured is not None or exchange.said is not None or reader is None
     usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
     return _Used(usage, True, counted=readable and exchange.operation.name not in _UNCOUNTED, nothing=failed)
+
+
+def _beyond(exchange: Exchange, said: Usage) -> bool:
+    """Whether more is said to be written than the request, as it was sent, allows: what nobody asked for is not hidden."""
+    bound = stated(exchange.operation, exchange.body.value) if exchange.body else None
+    return bound is not None and bool(bound.limit) and said.output > (bound.limit or 0) * bound.answers
 
 
 def _read_aloud(exchange: Exchange) -> int:

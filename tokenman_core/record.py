@@ -61,7 +61,7 @@ class Record:
     truncated: bool = False  # its stream was longer than what limits.stream_capture keeps of one
     generates: bool = True  # a model was asked
     limited_by: str = ""  # the rate limit that refused it
-    overrun: bool = False  # it cost more than what was held for it of its budgets
+    overrun: bool = False  # it cost more than was held for it, or wrote more than its request allows
     spots: tuple[Spot, ...] = ()  # where the last of what was found stood; never a value
 
     @property

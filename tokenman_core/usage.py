@@ -10,6 +10,8 @@ from typing import Any, Literal
 MOST_TOKENS = 10**9
 """No call uses more: what a provider says beyond it is nonsense, and money must fit where it is kept."""
 
+_MOST_CALLS = 10**6  # searches and seconds of a call: dear enough that a billion of them would not fit
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -191,7 +193,11 @@ def _modalities(said: Any) -> dict[str, int]:
 
 
 def _parts(counts: Mapping[str, int]) -> Mapping[str, int]:
-    return {name: count for name, count in counts.items() if count}
+    return {
+        name: min(count, MOST_TOKENS if name.endswith("_tokens") else _MOST_CALLS)
+        for name, count in counts.items()
+        if count
+    }
 
 
 def with_tools(usage: Usage, calls: Mapping[str, int]) -> Usage:

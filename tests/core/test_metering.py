@@ -536,3 +536,33 @@ async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
     await meter._desk.start
     exchange = answered(call("anthropic", "claude-opus-5"), *claude_stream())
     assert meter.ready(exchange, exchange.attempts[0])
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "said", "beyond"),
+    [
+        ("anthropic", {"model": "m", "max_tokens": 100}, {"input_tokens": 5, "output_tokens": 100}, False),
+        ("anthropic", {"model": "m", "max_tokens": 100}, {"input_tokens": 5, "output_tokens": 101}, True),
+        ("openai", {"model": "m", "max_completion_tokens": 100}, {"prompt_tokens": 5, "completion_tokens": 10**18}, True),
+        ("openai", {"model": "m", "max_tokens": 100, "n": 3}, {"prompt_tokens": 5, "completion_tokens": 300}, False),
+        ("openai", {"model": "m"}, {"prompt_tokens": 5, "completion_tokens": 10**6}, False),
+        ("gemini", {"generationConfig": {"maxOutputTokens": 9}}, {"promptTokenCount": 5, "candidatesTokenCount": 10}, True),
+    ],
+)  # fmt: skip
+async def test_what_is_said_to_be_written_beyond_the_request_is_booked_and_marked(meter, provider, body, said, beyond):
+    exchange = call(provider, body={"messages": [{"role": "user", "content": "hi"}], **body})
+    answer = {
+        "anthropic": {"type": "message", "stop_reason": "end_turn", "content": [{"type": "text", "text": "x"}], "usage": said},
+        "openai": {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": said},
+        "gemini": {"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "x"}]}}], "usageMetadata": said},
+    }[provider]  # fmt: skip
+    attempt = await settled(meter, whole(exchange, answer))
+    assert attempt.bill is not None
+    assert attempt.bill.usage.output >= 10 or provider == "gemini"
+    assert exchange.overrun is beyond
+
+
+async def test_what_was_counted_here_is_no_overrun(meter):
+    exchange = call("anthropic", body={"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]})
+    assert (await settled(meter, answered(exchange, *claude_stream(end=False)))).bill.estimated
+    assert not exchange.overrun

@@ -364,3 +364,32 @@ def test_parts_never_count_for_more_than_their_whole(parts: dict[str, int]) -> N
 def test_usages_add_up_with_their_parts() -> None:
     one, two = Usage(1, 2, parts={"web_searches": 1}), Usage(3, 4, parts={"web_searches": 2, "audio_seconds": 5})
     assert one + two == Usage(4, 6, parts={"web_searches": 3, "audio_seconds": 5})
+
+
+@pytest.mark.parametrize(
+    ("usage", "saved"),
+    [
+        # claude-sonnet-4-5: 3 in, 0.30 read, 3.75 and 6 written
+        (Usage(1_000_000), "0"),
+        (Usage(100_000, cache_read=100_000), "0.27"),
+        (Usage(100_000, cache_write_5m=100_000), "-0.075"),
+        (Usage(100_000, cache_write_1h=100_000), "-0.3"),
+        (Usage(150_000, 5_000, 100_000, 20_000, 10_000, 1_000), "0.225"),
+        # beyond 200,000 of input all of it is dearer, so a read saves more
+        (Usage(300_000, cache_read=300_000), "1.62"),
+    ],
+)
+def test_what_a_providers_cache_saved_is_reads_against_input_less_what_writes_cost_more(
+    usage: Usage, saved: str
+) -> None:
+    assert booked(usage, ANTHROPIC, "claude-sonnet-4-5").cache_saved == Decimal(saved)
+
+
+def test_what_has_no_price_has_saved_nothing_and_an_override_saves_by_its_own() -> None:
+    usage = Usage(1_000_000, cache_read=1_000_000)
+    assert booked(usage, OWN, "house-model", settings={"unknown_model": "allow"}).cache_saved == 0
+    own = {"house-model": {"input_mtok": 2, "output_mtok": 4, "cache_read_mtok": 0.5}}
+    assert booked(usage, OWN, "house-model", settings={"overrides": own}).cache_saved == Decimal("1.5")
+    assert booked(
+        usage, ANTHROPIC, "claude-sonnet-4-5", settings={"discounts": {"anthropic": 0.5}}
+    ).cache_saved == Decimal("2.7")
