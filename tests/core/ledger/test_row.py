@@ -76,6 +76,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "cache_write_5m_tokens": 4,
         "cache_write_1h_tokens": 5,
         "reasoning_tokens": 6,
+        "usage_parts": {"web_searches": 2},
         "cost_basis": "ceiling",
         "cost_estimated": True,
         "cost_notional": True,
