@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from tokenman_core import headers as h
 from tokenman_core.clock import Clock
 from tokenman_core.verdicts import Headers
 
-_SECONDS = re.compile(rb"\d{1,9}(?:\.\d{1,9})?")
+_SECONDS = re.compile(rb"\d{1,300}(?:\.\d{1,300})?")  # a wait without end is one too, and a float holds it
 
 
 def retry_after(headers: Headers, now: float) -> float | None:
@@ -27,10 +28,12 @@ def retry_after(headers: Headers, now: float) -> float | None:
     if _SECONDS.fullmatch(value):
         return float(value)
     try:
-        moment = parsedate_to_datetime(value.decode("latin-1")).timestamp()
+        date = parsedate_to_datetime(value.decode("latin-1"))
+        # RFC 9110 §5.6.7: in all forms the time is UTC, also in the one that does not say so.
+        moment = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
     except (ValueError, OverflowError):
         return None
-    return max(0.0, moment - now)
 
 
 def backoff(retry: int, base: float, most: float, random: Callable[[], float]) -> float:

@@ -1,6 +1,7 @@
 """How long to wait before a retry, and how many retries there may be."""
 
 import random
+import time
 
 import pytest
 
@@ -18,6 +19,9 @@ NOW = 1_700_000_000.0
         ({"retry-after": " 0.5 "}, 0.5),
         ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30.0),
         ({"retry-after": "Tue, 14 Nov 2023 22:13:00 GMT"}, 0.0),
+        ({"retry-after": "Tue Nov 14 22:13:50 2023"}, 30.0),
+        ({"retry-after": "99999999999999999999"}, 1e20),
+        ({"retry-after": "9" * 301}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),
@@ -31,6 +35,15 @@ NOW = 1_700_000_000.0
 def test_what_a_provider_asks_for_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
     fields = tuple((name.encode(), value.encode()) for name, value in headers.items())
     assert retry_after(fields, NOW) == seconds
+
+
+def test_a_date_is_in_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "America/New_York")
+        time.tzset()
+        found = retry_after(((b"Retry-After", b"Tue Nov 14 22:13:50 2023"),), NOW)
+    time.tzset()
+    assert found == 30.0
 
 
 def test_delays_lie_below_a_bound_that_doubles_up_to_the_most_and_vary() -> None:
