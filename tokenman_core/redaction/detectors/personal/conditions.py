@@ -92,12 +92,13 @@ def words() -> Iterator[Word]:
         yield from (_word(id, word) for word in sorted(of) if not any(each != word and each in word for each in whole))
 
 
-_NEEDS: Final = {"id-words": "id-number", "birth-words": "birth-number"}
+NEEDS: Final = {"id-words": "id-number", "birth-words": "birth-number"}
+"""The words that announce a number, and the number that each of them needs."""
 
 
 def hold(ids: set[str]) -> frozenset[str]:
     """The conditions that mean something: a word that announces a number means nothing without one, nor a number by itself."""
-    return frozenset(id for id in ids if id not in _NEEDS.values() and (id not in _NEEDS or _NEEDS[id] in ids))
+    return frozenset(id for id in ids if id not in NEEDS.values() and (id not in NEEDS or NEEDS[id] in ids))
 
 
 def heads() -> Iterator[tuple[str, str, str]]:
