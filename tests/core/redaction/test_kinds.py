@@ -163,6 +163,33 @@ def test_of_a_list_each_value_is_found(detector: Detector) -> None:
     assert [each for each, _ in found(detector, text)] == ["X12345678", "X23456789", "X34567890"]
 
 
+@pytest.mark.parametrize("separator", [" ", "  ", "\t", ",", ", ", ";", " | ", "\n"], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["390.533.447-05", "16.727.230/0001-97", "912-90-3456", "756.9217.0769.85", "+1 415 555 2671"]
+)
+def test_the_columns_of_a_table_hide_no_value(detector: Detector, value: str, separator: str) -> None:
+    rows = separator.join(["12", value, "2024-03-01", value, value, "35"])
+    assert [text for text, _ in found(detector, rows)] == [value] * 3
+
+
+@pytest.mark.parametrize(
+    ("table", "value"),
+    [
+        ("id,aadhaar\n1,2341 2341 2346,5", "2341 2341 2346"),
+        ("pesel,x\n44051401359,12", "44051401359"),
+        ("Alice +49 30 901820 2024-03-01 10:22", "+49 30 901820"),
+        ("Tel 030 901820 2024-03-01", "030 901820"),
+        ("+1 415 555 2671 12345", "+1 415 555 2671"),
+    ],
+)
+def test_a_number_beside_a_value_hides_it_not(detector: Detector, table: str, value: str) -> None:
+    assert [text for text, _ in found(detector, table)] == [value]
+
+
+def test_an_amount_is_no_account(detector: Detector) -> None:
+    assert found(detector, "account balance 12345678,90 EUR") == []
+
+
 def test_a_word_right_behind_a_value_announces_it_too(detector: Detector) -> None:
     assert found(detector, "123456782 is my TFN") == [("123456782", "AU_TFN")]
     assert [each for each, _ in found(detector, "312345678 (US passport)")] == ["312345678"]

@@ -43,6 +43,8 @@ SHOWN = [
     ("100%", "100%"),
     ("%00%7f", "%00%7f"),
     ("1º ª x² ①", "1º ª x² ①"),
+    ("\x1b[01;31m\x1b[Ka\x1b[m\x1b[Kb \\x1b[0mc \\033[1md \\e[0me \\\\u001b[38;5;1mf", "ab c d e f"),
+    ("a[0m \\e[x] \\033 m", "a[0m \\e[x] \\033 m"),
     ("\\ud835 \\u{110000} &#1114112;", "\\ud835 \\u{110000} \ufffd"),
 ]
 
@@ -73,6 +75,7 @@ PIECES = st.sampled_from(
         "\n",
         "𝟏",
         "\\_",
+        "\x1b[1m",
     ]
 )
 
@@ -105,7 +108,24 @@ def test_a_text_in_which_nothing_is_hidden_is_seen_as_it_stands(text: str) -> No
 
 
 @pytest.mark.parametrize(
-    "piece", ["%25", "&amp;", "\\\\", "=\n", "\u200b", "\\ud835", "&#0000000", "a\\_", "&a", "=40a", "%", "&"]
+    "piece",
+    [
+        "%25",
+        "&amp;",
+        "\\\\",
+        "=\n",
+        "\u200b",
+        "\\ud835",
+        "&#0000000",
+        "a\\_",
+        "&a",
+        "=40a",
+        "%",
+        "&",
+        "\x1b[",
+        "\x1b[0m",
+        "\\x1b",
+    ],
 )
 def test_the_time_that_a_view_takes_grows_with_the_text_and_no_faster(piece: str) -> None:
     def took(count: int) -> float:

@@ -64,8 +64,12 @@ def _class(chars: dict[str, str]) -> str:
 _FOLDED: Final = _look_alikes() | dict.fromkeys(_members(_BLANKS), " ") | dict.fromkeys(_members(_DASHES), "-")
 _SHOWN_OTHERWISE = f"[{_class(_FOLDED)}{_NO_WIDTH}]"
 
-_MAY_BE_SPECIAL = re.compile(r"[%&\\=]|[^\x00-\x7f]")
+# What colours a terminal's text, as it is and as programs write it out: nothing that a reader sees.
+_COLOUR = r"(?:\x1b|\\{1,16}+(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]{0,24}[mK]"
+
+_MAY_BE_SPECIAL = re.compile(r"[%&\\=\x1b]|[^\x00-\x7f]")
 _SPECIAL = re.compile(
+    rf"{_COLOUR}|"
     r"%(?:25){0,3}(?:[0-7][0-9A-Fa-f]|[c-fC-F][0-9A-Fa-f](?:%(?:25){0,3}[89abAB][0-9A-Fa-f]){1,3})"
     r"|&(?:amp;){0,3}(?:\#0{0,8}[0-9]{1,7};?|\#[xX]0{0,8}[0-9a-fA-F]{1,6};?|[A-Za-z]{2,24}[0-9]{0,2};)"
     r"|\\{1,16}+(?:u[dD][89abAB][0-9a-fA-F]{2}\\{1,16}+u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U000[0-9a-fA-F]{5}"
@@ -77,6 +81,7 @@ _QUOTED_PRINTABLE = re.compile(r"=[2-7][0-9A-F]")
 _HINT = re.compile(
     rb"%(?:25){0,3}[2-7c-fC-F][0-9A-Fa-f]|&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"
     rb"|\\(?:[uU][0-9a-fA-FdD{]|x[2-7]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-][A-Za-z0-9])|=(?:40[A-Za-z]|3D|\r?\n)"
+    rb"|(?:\x1b|\\(?:x1[bB]|033|e))\[[0-9;:]{0,24}[mK]"
 )
 _BEYOND_ASCII = re.compile(_SHOWN_OTHERWISE)
 
@@ -127,6 +132,8 @@ def _char(code: int, piece: str) -> str:
 
 def _decoded(piece: str) -> str:
     first = piece[0]
+    if "[" in piece:
+        return ""
     if first == "%":
         return _percent(piece)
     if first == "&":

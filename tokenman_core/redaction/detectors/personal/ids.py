@@ -14,10 +14,13 @@ from tokenman_core.redaction.entities import Finding
 
 _LONGEST = 32  # characters that an id may have
 _BEHIND_UNCHECKED = 12  # characters between a value that nothing checks and the word behind it
-_START = r"(?<![0-9A-Za-z])(?<![0-9][.,/:-])"
-_END = r"(?![0-9A-Za-z])(?![.,/:-][0-9])"
-_ALONE_START = r"(?<![0-9A-Za-z_$%^&~\\@#+-])(?<![0-9][ .,/:;-])(?<![A-Za-z][./-])"
-_ALONE_END = r"(?![0-9A-Za-z_-])(?![ .,/:;][0-9])"
+_START = r"(?<![0-9A-Za-z])(?<![0-9][./:-])"
+_END = r"(?![0-9A-Za-z])(?![./:-][0-9])"
+_UNCHECKED_START, _UNCHECKED_END = r"(?<![0-9],)", r"(?!,[0-9])"  # a part of an amount, for all that anybody knows
+_ALONE_START = r"(?<![0-9A-Za-z_$%^&~\\@#+-])(?<![0-9][./:-])(?<![A-Za-z][./-])"
+_ALONE_END = r"(?![0-9A-Za-z_-])(?![./:][0-9])"
+# Of a form that has blanks within it, digits behind a blank may be a part; of others they are the next column of a table.
+_BLANK_START, _BLANK_END = r"(?<![0-9] )", r"(?! [0-9])"
 _ANOTHER = re.compile(r"[0-9]{4}|\n[ \t]*\n|[.!?] [A-Z]")  # between a word and a value that nothing checks
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
 _APART = re.compile(r"[\n;|]|, ")
@@ -85,14 +88,23 @@ class Ids:
 
 
 def _compile(order: int, row: Row) -> _Kind:
+    checked = BY_NAME[row.entity].checked
+    start, end = (_START, _END) if checked else (_UNCHECKED_START + _START, _END + _UNCHECKED_END)
     return _Kind(
         order,
         row,
-        tuple(re.compile(_START + f"(?:{shape})" + _END, re.IGNORECASE) for shape in row.shapes),
-        tuple(re.compile(_ALONE_START + f"(?:{shape})" + _ALONE_END) for shape in row.alone),
+        tuple(re.compile(start + f"(?:{shape})" + end, re.IGNORECASE) for shape in row.shapes),
+        tuple(re.compile(_alone(shape)) for shape in row.alone),
         resolve(row.check),
-        BY_NAME[row.entity].checked,
+        checked,
     )
+
+
+def _alone(shape: str) -> str:
+    """A shape that needs no word near it, between its borders."""
+    if " " in shape:
+        return _ALONE_START + _BLANK_START + f"(?:{shape})" + _ALONE_END + _BLANK_END
+    return _ALONE_START + f"(?:{shape})" + _ALONE_END
 
 
 def _keyed(kind: _Kind, plain: str) -> Iterator[_Claim]:

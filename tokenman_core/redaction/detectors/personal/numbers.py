@@ -7,7 +7,7 @@ from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, UsSsn
 
 from tokenman_core.redaction.detectors import words
 from tokenman_core.redaction.detectors.personal.checks import luhn
-from tokenman_core.redaction.detectors.personal.phones import AMERICAN, score
+from tokenman_core.redaction.detectors.personal.phones import AMERICAN, leading, score
 from tokenman_core.redaction.detectors.personal.text import begins_in_a_word, ends_in_a_word, says, stands_in_a_word
 from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
@@ -25,6 +25,8 @@ _CARDS = tuple(
         r"[1-9](?:[ -]?[0-9]){11,18}",
     )
 )
+# Where a chain is several values: columns that blanks set apart, and a date beside a number.
+_APART = re.compile(r" {2,}|(?<![0-9])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])")
 _LEAST_PHONE = 7
 _SSN = re.compile(r"(?<![0-9])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
 # ISO/IEC 7812 prefixes of the card networks, with the lengths that they use.
@@ -89,7 +91,16 @@ class Numbers:
 
 
 def _phones(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Iterator[Finding]:
-    """The phone that a chain, or what is left of one, is; else those in it that can be told by their form."""
+    """The phones of a chain, or of what is left of one, without what only stands beside them."""
+    at = start
+    for apart in _APART.finditer(plain, start, end):
+        yield from _phone(text, plain, spotted, at, apart.start())
+        at = apart.end()
+    yield from _phone(text, plain, spotted, at, end)
+
+
+def _phone(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Iterator[Finding]:
+    """The phone that a piece of a chain is; else those in it that can be told by their form."""
     piece = plain[start:end].rstrip(" .()-/")
     end = start + len(piece)
     start += len(piece) - len(piece.lstrip(" .)-/"))
@@ -106,6 +117,11 @@ def _phones(text: str, plain: str, spotted: Spotted, start: int, end: int) -> It
     if sure := score(text, start, end, spotted):
         yield Finding(start, end, "PHONE_NUMBER", sure)
         return
+    for last in leading(plain[start:end]):
+        if sure := score(text, start, start + last, spotted):
+            yield Finding(start, start + last, "PHONE_NUMBER", sure)
+            start += last
+            break
     for match in AMERICAN.finditer(plain, start, end):
         if sure := score(text, *match.span(), spotted):
             yield Finding(*match.span(), "PHONE_NUMBER", sure)

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Iterator
 
 import phonenumbers
 
@@ -22,6 +23,7 @@ AMERICAN = re.compile(
 _LIMITS = frozenset(
     str(2**bits + more) for bits in (31, 32) for more in (-1, 0)
 )  # of integers: ten digits, as phones have
+_LONGEST = 15  # digits of an international number (ITU-T E.164)
 _GROUPS = re.compile(r"\d+")
 
 
@@ -59,6 +61,22 @@ def _national(candidate: str) -> bool:
     return False
 
 
+def leading(chain: str) -> Iterator[int]:
+    """Where a valid number with its country's code may end that begins a chain of more digits; the longest first."""
+    if chain.startswith("+"):
+        for end in [match.end() for match in _GROUPS.finditer(chain)][-2:0:-1]:
+            if sum(map(str.isdigit, chain[:end])) <= _LONGEST and _valid_abroad(chain[:end]):
+                yield end
+
+
+@functools.lru_cache(maxsize=2048)
+def _valid_abroad(number: str) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        return False
+
+
 def score(text: str, start: int, end: int, spotted: Spotted) -> float:
     """How sure it is that the chain of digits at `start` to `end` is someone's number: by a `+`, its form, or a word near it.
 
@@ -66,7 +84,7 @@ def score(text: str, start: int, end: int, spotted: Spotted) -> float:
     """
     candidate = text[start:end]
     digits = sum(map(str.isdigit, candidate))
-    if not 7 <= digits <= 15 or candidate in _LIMITS or _DATE.search(candidate) or words.nobodys(text, start):
+    if not 7 <= digits <= _LONGEST or candidate in _LIMITS or _DATE.search(candidate) or words.nobodys(text, start):
         return 0
     if candidate[0] == "+":
         return 1.0 if digits >= 8 and _international(candidate) else 0

@@ -172,7 +172,7 @@ ROWS: Final = (
     Row("ES_NIE", (r"[XYZ][ -]?[0-9]{7}[ -]?[A-Z]",), (r"[XYZ]-?[0-9]{7}-?[A-Z]",), ("stdnum:es.nie",)),
     Row("ES_PASSPORT", (r"[A-Z]{2,3}[0-9]{6}",), reach=32),
     Row("PT_NIF", (r"(?:PT ?)?[1-35689][0-9]{2} ?[0-9]{3} ?[0-9]{3}",), check=("stdnum:pt.nif",)),
-    Row("PT_CITIZEN_CARD", (r"[0-9]{8} ?[0-9] ?[A-Z0-9]{2}[0-9]",), check=("stdnum:pt.cc",)),
+    Row("PT_CITIZEN_CARD", (r"[0-9]{8} ?[0-9] ?[A-Z0-9]{2}[0-9]",), check=("stdnum:pt.cc",), reach=24),
     Row(
         "IT_FISCAL_CODE",
         (r"[A-Z]{6}[0-9LMNP-V]{2}[A-EHLMPR-T][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]",),
