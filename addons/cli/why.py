@@ -243,7 +243,7 @@ def _cost(row: Row) -> list[str]:
         lines = [f"${plain(row.cost)} {_BASES.get(row.basis, '')}"]
         if row.overrun:
             lines.append(
-                "more than what was held for it of its budgets: the provider billed beyond the bound of the call"
+                "more than its request allows, or than was held for it of its budgets: the provider billed beyond that"
             )
         if row.notional:
             lines.append("notional: a subscription pays for the call, this is what it would have cost by key")
