@@ -502,3 +502,54 @@ def test_an_empty_house_says_what_to_do_and_a_lost_line_comes_back_with_what_was
     finally:
         relay.close()
         proxy.stop()
+
+
+@pytest.fixture
+def thrifty(shared_provider: FakeProvider, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy with budgets and limits."""
+    running = Proxy.start(
+        tmp_path,
+        shared_provider.url,
+        budgets=[
+            {"name": "daily", "limit_usd": 5, "window": "day"},
+            {"name": "per model", "limit_usd": "0.003", "scope": "model", "window": "day", "on_exceed": "warn"},
+            {"name": "all", "limit_usd": 100, "window": "total"},
+        ],
+        rate_limits=[{"name": "few", "requests": "2/h", "match": {"project": "slow"}}],
+    )
+    yield running
+    running.stop()
+
+
+def test_budgets_stand_with_what_is_spent_and_when_they_end(
+    thrifty: Proxy, provider: FakeProvider, opened: Open
+) -> None:
+    call(thrifty, "[[say " + "word " * 300 + "]]", max_tokens=500)
+    for _ in range(2):
+        call(thrifty, "hello", extra_headers={"x-tokenman-project": "slow"})
+    with pytest.raises(anthropic.RateLimitError):
+        call(thrifty, "hello", extra_headers={"x-tokenman-project": "slow"})
+    page, _ = opened(code_address(thrifty))
+    card = page.get_by_role("region", name="Budgets")
+    expect(card).to_be_visible()
+    lines = card.get_by_role("listitem")
+    expect(lines).to_have_count(3)
+    first = lines.first
+    expect(first).to_contain_text("per model claude-sonnet-4-5")
+    expect(first).to_contain_text("of $0.003")
+    expect(first).to_have_attribute("data-tone", "bad")
+    expect(lines.filter(has_text="all")).to_contain_text("without end")
+    daily = lines.filter(has_text="daily")
+    expect(daily).to_contain_text(re.compile(r"of \$5\.00.*ends .*\d\d:\d\d"))
+    expect(daily).to_have_attribute("data-tone", "ok")
+    expect(card).to_contain_text("1 call held back by a rate limit or the guard since the start")
+
+
+def test_without_budgets_there_is_no_card_of_them(house: Proxy, opened: Open) -> None:
+    page, _ = opened(code_address(house))
+    expect(page.locator(".tile").first).to_be_visible()
+    page.route(re.compile("/api/budgets"), lambda route: route.fulfill(status=503, json={"error": {"message": "no"}}))
+    expect(page.get_by_role("region", name="Budgets")).to_be_hidden()
+    page.reload()
+    expect(page.get_by_role("region", name="Budgets")).to_contain_text("They cannot be read now")
+    expect(page.locator("#problem")).to_be_hidden()

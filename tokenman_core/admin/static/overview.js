@@ -1,5 +1,6 @@
 /** The sums above and beside the feed: tiles for today and seven days, charts and shares of the last 24 hours. */
 
+import * as budgets from "./budgets.js";
 import { barChart, shares } from "./charts.js";
 import { by, el } from "./dom.js";
 import * as words from "./words.js";
@@ -24,6 +25,7 @@ export async function refresh(session) {
   charts(hours, hour);
   modelShares(models.items);
   entityShares(models.redactions);
+  await budgets.refresh(session, today.live);
 }
 
 function tiles(today, week, active) {
@@ -33,7 +35,7 @@ function tiles(today, week, active) {
       "Spend today",
       cost(today),
       `${words.money(week.cost_usd)} in 7 days`,
-      marks(today),
+      [...marks(today), saved(today)],
       `$${today.cost_usd}`,
     ),
     tile("Calls today", words.compact(today.calls), `${words.compact(week.calls)} in 7 days`),
@@ -111,6 +113,15 @@ function marks(sums) {
         `${words.compact(sums.unpriced_calls)} no price`,
       ),
   ];
+}
+
+/** What the providers' own caches took off the cost, or added to it. */
+function saved(sums) {
+  const usd = Number(sums.prompt_cache_saved_usd);
+  if (!usd) return false;
+  const amount = words.money(sums.prompt_cache_saved_usd.replace("-", ""));
+  const title = usd > 0 ? "less than without the providers' prompt caches" : "more for what was written to a cache and not read";
+  return el("span", { class: usd > 0 ? "mark" : "mark warn", title }, `${amount} ${usd > 0 ? "saved by" : "lost to"} prompt caches`);
 }
 
 function charts({ items, total }, last) {
