@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -35,6 +35,9 @@ _ROUNDS: Final = 10
 _READ: Final = 64 * 1024  # bytes of an answer in which its own id stands
 _MILLION: Final = Decimal(10**6)
 _DEEPEST: Final = 8  # levels of a body in which a cache is asked for
+_STEP: Final = 1_000
+_HALF_HOUR: Final = 1_800.0
+_PRICED: Final = 256  # prices remembered, of the calls of now
 _KEPT: Final = 20_000  # ids of what providers hold, whose size is known
 
 # Whose cost nothing in the request bounds.
@@ -87,6 +90,7 @@ class Quotes:
     ) -> None:
         self._prices, self._providers = prices, providers
         self._counter, self._sizes, self._off_loop = counter, sizes, off_loop
+        self._rates: OrderedDict[Hashable, tuple[Rates | None, Basis]] = OrderedDict()
 
     async def bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
         """Of the request as it is now, worked out once for each candidate. Raises what the tokeniser raises."""
@@ -145,11 +149,24 @@ class Quotes:
         self, exchange: Exchange, candidate: Candidate, model: str, read: int, searches: int, value: Any
     ) -> tuple[Rates | None, Basis]:
         """By what the call asks for, or as usual if that is dearer: a provider may not have what is cheaper just then."""
+        begun, terms = exchange.times.begun, _terms(value)
+        read = -(-read // _STEP) * _STEP  # prices change at thousands of tokens, and at half hours
+        key = candidate.provider, model, read, searches, begun // _HALF_HOUR, *sorted(terms.items())
+        if key not in self._rates:
+            self._rates[key] = self._look_up(
+                candidate, model, read, searches, datetime.fromtimestamp(begun, UTC), terms
+            )
+            while len(self._rates) > _PRICED:
+                self._rates.popitem(last=False)
+        return self._rates[key]
+
+    def _look_up(
+        self, candidate: Candidate, model: str, read: int, searches: int, at: datetime, terms: Mapping[str, str]
+    ) -> tuple[Rates | None, Basis]:
         provider = self._providers.by_name[candidate.provider]
-        at = datetime.fromtimestamp(exchange.times.begun, UTC)
         usage = Usage(input=read, parts={"web_searches": searches} if searches else {})
         found, basis = self._prices.rates(provider, model, at, usage)
-        if found is not None and (terms := _terms(value)):
+        if found is not None and terms:
             asked, its = self._prices.rates(provider, model, at, usage, terms)
             if asked is not None and (asked.input, asked.output) > (found.input, found.output):
                 return asked, its

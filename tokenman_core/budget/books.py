@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from tokenman_core.budget.rules import Rule, dollars
-from tokenman_core.budget.windows import FOREVER, Window, window
+from tokenman_core.budget.windows import FOREVER, Span, Window, window
 from tokenman_core.clock import Clock
 from tokenman_core.scopes import Subject
 from tokenman_core.state import Booking, Count, Hold, Store, Unavailable
@@ -146,6 +146,7 @@ class Books:
         self.rules, self._own = tuple(rules), own
         self._where, self._clock, self._ask, self._tell = where, clock, ask, tell
         self._lasting = lasting if lasting is not None else Lasting()
+        self._windows: dict[Span, Window] = {}  # of now
 
     def about(self, subject: Subject) -> tuple[Rule, ...]:
         """The budgets that a call counts for."""
@@ -262,7 +263,7 @@ class Books:
     # -- how --
 
     async def _mind_the_clock(self) -> None:
-        """What is held ends at a time of day. When the clock was set, or the machine slept, it is renewed before anybody relies on it."""
+        """What is held ends at a time of day: after the clock was set, or the machine slept, it is renewed before it is relied on."""
         now = self._clock.now() - self._clock.monotonic()
         before, self._lasting.clock = self._lasting.clock, now
         if before is not None and abs(now - before) > _JUMP_S:
@@ -271,9 +272,15 @@ class Books:
     def _lines(self, subject: Subject) -> tuple[_Line, ...]:
         now = self._clock.now()
         return tuple(
-            _Line(rule, window(rule.span, now, self._where), rule.reach.counted_by(subject))
-            for rule in self.about(subject)
+            _Line(rule, self._window(rule.span, now), rule.reach.counted_by(subject)) for rule in self.about(subject)
         )
+
+    def _window(self, span: Span, now: float) -> Window:
+        """Worked out once for all calls within it."""
+        found = self._windows.get(span)
+        if found is None or not found.begins <= now < found.ends:
+            found = self._windows[span] = window(span, now, self._where)
+        return found
 
     async def _hold(self, lease: str, lines: Sequence[_Line], amount: int) -> tuple[str, Mapping[str, Count]]:
         now = self._clock.now()

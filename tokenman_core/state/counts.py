@@ -115,6 +115,12 @@ LATER_STEP = ("alter table holds add column since real not null default 0",)
 _PURGE_EVERY = 256  # reservations between two looks for what may be forgotten
 
 
+_COUNT = (
+    "select (select spent from counts where counter = ?1),"
+    " (select sum(amount) from holds where counter = ?1 and until > ?2)"
+)
+
+
 class SqliteCounts:
     """`Counts` on a connection that others write on too. `whole` is a transaction that waits for nobody inside."""
 
@@ -183,11 +189,8 @@ class SqliteCounts:
         self._connection.execute("delete from counts where counter = ?", (counter,))
 
     def _count(self, counter: str, now: float) -> Count:
-        spent = self._connection.execute("select spent from counts where counter = ?", (counter,)).fetchone()
-        held = self._connection.execute(
-            "select sum(amount) from holds where counter = ? and until > ?", (counter, now)
-        ).fetchone()
-        return Count(spent[0] if spent else 0, held[0] or 0)
+        spent, held = self._connection.execute(_COUNT, (counter, now)).fetchone()
+        return Count(spent or 0, held or 0)
 
     def _ended(self, lease: str) -> bool:
         return self._connection.execute("select 1 from ended where lease = ?", (lease,)).fetchone() is not None

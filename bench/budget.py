@@ -1,0 +1,99 @@
+"""CPU time that budgets cost a call: the stage with its store, from the bound of an attempt to its settlement, alone.
+
+uv run python -m bench.budget
+"""
+
+import argparse
+import asyncio
+import gc
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from datetime import UTC
+from decimal import Decimal
+from pathlib import Path
+
+from addons.budget import Budget
+from tokenman_core.ahead.quote import Quotes, Sizes
+from tokenman_core.ahead.texts import Counter
+from tokenman_core.body.read import read_body
+from tokenman_core.budget.books import Books
+from tokenman_core.budget.rules import Rule, units
+from tokenman_core.clock import SystemClock
+from tokenman_core.config.models import Pricing, Settings
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.exchange import Attempt, Caller, Exchange, Sent, Times
+from tokenman_core.pricing import Prices
+from tokenman_core.providers import of_settings
+from tokenman_core.scopes import Reach
+from tokenman_core.state import Sqlite, State
+from tokenman_core.usage import Bill, Usage
+from tokenman_core.verdicts import Candidate
+
+MODEL = "claude-sonnet-4-5"
+CANDIDATE = Candidate("anthropic", MODEL)
+SHAPES = {"2 KB": (1, 2_000), "80 KB, 40 messages": (40, 2_000)}
+RULES = (
+    Rule("daily", units(Decimal(10_000)), "day", alerts=(Decimal("0.8"), Decimal(1))),
+    Rule("per client", units(Decimal(10_000)), "month", Reach("client")),
+)
+
+
+_NUMBERS = itertools.count()
+
+
+def call(messages: int, length: int) -> Exchange:
+    text = "Why is the sky blue, and why is it red in the evening? " * (length // 55)
+    said = [{"role": "user", "content": f"{text} {at}"} for at in range(messages)]
+    dialect = DIALECTS["anthropic"]
+    operation = dialect.operation("POST", "/v1/messages")
+    exchange = Exchange(
+        f"req_{next(_NUMBERS):024x}", Sent("POST", "/v1/messages", "", (), ""), dialect, operation, (CANDIDATE,),
+        Times(time.time(), 0.0), named="anthropic", model=MODEL, caller=Caller(client="ada"),
+    )  # fmt: skip
+    raw = json.dumps({"model": MODEL, "max_tokens": 1000, "messages": said}).encode()
+    exchange.body = read_body(raw, "application/json", dialect, operation)
+    exchange.labels = {"model": MODEL}
+    return exchange
+
+
+async def measure(folder: Path, rounds: int, calls: int) -> None:
+    clock = SystemClock()
+    state = State(lambda: Sqlite(folder / "state.db"), "the bench's state", clock)
+    await state.start()
+    providers = of_settings(Settings())
+    quotes = Quotes(Prices(Pricing()), providers, Counter(), Sizes(), asyncio.to_thread)
+    print(f"{'ms of CPU a call':<22}{'median':>9}{'least':>9}{'most':>9}")
+    for shape, (messages, length) in SHAPES.items():
+        for rules in (RULES[:1], RULES):
+            stage = Budget(Books(rules, UTC, clock, state.ask, lambda alert: None), quotes, providers)
+            found = []
+            for _ in range(rounds + 1):
+                exchanges = [call(messages, length) for _ in range(calls)]
+                gc.collect()
+                began = time.process_time()
+                for exchange in exchanges:
+                    attempt = Attempt(1, CANDIDATE, sent=True)
+                    await stage.llm_attempt(exchange, attempt)
+                    attempt.bill = Bill(Usage(600, 300), Decimal("0.0063"), "list")
+                    await stage.llm_attempt_done(exchange, attempt)
+                found.append((time.process_time() - began) / calls * 1000)
+            found = found[1:]  # the first loads what is loaded once
+            name = f"{shape}, {len(rules)} budget{'s' * (len(rules) > 1)}"
+            print(f"{name:<32}{statistics.median(found):>7.3f}{min(found):>9.3f}{max(found):>9.3f}")
+    await state.aclose()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--calls", type=int, default=300)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(Path(folder), given.rounds, given.calls))
+
+
+if __name__ == "__main__":
+    main()
