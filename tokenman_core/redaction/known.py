@@ -5,10 +5,10 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote
 
-from tokenman_core.redaction.detectors.coded import Coded, decoded
+from tokenman_core.redaction.detectors.coded import decoded
 from tokenman_core.redaction.detectors.likely import is_placeholder
 from tokenman_core.redaction.detectors.view import decode, fold, needed
 from tokenman_core.redaction.entities import Finding
@@ -39,9 +39,11 @@ _GROUPS: dict[str, tuple[tuple[tuple[int, ...], ...], str]] = {
 LONGEST_ANCHOR = 32  # characters
 _LONGER = 64  # characters by which a form may be longer than its value, before it is escaped
 _FEW = 16
+_ONE_RUN = re.compile(rf"[A-Za-z0-9_~-]{{4,{LONGEST_ANCHOR}}}")
 _ANCHOR = re.compile(r"[a-z0-9._~-]+")
 # What is written otherwise in some form, with all that may belong to it: escapes, references, breaks of lines.
 _ESCAPES = re.compile(r"\\+[A-Za-z0-9{}]*|[%&][#A-Za-z0-9]*;?|=[0-9A-F]{0,2}|\s+[>|#*;+/!\s-]*|[^\x00-\x7f]+")
+_SPELLED = re.compile(r"[\\%&=]")
 _UPPER = bytes(range(256)).upper()
 _NOT_ALNUM = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
@@ -188,7 +190,7 @@ class Known:
         self._always: list[_Value] = []  # nothing of them stands in every form
         self._entities: dict[str, tuple[str, ...]] = {}  # by form, of what is always looked for
         self._forms = Needles()
-        self._longest = 0
+        self.longest = 0
 
     def __bool__(self) -> bool:
         return self._count > 0
@@ -204,48 +206,17 @@ class Known:
         for again. Of values that many texts are searched for at the same time, the first search must be one of an empty text,
         to its end.
         """
-        if not self:
-            return
-        yield from self._take_up()
-        if not text:
-            yield from self._search_always(self._unsearched())
-            return
-        yield from self._search(text, standing or {})
-        yield from self._search_coded(text)
-        # What only shows when the text is decoded. Piece by piece, each with what the longest form needs of the one before it.
-        for low in range(0, len(text), PIECE):
-            start = max(0, low - min(self._longest * _WIDEST, PIECE))
-            piece = text[start : low + PIECE]
-            if needed(piece, piece.encode("utf-8", "surrogatepass")):
-                view = decode(piece)
-                yield None
-                for place in itertools.chain(self._search(view.text, {}), self._search_coded(view.text)):
-                    if place is not None:
-                        first, last = view.original(place.start, place.end)
-                        place = Finding(start + first, start + last, place.entity)
-                    yield place
-            yield None
+        yield from find((self,), text, standing or {})
 
-    def _unsearched(self) -> list[_Value]:
+    def prepare(self) -> Iterator[None]:
+        """Look for the forms of all values from now on, so that no search changes anything."""
         anchored = (value for each in self._values.values() for them in each.values() for value in them)
-        return [value for value in itertools.chain(self._always, anchored) if not value.searched]
+        yield from self._search_always(
+            [value for value in itertools.chain(self._always, anchored) if not value.searched]
+        )
 
-    def _search_coded(self, text: str) -> Iterator[Finding | None]:
-        """In what base64 and hexadecimal in the text hold."""
-        for piece in decoded(text):
-            if piece is None:
-                yield None
-                continue
-            yield from self._in_coded(piece)
-
-    def _in_coded(self, coded: Coded) -> Iterator[Finding | None]:
-        for place in self._search(coded.text, {}):
-            if place is None:
-                yield None
-            elif place.end - place.start >= ANYWHERE and (span := coded.original(place.start, place.end)) is not None:
-                yield Finding(*span, place.entity)
-
-    def _search(self, text: str, standing: Mapping[tuple[str, str], int]) -> Iterator[Finding | None]:
+    def search(self, text: str, standing: Mapping[tuple[str, str], int]) -> Iterator[Finding | None]:
+        """Every place of a value in a text as it stands; only once all have been taken up."""
         candidates = [value for value in self._always if not value.searched]
         for bare, needles in ((False, self._plain), (True, self._bare)):
             if not self._open or not needles:
@@ -299,17 +270,20 @@ class Known:
                 yield None
         yield from self._forms.settle()
 
-    def _take_up(self) -> Iterator[None]:
+    def take_up(self) -> Iterator[None]:
+        """Choose the anchors of what was added since."""
         for number, (entity, text) in enumerate(self._added):
             value = _Value(entity, text)
             self._open += 1
-            self._longest = max(self._longest, len(text) + _LONGER)
+            self.longest = max(self.longest, len(text) + _LONGER)
             bare = entity in _GROUPS
             values = self._values[bare]
             if bare:
-                anchor = "" if _ESCAPES.search(text) else _SEPARATORS.sub("", fold(text)).upper()[:LONGEST_ANCHOR]
+                anchor = "" if _SPELLED.search(text) else _SEPARATORS.sub("", fold(text)).upper()[:LONGEST_ANCHOR]
                 if len(anchor) < SHORTEST:
                     anchor = ""
+            elif _ONE_RUN.fullmatch(text):
+                anchor = text.lower()
             else:
                 anchor = min(_runs(text), key=lambda run: (len(values.get(run, ())), -len(run)), default="")
                 value.times = text.lower().count(anchor) if anchor else 1
@@ -326,6 +300,48 @@ class Known:
         self._added.clear()
         yield from self._plain.settle()
         yield from self._bare.settle()
+
+
+def find(knowns: Sequence[Known], text: str, standing: Mapping[tuple[str, str], int]) -> Iterator[Finding | None]:
+    """As `Known.find`, of several at once."""
+    knowns = [each for each in knowns if each]
+    if not knowns:
+        return
+    for known in knowns:
+        yield from known.take_up()
+        if not text:
+            yield from known.prepare()
+    for known in knowns:
+        yield from known.search(text, standing)
+    yield from _in_codes(knowns, text)
+    # What only shows when the text is decoded. Piece by piece, each with what the longest form needs of the one before it.
+    reach = min(max(known.longest for known in knowns) * _WIDEST, PIECE)
+    for low in range(0, len(text), PIECE):
+        start = max(0, low - reach)
+        piece = text[start : low + PIECE]
+        if needed(piece, piece.encode("utf-8", "surrogatepass")):
+            view = decode(piece)
+            yield None
+            shown = itertools.chain(*(known.search(view.text, {}) for known in knowns), _in_codes(knowns, view.text))
+            for place in shown:
+                if place is not None:
+                    first, last = view.original(place.start, place.end)
+                    place = Finding(start + first, start + last, place.entity)
+                yield place
+        yield None
+
+
+def _in_codes(knowns: Sequence[Known], text: str) -> Iterator[Finding | None]:
+    """In what base64 and hexadecimal in the text hold."""
+    for coded in decoded(text):
+        if coded is None:
+            yield None
+            continue
+        for place in itertools.chain(*(known.search(coded.text, {}) for known in knowns)):
+            if place is None:
+                yield None
+            elif place.end - place.start >= ANYWHERE and (span := coded.original(place.start, place.end)) is not None:
+                yield Finding(*span, place.entity)
 
 
 def _runs(text: str) -> list[str]:

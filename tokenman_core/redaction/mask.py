@@ -4,7 +4,6 @@ import asyncio
 import functools
 import hashlib
 import hmac
-import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.exchange import Spot
+from tokenman_core.redaction import known
 from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
 from tokenman_core.redaction.choose import Say, choose
 from tokenman_core.redaction.detectors.merge import Taken
@@ -331,8 +331,7 @@ class Redactor:
             if entity not in _PLAIN_EVERYWHERE:
                 own.add(entity, value)
         places: list[Finding] = []
-        known = so_far.known
-        for place in itertools.chain(policy.exact.find(text), known.find(text, standing), own.find(text, standing)):
+        for place in known.find((policy.exact, so_far.known, own), text, standing):
             if place is not None:
                 places.append(place)
             if breath.due:

@@ -72,12 +72,15 @@ def decoded(text: str) -> Iterator[Coded | None]:
         if match.start() - at > _PIECE:
             at = match.start()
             yield None
-        lines = _lines(text, *match.span())
-        if all(
-            _NAME.fullmatch(text, line.start, line.stop) and not _HEX.search(text, line.start, line.stop)
-            for line in lines
-        ):
-            continue
+        run = match[0]
+        if "\n" not in run and "\\" not in run:
+            if _NAME.fullmatch(run) and not _HEX.search(run):
+                continue
+            lines = [range(*match.span())]
+        else:
+            lines = _lines(text, *match.span())
+            if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines) and not _HEX.search(run):
+                continue
         for part in _parts(lines):
             _decode(coded, text, part)
             if len(coded) > _PIECE:
