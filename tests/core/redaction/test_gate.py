@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.redaction.test_detectors import HITS, KEYS, NEAR_MISSES
+from tests.core.redaction.keys import KEYS
+from tests.core.redaction.test_detectors import HITS, NEAR_MISSES
 from tests.corpora.build import corpus
 from tokenman_core.kinds import KINDS
 from tokenman_core.redaction.detectors.detector import Detector
@@ -19,11 +21,12 @@ from tokenman_core.redaction.detectors.gate import (
     Gate,
     HyperscanGate,
     Re2Gate,
+    _re2_expressions,
     compile_database,
     gates,
     make_gate,
 )
-from tokenman_core.redaction.detectors.rules import SHAPES
+from tokenman_core.redaction.detectors.rules import SHAPES, Rule
 
 GATES: list[Gate] = gates()
 DETECTORS = [Detector(gate) for gate in GATES]
@@ -49,7 +52,7 @@ def test_each_gate_sees_every_rule_and_condition_at_the_same_places() -> None:
     assert all(seen(gate, everything) == (conditions, places) for gate in GATES)
     assert {index for index, _ in places} >= set(range(len(SHAPES)))
     alone = {"id-number", "birth-number"}  # mean nothing
-    assert conditions == {each.id for each in (*CONDITIONS, *WORDS)} - alone
+    assert conditions == ({each.id for each in CONDITIONS} | {each.id for each in WORDS}) - alone
 
 
 @pytest.mark.parametrize("number", range(20))
@@ -125,14 +128,32 @@ def test_the_gate_that_stands_in_is_there_at_once() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+ON_THE_LOOP = {
+    "code": "def find(self, name: str) -> int: return self.items[name].count  # the 3rd row of 12\n",
+    "values": "Write to user@example.com, +1 415 555 2671, card 4111 1111 1111 1111, password = 'kite7Wing!', id 203.0.113.7.\n",
+}
+
+
+@pytest.mark.parametrize("piece", ON_THE_LOOP.values(), ids=ON_THE_LOOP)
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: type(gate).__name__)
-def test_what_a_gate_scans_on_the_event_loop_takes_little_time(gate: Gate) -> None:
-    text = ("def find(self, name: str) -> int: return self.items[name].count  # the 3rd row of 12\n" * 400)[
-        : gate.inline
-    ]
+def test_what_a_gate_scans_on_the_event_loop_takes_little_time(gate: Gate, piece: str) -> None:
+    text = (piece * (gate.inline // len(piece) + 1))[: gate.inline].encode()
     taken = []
     for _ in range(30):
-        before = time.process_time()
-        gate.scan(text.encode())
-        taken.append(time.process_time() - before)
-    assert min(taken) < 0.002  # twice the aim: the machine is shared
+        before = time.thread_time()
+        gate.scan(text)
+        taken.append(time.thread_time() - before)
+    assert min(taken) < 0.003  # three times the aim: the machine is shared
+
+
+def test_a_rule_has_one_of_its_keywords_in_every_match_of_its_head() -> None:
+    """Else the gate without Hyperscan, which looks for keywords first, would see less."""
+    data = "\n".join(EXAMPLES).encode("utf-8", "surrogatepass")
+    for rule in RULES:
+        for match in re2_head(rule).finditer(data):
+            assert any(keyword.encode() in match[0].lower() for keyword in rule.keywords), (rule.id, match[0])
+
+
+def re2_head(rule: Rule) -> Any:
+    (head,) = _re2_expressions([(("(?i)" if rule.caseless else "") + rule.head).encode()])
+    return head

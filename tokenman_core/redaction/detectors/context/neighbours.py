@@ -103,15 +103,16 @@ VENDORS: Final[dict[str, str]] = {
 }  # fmt: skip
 """Vendors whose keys have no prefix, and the form of the key: from their documentation and the rules of gitleaks."""
 
-_NAMES: Final = "|".join(map(re.escape, VENDORS))
+_AS_IN_EXAMPLE: Final = "(?:[^a-z]|ai|api|key|tok|sec)"  # `exa` is the beginning of too many words
+_NAMES: Final = "|".join(re.escape(name) for name in VENDORS if name != "exa")
 _TELLING: Final = re.compile(r"(?i)key|token|secret|api|auth|cred|pass|bearer|ключ|密|キー|키|clave|schlüssel|clé")
 OF_VENDOR: Final = Rule(
     "of-vendor",
     "API_KEY",
     tuple(VENDORS),
-    rf"(?:{_NAMES})[^\r\n]{{0,48}}?[ \t:=\"'`(>,][A-Za-z0-9_+/-]{{14}}",
+    rf"(?:{_NAMES}|exa{_AS_IN_EXAMPLE})[^\r\n]{{0,48}}?[ \t:=\"'`(>,][A-Za-z0-9_+/-]{{14}}",
     re.compile(
-        rf"(?i:(?P<vendor>{_NAMES}))(?P<between>[^\r\n]{{0,48}}?[\s:=\"'`(>,])(?P<body>[A-Za-z0-9_+/-]{{14,88}}={{0,2}})(?![A-Za-z0-9_+/=-])"
+        rf"(?i:(?P<vendor>{_NAMES}|exa(?={_AS_IN_EXAMPLE})))(?P<between>[^\r\n]{{0,48}}?[\s:=\"'`(>,])(?P<body>[A-Za-z0-9_+/-]{{14,88}}={{0,2}})(?![A-Za-z0-9_+/=-])"
     ),
     lambda rule, match: _judge_vendor(rule, match),
     caseless=True,

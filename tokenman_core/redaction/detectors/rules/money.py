@@ -25,7 +25,7 @@ MONEY: tuple[Rule, ...] = (
     shape(
         "stripe-client-secret",
         "_secret_",
-        r"(?:pi|seti|cs|src|vs|cuss)_[A-Za-z0-9_]{8}",
+        r"(?:pi|seti|cs|src|vs)_(?:test_|live_)?[A-Za-z0-9]{14,70}_secret_",
         START
         + r"(?:pi|seti|cs|src|vs)_(?:test_|live_)?[A-Za-z0-9]{14,70}_secret_(?P<body>[A-Za-z0-9]{20,60})(?![A-Za-z0-9])",
         source="Stripe: client secrets",
