@@ -34,6 +34,7 @@ from tokenman_core.verdicts import Candidate
 
 MODEL = "claude-sonnet-4-5"
 CANDIDATE = Candidate("anthropic", MODEL)
+AT_ONCE = 20  # calls that hold something at the same time
 SHAPES = {"2 KB": (1, 2_000), "80 KB, 40 messages": (40, 2_000)}
 RULES = (
     Rule("daily", units(Decimal(10_000)), "day", alerts=(Decimal("0.8"), Decimal(1))),
@@ -65,25 +66,35 @@ async def measure(folder: Path, rounds: int, calls: int) -> None:
     await state.start()
     providers = of_settings(Settings())
     quotes = Quotes(Prices(Pricing()), providers, Counter(), Sizes(), asyncio.to_thread)
-    print(f"{'ms of CPU a call':<22}{'median':>9}{'least':>9}{'most':>9}")
+    print(f"{'ms of CPU a call, median (least to most)':<44}{'until it is sent':<28}once it is over")
     for shape, (messages, length) in SHAPES.items():
         for rules in (RULES[:1], RULES):
             stage = Budget(Books(rules, UTC, clock, state.ask, lambda alert: None), quotes, providers)
-            found = []
+            before, after = list[float](), list[float]()
             for _ in range(rounds + 1):
                 exchanges = [call(messages, length) for _ in range(calls)]
+                attempts = [Attempt(1, CANDIDATE, sent=True) for _ in exchanges]
+                sent = done = 0.0
                 gc.collect()
-                began = time.process_time()
-                for exchange in exchanges:
-                    attempt = Attempt(1, CANDIDATE, sent=True)
-                    await stage.llm_attempt(exchange, attempt)
-                    attempt.bill = Bill(Usage(600, 300), Decimal("0.0063"), "list")
-                    await stage.llm_attempt_done(exchange, attempt)
-                found.append((time.process_time() - began) / calls * 1000)
-            found = found[1:]  # the first loads what is loaded once
+                for start in range(0, calls, AT_ONCE):
+                    some = list(zip(exchanges, attempts, strict=True))[start : start + AT_ONCE]
+                    began = time.process_time()
+                    for exchange, attempt in some:
+                        await stage.llm_attempt(exchange, attempt)
+                    middle = time.process_time()
+                    for exchange, attempt in some:
+                        attempt.bill = Bill(Usage(600, 300), Decimal("0.0063"), "list")
+                        await stage.llm_attempt_done(exchange, attempt)
+                    sent, done = sent + middle - began, done + time.process_time() - middle
+                before.append(sent / calls * 1000)
+                after.append(done / calls * 1000)
             name = f"{shape}, {len(rules)} budget{'s' * (len(rules) > 1)}"
-            print(f"{name:<32}{statistics.median(found):>7.3f}{min(found):>9.3f}{max(found):>9.3f}")
+            print(f"{name:<44}{_figures(before[1:]):<28}{_figures(after[1:])}")  # the first loads what is loaded once
     await state.aclose()
+
+
+def _figures(found: list[float]) -> str:
+    return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
 
 
 def main() -> None:

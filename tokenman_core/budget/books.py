@@ -263,7 +263,7 @@ class Books:
     # -- how --
 
     async def _mind_the_clock(self) -> None:
-        """What is held ends at a time of day: after the clock was set, or the machine slept, it is renewed before it is relied on."""
+        """What is held ends at a time of day: once the clock was set, or the machine slept, it is renewed first."""
         now = self._clock.now() - self._clock.monotonic()
         before, self._lasting.clock = self._lasting.clock, now
         if before is not None and abs(now - before) > _JUMP_S:
