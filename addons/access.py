@@ -1,6 +1,6 @@
 """Lets in who has a good virtual key, or needs none, and holds each key to what its client may use."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ class Access:
         self,
         clients: Clients,
         providers: Providers,
-        needed: Callable[[], bool],
+        needed: bool,
         budgets: Collection[str],
         failures: Failures,
         clock: Clock,
@@ -34,7 +34,7 @@ class Access:
     def llm_head(self, exchange: Exchange) -> Refuse | None:
         caller = exchange.caller
         if not caller.key:
-            if caller.admitted or not self._needed():
+            if caller.admitted or not self._needed:
                 return None
             return _unknown(
                 exchange, f"A virtual key is needed here: `tokenman clients add NAME` makes one; send it {_HOW}."

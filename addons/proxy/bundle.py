@@ -201,7 +201,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     ledger = open_ledger(settings, metrics.not_recorded)
     observers = (ledger, tallies, metrics, feed, health)
     exchanges = Exchanges(policies, clock, secret.derive(root, "caller"), observers, runs, prover)
-    runs.keys_needed = lambda: exchanges.policies.keys_needed()
+    runs.keys_needed = lambda: exchanges.policies.keys_needed
     gate = Gate(exchanges, guard, lambda: exchanges.policies.connections)
     codes = Codes(clock)
     bundle = Bundle(

@@ -6,7 +6,7 @@ Beside them stands what outlives a change of the configuration: connections, det
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from mitmproxy.master import Master
@@ -32,7 +32,6 @@ from tokenman_core.conductor import Conductor
 from tokenman_core.config import spending
 from tokenman_core.config.load import Loaded
 from tokenman_core.config.models import Settings
-from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 from tokenman_core.failover import breaker, policy, retry
 from tokenman_core.failover.breakers import Breakers
@@ -62,13 +61,12 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "ip6-localhost")
 
 @dataclass(frozen=True)
 class Lasting:
-    """What policies work with and do not own. `root` is the installation's secret; `listeners` are our own
-    addresses, the admin port's first."""
+    """What policies work with and do not own. `root` is the installation's secret; `listeners` are our own addresses."""
 
     master: Master
     root: bytes = field(repr=False)
     clock: Clock
-    listeners: Callable[[], Sequence[tuple[str, int]]]
+    listeners: Callable[[], Collection[tuple[str, int]]]
     upstream: Upstream
     detection: Detection
     memo: Memo
@@ -102,7 +100,7 @@ class Policies:
     ours: Callable[[], tuple[object, ...]]
     """Those of our stages that have something to do now: clients may come with limits of their own."""
     clients: Clients
-    keys_needed: Callable[[], bool]
+    keys_needed: bool
     front: Front
     limits: Limits
     connections: int
@@ -154,7 +152,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     )  # fmt: skip
     pace = Pace(lasting.paces, providers, clock)
     hook = _hook(settings, lasting.root)
-    needed = _keys_needed(settings, lasting)
+    needed = keys_needed(settings)
     access = Access(
         lasting.clients, providers, needed, [it.name for it in settings.budgets], lasting.failures, clock
     )  # fmt: skip
@@ -251,14 +249,6 @@ def model_breakers(settings: Settings) -> dict[str, bool]:
 def _retry(settings: Settings) -> policy.Rules:
     retry = settings.retry
     return policy.Rules(retry.attempts, retry.base_delay, retry.max_delay, retry.max_wait, frozenset(retry.statuses))
-
-
-def _keys_needed(settings: Settings, lasting: Lasting) -> Callable[[], bool]:
-    """By the settings; and where mitmproxy's own options have it listen beyond loopback, by that."""
-    said = keys_needed(settings)
-    if said or settings.access.clients != "auto":
-        return lambda: said
-    return lambda: not all(Address(host, port).loopback for host, port in lasting.listeners()[1:])
 
 
 def _front(settings: Settings, lasting: Lasting) -> Front:

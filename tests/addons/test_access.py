@@ -38,7 +38,7 @@ class House:
         clock = ManualClock()
         self.clients = Clients(folder, b"k" * 32, clock)
         self.access = Access(
-            self.clients, Providers(given["providers"]), lambda: needed, budgets, Failures(clock), clock
+            self.clients, Providers(given["providers"]), needed, budgets, Failures(clock), clock
         )  # fmt: skip
         self.world = World(
             given.pop("answers", {"a": [GOOD], "b": [GOOD]}),
