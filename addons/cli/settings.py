@@ -25,8 +25,11 @@ def loaded(file: Path | None, overrides: Mapping[str, Any] | None = None) -> Loa
 
 
 def complain(error: Exception) -> None:
+    """On standard error. What a file or an argument holds may stand in it, so nothing of it speaks to the terminal."""
+    from tokenman_core.ledger.row import clean
+
     for line in str(error).splitlines():
-        typer.echo(f"tokenman: {line}", err=True)
+        typer.echo(f"tokenman: {clean(line)}", err=True)
 
 
 def check(file: Path | None) -> int:

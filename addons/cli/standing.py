@@ -63,7 +63,7 @@ def as_json(state: State, ahead: Forecast | None) -> dict[str, Any]:
     return {
         "name": state.rule.name,
         "scope": state.rule.reach.scope,
-        "counted_by": state.counted_by or None,
+        "counted_by": clean(state.counted_by) or None,
         "window": state.rule.span,
         "ends": None if endless else iso(_moment(state.window.ends)),
         "limit_usd": plain(dollars(state.rule.limit)),
@@ -90,7 +90,7 @@ def _moment(seconds: float) -> datetime:
 
 def _line(state: State, ahead: Forecast | None) -> str:
     rule = state.rule
-    whose = f" of {rule.reach.scope} {clean(state.counted_by)}" if state.counted_by else ""
+    whose = "" if rule.reach.scope == "global" else f" of {rule.reach.scope} {clean(state.counted_by) or '(none)'}"
     told = f"budget {rule.name}{whose}: {figures.money(dollars(state.count.spent))} of {figures.money(dollars(rule.limit))} spent"
     if state.count.held:
         told += f", {figures.money(dollars(state.count.held))} held"

@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from addons.cli import main
+from addons.cli import main, settings
 
 
 @pytest.fixture
@@ -181,3 +181,8 @@ def test_malformed_cases_end_with_2_and_none_at_all_is_told(command, tmp_path):
     assert found.exit_code == 2
     assert "tests[0].expect.cache: the cache is not available in this version" in found.stderr
     assert "no cases under tests:" in command("config", "test").stdout
+
+
+def test_what_is_complained_of_says_nothing_to_the_terminal(capsys):
+    settings.complain(ValueError("a key \x1b[31mred\x9b0m\u202e\nand a second line"))
+    assert capsys.readouterr().err == "tokenman: a key [31mred0m\ntokenman: and a second line\n"

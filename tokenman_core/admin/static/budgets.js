@@ -61,7 +61,7 @@ function line(budget) {
 }
 
 function whose(budget) {
-  return budget.counted_by ? el("span", { class: "quiet" }, ` ${budget.counted_by}`) : null;
+  return budget.scope === "global" ? null : el("span", { class: "quiet" }, ` ${budget.counted_by ?? "(none)"}`);
 }
 
 function tone(budget) {
