@@ -1,6 +1,7 @@
 """The guard through the real proxy: an agent in a circle is stopped, with a message its SDK shows; others are left alone."""
 
 import http.client
+import http.server
 import json
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import Proxy, claude, gpt, user
+from tests.e2e.test_budgets import Hook
 from tokenman_core.ledger import LedgerReader
 
 MODEL = "claude-sonnet-4-5"
@@ -135,6 +137,30 @@ def test_a_warning_alone_is_a_header_and_the_same_request_is_a_repetition_too(ru
         found.append(answer.headers.get("x-tokenman-guard"))
     assert found == [None, None, "repeats 3/3", "repeats 4/3", "repeats 5/3"]
     assert proxy.log.count("guard.repeats: the very same request came 3 times") == 1
+
+
+def test_the_webhook_is_told_of_it_once_with_nothing_of_the_call(running, fake):
+    Hook.got.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        proxy = running(guard={"repeats": 2}, alerts={"webhook": f"http://127.0.0.1:{server.server_port}/"})
+        with pytest.raises(anthropic.BadRequestError) as stopped:
+            messages_agent(proxy, "s", 8, lambda _: 1)
+        deadline = time.monotonic() + 30
+        while len({headers["webhook-id"] for headers, _ in Hook.got}) < 2:
+            assert time.monotonic() < deadline, proxy.log
+            time.sleep(0.05)
+    finally:
+        server.shutdown()
+        server.server_close()
+    told = {body["data"]["refused"]: body for body in (json.loads(body) for _, body in Hook.got)}
+    assert {body["type"] for body in told.values()} == {"guard.alert"}
+    assert told[True]["data"] == {
+        "rule": "repeats", "found": "3", "limit": "2", "refused": True, "client": None, "session": "s",
+        "request_id": stopped.value.response.headers["x-tokenman-request-id"],
+    }  # fmt: skip
+    assert (told[False]["data"]["found"], told[False]["data"]["refused"]) == ("2", False)
 
 
 def test_who_spends_too_fast_is_told_when_to_go_on(running, fake):

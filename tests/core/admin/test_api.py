@@ -1,7 +1,7 @@
 import functools
 import random
 import threading
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,10 +12,16 @@ from tests.core.ledger.calls import NOON, bill, call, mixed, name
 from tokenman_core import __version__
 from tokenman_core.admin import api
 from tokenman_core.admin.readiness import Reach
+from tokenman_core.budget import windows
+from tokenman_core.budget.books import State
+from tokenman_core.budget.rules import Rule, units
 from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger.reader import LedgerReader
 from tokenman_core.ledger.row import details, plain, row_of
 from tokenman_core.record import Tried
+from tokenman_core.scopes import Reach as Scope
+from tokenman_core.state import Count, Unavailable
+from tokenman_core.usage import Bill, Usage
 
 MASKED = (
     Redacted("EMAIL_ADDRESS", "redact", "redaction.mode", 2),
@@ -447,3 +453,54 @@ async def test_a_code_that_was_used_is_403_and_after_many_the_wait_is_told(admin
 async def test_a_login_that_is_none_is_400_and_says_what_is_wrong(admin, options, field):
     answer = await login(admin, **options)
     assert (answer.status_code, answer.json()["error"].get("field")) == (400, field)
+
+
+# -- budgets --
+
+
+class Standing:
+    """Budgets as they stand, or none that can be read."""
+
+    def __init__(self, *states):
+        self.states = list(states)
+
+    async def everything(self):
+        if not self.states:
+            raise Unavailable
+        return self.states
+
+
+def standing(admin, spent, **reach):
+    rule = Rule("daily", units(Decimal(10)), "day", Scope(**reach), alerts=())
+    span = windows.window("day", admin.clock.now(), UTC)
+    return State(rule, span, "shop" if reach else "", Count(units(Decimal(spent)), units(Decimal(1))))
+
+
+async def test_budgets_tell_what_is_spent_and_what_their_window_will_have_cost(admin):
+    admin.end(*(call(week, time=NOON - timedelta(weeks=week), bill=bill("4")) for week in range(1, 6)))
+    admin.budgets = Standing(standing(admin, "6"), standing(admin, "6", scope="project"))
+    first, second = (await admin.get("/api/budgets")).json()["items"]
+    assert (first["spent_usd"], first["held_usd"], first["left_usd"], first["spent_ratio"]) == ("6", "1", "3", 0.6)
+    assert first["forecast_by"] == "weekdays"
+    assert Decimal(first["forecast_usd"]) == pytest.approx(Decimal(8), abs=Decimal("0.01"))
+    assert first["full_at"] is None
+    assert (second["counted_by"], second["forecast_by"]) == ("shop", "linear")
+    assert Decimal(second["forecast_usd"]) == pytest.approx(Decimal(12), abs=Decimal("0.02"))
+    assert second["full_at"].startswith("2026-11-24T20:0")
+
+
+async def test_a_subscription_is_no_part_of_the_days_that_budgets_go_by(admin):
+    plan = Bill(Usage(1, 1), Decimal(4), "list", notional=True)
+    admin.end(*(call(week, time=NOON - timedelta(weeks=week), bill=plan) for week in range(1, 6)))
+    admin.budgets = Standing(standing(admin, "6"))
+    assert (await admin.get("/api/budgets")).json()["items"][0]["forecast_usd"] == "6"
+    admin.settings = {"pricing": {"subscriptions": "count"}}
+    assert (await admin.get("/api/budgets")).json()["items"][0]["forecast_usd"].startswith("7.99")
+
+
+async def test_a_ledger_that_cannot_be_read_leaves_the_line(admin):
+    admin.path.write_bytes(b"no database" * 500)
+    admin.budgets = Standing(standing(admin, "6"))
+    assert (await admin.get("/api/budgets")).json()["items"][0]["forecast_by"] == "linear"
+    admin.budgets = Standing()
+    assert (await admin.get("/api/budgets")).status_code == 503

@@ -42,7 +42,6 @@ const ENTITIES = {
   EMAIL_ADDRESS: "e-mail",
   PHONE_NUMBER: "phone",
   CREDIT_CARD: "card",
-  US_SSN: "social security no.",
   IBAN_CODE: "IBAN",
   IP_ADDRESS: "IP address",
   MAC_ADDRESS: "MAC address",
