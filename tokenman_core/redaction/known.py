@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from tokenman_core.redaction.detectors.coded import decoded
 from tokenman_core.redaction.detectors.likely import is_placeholder
+from tokenman_core.redaction.detectors.seams import unwrapped
 from tokenman_core.redaction.detectors.view import decode, fold, needed
 from tokenman_core.redaction.entities import Finding
 from tokenman_core.redaction.needles import PIECE, Needles
@@ -21,6 +22,9 @@ _SAME_IN_JSON = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]+')
 _SAME_IN_URL = re.compile(r"[A-Za-z0-9_.~-]+")
 _URL_SAFE = str.maketrans("+/", "-_")
 _LONGEST_CODED = 512  # bytes; of longer values no part is looked for in base64
+_LEAST_DISTINCT = 4  # characters: a rule of stars, or of zeros, stands everywhere
+_LEAST_WRAPPED = 12  # characters of a value that is looked for over the breaks of lines, of which so many differ:
+_LEAST_WRAPPED_DISTINCT = 6
 _EXPANDED = 24  # up to here the forms of values are looked for one by one
 _STEP = 16  # values taken up between two pauses
 _WIDEST = 10  # characters that one of a value may take where it is written with escapes
@@ -314,6 +318,8 @@ def find(knowns: Sequence[Known], text: str, standing: Mapping[tuple[str, str], 
     for known in knowns:
         yield from known.search(text, standing)
     yield from _in_codes(knowns, text)
+    if "\n" in text or "\\n" in text:
+        yield from _over_lines(knowns, text, min(max(known.longest for known in knowns) + _LONGER, PIECE))
     # What only shows when the text is decoded. Piece by piece, each with what the longest form needs of the one before it.
     reach = min(max(known.longest for known in knowns) * _WIDEST, PIECE)
     for low in range(0, len(text), PIECE):
@@ -329,6 +335,24 @@ def find(knowns: Sequence[Known], text: str, standing: Mapping[tuple[str, str], 
                     place = Finding(start + first, start + last, place.entity)
                 yield place
         yield None
+
+
+def _over_lines(knowns: Sequence[Known], text: str, reach: int) -> Iterator[Finding | None]:
+    """Values that are wrapped: they stand there without the breaks of lines, and over one."""
+    for low in range(0, len(text), PIECE):
+        start = max(0, low - reach)
+        view = unwrapped(text[start : low + PIECE])
+        yield None
+        if view is None:
+            continue
+        for place in itertools.chain(*(known.search(view.text, {}) for known in knowns)):
+            if place is None:
+                yield None
+                continue
+            first, last = view.original(place.start, place.end)
+            value = view.text[place.start : place.end]
+            if last - first > len(value) >= _LEAST_WRAPPED and len(set(value)) >= _LEAST_WRAPPED_DISTINCT:
+                yield Finding(start + first, start + last, place.entity)
 
 
 def _in_codes(knowns: Sequence[Known], text: str) -> Iterator[Finding | None]:
@@ -373,7 +397,7 @@ def _pieces(text: str, bare: bool) -> Iterator[str]:
 def _stands_alone(text: str, start: int, form: str) -> bool:
     """A short value must not be part of a longer word, and a number not of a longer number."""
     end = start + len(form)
-    if len(form) >= ANYWHERE:
+    if len(form) >= ANYWHERE and len(set(form)) >= _LEAST_DISTINCT:
         return not form.isdigit() or not (text[max(0, start - 1) : start].isdigit() or text[end : end + 1].isdigit())
     return not (
         (form[0] in _BORDERED and start > 0 and text[start - 1] in _BORDERED)

@@ -187,3 +187,53 @@ def test_every_character_of_base64_that_holds_a_bit_of_the_value_is_masked(befor
     (found,) = places(coded, ("EMAIL_ADDRESS", MAIL))
     assert found.start == len(before) * 8 // 6
     assert found.end == -(-(len(before) + len(value)) * 8 // 6)
+
+
+@pytest.mark.parametrize("seam", ["\n", "\r\n", "\n    ", "\n> ", "\n# ", "\\n", "\n+"])
+@pytest.mark.parametrize("value", [MAIL, "sk-ant-aB3dE5fG7hI9kL2mN4pQ6"])
+def test_a_known_value_is_found_where_it_is_wrapped(value: str, seam: str) -> None:
+    text = f"{seam.lstrip()}see {value[:11]}{seam}{value[11:]}, and so on"
+    assert covered(text, places(text, ("API_KEY", value))) == f"{value[:11]}{seam}{value[11:]}"
+
+
+@pytest.mark.parametrize("text", ["12345\n67890", "aaaaaa\naaaaaa", "Zebra\n77"])
+def test_what_little_a_short_value_says_is_not_looked_for_over_lines(text: str) -> None:
+    value = text.replace("\n", "")
+    assert places(text, ("PASSWORD", value)) == []
+
+
+@pytest.mark.parametrize("seam", ["\n", "\r\n", "\n> ", "\\n", "\n        "])
+@pytest.mark.parametrize("before", range(48, 56))
+def test_a_known_value_is_found_in_base64_that_is_broken_over_lines(before: int, seam: str) -> None:
+    coded = base64.encodebytes(b"x" * before + MAIL.encode() + b", and so on " * 9).decode().rstrip("\n")
+    text = "data: " + coded.replace("\n", seam) + seam
+    (found,) = places(text, ("EMAIL_ADDRESS", MAIL))
+    kept = text[6 : found.start].replace(seam, "")
+    assert len(kept) == before * 8 // 6
+    masked = text[found.start : found.end].replace(seam, "")
+    assert len(kept + masked) == -(-(before + len(MAIL)) * 8 // 6)
+
+
+@pytest.mark.parametrize(("value", "text"), [("abababab", "abababababab"), ("a--------b", "a--------b c")])
+def test_a_value_of_few_different_characters_is_not_looked_for_inside_longer_words(value: str, text: str) -> None:
+    assert covered(text, places(text, ("PASSWORD", value))) == (value if value in text.split() else "")
+
+
+def test_many_values_are_found_as_few_are() -> None:
+    values = [("PASSWORD", f"kite {number} wing/{number}") for number in range(300)]
+    for few, many in ((values[:3], values), (values[-3:], values[::-1])):
+        text = (
+            " ".join(value for _, value in few)
+            + quote(few[0][1], safe="")
+            + base64.b64encode(few[1][1].encode()).decode()
+        )
+        assert places(text, *few) == places(text, *many)
+
+
+def test_what_stands_in_a_text_already_is_looked_for_only_where_there_is_more() -> None:
+    known = Known()
+    known.add("PASSWORD", "Zebra-77")
+    standing = {("PASSWORD", "Zebra-77"): 1}
+    assert not [place for place in known.find("x Zebra-77 y", standing) if place]
+    assert len([place for place in known.find("x Zebra-77 y Zebra-77", standing) if place]) == 2
+    assert [place for place in known.find("x Zebra-77 y Zebra&#45;77", standing) if place]

@@ -53,6 +53,9 @@ VALUES = [
     ("API_KEY", KEY[:40], KEY[40:]),
     ("API_KEY", "ghp_aB3dE5fG7hI9kL1m", "N3pQ5rS7tU9vW1xY3zA5"),
     ("JWT", JWT[:76], JWT[76:]),
+    ("US_SSN", "219-09-", "9999"),
+    ("PHONE_NUMBER", "+1 415 555", "2671"),
+    ("PHONE_NUMBER", "+1-415-", "555-2671"),
 ]
 
 
@@ -97,6 +100,9 @@ def test_a_private_key_is_found_whole_behind_any_mark(mark: str) -> None:
         "4111\n1111\n1111\n1111",
         "45391488\n03436467",
         "12\n34\n56",
+        "+1 415 555 2671\n55",
+        "total 219-09\n9999",
+        "203.0.113.7\n203.0.113.8",
         KEY + "\nexport FOO",
         KEY + "\nFOO_BAR=1",
         "sk_live_aB3dE5fG7hJ9kL2mN4pQ\nAKIAIOSFODNN7EXAMPL2",

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tokenman_core.redaction.detectors.view import View
 from tokenman_core.redaction.entities import SECRETS, Finding, Findings
 
 # Blanks, a backslash that says that the line goes on, the end of the line (or how JSON writes it), and what may stand before the
@@ -30,7 +31,10 @@ _LONGEST = 8192  # characters of a value that goes on over many lines
 _LINES = 128
 
 _NUMBERS = frozenset({"CREDIT_CARD", "IBAN_CODE"})  # check digits tell whether the pieces belong together
-_WRAPPED = _NUMBERS | frozenset(SECRETS) | {"EMAIL_ADDRESS"}
+_GROUPED = frozenset(
+    {"US_SSN", "PHONE_NUMBER", "IP_ADDRESS"}
+)  # written in groups, which nothing but their marks holds together
+_WRAPPED = _NUMBERS | _GROUPED | frozenset(SECRETS) | {"EMAIL_ADDRESS"}
 _WORD = re.compile(r"[A-Za-z]?[a-z]*[.,:;!?]*|[A-Z]+[.,:;!?]*|[A-Z]+(?:_[A-Z]+)+")
 _COLUMN = re.compile(r"[ \t]*[0-9][0-9 .,-]*[ \t]*\Z")
 
@@ -78,6 +82,10 @@ def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Finding
         return not lines or not _is_column(text, finding, seams)
     ends = [each for each in alone if each.end in seams and each.start >= finding.start]
     begins = [each for each in alone if each.start in seams and each.end <= finding.end]
+    if entity in _GROUPED and lines:
+        # A mark that says that more must come, or a number that is none before the break.
+        marked = all(text[seam - 1] in "-." or text[seam] in "-." for seam in seams)
+        return not (ends or begins) and (marked or text[finding.start] == "+")
     if entity == "PRIVATE_KEY":
         return True
     if entity in SECRETS:
@@ -158,6 +166,33 @@ def _join(text: str, end: int, start: int, many: bool) -> Joined:
     return Joined(
         "".join(pieces), tuple(itertools.accumulate(map(len, pieces[:-1]))), (0,) * len(pieces), tuple(places)
     )
+
+
+def unwrapped(text: str) -> View | None:
+    """A text without the breaks of its lines, where what stands on both sides may be one value; None if there is none."""
+    parts: list[str] = []
+    seen, starts, ends = [], [], []
+    last = size = 0
+    for line in _LINE.finditer(text):
+        end = line.start()
+        while end > last and text[end - 1] in _AT_END and line.start() - end < 8:
+            if text[end - 1] == "r" and text[end - 2 : end - 1] != "\\":
+                break
+            end -= 1
+        if end <= last or text[end - 1] not in _BEFORE:
+            continue
+        gap = _BREAK.match(text, end)
+        if gap is None or gap.end() <= line.start() or text[gap.end() : gap.end() + 1] not in _BEFORE:
+            continue
+        parts.append(text[last:end])
+        seen.append(size)
+        starts.append(last)
+        ends.append(end)
+        size += end - last
+        last = gap.end()
+    if not parts:
+        return None
+    return View("".join((*parts, text[last:])), [*seen, size], [*starts, last], [*ends, len(text)])
 
 
 def wrapped(text: str, alone: Findings, look: Look) -> Iterator[Finding]:
