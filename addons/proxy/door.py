@@ -72,6 +72,9 @@ class Door[C: Call](Protocol):
 
     def too_large(self, call: C) -> Refusal: ...
 
+    def too_slow(self, call: C) -> Refusal:
+        """Its body did not come in time."""
+
     def broken(self, call: C) -> Refusal:
         """The hook ended without an answer."""
 

@@ -112,6 +112,10 @@ class Exchanges(Admission):
         message = f"The request body is larger than limits.request_body ({most} bytes) allows."
         return self._refused(call.exchange, Refuse(413, "body_cap", message))
 
+    def too_slow(self, call: Call) -> Refusal:
+        message = "The request's body did not come within limits.client_body_timeout."
+        return self._refused(call.exchange, Refuse(408, "timeout", message, retryable=True))
+
     def bypassed(self, host: str, mark: str) -> Refusal | None:
         name = normal_host(host)
         if not self._runs.bypassed(mark, name):

@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 from weakref import WeakKeyDictionary
 
@@ -78,6 +79,16 @@ _outlets: WeakKeyDictionary[http.HTTPFlow, Outlet] = WeakKeyDictionary()
 _KEY_IN_PATH = re.compile(PATTERN)  # of a run's base URL
 
 
+@dataclass
+class Late(events.Event):
+    """The body of a request did not come in time."""
+
+    stream: "GovernedStream"
+
+
+_telling: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
+
+
 def outlet_of(flow: http.HTTPFlow) -> Outlet | None:
     """None: not a governed call, or one that came past our layer (a replay)."""
     return _outlets.get(flow)
@@ -133,6 +144,9 @@ class GovernedStream(HttpStream):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, Pieces):
             yield from self._send(*event.reply)
+        elif isinstance(event, Late):
+            if self._call and not (self._whole or self._finished):
+                yield from self._refuse(self._door.too_slow(self._call))
         elif isinstance(event, events.HookCompleted) and self.outlet and event.command is self.outlet.hook:
             assert self._call
             if not self._started:
@@ -177,7 +191,7 @@ class GovernedStream(HttpStream):
         if cap and declared.isdigit() and int(declared) > cap:
             yield from self._refuse(self._door.too_large(self._call))
             return
-        self._ring(self._door.body_timeout, self._drop_client)
+        self._ring(self._door.body_timeout, self._too_slow)
         if request.headers.get("expect", "").lower() == "100-continue":
             proceed = http.Response.make(100)
             proceed.headers.clear()
@@ -334,6 +348,15 @@ class GovernedStream(HttpStream):
             self._timer.cancel()
             self._timer = None
 
+    def _too_slow(self) -> None:
+        """On HTTP/2 a stream that brings no body ends alone: its neighbours have done nothing."""
+        if self.client.alpn != b"h2" or (handler := self.handler) is None:
+            self._drop_client()
+            return
+        task = asyncio.ensure_future(handler.server_event(Late(self)))
+        _telling.add(task)
+        task.add_done_callback(_telling.discard)
+
     def _drop_client(self) -> None:
         deadlines.drop(self.context.client)
 
@@ -476,6 +499,12 @@ class GovernedHttpLayer(HttpLayer):
             deadlines.drop(self.context.client)
 
     def _routed(self, event: events.Event) -> Commands:
+        yield from self._carried(event)
+        # The layer around a tunnel knows the same client, and is no HTTP/2.
+        if isinstance(self.connections.get(self.context.client), Http2Front):
+            self._watch_idle()
+
+    def _carried(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             front = Http2Front if self.context.client.alpn == b"h2" else Http1Front
             self.connections[self.context.client] = front(self.context.fork(), self._door)
@@ -483,11 +512,15 @@ class GovernedHttpLayer(HttpLayer):
             if stream := self.command_sources.get(event.command):
                 yield from self.event_to_child(stream, event)
             return
+        if isinstance(event, Late):
+            here = self.streams.get(event.stream.stream_id) is event.stream
+            for one in [event.stream] if here else list(self.streams.values()):
+                if here or getattr(one, "child_layer", None) is not None:  # a tunnel, in which it may be
+                    yield from self.event_to_child(one, event)
+            return
         if isinstance(event, events.CommandCompleted) and event.command not in self.command_sources:
             return  # of a stream that is gone
         yield from super()._handle_event(event)
-        if self.context.client.alpn == b"h2":
-            self._watch_idle()
         if isinstance(event, events.DataReceived) and event.connection is self.context.client:
             for open_stream in self.streams.values():  # a window update may have come
                 if isinstance(open_stream, GovernedStream) and open_stream.outlet:

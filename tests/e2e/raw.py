@@ -228,6 +228,20 @@ class H2Client:
         self._flush()
         return stream
 
+    def begin(self, path: str, part: bytes, headers: dict[str, str]) -> int:
+        """Begins a call whose body goes on, and sends no more of it; its stream's number."""
+        stream: int = self._h2.get_next_available_stream_id()
+        fields = {":method": "POST", ":path": path, ":scheme": "https", ":authority": self._host} | headers
+        self._h2.send_headers(stream, list(fields.items()))
+        self._h2.send_data(stream, part)
+        self.bodies[stream] = b""
+        self._flush()
+        return stream
+
+    @property
+    def tls(self) -> ssl.SSLSocket:
+        return self._tls
+
     def get(self, path: str, headers: dict[str, str], method: str = "GET") -> int:
         """Begins a call without a body; its stream's number."""
         stream: int = self._h2.get_next_available_stream_id()

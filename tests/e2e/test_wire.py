@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import hpack
 import pytest
+from hyperframe.frame import HeadersFrame
 
 from addons.demo.provider import FakeProvider
 from tests.e2e import raw
@@ -340,6 +342,51 @@ def test_clients_that_stall_are_cut_at_the_deadline(tight: Proxy, provider: Fake
                 late.append(name)
     assert not late
     assert time.monotonic() - start > 0.5, "cut before the deadline"
+
+
+def after_a_stream(proxy: Proxy) -> raw.H2Client:
+    client = raw.H2Client(proxy)
+    stream = client.post("/v1/messages", BODY, HEADERS)
+    client.until(lambda: stream in client.ended)
+    return client
+
+
+HALF_HEAD = HeadersFrame(3, b"\x82").serialize()  # without END_HEADERS
+H2_STALLS: dict[str, Callable[[Proxy], Any]] = {
+    "no-preface": lambda proxy: raw.h2_socket(proxy),
+    "preface": lambda proxy: raw.H2Client(proxy),
+    "half-head": lambda proxy: (c := raw.H2Client(proxy), c.send(HALF_HEAD))[0],  # type: ignore[func-returns-value]
+    "kept-alive": after_a_stream,
+    "half-head-later": lambda proxy: (c := after_a_stream(proxy), c.send(HALF_HEAD))[0],  # type: ignore[func-returns-value]
+}
+
+
+def test_clients_that_stall_over_http2_are_cut_at_the_deadline(tight: Proxy, provider: FakeProvider) -> None:
+    with ExitStack() as stack:
+        stalled = {name: stack.enter_context(begin(tight)) for name, begin in H2_STALLS.items()}
+        end, late = time.monotonic() + 5, []
+        for name, connection in stalled.items():
+            tls = connection if isinstance(connection, ssl.SSLSocket) else connection.tls
+            tls.settimeout(max(0.05, end - time.monotonic()))
+            try:
+                raw.until_closed(tls)
+            except TimeoutError:
+                late.append(name)
+    assert not late
+
+
+def test_a_body_that_stalls_over_http2_ends_alone(tight: Proxy, provider: FakeProvider) -> None:
+    with raw.H2Client(tight) as client:
+        stalled = client.begin("/v1/messages", b"{", HEADERS)
+        text = f"[[slow 100ms]] [[say {'word ' * 25}]]"  # longer than the deadline
+        slow = client.post("/v1/messages", body(text, stream=True), HEADERS)
+        client.until(lambda: {stalled, slow} <= client.ended.keys())
+        assert (client.heads[stalled][":status"], client.heads[stalled]["x-tokenman-error"]) == ("408", "timeout")
+        assert (client.heads[slow][":status"], client.ended[slow]) == ("200", "end")
+        later = client.post("/v1/messages", BODY, HEADERS)
+        client.until(lambda: later in client.ended)
+        assert client.heads[later][":status"] == "200"
+    assert len(provider.received) == 2
 
 
 def test_a_client_that_drips_its_head_is_cut_too(tight: Proxy, provider: FakeProvider) -> None:
