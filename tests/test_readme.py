@@ -157,6 +157,9 @@ RUN = {
     "tokenman config schema": '"properties"',
     "tokenman allow --list": "Nothing was taken out of redaction",
     'eval "$(tokenman env)"': "",
+    "tokenman clients list": "There are no clients yet",
+    "tokenman clients add web --models 'claude-*' --budget 5/day": "tkm_",
+    "tokenman clients add web --project site --models 'claude-*' --budget 5/day": "tkm_",
 }
 """What can be run as it stands in an empty home folder, and what it prints, wherever."""
 
@@ -172,6 +175,9 @@ NOT_RUN = {
     "tokenman allow": "tests/addons/cli/test_allow.py",
     "tokenman allow --entity EMAIL_ADDRESS < value.txt": "tests/addons/cli/test_allow.py",
     "tokenman allow --remove": "tests/addons/cli/test_allow.py",
+    "tokenman clients revoke web": "tests/e2e/test_clients.py",
+    "ANTHROPIC_BASE_URL=http://127.0.0.1:7677 ANTHROPIC_API_KEY=tkm_… python bot.py": "tests/e2e/test_clients.py",
+    "OPENAI_BASE_URL=http://127.0.0.1:7677/v1 OPENAI_API_KEY=tkm_… python bot.py": "tests/e2e/test_clients.py",
     "mitmdump -s addons/tokenman.py --set tokenman_config=tokenman.yaml": "tests/e2e/test_tools_of_mitmproxy.py",
     'mitmdump -s "$(tokenman addon-path)"': "tests/e2e/test_tools_of_mitmproxy.py",
 }
@@ -292,7 +298,12 @@ def answer_to(proxy: Proxy, line: str) -> str:
 
 def test_the_lines_with_curl_are_answered(running: tuple[Proxy, str]) -> None:
     proxy, _ = running
-    summary, breaker = sorted((line for line in all_shell_lines() if line.startswith("curl ")), key=len)
+    lines = [line for line in all_shell_lines() if line.startswith("curl ")]
+    summary, breaker, clients = (
+        next(line for line in lines if path in line) for path in ("/api/summary", "/breaker", "/api/clients")
+    )
+    assert len(lines) == 3
+    assert '"key":"tkm_' in answer_to(proxy, clients)
     assert '"calls":1' in answer_to(proxy, summary)
     assert '"breaker":"open"' in answer_to(proxy, breaker)
     assert '"breaker":"closed"' in answer_to(proxy, breaker.replace('"open"', '"closed"'))
