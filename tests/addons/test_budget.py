@@ -41,10 +41,10 @@ def exchange_of(dialect: str = "anthropic", path: str = "/v1/messages", **more: 
 
 
 class Stage:
-    def __init__(self, path: Any, *rules: Rule) -> None:
+    def __init__(self, path: Any, *rules: Rule, **pricing: Any) -> None:
         self.store, self.clock = Sqlite(path), At(NOW)
         self.books = Books(rules, UTC, self.clock, Asked(self.store), lambda alert: None)
-        quotes = Quotes(Prices(Pricing()), PROVIDERS, Counter(), Sizes(), off_loop)
+        quotes = Quotes(Prices(Pricing.model_validate(pricing)), PROVIDERS, Counter(), Sizes(), off_loop)
         self.stage = Budget(self.books, quotes, PROVIDERS)
 
     @property
