@@ -214,7 +214,7 @@ def test_a_known_value_is_found_in_base64_that_is_broken_over_lines(before: int,
     assert len(kept + masked) == -(-(before + len(MAIL)) * 8 // 6)
 
 
-@pytest.mark.parametrize(("value", "text"), [("abababab", "abababababab"), ("a--------b", "a--------b c")])
+@pytest.mark.parametrize(("value", "text"), [("acbbacab", "acbbacabac"), ("acbbacab", "acbbacab c")])
 def test_a_value_of_few_different_characters_is_not_looked_for_inside_longer_words(value: str, text: str) -> None:
     assert covered(text, places(text, ("PASSWORD", value))) == (value if value in text.split() else "")
 

@@ -15,6 +15,9 @@ _WORDS = re.compile(r"[A-Za-z0-9+/_-]+")
 _BREAK = re.compile(_NEXT)
 _NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[_/+-]++|[A-Z]?[a-z](?![A-Za-z0-9]))++")
 _HEX = re.compile(r"[0-9a-f]{16,}+|[0-9A-F]{16,}+")
+_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24}")
+_MOST_READ = 256 * 1024  # bytes of a text's base64 that are judged
+_UNPRINTABLE = bytes({*range(32), 127} - {9, 10, 13})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
@@ -90,6 +93,43 @@ def decoded(text: str) -> Iterator[Coded | None]:
         yield coded
 
 
+def readable(text: str) -> Iterator[Coded]:
+    """Of the longer runs of a text those that are base64 of text, each from its first character on."""
+    read, at = 0, 0
+    while read < _MOST_READ and (begin := _LONG_RUN.search(text, at)) is not None:
+        match = _RUN.match(text, begin.start())
+        assert match is not None  # it begins as this does
+        at = match.end()
+        lines = _lines(text, *match.span())
+        if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines):
+            continue
+        for part in _parts(lines):
+            data = _from_base64("".join(text[line.start : line.stop] for line in part).encode("ascii"))
+            if not _is_text(data):
+                break
+            read += len(data)
+            coded = Coded()
+            coded.add(data, part, 0, 6)
+            yield coded
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are text, but for a character that is cut at either end; what is no text fails within a few bytes."""
+    head = data[:64]
+    if len(head.translate(None, _UNPRINTABLE)) < len(head) or len(data.translate(None, _UNPRINTABLE)) < len(data):
+        return False
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(data) - 3 and error.reason == "unexpected end of data"
+    return True
+
+
+def _from_base64(run: bytes) -> bytes:
+    """Of either alphabet, with or without what fills it up."""
+    return binascii.a2b_base64(run.translate(_URL_SAFE) + b"A" * (-len(run) % 4))[: len(run) * 6 // 8]
+
+
 def _lines(text: str, start: int, end: int) -> list[range]:
     lines: list[range] = []
     while start < end:
@@ -132,8 +172,5 @@ def _decode(coded: Coded, text: str, lines: list[range]) -> None:
         for first in range(2):
             whole = digits[first : first + (len(digits) - first) // 2 * 2]
             coded.add(binascii.unhexlify(whole), lines, match.start() + first, 4)
-    run = run.translate(_URL_SAFE)
     for first in range(4):
-        rest = run[first:]
-        size = len(rest) * 6 // 8
-        coded.add(binascii.a2b_base64(rest + b"A" * (-len(rest) % 4))[:size], lines, first, 6)
+        coded.add(_from_base64(run[first:]), lines, first, 6)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tokenman_core.redaction.detectors import context, seams, view
+from tokenman_core.redaction.detectors import coded, context, seams, view
 from tokenman_core.redaction.detectors.custom import Patterns, characters
 from tokenman_core.redaction.detectors.gate import RULES, Gate, Hits
 from tokenman_core.redaction.detectors.names import Names
@@ -51,6 +51,10 @@ class Detector:
                 Finding(*seen.original(start, end), entity, score)
                 for start, end, entity, score in self._look(seen.text, encode(seen.text), key)
             )
+        for piece in coded.readable(text):
+            for start, end, entity, score in self._look(piece.text, encode(piece.text), ""):
+                if (span := piece.original(start, end)) is not None:
+                    found.append(Finding(*span, entity, score))
         found.extend(seams.wrapped(text, tuple(found), lambda piece: self._look(piece, encode(piece), key)))
         if self._names is not None:
             found.extend(self._names.find(text))

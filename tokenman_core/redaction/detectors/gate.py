@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from tokenman_core.redaction.detectors import context, seams, view
+from tokenman_core.redaction.detectors import coded, context, seams, view
 from tokenman_core.redaction.detectors.context import CONTEXT_RULES
 from tokenman_core.redaction.detectors.custom import Patterns
 from tokenman_core.redaction.detectors.personal import conditions
@@ -225,6 +225,7 @@ def trips(gate: Gate, text: str, key: str = "", custom: Patterns | None = None, 
         or bool(gate.scan(data))
         or view.needed(text, data)
         or any(True for _ in seams.broken_lines(text))
+        or any(True for _ in coded.readable(text))
         or (custom is not None and custom.trips(data))
         or (names and _MAY_BE_A_NAME.search(data) is not None)
     )
