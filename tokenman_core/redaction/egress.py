@@ -25,6 +25,8 @@ _OPENINGS = ('"', "'", "<", "`", "](")
 _FORM_END = re.compile(r"</form", re.IGNORECASE)
 _ADDRESSES = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER"})
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
+# Names of the machine itself, as RFC 6761 and RFC 6890 keep them: exactly these, for what resembles them may be anybody's.
+_THIS_MACHINE = re.compile(r"localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\]|::1")
 
 
 def tool_class(name: str) -> ToolClass:
@@ -104,6 +106,11 @@ def _may_be_written_to(value: Value, address: str, mapping: Mapping) -> bool:
     )
 
 
+def _may_go(value: Value, host: str, mapping: Mapping) -> bool:
+    """Whether a value may be sent to a host: it stood with it, or nothing leaves the machine that the program runs on."""
+    return _THIS_MACHINE.fullmatch(host) is not None or mapping.stood_with(value, host)
+
+
 def in_url(before: str, placeholder: str, after: str, mapping: Mapping, egress: Egress) -> bool | None:
     """Whether the value may stand between `before` and `after` in running text; None: it depends on what comes next.
 
@@ -120,7 +127,7 @@ def in_url(before: str, placeholder: str, after: str, mapping: Mapping, egress: 
         return False
     for url in urls:
         if url.done:
-            if not mapping.stood_with(value, url.host):
+            if not _may_go(value, url.host, mapping):
                 return False
             continue
         # The placeholder stands in the user info or in the host itself: the rest of the host decides.
@@ -134,7 +141,7 @@ def in_url(before: str, placeholder: str, after: str, mapping: Mapping, egress: 
         elif (
             PLACEHOLDER.search(whole.text.rpartition("@")[2])
             or stop[0] == "\\"
-            or not mapping.stood_with(value, whole.host)
+            or not _may_go(value, whole.host, mapping)
         ):
             return False
     return True
@@ -162,7 +169,7 @@ def call_allows(kind: ToolClass, texts: str, mapping: Mapping, egress: Egress) -
         if hosts.placeholders - ({each} if value.entity == "IP_ADDRESS" else set()):
             continue
         own = value.entity in ("CONNECTION_STRING", "IP_ADDRESS")  # the value is a place itself
-        if (hosts.names or own or not reaches) and all(mapping.stood_with(value, host) for host in hosts.names):
+        if (hosts.names or own or not reaches) and all(_may_go(value, host, mapping) for host in hosts.names):
             allowed.add(each)
     return allowed
 

@@ -11,6 +11,14 @@ from tokenman_core.redaction.entities import SECRETS, Finding
 
 # What stands between « and » must be found, whole.
 HITS = [
+    "the password is «Fi&<sh%5q+Ch1ps»",
+    'the password is «aB"3\\x#q9»',
+    "The password is <b>«Tr0ub4dor&3»</b>",
+    "the root password: «Tr0ub4dor&3», and go",
+    "| password | «Tr0ub4dor&3» |",
+    "the key is «Zx81kQpL20vM7sTn4Wq9»",
+    'Client::new("«Zx81kQpL20vM7sTn4Wq9»")',
+    "client = Client('«Zx81kQpL20vM7sTn4Wq9aB»')",
     'password = "«Tr0ub4dor&3»"',
     'password: str = "«hunter22»"',
     'const apiKey: string = "«q9Zt7Lm3Xw8Pk2Vb»";',
@@ -377,6 +385,17 @@ HITS = [
 ]
 
 NEAR_MISSES = [
+    "No password is given and the login is used.",
+    "the password is </foo>Ab1&x",
+    "the password is [Conf1g](https://x/Y1z)",
+    "the key is that we cache; the key is users_v1beta_2",
+    'Stripe("pk_live_51H8xQzKd9sLmPq2Rt7")',
+    'client("https://api.example.com/v1/Users2")',
+    "$data['password'] = Hash::make($data['password']);",
+    "f(private_key: x25519.X25519PrivateKey, other)",
+    "# pkcs15Token: PKCS15Token()",
+    "License: CC-zero-waive-1.0-us",
+    "libsecret-common:amd64 (0.20.5-3)",
     'getpass.getpass("IMAP password for %s on %s: " % (USER, host or "localhost"))',
     "password=%s",
     "password={}",

@@ -14,7 +14,7 @@ _NO_VALUE = re.compile(
     r"(?:none|null|nil|undefined|true|false|yes|no|str|string|text|bytes|int|integer|number|bool|boolean|any|object|optional|"
     r"required|default|unknown|empty|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|"
     r"example|placeholder|redacted|hidden|masked|changeme|change[_-]me|hash(?:ed)?|encrypted|self|this|input|value|auto|off|on|"
-    r"disabled|enabled|bearer|basic|digest|oauth2?|sha256|md5|bcrypt|argon2(?:id)?|scrypt)[.,;:!?]*|"
+    r"disabled|enabled|amd64|arm64|i386|x86_64|aarch64|bearer|basic|digest|oauth2?|sha256|md5|bcrypt|argon2(?:id)?|scrypt)[.,;:!?]*|"
     # look-ups
     r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|"
     r"ctx\.|params\.|options\.|props\.|var\.|local\.|data\.|import[ (]|await |new |function\b|lambda\b|def |return\b|typeof\b).*)$"
@@ -26,16 +26,17 @@ COMMON: Final = frozenset(
     {
         "about", "above", "across", "after", "again", "against", "almost", "alone", "along", "already", "also",
         "although", "always", "among", "another", "anything", "because", "been", "before", "behind", "being", "below",
-        "better", "between", "both", "broken", "cached", "case", "correct", "could", "different", "down", "each",
-        "either", "else", "enough", "even", "every", "exactly", "fine", "first", "found", "from", "going", "gone",
-        "good", "hard", "have", "here", "incorrect", "inside", "invalid", "just", "kept", "known", "later", "less",
+        "better", "between", "blank", "both", "broken", "cached", "case", "chosen", "correct", "could", "different", "down", "each",
+        "either", "else", "enough", "even", "every", "exactly", "fine", "first", "forgotten", "found", "from", "given",
+        "going", "gone",
+        "good", "hard", "have", "here", "hidden", "incorrect", "inside", "invalid", "just", "kept", "known", "later", "less",
         "like", "long", "longer", "made", "more", "most", "much", "must", "never", "next", "none", "not", "nothing",
         "now", "often", "okay", "old", "only", "open", "other", "over", "part", "plain", "plaintext", "possible",
         "private", "public", "quite", "rather", "read", "ready", "really", "right", "safe", "same", "secret",
         "secure", "sent", "short", "shown", "simple", "simply", "since", "some", "something", "still", "stale",
         "strong", "such", "sure", "taken", "than", "that", "their", "them", "then", "there", "these", "they", "this",
         "those", "through", "too", "true", "under", "unique", "unknown", "until", "unsafe", "up", "used", "valid",
-        "very", "weak", "well", "what", "when", "where", "which", "while", "with", "within", "without", "wrong",
+        "very", "weak", "well", "what", "when", "where", "which", "while", "with", "within", "without", "written", "wrong",
         "yet", "your", "yours", "case-sensitive", "base64", "utf-8", "optional", "required", "missing", "null",
         "undefined", "text", "string", "bytes",
     }

@@ -5,7 +5,7 @@ from typing import Final
 
 from tokenman_core.redaction.detectors.context import names, verdicts
 from tokenman_core.redaction.detectors.context.addresses import ADDRESSES
-from tokenman_core.redaction.detectors.context.assignments import ASSIGNMENT, WEAK
+from tokenman_core.redaction.detectors.context.assignments import ASSIGNMENT, CALLED, WEAK
 from tokenman_core.redaction.detectors.context.commands import COMMAND_LINE
 from tokenman_core.redaction.detectors.context.headers import HEADERS
 from tokenman_core.redaction.detectors.context.neighbours import NEIGHBOURS
@@ -15,7 +15,8 @@ from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
 
 CONTEXT_RULES: Final[tuple[Rule, ...]] = (
-    ASSIGNMENT, WEAK, SPOKEN, ABROAD, BESIDE, BACKWARDS, CREDENTIALS, PIN, PGPASS, *HEADERS, *ADDRESSES, COMMAND_LINE, *NEIGHBOURS,
+    ASSIGNMENT, WEAK, CALLED, SPOKEN, ABROAD, BESIDE, BACKWARDS, CREDENTIALS, PIN, PGPASS,
+    *HEADERS, *ADDRESSES, COMMAND_LINE, *NEIGHBOURS,
 )  # fmt: skip
 
 _TELLING_KEY: Final = re.compile(

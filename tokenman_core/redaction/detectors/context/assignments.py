@@ -64,11 +64,29 @@ WEAK: Final = Rule(
     source="a name that may mean a secret, and a value that cannot be anything else",
 )  # fmt: skip
 
+_CALLS: Final = (
+    r"(?:client|api|sdk|auth|authenticate|connect|login|session|bot|openai|anthropic|stripe|slack|twilio|sendgrid|github|gitlab)"
+    r"(?:(?:::|\.)(?:new|create|init|connect|login|with_token|build))?\([ \t]{0,4}[\"'`]"
+)
+CALLED: Final = Rule(
+    "called-with",
+    "API_KEY",
+    ("client", "api", "sdk", "auth", "connect", "login", "session", "bot", "openai", "anthropic", "stripe", "slack",
+     "twilio", "sendgrid", "github", "gitlab"),
+    rf"{_CALLS}[A-Za-z0-9_/+=.-]{{20}}",
+    re.compile(rf"(?i:{_CALLS})(?P<bare>[A-Za-z0-9_/+=.-]{{20,256}}+)[\"'`]"),
+    lambda rule, match: _judge_called(rule, match),
+    caseless=True,
+    source="what a client is made with, as its first argument",
+)  # fmt: skip
+
 _LINE_START: Final = re.compile(
     r"(?:^|[\r\n]|\\n)[ \t]{0,12}(?:[-+>] |export |set |setx |\$env:|ENV |ARG )?[A-Za-z0-9_.-]{0,64}$"
 )
+_BLANKS: Final = (" ", "\t")
 _SIGNS: Final = frozenset("()&|;<>{}[],")
 _PASSWORD_SIGNS: Final = frozenset("!@#$%^*+~?&|")
+_LICENCE: Final = re.compile(r"(?:[AL]?GPL|BSD-|MIT-|Apache|MPL-|CC-|CC0|CDDL|EUPL|EPL-)")  # of software: its name
 _REST: Final = re.compile(r"[^\s\"'`]{0,256}")
 
 
@@ -79,7 +97,11 @@ def _span(match: re.Match[str]) -> tuple[int, int, bool]:
         value = match["quoted"]
         return start + len(value) - len(value.lstrip()), end - len(value) + len(value.rstrip()), True
     text, (start, end) = match.string, match.span("bare")
-    if text[end : end + 1] in _SIGNS and match["op"] in ("=", ":") and _stands_alone(match):
+    op = (match["op"] or "").strip()
+    if text[end : end + 1] in _SIGNS and (
+        (op in ("=", ":") and _stands_alone(match))
+        or (op in ("=", ":", "|") and text[match.end("op") : match.end("op") + 1] in _BLANKS)
+    ):
         rest = _REST.match(text, end)
         whole = text[start : rest.end()] if rest is not None else ""
         if _is_one_word(whole):
@@ -99,7 +121,7 @@ def _stands_alone(match: re.Match[str]) -> bool:
 
 def _is_one_word(whole: str) -> bool:
     """Whether a value with brackets or signs in it is a password, not a call or a list."""
-    is_code = re.match(r"[A-Za-z_$][\w$.]*[(\[{<]|[\[{(<]", whole) is not None
+    is_code = re.match(r"[A-Za-z_$][\w$.]*(?:(?:::|->)[\w$.]+)*(?:->)?[(\[{<]|[\[{(<]", whole) is not None
     return not is_code and any(char in _PASSWORD_SIGNS for char in whole) and whole.count("(") <= 1 and "=" not in whole
 
 
@@ -169,5 +191,13 @@ def _judge_weak(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     before = names.before(text, match.start())
     in_address = text[max(0, match.start() - len(before) - 1) : match.start() - len(before)] in ("?", "&")
     named = in_address or (before[-1:] in ("-", "_") and (match["op"] == "=" or before.isupper()))
+    if _LICENCE.match(value):
+        return
     if " " not in value and (score := verdicts.token(value, quoted=quoted, named=named)):
         yield Finding(start, end, rule.entity, min(score, verdicts.LIKELY))
+
+
+def _judge_called(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    public = match["bare"].lower().startswith(("pk_", "pk-", "pub", "sb_pub"))  # keys for everybody to see
+    if not public and (score := verdicts.token(match["bare"], quoted=True, named=False)):
+        yield Finding(*match.span("bare"), rule.entity, score)

@@ -17,11 +17,13 @@ _KEYS: Final = (
     r"(?:api|access|secret|auth|signing|encryption|master|private|licen[cs]e|webhook|client|app|service"
     r"|subscription|deploy|account|session|bearer)"
     r"[- _]?(?:key|token|secret)(?: base)?|secret|token|cl[eé] (?:d')?api|api[- ]schlüssel|credentials?"
+    r"|(?:the|my|our|your|his|her|this|new) key"
 )
 _GATE_KEYS: Final = (
     r"(?:api|access|secret|auth|signing|encryption|master|private|licen[cs]e|webhook|client|app|service"
     r"|subscription|deploy|account|session|bearer)"
     r"[- _]?(?:key|token|secret)|secret|token|login|clave|chave|cl[\x80-\xff]{2} |api[- ]schl|credential"
+    r"|(?:the|my|our|your|his|her|this|new) key"
 )
 _SAID: Final = "|".join(re.escape(word) for word in names.PASSWORDS if word != "pwd")
 _GATE_SAID: Final = "|".join(names.loose(word) for word in names.PASSWORDS if word != "pwd")
@@ -33,7 +35,7 @@ _GATE_VERB: Final = (
 _VALUE: Final = (
     r"(?:(?P<quote>\*\*|\\{0,3}[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)"
     r"|[“«„「『](?P<typeset>[^\r\n”»“」』]{3,128})[”»“」』]"
-    r"|(?P<bare>[^\s\"'`<>{}\[\],;“”«»]{4,128}))"
+    r"|(?:<(?:b|code|em|i|kbd|mark|span|strong|tt)>)?(?P<bare>[^\s\"'`<>{}\[\],;“”«»]{2,128}))"
 )
 
 SPOKEN: Final = Rule(
@@ -199,9 +201,31 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
                 yield Finding(*match.span(group), entity, verdicts.LIKELY)
             return
     value = _trimmed(match["bare"])
+    if is_password and (whole := _with_signs(match.string, match.start("bare"), len(value))):
+        value = whole
     score = _said(value, verb, is_password or (doubtful and is_strong(value)))
     if score:
         yield Finding(match.start("bare"), match.start("bare") + len(value), entity, score)
+
+
+_NO_PASSWORD: Final = re.compile(r"</|/>|://|\]\(|[\"'][,:;)\]}]|[,{\[(:][\"']|[()]|->|=>|\\[nrt]|&quot;")
+_AT_ITS_END: Final = ".,:;!?)]}>\"'`”»"
+
+
+def _with_signs(text: str, start: int, length: int) -> str:
+    """A password that goes on behind a sign which mostly ends a value (`Fi&<sh%5q`): the whole word, "" if that is none.
+
+    Only small and capital letters, digits and signs together are believed to be one.
+    """
+    word = _WORD.match(text, start)
+    whole = word[0].rstrip(_AT_ITS_END) if word is not None else ""
+    kinds = (str.islower, str.isupper, str.isdigit)
+    if len(whole) <= max(length, 7) or not all(any(map(kind, whole)) for kind in kinds) or _NO_PASSWORD.search(whole):
+        return ""
+    return whole
+
+
+_WORD: Final = re.compile(r"[^\s“”«»]{8,128}(?!\S)")
 
 
 def _said(value: str, verb: str, is_password: bool) -> float:

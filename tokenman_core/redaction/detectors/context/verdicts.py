@@ -21,6 +21,7 @@ GUESS: Final = 0.6
 _PATH: Final = re.compile(r"(?:~?\.{0,2}/|[A-Za-z]:\\|https?:|file:|\$[A-Za-z_]\w*-?$)")
 _BASE64: Final = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])[A-Za-z0-9+/]{32,}={0,2}$")
 _DOTTED_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*(?:[./:][A-Za-z_$-][\w$-]*)+$")
+_TYPE: Final = re.compile(r"(?:\w+(?:\.|::))*[A-Z][A-Za-z0-9]*(?:Key|Token|Secret|Credentials?|Password)$")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}", re.IGNORECASE)
 _METHOD: Final = re.compile(
@@ -67,6 +68,8 @@ def token(value: str, *, quoted: bool, named: bool = True) -> float:
         return 0.0
     if value.isdigit() or (not any(map(str.isdigit, value)) and len(value) < 20):
         return 0.0
+    if not quoted and _TYPE.match(value):
+        return 0.0  # what a program calls a kind of key
     if _UUID.match(value):
         return LIKELY if named and len(set(value)) > 6 else 0.0
     if _DOTTED_NAME.match(value) and not _BASE64.match(value) and (is_worded(value) or not is_drawn(value, 3.2)):

@@ -14,7 +14,7 @@ REGIONS = ("US", "GB", "DE", "FR", "IN", "ES", "IT", "BR", "AU", "JP", "CN", "NL
 
 _DATE = re.compile(
     r"^(?:19|20)\d\d ?- ?(?:19|20)\d\d$|(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
+    r"|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.](?:19|20)\d\d"
 )
 # How numbers of North America are written, invented ones (area or exchange 555) included.
 AMERICAN = re.compile(
