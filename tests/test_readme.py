@@ -172,6 +172,8 @@ NOT_RUN = {
     "tokenman run -- python bot.py": "tests/e2e/test_run.py",
     "tokenman up": "the running proxy below",
     "tokenman why last": "below, behind a call",
+    "tokenman report --against cost.csv": "tests/addons/cli/test_against.py",
+    "tokenman report --against cost.csv --columns date=when,model=what,amount=usd --provider openai": "tests/addons/cli/test_against.py",
     "tokenman allow": "tests/addons/cli/test_allow.py",
     "tokenman allow --entity EMAIL_ADDRESS < value.txt": "tests/addons/cli/test_allow.py",
     "tokenman allow --remove": "tests/addons/cli/test_allow.py",
@@ -334,7 +336,8 @@ def test_the_metrics_are_those_that_there_are(running: tuple[Proxy, str]) -> Non
 def test_what_is_kept_on_the_machine_is_what_is_said(running: tuple[Proxy, str]) -> None:
     proxy, _ = running
     names = {path.name for path in proxy.data.iterdir() if not path.name.startswith(("ledger.db", "state.db"))}
-    assert names - {"instance.json", "tokenman.lock", "tokenman.pid"} == {"secret", "ca", "admin-token"}
+    made_when_asked = {"instance.json", "tokenman.lock", "tokenman.pid", "clients"}
+    assert names - made_when_asked == {"secret", "ca", "admin-token"}
     assert not [path for path in proxy.home.rglob("*") if path.is_file()]
     assert (proxy.data.stat().st_mode & 0o777) == 0o700
 
