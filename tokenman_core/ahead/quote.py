@@ -109,7 +109,7 @@ class Quotes:
         counted, fresh = self._counter.known(texts)
         counted += _no_texts(value)
         written = _written(value, 0) if exchange.dialect.name == "anthropic" else "5m"
-        if sum(len(text) for _, text in fresh) > AT_ONCE:
+        if fresh and (not self._counter.ready or sum(len(text) for _, text in fresh) > AT_ONCE):
             counted += await self._off_loop(lambda: self._counter.count(fresh))
         elif fresh:
             counted += self._counter.count(fresh)

@@ -30,6 +30,7 @@ class Counter:
         self._known: OrderedDict[bytes, int] = OrderedDict()
         self._hash = hashlib.blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._factors: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self.ready = False  # whether the tokeniser is loaded, which takes a third of a second
 
     def known(self, texts: Sequence[str]) -> tuple[int, list[tuple[bytes, str]]]:
         """The tokens of those that were counted before, and the others, each once and by a name: for `count`."""
@@ -57,6 +58,7 @@ class Counter:
             if count is None:
                 count = self._known[name] = tokens.estimate([text])
             total += count
+        self.ready = True
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
         return total

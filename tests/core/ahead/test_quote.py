@@ -235,3 +235,24 @@ async def test_a_bound_is_worked_out_anew_when_a_stage_has_changed_the_request()
         assert (await quotes.bound(exchange, candidate)).output == limit
         exchange.body.revert(edition)
     assert (await quotes.bound(exchange, candidate)).input == longer.input
+
+
+async def test_long_texts_and_the_loading_of_the_tokeniser_stay_off_the_event_loop():
+    aside = list[int]()
+
+    async def on_a_thread(function: Callable[[], Any]) -> Any:
+        aside.append(1)
+        return function()
+
+    dialect = DIALECTS["anthropic"]
+    operation = dialect.operation("POST", "/v1/messages")
+    prices = Prices(Pricing())
+    prices.warm()
+    quotes = Quotes(prices, PROVIDERS, Counter(), Sizes(), on_a_thread)
+    for text, expected in (("first, " * 20, 1), ("short, " * 20, 1), ("long, " * 2_000, 2), ("long, " * 2_000, 2)):
+        exchange = Exchange(
+            "r", Sent("POST", "/v1/messages", "", (), ""), dialect, operation, (), Times(NOW, 0.0), model="m"
+        )
+        exchange.body = read_body(json.dumps(said(text, max_tokens=1)).encode(), "application/json", dialect, operation)
+        await quotes.bound(exchange, Candidate("anthropic", "claude-opus-5"))
+        assert len(aside) == expected
