@@ -85,7 +85,7 @@ def prepare(
     if via == "proxy":
         _no_base_urls(made, program, place, settings, environ)
     else:
-        _base_urls(made, program, place, settings, environ, tuple(arguments))
+        _base_urls(made, program, place, settings, environ, tuple(arguments), only=via == "base-url")
     if via != "base-url":
         _proxy(made, place, settings)
         _certificates(made, authority, environ)
@@ -103,6 +103,8 @@ def _base_urls(
     settings: Settings,
     environ: Mapping[str, str],
     arguments: tuple[str, ...],
+    *,
+    only: bool,
 ) -> None:
     for one in program.base_urls:
         if one.provider not in settings.providers:
@@ -118,8 +120,11 @@ def _base_urls(
         if setting.given(arguments):
             made.notes.append(f"{setting.key} is given on the command line, so these calls may not come here")
         elif place.key:  # everybody on this machine can read a program's words
+            remedy = (
+                "leave out --via base-url, or its calls are refused" if only else "it is led here by HTTPS_PROXY alone"
+            )
             made.notes.append(
-                f"{program.name} is led here by HTTPS_PROXY alone: on its command line a base URL would show the run's virtual key"
+                f"on {program.name}'s command line a base URL would show the run's virtual key to others: {remedy}"
             )
         else:
             made.words += setting.words(place.base(setting.path))

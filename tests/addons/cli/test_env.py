@@ -106,3 +106,12 @@ def test_a_bad_configuration_ends_with_2(config: Path, capsys: pytest.CaptureFix
     taken = capsys.readouterr()
     assert "lisen" in taken.err
     assert taken.out == ""
+
+
+@pytest.mark.parametrize(("clients", "told"), [("auto", False), ("required", True)])
+def test_what_to_do_about_virtual_keys_is_said_where_they_are_needed(
+    config: Path, capsys: pytest.CaptureFixture[str], clients: str, told: bool
+) -> None:
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"access": {"clients": clients}}))
+    assert env.run(config, None, "sh") == 0
+    assert ("tokenman clients add NAME" in capsys.readouterr().out) is told

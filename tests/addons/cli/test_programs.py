@@ -161,6 +161,24 @@ def test_codex_gets_its_setting_on_the_command_line(authority: Authority) -> Non
     assert prepare(codex, "proxy", PLACE, settings(), authority, {}).words == ()
 
 
+KEY = "tkm_" + "k" * 43
+KEYED = Place(PLACE.proxy, MARK, KEY)
+
+
+def test_where_calls_need_a_key_it_goes_with_the_mark_and_stands_on_no_command_line(authority: Authority) -> None:
+    made = prepare(OTHER, None, KEYED, settings(), authority, {}).variables
+    assert made["ANTHROPIC_BASE_URL"] == f"http://127.0.0.1:7777/r/{MARK}.{KEY}"
+    assert made["OPENAI_BASE_URL"] == f"http://127.0.0.1:7777/r/{MARK}.{KEY}/v1"
+    assert made["HTTPS_PROXY"] == f"http://{MARK}:{KEY}@127.0.0.1:7777"
+    codex = prepare(TABLE["codex"], None, KEYED, settings(), authority, {}, ["exec", "hi"])
+    assert codex.words == ()
+    assert "it is led here by HTTPS_PROXY alone" in " ".join(codex.notes)
+    only = prepare(TABLE["codex"], "base-url", KEYED, settings(), authority, {}, ["exec", "hi"])
+    assert only.words == ()
+    assert "leave out --via base-url" in " ".join(only.notes)
+    assert KEY not in repr(KEYED) + " ".join([*codex.notes, *only.notes])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

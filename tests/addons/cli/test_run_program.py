@@ -92,7 +92,8 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_proxy_goes_straight_out_though_the_shell_leads_to_one(tmp_path: Path) -> None:
     ca = tmp_path / "ca"
     environ = {
-        "HTTPS_PROXY": "http://127.0.0.1:7677", "https_proxy": "http://0123456789ab:run@127.0.0.1:9", "HTTP_PROXY": "http://corp:3128",
+        "HTTPS_PROXY": "http://127.0.0.1:7677", "https_proxy": "http://0123456789ab:run@127.0.0.1:9",
+        "ALL_PROXY": f"http://0123456789ab:tkm_{'k' * 43}@127.0.0.1:9", "HTTP_PROXY": "http://corp:3128",
         "SSL_CERT_FILE": str(ca / "bundle.pem"), "NODE_EXTRA_CA_CERTS": str(ca / "tokenman-ca.pem"),
         "REQUESTS_CA_BUNDLE": "/etc/corp.pem", "HOME": "/home/u",
     }  # fmt: skip

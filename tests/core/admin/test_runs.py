@@ -375,3 +375,31 @@ async def test_a_runs_process_is_a_number(body: str) -> None:
         assert (await client.post("/api/runs/000000000000", content='{"pid": 7}')).status_code == 404
         assert (await client.post(f"/api/runs/{run.mark}", content='{"pid": 7}')).status_code == 200
     assert run.pid == 7
+
+
+async def test_a_run_gets_a_key_where_calls_need_one_that_ends_with_it(house: House) -> None:
+    connection, answer, mark = await asyncio.to_thread(house.lease)
+    run = house.runs.get(mark)
+    assert run is not None
+    assert house.runs.keyed(run.key) is run
+    assert house.runs.keyed(run.key[:-1]) is None
+    assert run.key not in repr(run)
+    answer.close()
+    connection.close()
+    await until(lambda: not run.live)
+    assert house.runs.keyed(run.key) is None
+    house.runs.keys_needed = lambda: True
+
+    def lease() -> Any:
+        connection = house.connect()
+        connection.request("POST", "/api/runs", json.dumps({"program": "claude"}))
+        answer = connection.getresponse()
+        said = json.loads(answer.readline())
+        answer.close()
+        connection.close()
+        return said
+
+    said = await asyncio.to_thread(lease)
+    other = house.runs.get(said["run"])
+    assert other is not None
+    assert said["key"] == other.key != run.key

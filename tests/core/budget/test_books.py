@@ -342,3 +342,36 @@ def test_money_becomes_whole_units_rounded_up():
     assert units(Decimal("0.0000000000011")) == 2
     assert dollars(units(Decimal("12.34"))) == Decimal("12.34")
     assert sqlite3.sqlite_version_info >= (3, 35)  # upserts that name the table's own column
+
+
+async def test_a_clients_own_budget_holds_for_it_alone_and_beside_all_others(world):
+    own = {"ada": [Rule("client:ada", 1300, "day", reach=Reach("global", {"client": "ada"}))]}
+    books = Books([day(10_000)], UTC, world.clock, world.ask, world.alerts.append, world.lasting, lambda: own)
+    assert await books.reserve("1", ADA, QUOTE) == Granted(1000)
+    second = await books.reserve("2", ADA, QUOTE)
+    assert isinstance(second, Short)
+    assert second.rule.name == "client:ada"
+    assert await books.reserve("3", BOB, QUOTE) == Granted(1000)
+    await books.settle("1", 700)
+    assert {state.rule.name: state.count.spent for state in await books.everything()} == {
+        "daily": 700,
+        "client:ada": 700,
+    }
+    own.clear()
+    assert await books.reserve("4", ADA, QUOTE) == Granted(1000)
+
+
+async def test_a_budget_that_a_client_was_given_by_name_counts_its_calls_once(world):
+    """Whether it is about them already or not."""
+    team = Rule("team", 10_000, "day", reach=Reach("project", {"project": "y"}))
+    own = {name: [replace(team, reach=Reach("project", {"client": name}))] for name in ("ada", "bob")}
+    books = Books([team], UTC, world.clock, world.ask, world.alerts.append, world.lasting, lambda: own)
+    for lease, subject in (
+        ("1", ADA),
+        ("2", BOB),
+        ("3", Subject(client="eve", project="y")),
+        ("4", Subject(project="x")),
+    ):
+        assert isinstance(await books.reserve(lease, subject, QUOTE), Granted)
+        await books.settle(lease, 100)
+    assert {state.counted_by: state.count.spent for state in await books.everything()} == {"x": 100, "y": 200}

@@ -205,3 +205,12 @@ def test_the_names_of_counters_say_nothing_of_whom_they_count(world):
     rows = world.store._connection.execute("select name from rates").fetchall()
     assert rows
     assert all("secret" not in name for (name,) in rows)
+
+
+async def test_a_clients_own_rate_holds_for_it_alone(world):
+    own = {"ada": [Rule("client:ada", Reach("global", {"client": "ada"}), requests=Rate(2, 60))]}
+    limiter = Limiter([], b"key", world.clock, world.ask, world.lasting, lambda: own)
+    assert [isinstance(each, Allowed) for each in await entered(limiter, 3)] == [True, True, False]
+    assert [isinstance(each, Allowed) for each in await entered(limiter, 3, BOB, "b")] == [True] * 3
+    own.clear()
+    assert isinstance(await limiter.enter("later", ADA), Allowed)
