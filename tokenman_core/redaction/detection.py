@@ -27,6 +27,8 @@ CALLER: ContextVar[str] = ContextVar("detection caller", default="")
 BATCH: Final = 128 * 1024  # characters that go to a worker at once
 _ASIDE = 2 * BATCH  # and from which on packing them is left to a thread
 _S_PER_CHARACTER = 3e-6  # more time for more text: three times what a text dense in values takes
+_S_PER_CHARACTER_OF_NAMES = 3e-4  # a model reads 200 KB of prose a second, and of nothing but fields with names 10
+_MODEL_S = 40.0  # for a model to be loaded where a call comes before that: seconds, many of them on a busy machine
 _DEATHS = 2  # a job that so many workers died of is not tried again
 _REMEMBERED = 256  # such jobs
 _RESPAWN_S = 1.0  # between two workers that died without having been given anything
@@ -87,6 +89,11 @@ def _batches(texts: Sequence[Text], places: Sequence[int]) -> Iterator[tuple[lis
         yield batch, size
 
 
+def more_time(options: Options, characters: int) -> float:
+    """The seconds that a worker is given for so much text, on top of those that any text has."""
+    return characters * (_S_PER_CHARACTER if options.ner == "off" else _S_PER_CHARACTER_OF_NAMES)
+
+
 def workers_for(cores: int | None) -> int:
     """How many workers a machine of so many cores has: one fills a core at some 3 MB of fresh text a second."""
     return max(1, min(_MOST_WORKERS, (cores or 1) // _CORES_A_WORKER))
@@ -96,8 +103,8 @@ class Detection:
     """The way to the detectors. `start` before the first call, `close` at the end; calls that come early wait.
 
     `workers`: 0 for as many as fit the machine. `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue,
-    which callers fill and leave in turns, `judging_s` the time of a worker over one job; the times are longer for more text. A
-    worker that takes longer, or is stopped, is killed and replaced, and its job tried once more.
+    which callers fill and leave in turns, `judging_s` the time of a worker over one job; the times are longer for more text, and
+    where names are looked for. A worker that takes longer, or is stopped, is killed and replaced, and its job tried once more.
 
     `restarts`: how many workers took the place of another, by what became of that one. `refused`: how many texts, by the
     reason. `gate`: the one that looks at texts here; None before the start. `on_wait` is told the seconds that each job waited.
@@ -124,6 +131,7 @@ class Detection:
         self._custom = Patterns(())
         self._up: set[int] = set()
         self._ready = asyncio.Event()
+        self._changed = asyncio.Event()  # set, and another one put in its place, when the options change
         self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[int, int] = {}
         self.restarts: Counter[Restart] = Counter()
@@ -153,11 +161,14 @@ class Detection:
     def configure(self, options: Options) -> None:
         """Judge by these from the next call on. Raises BadPattern, and then nothing has changed.
 
-        Workers follow when they next have something to do, one by one; a call that waits for that waits within its deadline.
+        Workers follow at once, or after the job that they are at: a model of names takes seconds to load. A call that comes
+        before that waits within its deadline.
         """
         if options != self._options:
             self._custom = Patterns(options.recognizers)
             self._options = options
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     async def ready(self) -> None:
         """Wait until a worker has everything loaded."""
@@ -225,12 +236,17 @@ class Detection:
         if crowded_out is not None:
             crowded_out.fail(self._refuse("full", WorkerUnavailable()))
         try:
-            async with asyncio.timeout(self._deadline_s + job.size * _S_PER_CHARACTER):
+            async with asyncio.timeout(self._wait_s(job)):
                 return await job.answer
         except TimeoutError:
             raise self._refuse("late", WorkerUnavailable()) from None
         finally:
             self._jobs.remove(job.caller, job)
+
+    def _wait_s(self, job: _Job) -> float:
+        """How long a job is waited for: two tries, and the loading of a model of names."""
+        loading = 0.0 if job.options.ner == "off" else _MODEL_S
+        return self._deadline_s + loading + 2 * more_time(job.options, job.size)
 
     def _refuse[E: Exception](self, why: Refusal, error: E) -> E:
         self.refused[why] += 1
@@ -262,6 +278,12 @@ class Detection:
                 job = self._retry.pop() if self._retry else await self._next(worker)
             except EOFError:
                 return "idle"
+            if job is None:
+                try:
+                    await worker.prepare(self._options, self._database)
+                except GONE:
+                    return "start"
+                continue
             if job.answer.done():
                 continue  # its caller has left
             self.on_wait(time.monotonic() - job.since)
@@ -271,7 +293,7 @@ class Detection:
                 self._retry.append(job)  # it is not to blame
                 return "start"
             try:
-                async with asyncio.timeout(self._judging_s + job.size * _S_PER_CHARACTER):
+                async with asyncio.timeout(self._judging_s + more_time(job.options, job.size)):
                     found = await worker.ask(job.pieces, job.count)
             except GONE as error:
                 if await worker.end() == OUTGROWN:
@@ -317,18 +339,22 @@ class Detection:
             self.restarts["start"] += 1
             await asyncio.sleep(_RESPAWN_S)
 
-    async def _next(self, worker: Worker) -> _Job:
-        """The next job; raises EOFError if the worker dies while it has nothing to do."""
+    async def _next(self, worker: Worker) -> _Job | None:
+        """The next job, or None once the options have changed; raises EOFError if the worker dies while it has nothing to do."""
         job = asyncio.ensure_future(self._jobs.get())
         death = asyncio.ensure_future(worker.process.wait())
+        change = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait((job, death), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((job, death, change), return_when=asyncio.FIRST_COMPLETED)
             if job.done():
                 return job.result()
+            if change.done():
+                return None
             raise EOFError
         finally:
             job.cancel()
             death.cancel()
+            change.cancel()
 
 
 class Under:

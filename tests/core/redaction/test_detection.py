@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tokenman_core.redaction import CALLER, Detection, Finding, Text, TextRefused, WorkerUnavailable
-from tokenman_core.redaction.detection import BATCH, workers_for
+from tokenman_core.redaction.detection import BATCH, more_time, workers_for
 from tokenman_core.redaction.detectors.custom import BadPattern
 from tokenman_core.redaction.detectors.gate import HyperscanGate, Re2Gate, compile_database
 from tokenman_core.redaction.detectors.options import PLAIN, Custom, Options
@@ -55,6 +55,10 @@ OBEDIENT = (
                 options = unpack_options(frame[1:])
                 if options.ner == "missing":
                     os._exit(1)
+                if options.ner.startswith("touch:"):
+                    open(options.ner[6:], "w").close()
+                while options.ner.startswith("await:") and not os.path.exists(options.ner[6:]):
+                    time.sleep(0.01)
                 sink.write(READY); sink.flush()
                 continue
             if frame[:1] == GATE:
@@ -278,7 +282,7 @@ def test_the_worker_ends_with_its_parent() -> None:
 
 def test_the_proxy_never_imports_presidio() -> None:
     code = (
-        "import sys; import tokenman_core.redaction;"
+        "import sys; import addons.cli.up, addons.proxy.master, tokenman_core.redaction;"
         "from tokenman_core.redaction.detectors import gate; gate.make_gate();"
         "slow = {'presidio_analyzer', 'spacy', 'phonenumbers', 'stdnum', 'tldextract', 'numpy'};"
         "sys.exit(not slow.isdisjoint(name.split('.')[0] for name in sys.modules))"
@@ -368,6 +372,41 @@ async def test_options_that_no_worker_can_load_refuse_calls_but_blame_no_text(de
             break
     else:
         raise AssertionError("no worker came up again")
+    await detection.close()
+
+
+def test_a_worker_that_looks_for_names_has_the_time_that_a_model_takes() -> None:
+    """A model reads fields with nothing but names at 10 KB a second, and is killed over none of them."""
+    named = Options(ner="some_model")
+    assert more_time(named, 100_000) > 10
+    assert more_time(PLAIN, 100_000) < 1
+
+
+async def test_idle_workers_take_up_new_options_before_a_text_needs_them(tmp_path: Path) -> None:
+    detection = Detection(command=OBEDIENT)
+    await detection.start()
+    await detection.ready()
+    mark = tmp_path / "loaded"
+    detection.configure(Options(ner=f"touch:{mark}"))
+    while not mark.exists():  # noqa: ASYNC110 nothing is asked of it, so nothing else tells
+        await asyncio.sleep(0.01)
+    assert await detection.find(asks("options?")) == [(Finding(0, 0, f"TOUCH:{mark}".upper()),)]
+    assert detection.restarts == {}
+    await detection.close()
+
+
+async def test_a_call_that_comes_first_is_answered_as_soon_as_a_worker_has_loaded(tmp_path: Path) -> None:
+    detection = Detection(command=OBEDIENT)
+    mark = tmp_path / "loaded"
+    detection.configure(Options(ner=f"await:{mark}"))
+    await detection.start()
+    first = asyncio.ensure_future(detection.find(asks("x")))
+    assert await detection.find([Text("plain and small")]) == [()]  # what trips nothing waits for no worker
+    assert not detection.is_ready
+    assert not first.done()
+    mark.touch()
+    assert await first == FOUND
+    assert detection.is_ready
     await detection.close()
 
 
