@@ -32,7 +32,7 @@ REFUSED: Mapping[str, str] = {
     "client_certs": "client certificates towards providers are not available in this version",
     "ciphers_server": "TLS towards providers is the system's",
     "upstream_auth": "a parent proxy is named in HTTPS_PROXY",
-    "proxyauth": "clients will be told by virtual keys; not available in this version",
+    "proxyauth": "clients are told by their virtual keys: access.clients",
     "certs": "certificates are made by TokenMan's own CA",
     "connect_addr": "the local address towards providers cannot be chosen in this version",
     "protobuf_definitions": "not used",
