@@ -416,6 +416,15 @@ def test_a_tools_result_is_no_schema_whatever_it_is_called(key: str) -> None:
     assert set(said) > set(SAID) | {"p@x.test"}
 
 
+def test_what_a_tool_of_geminis_says_has_no_word_of_the_protocols() -> None:
+    """Its answer is free-form: a list of tools, a schema or an id in it is the program's own."""
+    said = {"tools": [{"name": "x a@b.c", "url": "u"}], "properties": {"a@b.c": {"pattern": "p"}}, "id": "call_1"}
+    for key in ("functionResponse", "function_response"):
+        body = {"contents": [{"role": "user", "parts": [{key: {"name": "f", "response": said}}]}]}
+        texts = [(slot.text, slot.kind, slot.tool) for slot in find_slots(body) if slot.text != "f"]
+        assert texts == [(each, "tool_result", "f") for each in ("x a@b.c", "u", "a@b.c", "p", "call_1")]
+
+
 @pytest.mark.parametrize(
     "response", [{"name": "Ada Lovelace"}, {"properties": "a b"}, {"type": "a b", "required": "c d"}]
 )
