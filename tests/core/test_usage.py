@@ -63,10 +63,12 @@ LISTED = Bill(Usage(input=1, output=2), Decimal("0.5"), "list")
 def test_bills_add_up_and_the_sum_is_as_uncertain_as_its_worst_part() -> None:
     assert Bill.together([]) is None
     assert Bill.together([LISTED]) is LISTED
-    guessed = Bill(Usage(input=3, cache_write_1h=1), Decimal("0.25"), "ceiling", estimated=True)
+    guessed = Bill(
+        Usage(input=3, cache_write_1h=1), Decimal("0.25"), "ceiling", estimated=True, cache_saved=Decimal("0.1")
+    )  # fmt: skip
     assert Bill.together([LISTED, guessed]) == Bill(
-        Usage(input=4, output=2, cache_write_1h=1), Decimal("0.75"), "ceiling", estimated=True
-    )
+        Usage(input=4, output=2, cache_write_1h=1), Decimal("0.75"), "ceiling", estimated=True, cache_saved=Decimal("0.1")
+    )  # fmt: skip
     unpriced = Bill(Usage(output=1), None, "unknown", notional=True)
     assert Bill.together([LISTED, unpriced]) == Bill(Usage(1, 3), None, "unknown", notional=True)
 

@@ -158,6 +158,27 @@ def test_of_parallel_calls_each_is_looked_at():
     assert times({"messages": calls * 4}) == Circle(4, 2)
 
 
+def test_of_calls_without_an_id_of_their_own_each_takes_the_nearest_answer():
+    """Some servers number calls in each turn anew, and Gemini's have no id: the answers of another turn are not theirs."""
+    both = [("read", {"at": 1}, "one"), ("read", {"at": 2}, "two")]
+    value = chat(*both, *both, *both, *both)
+    for message in value["messages"]:
+        for one in (message, *message.get("tool_calls", ())):
+            one |= {key: "call_0" for key in ("id", "tool_call_id") if key in one}
+    assert times(value) == Circle(4, 2)
+    parts = [{"functionCall": {"name": "read", "args": {"at": at}}} for at in (1, 2)]
+
+    def answers(*texts: str) -> list[dict[str, Any]]:
+        return [{"functionResponse": {"name": "read", "response": {"error": text}}} for text in texts]
+
+    contents = [
+        {"role": "model", "parts": parts}, {"role": "user", "parts": answers("a", "b")},
+        {"role": "model", "parts": parts[::-1]}, {"role": "user", "parts": answers("b", "a")},
+    ]  # fmt: skip
+    keys = [step.key for step in steps({"contents": contents}, KEY, 9)]
+    assert keys[:2] == keys[3:1:-1]
+
+
 @pytest.mark.parametrize(
     ("said", "is_error"),
     [
