@@ -243,7 +243,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_megabyte_of_hostile_text_costs_in_proportion_to_its_length(piece: str) -> None:
+def test_hostile_text_costs_in_proportion_to_its_length(piece: str) -> None:
     def seconds(size: int) -> float:
         text = piece * (size // len(piece))
         before = time.process_time()
@@ -251,5 +251,5 @@ def test_a_megabyte_of_hostile_text_costs_in_proportion_to_its_length(piece: str
         return time.process_time() - before
 
     seconds(1_000)
-    small, large = max(seconds(100_000), 0.01), seconds(1_000_000)
-    assert large < 10 * small * 4, (small, large)  # ten times the text; four times for noise
+    small, large = max(seconds(30_000), 0.01), seconds(240_000)
+    assert large < 8 * small * 4, (small, large)  # eight times the text; four times for noise
