@@ -190,7 +190,7 @@ async def test_a_model_that_goes_on_by_itself_reads_all_again_in_each_round():
     fetch = {"type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 2}
     twice = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[fetch]))
     plain = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[{"name": "x"}]))
-    assert twice.input > plain.input * 3 + 2 * 12_000
+    assert twice.input > plain.input * 3 + 3 * 12_000 - 200  # what the first search brought is read twice
     code = {"type": "code_execution_20250825", "name": "code_execution"}
     assert (await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[code]))).unbounded == ""
     endless = await bound("openai", "gpt-5", said(tools=[{"type": "mcp", "server_label": "x"}]), "/v1/responses")
