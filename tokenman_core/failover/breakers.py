@@ -110,8 +110,9 @@ class Breakers:
         return any(it.breaker.turns_away for it in self._concerned(provider, model))
 
     def idle(self, provider: str) -> bool:
-        """Whether all who ask the provider, for whatever model, are turned away."""
-        return self._entries[provider][""].breaker.rests
+        """Whether all who ask the provider, for whatever model, are turned away. One of a configuration that is no more is not."""
+        them = self._entries.get(provider)
+        return them is not None and them[""].breaker.rests
 
     # -- by hand --
 

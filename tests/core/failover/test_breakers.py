@@ -206,6 +206,16 @@ async def test_other_rules_and_providers_leave_what_is_known_of_those_that_stay(
     assert state(breakers, "q") == "closed"
 
 
+async def test_of_a_provider_that_is_gone_the_last_calls_ask_nothing() -> None:
+    _, breakers = made()
+    breakers.hold("p")
+    assert breakers.idle("p")
+    breakers.configure(RULES, {"q": True})
+    assert not breakers.idle("p")
+    assert not breakers.turns_away("p", "m")
+    assert await go(breakers, "failure") is None
+
+
 async def test_a_probe_of_a_model_whose_stream_has_begun_has_told() -> None:
     clock, breakers = made()
     for _ in range(2):
