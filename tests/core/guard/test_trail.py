@@ -176,7 +176,15 @@ def test_of_calls_without_an_id_of_their_own_each_takes_the_nearest_answer():
         {"role": "model", "parts": parts[::-1]}, {"role": "user", "parts": answers("b", "a")},
     ]  # fmt: skip
     keys = [step.key for step in steps({"contents": contents}, KEY, 9)]
-    assert keys[:2] == keys[3:1:-1]
+    contents = json.loads(json.dumps(contents))
+    for at, content in enumerate(
+        contents
+    ):  # the same with an id for each: what was given and what was answered name the pair
+        for part in content["parts"]:
+            inner = next(iter(part.values()))
+            given = {"a": 1, "b": 2}.get(inner.get("response", {}).get("error")) or inner["args"]["at"]
+            part |= {name: {**inner, "id": f"{at // 2}-{given}"} for name in part}
+    assert [step.key for step in steps({"contents": contents}, KEY, 9)] == keys
 
 
 @pytest.mark.parametrize(

@@ -348,3 +348,15 @@ def test_sums_are_told_as_json_with_exact_money(path):
                 "prompt_cache_saved_usd": "0",
         },
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["model", "session"])
+def test_what_caches_saved_is_summed_beyond_what_a_counter_holds(path, by):
+    """Of days and of calls alike, also below 0."""
+    for sign in ("", "-"):
+        saved = Decimal(f"{sign}8000000")
+        booked = [Bill(Usage(1, 1), Decimal(1), "list", cache_saved=saved) for _ in range(2)]
+        path.unlink(missing_ok=True)
+        reader = write(path, [call(number, bill=one, model=f"m{number}") for number, one in enumerate(booked)])
+        assert reader.totals(by).total.cache_saved == 2 * saved
+        assert reader.totals("day").total.cache_saved == 2 * saved
