@@ -206,3 +206,16 @@ def test_several_processes_never_pass_the_limit_and_lose_nothing(tmp_path):
     store = Sqlite(path)
     assert store.counts.counts(["day"], now=1e9)["day"] == Count(sum(map(int, said)), 0)
     store.close()
+
+
+def test_what_has_expired_can_still_be_renewed_for_the_clock_may_have_been_set(store):
+    store.counts.reserve("one:1", [Hold("day", 5, None, FOREVER)], until=50, now=0)
+    for number in range(300):  # often enough that what may be forgotten is looked for
+        store.counts.reserve(f"{number}:1", [Hold("other", 1, None, FOREVER)], until=3700, now=3600)
+    assert store.counts.counts(["day"], now=3600)["day"] == Count(0, 0)
+    store.counts.hold_on(["one:1"], 3720)
+    assert store.counts.counts(["day"], now=3600)["day"] == Count(0, 5)
+    for number in range(300):
+        store.counts.reserve(f"{number}:2", [Hold("other", 1, None, FOREVER)], until=1e6, now=200_000)
+    store.counts.hold_on(["one:1"], 1e6)
+    assert store.counts.counts(["day"], now=200_000)["day"] == Count(0, 0)
