@@ -232,6 +232,21 @@ def test_families_hold_what_they_say() -> None:
     assert BY_ENTITY["BR_CPF"].check == ("stdnum:br.cpf",)
 
 
+@pytest.mark.parametrize("sign", ["", "+", "-"])
+@pytest.mark.parametrize("number", ["7", "311", "4127", "5412387"])
+@pytest.mark.parametrize(("name", "number_of"), [("passport", "A1234567"), ("driver_license", "D1234567")])
+def test_a_value_behind_a_column_of_numbers_is_told_by_its_header(
+    detector: Detector, sign: str, number: str, name: str, number_of: str
+) -> None:
+    text = f"@@ -1 +1,2 @@\n id,{name}\n{sign}{number},{number_of}\n"
+    assert number_of in [each for each, _ in found(detector, text)]
+
+
+@pytest.mark.parametrize("text", ["passport total 1,234,567 units", "passports: 12,345,678", "passport\n4127 A123 B"])
+def test_a_part_of_an_amount_is_no_number_of_anybody(detector: Detector, text: str) -> None:
+    assert found(detector, text) == []
+
+
 _DETECTOR = Detector(Re2Gate())
 HOSTILE = [
     "passport ", "passport 1", "passport A1234567, ", "cpf 390.533.447-05 ", "ssn: ", "born ", "born 1 ", "born 3 May ",

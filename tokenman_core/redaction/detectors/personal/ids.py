@@ -16,12 +16,14 @@ _LONGEST = 32  # characters that an id may have
 _BEHIND_UNCHECKED = 12  # characters between a value that nothing checks and the word behind it
 _START = r"(?<![0-9A-Za-z])(?<![0-9][./:-])"
 _END = r"(?![0-9A-Za-z])(?![./:-][0-9])"
-_UNCHECKED_START, _UNCHECKED_END = r"(?<![0-9],)", r"(?!,[0-9])"  # a part of an amount, for all that anybody knows
+# A part of an amount (`1,234,567`), for all that anybody knows; with other than three digits it is the next column of a table.
+_UNCHECKED_START, _UNCHECKED_END = r"(?!(?<=[0-9],)[0-9]{3}(?![0-9]))", r"(?!,[0-9]{3}(?![0-9]))"
 _ALONE_START = r"(?<![0-9A-Za-z_$%^&~\\@#+-])(?<![0-9][./:-])(?<![A-Za-z][./-])"
 _ALONE_END = r"(?![0-9A-Za-z_-])(?![./:][0-9])"
 # Of a form that has blanks within it, digits behind a blank may be a part; of others they are the next column of a table.
 _BLANK_START, _BLANK_END = r"(?<![0-9] )", r"(?! [0-9])"
 _ANOTHER = re.compile(r"[0-9]{4}|\n[ \t]*\n|[.!?] [A-Z]")  # between a word and a value that nothing checks
+_NEXT_ROW = re.compile(r"\r?\n[+-]?[0-9]{1,12},")  # from the last column's name to its value, also in a diff
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
 _APART = re.compile(r"[\n;|]|, ")
 _LISTED = re.compile(
@@ -141,7 +143,8 @@ def _after(kind: _Kind, plain: str, low: int, word_end: int, length: int) -> Ite
             if match.end() == high < len(plain) and plain[high].isalnum():
                 break
             listed = last > word_end and _LISTED.fullmatch(plain, last, match.start()) is not None
-            if not kind.checked and not listed and (last > word_end or _ANOTHER.search(plain, word_end, match.start())):
+            told = listed or _NEXT_ROW.fullmatch(plain, word_end, match.start()) is not None
+            if not kind.checked and not told and (last > word_end or _ANOTHER.search(plain, word_end, match.start())):
                 break
             if words.says_otherwise(plain, word_end, match.start()) or not _is_one(kind, match[0]):
                 continue
