@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-_READ = 4096  # characters of an answer or of what a user says: what differs, differs before
+_READ = 1024  # characters of an answer or of what a user says: what differs, differs before
 _HEAD = 300  # characters of an error that say which one it is
-_NUMBERS = re.compile(r"\d+")
+_DIGITS = b"0123456789"
 _PERIOD = 8  # steps of the longest circle that is seen
 # Chat Completions, Responses and most tools have no field that says so; then an error is told by how it begins.
 _FAILED = re.compile(
@@ -147,7 +147,7 @@ class _Trail:
         """Texts without their numbers, bytes as they are."""
         digest = hashlib.blake2b(digest_size=16, key=self._key)
         for part in parts:
-            data = part if isinstance(part, bytes) else _NUMBERS.sub("0", part).encode("utf-8", "surrogatepass")
+            data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass").translate(None, _DIGITS)
             digest.update(b"%d:" % len(data) + data)
         return digest.digest()
 
@@ -188,7 +188,7 @@ def _answer(block: Mapping[str, Any]) -> tuple[str, str, bool] | None:
         return None
     answered = _text(block, "tool_use_id") or _text(block, "tool_call_id") or _text(block, "call_id")
     text = _plain(block.get("content", block.get("output")))
-    failed = block.get("is_error") is True or block.get("isError") is True or _FAILED.match(text) is not None
+    failed = block.get("is_error") is True or block.get("isError") is True or _FAILED.match(text[:_HEAD]) is not None
     return answered or _text(block, "name"), text, failed
 
 
