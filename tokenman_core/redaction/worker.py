@@ -23,6 +23,8 @@ from tokenman_core.redaction.frames import (
 )
 
 GROWTH = 512 * 1024 * 1024  # bytes by which it may grow beyond what it has once its detectors stand
+# Judged before the worker says that it is ready: the libraries load and compile what they need for the first value of a kind.
+_SAMPLE = "jane@mail.example.co.uk +1 415 555 2671, 052-123-4567, +44 20 7946 0958, 4111 1111 1111 1111, DE89370400440532013000"
 _STATM = Path("/proc/self/statm")
 
 
@@ -58,6 +60,7 @@ def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
         kind, body = frame[:1], memoryview(frame)[1:]
         if kind == OPTIONS:
             detector = Detector(gate, unpack_options(bytes(body)))
+            detector.find(_SAMPLE)
             sink.write(READY)
             first = resident()
         elif kind == GATE:
