@@ -168,7 +168,8 @@ def test_a_file_of_a_secret_is_watched_too(proxy: Proxy, upstream: FakeProvider,
     key.write_text("sk-ant-first-of-two")
     providers = json.loads(file_of(proxy).read_text())["providers"]
     providers["anthropic"]["key"] = f"file:{key}"
-    read_again(proxy, "applied", lambda: change(proxy, providers=providers))
+    optional = {"clients": "optional"}  # or a configured key would ask callers for one of ours
+    read_again(proxy, "applied", lambda: change(proxy, providers=providers, access=optional))
     ask(proxy)
     assert dict(upstream.received[-1].headers)["x-api-key"] == "sk-ant-first-of-two"
     read_again(proxy, "applied", lambda: rewrite(key, "sk-ant-second-of-two"))
@@ -278,7 +279,8 @@ def test_a_blind_tunnel_to_what_is_governed_from_now_on_is_closed(proxy: Proxy, 
             seen = len(other.received)
             providers = json.loads(file_of(proxy).read_text())["providers"]
             providers["near"] = {"base_url": f"http://localhost:{other.port}", "dialect": "openai"}
-            read_again(proxy, "applied", lambda: change(proxy, providers=providers))
+            optional = {"clients": "optional"}  # or a configured key would ask callers for one of ours
+    read_again(proxy, "applied", lambda: change(proxy, providers=providers, access=optional))
             with suppress(ConnectionError):
                 while tunnel.recv(65536):
                     pass
