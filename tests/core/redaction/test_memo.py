@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tokenman_core.redaction import Finding, Memo
+from tokenman_core.redaction import Finding, Mapping, Memo
 from tokenman_core.redaction.detectors.options import Custom, Options
 from tokenman_core.redaction.memo import Act, Acts
 
@@ -72,3 +72,21 @@ def test_any_change_of_options_changes_their_digest() -> None:
     ]
     assert len({options.digest for options in made}) == len(made)
     assert Options((custom,)) == Options((Custom("X", "a"),))
+
+
+def test_what_was_done_again_weighs_no_more() -> None:
+    memo = Memo()
+    acts = Acts((Act(0, 1, "PASSWORD", "redact", "[PASSWORD_0123456789ab]"),) * 9, b"")
+    memo.put_acts(b"a", acts)
+    size = memo.size
+    memo.put_acts(b"a", acts)
+    assert memo.size == size
+
+
+def test_a_remembered_placeholder_that_another_value_has_is_not_used_for_two() -> None:
+    mapping = Mapping(b"k")
+    placeholder, _ = mapping.placeholder("PASSWORD", "Zebra-77")
+    assert mapping.again(placeholder, "PASSWORD", "Zebra-77", True, "", 0, None) == placeholder
+    other = mapping.again(placeholder, "PASSWORD", "Kite-88", True, "", 0, None)
+    assert other != placeholder
+    assert [each.text for each in mapping.values()] == ["Zebra-77", "Kite-88"]
