@@ -382,6 +382,9 @@ def test_without_keys_of_providers_it_is_as_the_settings_say(
         assert ask(proxy, "tkm_" + "x" * 43).status_code == 401
         answer = ask(proxy, add(proxy, "web"))  # a provider on this machine may need no key, so it is asked without
         assert (answer.status_code, answer.headers.get("x-tokenman-error")) == (401, None)
+        last = shared_provider.received[-1]
+        assert not {name.lower() for name, _ in last.headers} & {"x-api-key", "authorization", "x-tokenman-key"}
+        assert "tkm_" not in seen(shared_provider)
     finally:
         proxy.stop()
 
