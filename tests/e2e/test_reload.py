@@ -279,8 +279,7 @@ def test_a_blind_tunnel_to_what_is_governed_from_now_on_is_closed(proxy: Proxy, 
             seen = len(other.received)
             providers = json.loads(file_of(proxy).read_text())["providers"]
             providers["near"] = {"base_url": f"http://localhost:{other.port}", "dialect": "openai"}
-            optional = {"clients": "optional"}  # or a configured key would ask callers for one of ours
-    read_again(proxy, "applied", lambda: change(proxy, providers=providers, access=optional))
+            read_again(proxy, "applied", lambda: change(proxy, providers=providers))
             with suppress(ConnectionError):
                 while tunnel.recv(65536):
                     pass
