@@ -92,6 +92,8 @@ def test_a_private_key_is_found_whole_behind_any_mark(mark: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "token expired, secret rotated\n2026-03-13T16:37:25.271Z ERROR worker",
+        "the new password is rotated\n16:37:25 ERROR worker",
         "contact\njane@example.com",
         "jane@example.com\nThanks",
         "return self.name\n@app.route",

@@ -36,6 +36,7 @@ _GROUPED = frozenset(
 )  # written in groups, which nothing but their marks holds together
 _WRAPPED = _NUMBERS | _GROUPED | frozenset(SECRETS) | {"EMAIL_ADDRESS"}
 _WORD = re.compile(r"[A-Za-z]?[a-z]*[.,:;!?]*|[A-Z]+[.,:;!?]*|[A-Z]+(?:_[A-Z]+)+")
+_STAMP = re.compile(r"(?:19|20)[0-9]{2}[-/][01][0-9][-/][0-3][0-9]|[0-2][0-9]:[0-5][0-9]:[0-5][0-9]")
 _COLUMN = re.compile(r"[ \t]*[0-9][0-9 .,-]*[ \t]*\Z")
 
 Look = Callable[[str], Iterable[Finding]]
@@ -89,6 +90,8 @@ def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Finding
     if entity == "PRIVATE_KEY":
         return True
     if entity in SECRETS:
+        if lines and _STAMP.match(text, seams[0]):
+            return False  # the next line of a log
         rest = text[seams[0] : finding.end]
         if begins and begins[0].entity in SECRETS:
             return False
