@@ -39,7 +39,7 @@ class Reach:
         return all(fnmatchcase(getattr(subject, name), pattern) for name, pattern in self.match.items())
 
     def counted_by(self, subject: Subject) -> str:
-        """The name of the counter for this call among those of one limit: text that any store takes, different for different names."""
+        """The name of the counter for this call among those of one limit: text that any store takes."""
         if self.scope == "global":
             return ""
         name: str = getattr(subject.shown or subject, self.scope)

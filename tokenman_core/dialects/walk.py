@@ -188,9 +188,11 @@ class Walk:
             self.value(item, path, Place("tool_input", _name(item) if type(item) is dict else "", place.message))
         elif key in ("functionResponse", "function_response"):
             self.value(item, path, Place("tool_result", _name(item) if type(item) is dict else "", place.message))
-        elif key == "response" and place.kind == "tool_result":  # whatever the tool said: no word of it is the protocol's
-            self.value(item, path, Place(place.kind, place.tool, place.message, True))
-        elif key in words.FREE_FORM or (key in ("input", "arguments", "action") and place.kind == "tool_input"):
+        elif (
+            (key == "response" and place.kind == "tool_result")
+            or key in words.FREE_FORM
+            or (key in ("input", "arguments", "action") and place.kind == "tool_input")
+        ):  # whatever the tool said: no word of it is the protocol's
             self.value(item, path, Place(place.kind, place.tool, place.message, True))
         elif key in words.SPEAKERS and place.kind == "other":
             self.value(item, path, Place(words.SPEAKERS[key], place.tool, place.message))

@@ -59,7 +59,10 @@ def test_it_starts_answers_health_and_ends_with_0(running, tmp_path, name):
         assert "planted" not in text
     files = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*") if path.is_file()}
     data = ".local/share/tokenman"
-    private = {f"{data}/{name}" for name in ("secret", "tokenman.lock", "admin-token", "ledger.db", "state.db", "ca/authority.pem")}
+    private = {
+        f"{data}/{name}"
+        for name in ("secret", "tokenman.lock", "admin-token", "ledger.db", "state.db", "ca/authority.pem")
+    }
     assert set(files) == private | {f"{data}/ca/{name}" for name in ("tokenman-ca.pem", "bundle.pem")}
     assert {name for name, path in files.items() if stat.S_IMODE(path.stat().st_mode) == 0o600} == private
     assert not any(b"planted" in path.read_bytes() for path in files.values())

@@ -56,7 +56,9 @@ async def with_hints(wire: Wire) -> None:
     if hasattr(wire, "_conn"):
         wire._conn.send_headers(wire._stream, [(":status", "103"), ("link", "</a>")])  # type: ignore[attr-defined]
     else:
-        await wire.raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n")
+        await wire.raw(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n"
+        )
     await table.good_whole(wire)
 
 
@@ -106,7 +108,9 @@ def proxy(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize(("name", "method", "length"), [("204", "GET", None), ("304", "GET", "700"), ("head", "HEAD", "700")])
+@pytest.mark.parametrize(
+    ("name", "method", "length"), [("204", "GET", None), ("304", "GET", "700"), ("head", "HEAD", "700")]
+)
 def test_an_answer_without_a_body_ends_where_it_ends_and_the_next_follows_on_its_connection(
     proxy: Proxy, upstreams: dict[str, Upstream], version: Version, name: str, method: str, length: str | None
 ) -> None:
