@@ -92,7 +92,8 @@ def test_a_private_key_is_found_whole_behind_any_mark(mark: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "token expired, secret rotated\n2026-03-13T16:37:25.271Z ERROR worker",
+        "lr 3.0000e-04 tokens 8718715542\n2026-01-13T19:58:39.273Z auth: token expired, secret rotated\n"
+        "2026-04-10T20:37:49.944Z",
         "the new password is rotated\n16:37:25 ERROR worker",
         "contact\njane@example.com",
         "jane@example.com\nThanks",
