@@ -336,7 +336,7 @@ NATIONAL: Final = (
     ),
     Kind(
         "PT_CITIZEN_CARD", "a Portuguese citizen card", "cartão de cidadão 00000000 0 ZZ4", checked=True, context="needed",
-        words=_words("cartão de cidadão|cartão cidadão|citizen card|bilhete de identidade|documento de identificação|cc"),
+        words=_words("cartão de cidadão|cartão cidadão|citizen card|bilhete de identidade|documento de identificação"),
     ),
     Kind(
         "IT_FISCAL_CODE", "an Italian fiscal code", "RSSMRA85T10A562S", checked=True, context="helps",
