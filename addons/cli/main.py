@@ -248,7 +248,7 @@ def report(
     ] = None,
     file: ConfigFile = None,
 ) -> None:
-    """Spend, savings, masked values, errors and budgets of the last days."""
+    """Spend, savings, masked values, errors and budgets so far."""
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
     form = "json" if as_json else "csv" if as_csv else "table"

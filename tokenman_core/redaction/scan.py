@@ -11,7 +11,7 @@ from tokenman_core.redaction.mask import Redactor
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.slots import Slot
 
-PIECE: Final = 1024 * 1024  # characters that are judged at once: what is held in memory does not grow with the file
+PIECE: Final = 256 * 1024  # characters that are judged at once: what is held in memory does not grow with the file
 OVERLAP: Final = (
     64 * 1024
 )  # and so many are judged twice: no value is longer than half of that (a private key has 32 KiB)

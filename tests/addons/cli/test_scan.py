@@ -88,7 +88,7 @@ def test_the_settings_decide_and_what_was_allowed_is_not_told(command, home, tmp
     config = write(
         tmp_path,
         "c.yaml",
-        f"data_dir: {home}/data\nredaction: {{mode: log, secrets: block, allow: ['*@allowed.org']}}\n",
+        f"data_dir: {home}/data\nredaction: {{entities: {{EMAIL_ADDRESS: log}}, secrets: block, allow: ['*@allowed.org']}}\n",
     )
     text = write(tmp_path, "a.txt", f"{MAIL} me@allowed.org {KEY} mine@example.org")
     assert CliRunner().invoke(main.app, ["allow", "--config", str(config)], input="mine@example.org").exit_code == 0

@@ -63,14 +63,14 @@ WAYS = {
     "with soft hyphens": lambda value: "\u00ad".join(value),
     "in full width": lambda value: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in value),
 }
-_NOT_ALL = {("in quoted-printable", PASSWORD): "a letter beyond ASCII is two of its escapes"}
+_NOT_ALL = {("in quoted-printable", PASSWORD)}  # a letter beyond ASCII is two of its escapes
 
 
-@pytest.mark.parametrize("value", [MAIL, PASSWORD, "Zebra-77-kite"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [(way, value) for way in WAYS for value in (MAIL, PASSWORD, "Zebra-77-kite") if (way, value) not in _NOT_ALL],
+)
 def test_a_known_value_is_found_however_it_is_written(way: str, value: str) -> None:
-    if (way, value) in _NOT_ALL:
-        pytest.skip(_NOT_ALL[way, value])
     as_written = WAYS[way](value)
     text = f'some <words> "before" {as_written} and (behind)'
     found = places(text, ("PASSWORD", value))

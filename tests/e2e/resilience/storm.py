@@ -97,7 +97,7 @@ class Storm:
 
     async def _one(self, proxy: Proxy, number: int, end: float) -> None:
         """One program: its calls come one after the other, on one connection as long as that is kept."""
-        limits = httpx.Limits(max_connections=1)
+        limits = httpx.Limits(max_keepalive_connections=1)  # httpx may lose one whose call was cancelled
         async with httpx.AsyncClient(base_url=proxy.url, timeout=60, limits=limits, trust_env=False) as client:
             await self._calls(client, number, end)
 
