@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,13 @@ def cli(own: Proxy, *words: str) -> str:
 
 def api(own: Proxy, path: str) -> Any:
     token = (own.data / "admin-token").read_text().strip()
-    answer = httpx.get(f"http://127.0.0.1:{own.admin_port}{path}", headers={"Authorization": f"Bearer {token}"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    deadline = time.monotonic() + 30
+    while True:  # a row is written behind the call
+        answer = httpx.get(f"http://127.0.0.1:{own.admin_port}{path}", headers={"Authorization": f"Bearer {token}"})
+        if answer.status_code == 200:
+            return answer.json()
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
 
 
 def test_lists_and_kinds_of_ones_own(own: Proxy, provider: FakeProvider) -> None:
