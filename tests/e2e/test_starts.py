@@ -174,11 +174,11 @@ def test_a_script_that_is_taken_away_leaves_the_door_shut(
 
 
 def test_it_is_ready_after_little_work(tmp_path: Path, shared_provider: FakeProvider) -> None:
-    """Two seconds of processor time until it serves; beside others on the same cores that is more, so three are let pass."""
+    """Two seconds until it serves, on a machine that does nothing else: of processor time, which others do not take from it."""
     fresh = Proxy.start(tmp_path, shared_provider.url)
     main = psutil.Process(fresh.process.pid)
     took = [sum(one.cpu_times()[:2]) for one in (main, *main.children())]
-    assert max(took) < 3, took
+    assert max(took) < 2, took
     fresh.stop()
 
 

@@ -150,12 +150,14 @@ class Detection:
         self._tasks.append(asyncio.create_task(self._compile()))
 
     async def _compile(self) -> None:
+        """Once the start is over: compiling takes a second of a processor's time, and RE2's gate stands in."""
+        await self._ready.wait()
         try:
             database = await asyncio.to_thread(compile_database)
             if database is not None:
                 self.gate = await asyncio.to_thread(HyperscanGate, database)
                 self._database = database
-        except Exception:
+        except Exception:  # whatever it does not like about this machine: the other gate judges the same
             log.warning("Hyperscan cannot be used here; detection goes on without it, and takes more time")
 
     def configure(self, options: Options) -> None:
