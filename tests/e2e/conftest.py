@@ -1,6 +1,8 @@
 """One fake provider and one real proxy for all tests of a run; whatever a test does, nothing planted may arrive."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,27 @@ def provider(shared_provider: FakeProvider) -> Iterator[FakeProvider]:
     yield shared_provider
     assert not (names := leaked(shared_provider)), f"reached the provider in clear: {names}"
     assert not shared_provider.strays, "bytes outside of any request"
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeProvider]:
+    """A provider for the proxies of one file."""
+    made = FakeProvider().start_in_thread()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def running(fake: FakeProvider, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    """Starts proxies with settings of a test's own, in its folder or another; those that still run are stopped after it."""
+    made: list[Proxy] = []
+
+    def start(folder: Path | None = None, **settings: Any) -> Proxy:
+        made.append(Proxy.start(folder or tmp_path, fake.url, **settings))
+        return made[-1]
+
+    fake.clear()
+    yield start
+    for proxy in made:
+        if proxy.process.poll() is None:
+            proxy.stop()

@@ -10,16 +10,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, ClassVar
 
 import anthropic
 import openai
 import pytest
 
-from addons.demo.provider import FakeProvider
 from tests.e2e.harness import ANTHROPIC_KEY, Proxy, claude, gpt, user
 from tokenman_core.budget.rules import dollars
 from tokenman_core.ledger import LedgerReader
@@ -28,28 +25,6 @@ from tokenman_core.webhook import key_of, signature
 
 MODEL = "claude-sonnet-4-5"  # 3 and 15 USD for a million tokens
 DAY = {"name": "daily", "window": "day"}
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeProvider]:
-    made = FakeProvider().start_in_thread()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def running(fake: FakeProvider, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
-    made: list[Proxy] = []
-
-    def start(folder: Path | None = None, **settings: Any) -> Proxy:
-        made.append(Proxy.start(folder or tmp_path, fake.url, **settings))
-        return made[-1]
-
-    fake.clear()
-    yield start
-    for proxy in made:
-        if proxy.process.poll() is None:
-            proxy.stop()
 
 
 def counts(proxy: Proxy) -> dict[str, Count]:

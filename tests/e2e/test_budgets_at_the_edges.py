@@ -4,38 +4,14 @@ import http.client
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from addons.demo.provider import FakeProvider
 from tests.e2e.harness import ANTHROPIC_KEY, Proxy, user
 from tests.e2e.test_budgets import DAY, MODEL, booked, counts, settled
 from tokenman_core.budget.rules import dollars
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeProvider]:
-    made = FakeProvider().start_in_thread()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def running(fake: FakeProvider, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
-    made: list[Proxy] = []
-
-    def start(**settings: Any) -> Proxy:
-        made.append(Proxy.start(tmp_path, fake.url, **settings))
-        return made[-1]
-
-    fake.clear()
-    yield start
-    for proxy in made:
-        if proxy.process.poll() is None:
-            proxy.stop()
 
 
 def ask(

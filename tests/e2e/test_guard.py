@@ -5,43 +5,19 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import anthropic
 import openai
 import pytest
 
-from addons.demo.provider import FakeProvider
 from tests.e2e.harness import Proxy, claude, gpt, user
 from tests.e2e.test_budgets import Hook
 from tokenman_core.ledger import LedgerReader
 
 MODEL = "claude-sonnet-4-5"
 TOOL = "list_files"
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeProvider]:
-    made = FakeProvider().start_in_thread()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def running(fake: FakeProvider, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
-    made: list[Proxy] = []
-
-    def start(**settings: Any) -> Proxy:
-        made.append(Proxy.start(tmp_path, fake.url, **settings))
-        return made[-1]
-
-    fake.clear()
-    yield start
-    for proxy in made:
-        if proxy.process.poll() is None:
-            proxy.stop()
 
 
 def messages_agent(proxy: Proxy, session: str, turns: int, page: Callable[[int], Any]) -> list[Any]:
