@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from tokenman_core.ledger import pages, schema, trouble
+from tokenman_core import database
+from tokenman_core.ledger import pages, trouble
 from tokenman_core.ledger.pages import Filter, Page, moment
 from tokenman_core.ledger.row import Row
 from tokenman_core.ledger.span import EVER, Span, split
@@ -159,7 +160,7 @@ class LedgerReader:
             with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)) as connection:
                 connection.row_factory = sqlite3.Row
                 connection.execute("begin")
-                yield connection if schema.version(connection) else None
+                yield connection if database.version(connection) else None
         except sqlite3.Error as error:
             raise LedgerError(trouble.in_words(error)) from error
 

@@ -1,8 +1,5 @@
 """The tables of the ledger, as steps that each add to what was there, so that old and new code share one file."""
 
-import sqlite3
-from collections.abc import Sequence
-
 # A step may create a table or an index, or add a column that has a default. Never more: an older process may still be writing
 # to the file, by the names of the columns that it knows. For the same reason a newer file is written as it is.
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -115,24 +112,3 @@ STEPS: tuple[tuple[str, ...], ...] = (
     # What of a call's usage has prices of its own: `NAME:COUNT,…`, the name being one of genai-prices' words (`web_searches`).
     ("alter table calls add column parts text",),
 )
-
-
-def version(connection: sqlite3.Connection) -> int:
-    found: int = connection.execute("pragma user_version").fetchone()[0]
-    return found
-
-
-def migrate(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = STEPS) -> None:
-    """Takes the steps that the file lacks, all or none; of two processes at once one does it. Raises sqlite3.Error."""
-    if version(connection) >= len(steps):
-        return
-    connection.execute("begin immediate")
-    try:
-        for step in steps[version(connection) :]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"pragma user_version = {max(version(connection), len(steps))}")
-        connection.execute("commit")
-    except BaseException:  # whatever it was: all steps or none
-        connection.execute("rollback")
-        raise

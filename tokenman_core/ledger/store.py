@@ -1,16 +1,14 @@
 """The ledger's file as the one who writes it sees it: rows with their sums in one transaction, and the purge in small ones."""
 
-import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tokenman_core.database import Database
 from tokenman_core.ledger import schema
 from tokenman_core.ledger.names import Names
 from tokenman_core.ledger.row import Row, pico
-from tokenman_core.secret import private_folder
 
 STREAM, ESTIMATED, NOTIONAL, TRUNCATED, OVERRUN = 1, 2, 4, 8, 16
 """The bits of `flags`."""
@@ -21,7 +19,6 @@ OTHER = "other"
 SPOTS_OF = 20_000  # calls, the latest, of which it is kept where something was found: at most some 30 MB
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
 _PURGED_AT_ONCE = 500
 _MOST_SUM = 9 * 10**18  # SQLite would go on in floating point beyond 2^63
 
@@ -62,22 +59,8 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        private_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.fchmod(descriptor, 0o600)
-            self._file = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        self._path = path
-        self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-        try:
-            for setting in ("auto_vacuum = incremental", "journal_mode = wal", "synchronous = normal"):
-                self._connection.execute(f"pragma {setting}")
-            schema.migrate(self._connection)
-        except BaseException:  # whatever it was, nobody would close it
-            self._connection.close()
-            raise
+        self._database = Database(path, schema.STEPS, ("auto_vacuum = incremental",))
+        self._connection = self._database.connection
         self._names = Names(self._connection)
         self._names_seen = 0
 
@@ -91,11 +74,7 @@ class Store:
     @property
     def replaced(self) -> bool:
         """Whether another file, or none, now stands where this one was opened: rows written here would be lost."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return True
-        return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)
+        return self._database.replaced
 
     def probe(self) -> None:
         """Whether it could be written now. Raises sqlite3.Error."""

@@ -1,18 +1,15 @@
 """The store of one machine: a SQLite file in the data folder, which all processes on it open."""
 
 import contextlib
-import os
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from tokenman_core.secret import private_folder
+from tokenman_core.database import Database
 from tokenman_core.state import schema
 from tokenman_core.state.counts import SqliteCounts
 from tokenman_core.state.rates import SqliteRates
 from tokenman_core.state.store import NOTHING, Entry, Leased
 
-BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
 _VALUE = 4096  # bytes; more is no state of this kind
 _SPARE = 500  # of what is remembered that may be there on top before the oldest are looked for
 
@@ -24,22 +21,8 @@ class Sqlite:
     """
 
     def __init__(self, path: Path) -> None:
-        private_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.fchmod(descriptor, 0o600)
-            self._file = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        self._path = path
-        self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            for setting in ("journal_mode = wal", "synchronous = normal"):
-                self._connection.execute(f"pragma {setting}")
-            schema.migrate(self._connection)
-        except BaseException:  # whatever it was, nobody would close it
-            self._connection.close()
-            raise
+        self._database = Database(path, schema.STEPS, any_thread=True)
+        self._connection = self._database.connection
         self._seen = -1
         self.counts = SqliteCounts(self._connection, self._whole)
         self.rates = SqliteRates(self._connection, self._whole)
@@ -50,11 +33,7 @@ class Sqlite:
     @property
     def replaced(self) -> bool:
         """Whether another file, or none, now stands where this one was opened: nobody would see what is written here."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return True
-        return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)
+        return self._database.replaced
 
     @property
     def changed(self) -> bool:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.core.ledger.calls import NOON, call, mixed, name
+from tokenman_core import database
 from tokenman_core.clock import SystemClock
 from tokenman_core.config.models import Settings
 from tokenman_core.ledger import Ledger, LedgerReader, Sums, open_ledger, path_of, row_of
 from tokenman_core.ledger import ledger as module
-from tokenman_core.ledger import store as store_module
-from tokenman_core.ledger.store import sums_of
+from tokenman_core.ledger.store import Store, sums_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -101,7 +101,7 @@ async def test_rows_and_their_sums_agree_after_many_calls(path):
 
 
 async def test_failures_are_told_on_the_loop_and_traffic_goes_on(path, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_S", 0)
+    monkeypatch.setattr(database, "BUSY_S", 0)
     told = []
     ledger = Ledger(path, 0, lambda name: told.append((name, threading.current_thread())), SystemClock())
     await ledger.start()
@@ -132,7 +132,7 @@ async def test_the_start_is_not_held_up_by_a_ledger_that_cannot_be_opened(path):
 
 
 async def test_the_end_does_not_wait_for_ever(path, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_S", 0)
+    monkeypatch.setattr(database, "BUSY_S", 0)
     monkeypatch.setattr(module, "_CLOSE_S", 0.2)
     ledger = Ledger(path, 0, lambda name: None, SystemClock())
     await ledger.start()
@@ -219,7 +219,7 @@ def test_a_killed_process_leaves_a_sound_ledger_whose_sums_are_those_of_its_rows
 
 def test_a_row_takes_less_than_three_hundred_bytes_with_all_that_belongs_to_it(path):
     dice = random.Random(11)
-    store = store_module.Store(path)
+    store = Store(path)
     rows = 20_000
     for start in range(0, rows, 200):
         store.add([row_of(mixed(n, dice, NOON + timedelta(seconds=40 * n))) for n in range(start, start + 200)])

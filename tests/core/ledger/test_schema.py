@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.core.ledger.calls import call, name
+from tokenman_core.database import migrate, version
 from tokenman_core.ledger import LedgerReader, row_of, schema
 from tokenman_core.ledger.store import Store
 from tokenman_core.record import Tried
@@ -28,7 +29,7 @@ def open_file(path):
 
 def test_a_new_file_has_the_newest_version(tmp_path):
     Store(tmp_path / "l.db").close()
-    assert schema.version(open_file(tmp_path / "l.db")) == len(schema.STEPS)
+    assert version(open_file(tmp_path / "l.db")) == len(schema.STEPS)
 
 
 def test_a_file_is_migrated_under_an_older_writer_which_goes_on_writing(tmp_path):
@@ -36,13 +37,13 @@ def test_a_file_is_migrated_under_an_older_writer_which_goes_on_writing(tmp_path
     old = Store(path)
     old.add([row_of(call(1))])
     new = open_file(path)
-    schema.migrate(new, NEXT)
+    migrate(new, NEXT)
     old.add([row_of(call(2))])
     new.execute("update calls set region = 7 where id = ?", (bytes.fromhex(name(2)[4:]),))
     old.add([row_of(call(3))])
     assert new.execute("select region from calls order by seq").fetchall() == [(0,), (7,), (0,)]
     assert new.execute("select calls, region_calls from days").fetchall() == [(3, 0)]
-    assert schema.version(new) == len(NEXT)
+    assert version(new) == len(NEXT)
     assert new.execute("pragma integrity_check").fetchone() == ("ok",)
     old.close()
 
@@ -50,18 +51,18 @@ def test_a_file_is_migrated_under_an_older_writer_which_goes_on_writing(tmp_path
 def test_an_older_version_writes_and_reads_a_newer_file_and_leaves_it_newer(tmp_path):
     path = tmp_path / "l.db"
     Store(path).close()
-    schema.migrate(open_file(path), NEXT)
+    migrate(open_file(path), NEXT)
     store = Store(path)
     store.add([row_of(call(1))])
     store.close()
-    assert schema.version(open_file(path)) == len(NEXT)
+    assert version(open_file(path)) == len(NEXT)
     assert LedgerReader(path).row(name(1)) == row_of(call(1))
     assert LedgerReader(path).totals("model").total.calls == 1
 
 
 def test_sums_of_a_file_that_no_newer_version_has_opened_are_read_all_the_same(tmp_path):
     path = tmp_path / "l.db"
-    schema.migrate(open_file(path), schema.STEPS[:1])
+    migrate(open_file(path), schema.STEPS[:1])
     open_file(path).execute(
         "insert into days (day, provider, model, project, client, calls) values (20000, 'p', 'm', '', '', 3)"
     )
@@ -72,7 +73,7 @@ def test_sums_of_a_file_that_no_newer_version_has_opened_are_read_all_the_same(t
 @pytest.mark.parametrize("by", ["model", "session"])
 def test_calls_of_such_a_file_are_summed_without_what_they_do_not_say(tmp_path, by):
     path = tmp_path / "l.db"
-    schema.migrate(open_file(path), schema.STEPS[:4])
+    migrate(open_file(path), schema.STEPS[:4])
     open_file(path).execute("insert into calls (id, time, cost) values (x'00', 1, 5000000000000)")
     reader = LedgerReader(path)
     assert (reader.totals(by).total.cost, reader.totals("hour").total.cache_saved) == (0 if by == "model" else 5, 0)
@@ -88,7 +89,7 @@ def test_of_many_that_migrate_at_once_one_does_and_none_fails(tmp_path):
         try:
             connection = sqlite3.connect(path, timeout=30, isolation_level=None)
             together.wait()
-            schema.migrate(connection, NEXT)
+            migrate(connection, NEXT)
         except sqlite3.Error as error:
             failures.append(error)
 
@@ -99,7 +100,7 @@ def test_of_many_that_migrate_at_once_one_does_and_none_fails(tmp_path):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert schema.version(open_file(path)) == len(NEXT)
+    assert version(open_file(path)) == len(NEXT)
 
 
 def test_a_step_that_fails_is_taken_back_whole(tmp_path):
@@ -107,8 +108,8 @@ def test_a_step_that_fails_is_taken_back_whole(tmp_path):
     Store(path).close()
     connection = open_file(path)
     with pytest.raises(sqlite3.OperationalError):
-        schema.migrate(connection, (*NEXT[:-1], (*NEXT[-1], "create table calls (again)")))
-    assert schema.version(connection) == len(schema.STEPS)
+        migrate(connection, (*NEXT[:-1], (*NEXT[-1], "create table calls (again)")))
+    assert version(connection) == len(schema.STEPS)
     assert "region" not in {row[1] for row in connection.execute("pragma table_info(calls)")}
 
 
@@ -122,7 +123,7 @@ def test_steps_only_add(steps):
 def test_a_file_of_a_version_without_attempts_is_read_and_then_written_with_them(tmp_path, older):
     path = tmp_path / "l.db"
     old = open_file(path)
-    schema.migrate(old, schema.STEPS[:older])
+    migrate(old, schema.STEPS[:older])
     assert "tried" not in {row[1] for row in old.execute("pragma table_info(calls)")}
     old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
     found = LedgerReader(path).row(name(1))
@@ -132,7 +133,7 @@ def test_a_file_of_a_version_without_attempts_is_read_and_then_written_with_them
     tried = (Tried("anthropic", "server_error", "claude-x"), Tried("openai", "ok", "gpt-5-mini", 1.25))
     store.add([row_of(call(2, status=429, tried=tried))])
     store.close()
-    assert schema.version(old) == len(schema.STEPS)
+    assert version(old) == len(schema.STEPS)
     assert LedgerReader(path).totals("day").total.refused == 1
     found = LedgerReader(path).row(name(2))
     assert found is not None
@@ -142,7 +143,7 @@ def test_a_file_of_a_version_without_attempts_is_read_and_then_written_with_them
 def test_a_file_of_a_version_without_parts_of_usage_is_read_and_then_written_with_them(tmp_path):
     path = tmp_path / "l.db"
     old = open_file(path)
-    schema.migrate(old, schema.STEPS[:4])
+    migrate(old, schema.STEPS[:4])
     old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
     found = LedgerReader(path).row(name(1))
     assert found is not None

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.core.ledger.calls import DAY, NOON, call, mixed, name
+from tokenman_core.database import migrate
 from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger import LedgerReader, row_of, schema
 from tokenman_core.ledger import store as store_module
@@ -82,7 +83,7 @@ def test_a_file_of_an_older_version_is_read_without_places(path):
     import sqlite3
 
     old = sqlite3.connect(path, isolation_level=None)
-    schema.migrate(old, schema.STEPS[:3])
+    migrate(old, schema.STEPS[:3])
     old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
     reader = LedgerReader(path)
     assert reader.row(name(1)).spots == ()  # type: ignore[union-attr]

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.core.ledger.calls import DAY, NOON, call, name
+from tokenman_core import database
 from tokenman_core.clock import ManualClock
 from tokenman_core.ledger import Filter, LedgerReader, row_of, writer
-from tokenman_core.ledger import store as store_module
 from tokenman_core.ledger.store import Store
 from tokenman_core.ledger.writer import Writer
 
@@ -22,7 +22,7 @@ def path(tmp_path):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Locks here are held until the test lets go: nobody needs to wait to see that."""
-    monkeypatch.setattr(store_module, "BUSY_S", 0)
+    monkeypatch.setattr(database, "BUSY_S", 0)
 
 
 class Machine:

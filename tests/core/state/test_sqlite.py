@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tokenman_core.database import migrate, version
 from tokenman_core.state import Entry, Sqlite
 from tokenman_core.state import sqlite as module
-from tokenman_core.state.schema import STEPS, migrate, version
+from tokenman_core.state.schema import STEPS
 from tokenman_core.state.store import NOTHING
 
 NOW, LATER = 1_000.0, 2_000.0

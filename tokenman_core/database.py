@@ -1,0 +1,68 @@
+"""Files of SQLite that several processes open: only their owner reads them, and steps bring them up to date."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenman_core.secret import private_folder
+
+BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for longer is a trouble worth telling
+
+Steps = Sequence[Sequence[str]]
+"""A step may create a table or an index, or add a column that has a default, and no more: old and new code share one file."""
+
+
+class Database:
+    """An open file; the folder and the file are made where there are none. `settings` are pragmas.
+
+    Raises sqlite3.Error, OSError, and ConfigError for a folder that cannot be had.
+    """
+
+    def __init__(self, path: Path, steps: Steps, settings: Sequence[str] = (), *, any_thread: bool = False) -> None:
+        private_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            self._file = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        self._path = path
+        self.connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=not any_thread)
+        try:
+            for setting in (*settings, "journal_mode = wal", "synchronous = normal"):
+                self.connection.execute(f"pragma {setting}")
+            migrate(self.connection, steps)
+        except BaseException:  # whatever it was, nobody would close it
+            self.connection.close()
+            raise
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file, or none, now stands where this one was opened: what is written here nobody would see."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)
+
+
+def version(connection: sqlite3.Connection) -> int:
+    found: int = connection.execute("pragma user_version").fetchone()[0]
+    return found
+
+
+def migrate(connection: sqlite3.Connection, steps: Steps) -> None:
+    """Takes the steps that the file lacks, all or none; of two processes at once one does it. Raises sqlite3.Error."""
+    if version(connection) >= len(steps):
+        return
+    connection.execute("begin immediate")
+    try:
+        for step in steps[version(connection) :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"pragma user_version = {max(version(connection), len(steps))}")
+        connection.execute("commit")
+    except BaseException:  # whatever it was: all steps or none
+        connection.execute("rollback")
+        raise
