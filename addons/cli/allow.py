@@ -44,7 +44,8 @@ def run(file: Path | None, value: str | None, remove: bool, entity: str = "", li
         return WRONG_USE
 
     from tokenman_core import secret
-    from tokenman_core.redaction.allowed import Allowed, TooMany
+    from tokenman_core.lines import TooMany
+    from tokenman_core.redaction.allowed import Allowed
 
     try:
         root = secret.installation_secret(found.settings)
@@ -89,7 +90,8 @@ def run(file: Path | None, value: str | None, remove: bool, entity: str = "", li
 
 
 def _list(settings: Settings) -> int:
-    from tokenman_core.redaction.allowed import TooMany, lines_of
+    from tokenman_core.lines import TooMany
+    from tokenman_core.redaction.allowed import lines_of
 
     path = settings.data_dir / "allowed"
     try:

@@ -1,33 +1,24 @@
 """Values that a person took out of redaction: on disk and in memory only their keyed hashes, read anew when the file changes."""
 
-import contextlib
-import fcntl
 import hashlib
 import hmac
 import logging
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tokenman_core.clock import Clock, SystemClock
+from tokenman_core.clock import Clock
+from tokenman_core.lines import LineFile, TooMany, lines_in
 from tokenman_core.redaction.known import forms
-from tokenman_core.secret import private_folder, write_private
 
 log = logging.getLogger("tokenman.redaction")
 
 FILE = "allowed"  # in data_dir
-LOOK_S = 0.5  # seconds between two looks at the file, so a change holds within 2 s
-_MOST = 5_000  # lines; a value has one for each way to write it, six at most
+_MOST = 5_000  # lines; a value has one for each way to write it, six at most; patterns have no such bound
 _LARGEST = _MOST * 128  # bytes
 _LINE = re.compile(rb"([0-9a-f]{64})(?: |$)")
 _MARKS = ".,:;!?"  # of the sentence that a value stands in, where a detector took them along
-
-
-class TooMany(Exception):
-    """There is no room for another value; patterns under `redaction.allow` have no such bound."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +50,11 @@ def digest(key: bytes, value: str, entity: str = "") -> bytes:
 def lines_of(path: Path) -> list[tuple[str, str, int]]:
     """(day, kind or "" for any, how many hashes) of what a file lets pass. Raises OSError, TooMany."""
     found: Counter[tuple[str, str]] = Counter()
-    for line in _read(path) if path.exists() else ():
+    for line in lines_in(path, _LARGEST):
         if _LINE.match(line):
             _, day, entity, *_ = [*line.decode("ascii", "replace").split(" "), "", "", ""]
             found[day, entity] += 1
     return [(day, entity, count) for (day, entity), count in sorted(found.items())]
-
-
-def _read(path: Path) -> list[bytes]:
-    with path.open("rb") as file:
-        raw = file.read(_LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise TooMany
-    return raw.splitlines()
 
 
 class Allowed:
@@ -82,33 +65,19 @@ class Allowed:
 
     def __init__(self, folder: Path, key: bytes, clock: Clock | None = None) -> None:
         self.path = folder / FILE
+        self._file = LineFile(self.path, _LARGEST, clock)
         self._key = key
-        self._clock = clock or SystemClock()
         self._known = Permitted(key)
-        self._mark: object = None
-        self._next = float("-inf")
 
     def now(self) -> Permitted:
-        """What is allowed; looks at the file's date at most twice a second, and reads it when that has changed."""
-        moment = self._clock.monotonic()
-        if moment < self._next:
-            return self._known
-        self._next = moment + LOOK_S
-        try:
-            status = os.stat(self.path)
-            mark: object = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError as error:
-            mark = error.errno
-        if mark != self._mark:
-            self._mark = mark
+        """What is allowed, read anew when the file has changed."""
+        if self._file.changed():
             self._known = self._read()
         return self._known
 
     def _read(self) -> Permitted:
         try:
-            lines = self._lines()
-        except FileNotFoundError:
-            lines = []
+            lines = self._file.read()
         except (OSError, TooMany) as error:
             why = error.strerror if isinstance(error, OSError) else "it is too large"
             log.error("%s cannot be read (%s): nothing is taken out of redaction", self.path, why)
@@ -117,51 +86,32 @@ class Allowed:
         version = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).digest() if digests else b""
         return Permitted(self._key, digests, version)
 
-    def _lines(self) -> list[bytes]:
-        return _read(self.path)
-
     def add(self, value: str, day: str, entity: str = "") -> bool:
         """Whether it is new. `day` as 2026-11-24; `entity`: the one kind that it passes as.
 
         Raises OSError, TooMany, ConfigError.
         """
-        with self._locked():
-            lines = self._existing()
+        with self._file.locked():
+            lines = self._file.read()
             known = {line[:64] for line in lines}
             new = [each for each in self._digests(value, entity) if each not in known]
             if len(lines) + len(new) > _MOST:
                 raise TooMany
             if new:
                 tail = f" {day} {entity}".rstrip().encode()
-                self._write([*lines, *(each + tail for each in new)])
+                self._file.write([*lines, *(each + tail for each in new)])
             return bool(new)
 
     def remove(self, value: str, entity: str = "") -> bool:
         """Whether it was there. Raises OSError, TooMany, ConfigError."""
-        with self._locked():
-            lines = self._existing()
+        with self._file.locked():
+            lines = self._file.read()
             gone = set(self._digests(value, entity))
             kept = [line for line in lines if line[:64] not in gone]
             if len(kept) < len(lines):
-                self._write(kept)
+                self._file.write(kept)
             return len(kept) < len(lines)
 
     def _digests(self, value: str, entity: str) -> list[bytes]:
         """Of every way to write the value that known values are looked for in."""
         return list(dict.fromkeys(digest(self._key, form, entity) for form in forms(value.strip())))
-
-    def _existing(self) -> list[bytes]:
-        return self._lines() if self.path.exists() else []
-
-    def _write(self, lines: list[bytes]) -> None:
-        write_private(self.path, b"".join(line + b"\n" for line in lines))
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One writer at a time, by a lock on the folder: the file itself is replaced by each."""
-        handle = os.open(private_folder(self.path.parent), os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)

@@ -5,8 +5,9 @@ import pytest
 
 from tokenman_core.clock import ManualClock
 from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.lines import LOOK_S, TooMany
 from tokenman_core.redaction import Memo, Redactor
-from tokenman_core.redaction.allowed import LOOK_S, Allowed, TooMany, lines_of
+from tokenman_core.redaction.allowed import Allowed, lines_of
 from tokenman_core.redaction.entities import Finding
 from tokenman_core.slots import Slot
 
