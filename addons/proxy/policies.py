@@ -52,6 +52,7 @@ from tokenman_core.scopes import Reach
 from tokenman_core.sending import Sender
 from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
+from tokenman_core.state import AskStore
 from tokenman_core.tries import Means
 
 log = logging.getLogger("tokenman")
@@ -81,7 +82,7 @@ class Lasting:
     sizes: Sizes
     held: books.Lasting
     limited: limiter.Lasting
-    ask: books.Ask
+    ask: AskStore
     tell: Callable[[books.Alert], None]
     watch: watch.Watch
     clients: Clients

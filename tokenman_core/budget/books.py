@@ -2,17 +2,16 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
-from typing import Protocol
 
 from tokenman_core.budget.rules import Rule, dollars
 from tokenman_core.budget.windows import FOREVER, Span, Window, window
 from tokenman_core.clock import Clock
 from tokenman_core.scopes import Subject
-from tokenman_core.state import Booking, Count, Hold, Store, Unavailable
+from tokenman_core.state import AskStore, Booking, Count, Hold, Unavailable
 
 log = logging.getLogger("tokenman.budget")
 
@@ -29,12 +28,6 @@ _UNSETTLED = 10_000  # bookings that wait for a store that cannot be asked
 _JUMP_S = 10.0  # no clock that is kept right is set by so much at once
 _SHOWN = 200  # counters of one budget
 _KEPT_S = 40 * 86_400.0  # so long after its end a window's sum can still be shown
-
-
-class Ask(Protocol):
-    """`State.ask`."""
-
-    def __call__[T](self, question: Callable[[Store], T]) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True)
@@ -137,7 +130,7 @@ class Books:
         rules: Sequence[Rule],
         where: tzinfo,
         clock: Clock,
-        ask: Ask,
+        ask: AskStore,
         tell: Callable[[Alert], None],
         lasting: Lasting | None = None,
         own: Callable[[], Mapping[str, Sequence[Rule]]] = dict,

@@ -7,13 +7,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from tokenman_core.clock import Clock
 from tokenman_core.ratelimit.rules import Rate, Rule
 from tokenman_core.scopes import Subject
-from tokenman_core.state import Ask as Asked
-from tokenman_core.state import Hold, Left, Store, Unavailable
+from tokenman_core.state import Ask, AskStore, Hold, Left, Store, Unavailable
 
 log = logging.getLogger("tokenman.ratelimit")
 
@@ -28,12 +27,6 @@ _SOON_S = 1.0  # what a client is told when too many calls run: nobody knows whe
 _FOREVER = 1e12
 
 Kind = Literal["requests", "tokens", "concurrent"]
-
-
-class Ask(Protocol):
-    """`State.ask`."""
-
-    def __call__[T](self, question: Callable[[Store], T]) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ class Limiter:
         rules: Sequence[Rule],
         key: bytes,
         clock: Clock,
-        ask: Ask,
+        ask: AskStore,
         lasting: Lasting | None = None,
         own: Callable[[], Mapping[str, Sequence[Rule]]] = dict,
     ) -> None:
@@ -265,8 +258,8 @@ class Limiter:
             return Allowed()
         return Allowed(_standing(rated, "tokens", left)) if allowed else _limited(rated, "tokens", left)
 
-    def _asked(self, rule: Rule, kind: Kind, rate: Rate, subject: Subject, cost: int) -> Asked:
-        return Asked(self._name(rule, kind, subject), cost, rate.period, rate.count)
+    def _asked(self, rule: Rule, kind: Kind, rate: Rate, subject: Subject, cost: int) -> Ask:
+        return Ask(self._name(rule, kind, subject), cost, rate.period, rate.count)
 
 
 def _standing(rated: Sequence[tuple[Rule, Rate]], kind: Kind, left: Sequence[Left]) -> tuple[Standing, ...]:

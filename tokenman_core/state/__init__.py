@@ -7,11 +7,12 @@ record of calls is another file (`tokenman_core.ledger`): a record may fail, a c
 from tokenman_core.state.counts import Booking, Count, Counts, Hold, Reserved
 from tokenman_core.state.rates import Ask, Left, Rates
 from tokenman_core.state.sqlite import Sqlite
-from tokenman_core.state.state import State, Unavailable, open_state, path_of
+from tokenman_core.state.state import AskStore, State, Unavailable, open_state, path_of
 from tokenman_core.state.store import Entry, Leased, Store
 
 __all__ = [
     "Ask",
+    "AskStore",
     "Booking",
     "Count",
     "Counts",

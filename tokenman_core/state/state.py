@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,12 @@ class Opened(Store, Protocol):
     @property
     def replaced(self) -> bool:
         """Whether another file stands in its place."""
+
+
+class AskStore(Protocol):
+    """The part of a `State` that a policy needs: its `ask`."""
+
+    def __call__[T](self, question: Callable[[Store], T]) -> Awaitable[T]: ...
 
 
 class State:
