@@ -1,12 +1,12 @@
 """What the settings of the guard against loops and runaways are made of."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from tokenman_core.config.section import Section
-from tokenman_core.config.values import Word
+from tokenman_core.config.values import Word, exact, exact_schema
 from tokenman_core.config.wrong import wrong
 
 _MOST_USD = 100_000
@@ -22,32 +22,11 @@ Times = Annotated[int, Field(ge=0, le=1000), AfterValidator(_times)]
 """How often in a row; 0: not looked for."""
 
 
-def _usd(value: Any) -> Decimal:
-    good = wrong("is no amount of USD a minute; good values: 0 (off), 0.5, 2")
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise good
-    try:
-        amount = Decimal(str(value))
-    except ArithmeticError:
-        raise good from None
-    if not (amount.is_finite() and 0 <= amount <= _MOST_USD):
-        raise good
-    return amount
-
-
 Speed = Annotated[
     Decimal,
-    BeforeValidator(_usd),
+    BeforeValidator(exact("is no amount of USD a minute; good values: 0 (off), 0.5, 2", _MOST_USD, zero=True)),
     PlainSerializer(str),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0, "maximum": _MOST_USD},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
-            ],
-            "examples": [0.5, 2],
-        }
-    ),
+    exact_schema(_MOST_USD, (0.5, 2), zero=True),
 ]
 """USD a minute, exact; 0: not looked for."""
 

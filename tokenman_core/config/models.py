@@ -50,6 +50,8 @@ from tokenman_core.config.values import (
     Size,
     Url,
     Word,
+    exact,
+    exact_schema,
 )
 from tokenman_core.config.wrong import wrong
 
@@ -192,33 +194,14 @@ class Injection(Section):
     exfiltration: Flag = True
 
 
-def _price(value: Any) -> Decimal:
-    good = wrong('is not a price; good values: 0, 2.5, "0.075" (USD for a million tokens)')
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise good
-    try:
-        price = Decimal(str(value))
-    except InvalidOperation:
-        raise good from None
-    if not (price.is_finite() and 0 <= price <= _DEAREST):
-        raise good
-    return price
-
-
 _DEAREST = 10**6
 Price = Annotated[
     Decimal,
-    BeforeValidator(_price),
-    PlainSerializer(str),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0, "maximum": _DEAREST},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
-            ],
-            "examples": [0.5, "0.075"],
-        }
+    BeforeValidator(
+        exact('is not a price; good values: 0, 2.5, "0.075" (USD for a million tokens)', _DEAREST, zero=True)
     ),
+    PlainSerializer(str),
+    exact_schema(_DEAREST, (0.5, "0.075"), zero=True),
 ]
 """USD for a million tokens, exact."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from tokenman_core.config.section import Section
-from tokenman_core.config.values import Duration, Word
+from tokenman_core.config.values import Duration, Word, exact, exact_schema
 from tokenman_core.config.wrong import wrong
 
 _MOST_USD = 4_000_000  # what fits into the counters
@@ -32,52 +32,18 @@ class Matches(Section):
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
-def _usd(value: Any) -> Decimal:
-    good = wrong('is no amount of USD; good values: 10, 2.5, "0.50"')
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise good
-    try:
-        amount = Decimal(str(value))
-    except ArithmeticError:
-        raise good from None
-    if not (amount.is_finite() and 0 < amount <= _MOST_USD):
-        raise good
-    return amount
-
-
 Usd = Annotated[
     Decimal,
-    BeforeValidator(_usd),
+    BeforeValidator(exact('is no amount of USD; good values: 10, 2.5, "0.50"', _MOST_USD, zero=False)),
     PlainSerializer(str),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST_USD},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
-            ],
-            "examples": [10, "2.50"],
-        }
-    ),
+    exact_schema(_MOST_USD, (10, "2.50"), zero=False),
 ]
 """An amount of USD, exact."""
 
 
-def _share(value: Any) -> Decimal:
-    good = wrong("is no share of a limit; good values: 0.5, 0.8, 1.0")
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise good
-    try:
-        share = Decimal(str(value))
-    except ArithmeticError:
-        raise good from None
-    if not (share.is_finite() and 0 < share <= 10):
-        raise good
-    return share
-
-
 Share = Annotated[
     Decimal,
-    BeforeValidator(_share),
+    BeforeValidator(exact("is no share of a limit; good values: 0.5, 0.8, 1.0", 10, zero=False)),
     PlainSerializer(float),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 10}),
 ]

@@ -2,8 +2,9 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -336,3 +337,31 @@ def _not_empty(value: SecretStr) -> SecretStr:
 
 Key = Annotated[Secret, AfterValidator(_not_empty)]
 """A secret that is there or is null."""
+
+
+def exact(message: str, most: int, *, zero: bool) -> Callable[[Any], Decimal]:
+    """Reads a number, also one in quotes, without an error of floating point: up to `most`, from or above zero."""
+
+    def read(value: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+            raise wrong(message)
+        try:
+            number = Decimal(str(value))
+        except ArithmeticError:
+            raise wrong(message) from None
+        if not (number.is_finite() and 0 <= number <= most and (zero or number)):
+            raise wrong(message)
+        return number
+
+    return read
+
+
+def exact_schema(most: int, examples: Sequence[Any], *, zero: bool) -> WithJsonSchema:
+    """Of what `exact` reads."""
+    least = "minimum" if zero else "exclusiveMinimum"
+    return WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", least: 0, "maximum": most}, {"type": "string", "pattern": r"^\d+(\.\d+)?$"}],
+            "examples": list(examples),
+        }
+    )
