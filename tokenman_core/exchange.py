@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["answered", "refused", "broken", "aborted", "crashed"]
 Login = Literal["none", "key", "oauth"]
+Repeats = Literal["", "deterministic", "all"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,10 @@ class Exchange:
     broken: ErrorKind | None = None  # why an answer that had begun ended before its end
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
+    repeats: Repeats = ""  # while there is no cache: a cache of which mode would have answered it
+    cache_break: str = (
+        ""  # why the provider's own cache, which had the beginning of the conversation, did not this time
+    )
     rooms: "tuple[Room, ...]" = ()  # what is left of the rate limits that are about it
     limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # an attempt cost more than was held for it, or wrote more than its request allows
