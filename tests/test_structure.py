@@ -63,6 +63,7 @@ CORE_RULES = {
         "ratelimit",
         "state",
     },
+    "caching": {"redaction", "admin", "telemetry", "ledger", "failover", "ahead", "budget", "ratelimit", "guard"},
     "net": {"redaction", "dialects", "body", "admin", "config"},
     "admin": {"redaction", "dialects", "body", "net"},
     "ledger": {"redaction", "dialects", "body", "net", "admin"},

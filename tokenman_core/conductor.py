@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing, suppress
+from functools import partial
 
 from tokenman_core import headers as h
 from tokenman_core.body.read import read_body
@@ -60,7 +61,7 @@ class Conductor:
                 source: Pieces = _given(verdict.parts)
             case None:
                 tries = Tries(self._means, exchange, stages)
-                source = tries.parts()
+                source = exchange.shared.parts(tries.parts) if exchange.shared else tries.parts()
         exchange.outcome = "answered"
         outward = Outward(exchange, stages, self._caps, self._clock, self._means.meter)
         refused = False
@@ -75,10 +76,11 @@ class Conductor:
                     yield piece
         except BaseException:  # the client left, or nothing more can come: nobody waits for what is booked
             if tries is not None:
-                self._routes.answered(exchange)
-                await tries.settle()
+                await self._left(exchange, tries)
             raise
-        if tries is not None:  # only now all of the answer has been read, so its usage is known
+        if tries is not None and exchange.shared is not None and exchange.shared.unheard:
+            exchange.owed = partial(self._outlived, exchange, tries)
+        elif tries is not None:  # only now all of the answer has been read, so its usage is known
             self._routes.answered(exchange)
             if tries.ready:
                 await tries.settle()
@@ -86,6 +88,22 @@ class Conductor:
                 exchange.owed = tries.settle
         if not refused:
             await stages.response(exchange)
+
+    async def _left(self, exchange: Exchange, tries: Tries) -> None:
+        if exchange.shared is not None and exchange.shared.unheard:
+            exchange.owed = partial(self._outlived, exchange, tries)
+            return
+        self._routes.answered(exchange)
+        await tries.settle()
+
+    async def _outlived(self, exchange: Exchange, tries: Tries) -> None:
+        """Books a call that may go on, for others, when its asker has left."""
+        assert exchange.shared is not None
+        try:
+            await exchange.shared.heard()
+        finally:
+            self._routes.answered(exchange)
+            await tries.settle()
 
     async def settle(self, exchange: Exchange) -> None:
         """Books what takes longer to tell than a client should wait for the end of its answer. Before the stages' `llm_done`."""

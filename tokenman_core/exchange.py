@@ -1,11 +1,11 @@
 """One LLM call as the policy sees it: what the program sent, the governed request, and the attempts to have it answered."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tokenman_core.body.base import Body
 from tokenman_core.capture import Capture
@@ -13,7 +13,7 @@ from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot
 from tokenman_core.usage import Bill, Usage
-from tokenman_core.verdicts import Candidate, Failure, Headers, Refuse
+from tokenman_core.verdicts import Candidate, Failure, Headers, Part, Refuse
 
 if TYPE_CHECKING:
     from tokenman_core.limit_headers import Room
@@ -132,6 +132,20 @@ class Sealed:
     originals: tuple[str, ...]
 
 
+class Shared(Protocol):
+    """A call to a provider that other calls may follow, as the one sees it that it was asked for, or one that follows."""
+
+    def parts(self, start: Callable[[], AsyncGenerator[Part | Refuse]]) -> AsyncGenerator[Part | Refuse]:
+        """Its answer. `start` makes one of the exchange's own, once, if it is to be asked for."""
+
+    @property
+    def unheard(self) -> bool:
+        """Whether it was made for this exchange, and more of it has come, or will, than was taken of `parts`."""
+
+    async def heard(self) -> None:
+        """Returns once it is over. What has come of it then has been read, as if it had all been taken."""
+
+
 @dataclass(eq=False)
 class Exchange:
     """The one thing that changes in the life of a call; everything it points to is a value or has one owner."""
@@ -164,6 +178,9 @@ class Exchange:
     broken: ErrorKind | None = None  # why an answer that had begun ended before its end
     cache: str = ""  # as `x-tokenman-cache` has it
     saved: Decimal = Decimal(0)  # USD
+    shared: Shared | None = None  # how its attempts are made, if not by itself alone
+    unasked: bool = False  # the stream tells what was used, and the program did not ask
+    caching: str = ""  # the mode of the cache that its route has, "" for the one of all
     repeats: Repeats = ""  # while there is no cache: a cache of which mode would have answered it
     cache_break: str = (
         ""  # why the provider's own cache, which had the beginning of the conversation, did not this time

@@ -220,7 +220,7 @@ class Outward:
                     502, "upstream", "The provider's answer is in a coding that cannot be read.", retryable=True
                 )
                 return
-        self._unasked = any(attempt.asked_usage for attempt in exchange.tried[-1:])
+        self._unasked = exchange.unasked or any(attempt.asked_usage for attempt in exchange.tried[-1:])
         # It passes in its coding, and only a copy is read.
         packed = decoder is not None and not (changing or self._unasked or exchange.begun)
         parser = SseParser()
