@@ -408,7 +408,6 @@ def test_the_policy_cases_of_the_docs_hold(tmp_path: Path) -> None:
 
 
 LATER = {
-    "cache": "cache: {mode: all}",
     "compaction": "compaction: {whitespace: on}",
     "injection detection": "injection: {mode: block}",
     "listening beyond this machine": "listen: 0.0.0.0:7677",

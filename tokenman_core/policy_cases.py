@@ -1,7 +1,7 @@
 """Runs policy cases: each as a call that goes through the real chain and then nowhere; says what was not as expected."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,27 +23,41 @@ _GEMINI = "/v1beta/models/{}:generateContent"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call: the kinds of value that were masked, the refusal, and where it would have gone ("" if nowhere)."""
+    """What became of a call: the kinds of value that were masked, the refusal, and where it would have gone ("" if nowhere).
+
+    `bypass`: why no cache may answer it, "" if one may.
+    """
 
     masked: frozenset[str]
     refusal: Refuse | None
     provider: str
+    bypass: str = ""
 
 
-async def run(case: Case, stages: Stages, providers: Providers, routes: Routes) -> list[str]:
+Bypass = Callable[[Exchange], str]
+
+
+def no_cache(exchange: Exchange) -> str:
+    return "there is no cache"
+
+
+async def run(case: Case, stages: Stages, providers: Providers, routes: Routes, bypass: Bypass = no_cache) -> list[str]:
     """What differs from what the case expects, one line each; nothing if it holds."""
-    return differences(case.expect, await outcome(case.request, stages, providers, routes))
+    return differences(case.expect, await outcome(case.request, stages, providers, routes, bypass))
 
 
-async def outcome(asked: Asked, stages: Stages, providers: Providers, routes: Routes) -> Outcome:
-    """Takes a call through the chain up to where its bytes would be made."""
+async def outcome(
+    asked: Asked, stages: Stages, providers: Providers, routes: Routes, bypass: Bypass = no_cache
+) -> Outcome:
+    """Takes a call through the chain up to where its bytes would be made. `bypass`: why no cache may answer a call."""
     exchange = _exchange(asked, providers)
     try:
         refusal = await _judge(exchange, stages, routes)
     finally:
         await stages.done(exchange)
     provider = exchange.attempts[-1].candidate.provider if exchange.attempts and refusal is None else ""
-    return Outcome(frozenset(entity for entity, count in exchange.masked.items() if count), refusal, provider)
+    masked = frozenset(entity for entity, count in exchange.masked.items() if count)
+    return Outcome(masked, refusal, provider, bypass(exchange) if refusal is None else "it is refused")
 
 
 def differences(expected: Expected, found: Outcome) -> list[str]:
@@ -59,6 +73,9 @@ def differences(expected: Expected, found: Outcome) -> list[str]:
         lines.append(
             f"provider: expected {expected.provider}, " + (f"was {was}" if refusal else f"was {found.provider}")
         )
+    if expected.cache is not None and (expected.cache == "bypass") != bool(found.bypass):
+        why = f"bypass: {found.bypass}" if found.bypass else "that it may be answered from the cache"
+        lines.append(f"cache: expected {expected.cache}, found {why}")
     return lines
 
 

@@ -27,6 +27,7 @@ class _Rule:
     project: re.Pattern[str]
     provider: re.Pattern[str]
     places: tuple[tuple[Candidate, int], ...] | None  # with its weight; 0: it keeps its place
+    cache: str = ""  # the mode of the cache for its calls, "" for the one of all
 
     def fits(self, exchange: Exchange) -> bool:
         named = exchange.plan[0].provider
@@ -55,9 +56,11 @@ class Routes:
             return (named,)
         if not exchange.model or not (exchange.operation.generates or exchange.operation.name == "count_tokens"):
             return (self._maker(exchange, exchange.sent.path.split("/"), ()) or named,)
-        plan = next(
-            (plan for rule in self._rules if rule.fits(exchange) and (plan := self._led_by(rule, exchange))), (named,)
+        rule, plan = next(
+            ((rule, plan) for rule in self._rules if rule.fits(exchange) and (plan := self._led_by(rule, exchange))),
+            (None, (named,)),
         )
+        exchange.caching = rule.cache if rule else ""
         if plan == (named,):
             return plan
         holds = bound(exchange.body.value) if exchange.body is not None else None
@@ -153,9 +156,9 @@ def _rule(route: Route) -> _Rule:
     )
     model, project, provider = patterns
     if route.places is None:
-        return _Rule(model, project, provider, None)
+        return _Rule(model, project, provider, None, route.cache or "")
     places = tuple((Candidate(place.provider, place.model or ""), place.weight) for place in route.places)
-    return _Rule(model, project, provider, places)
+    return _Rule(model, project, provider, places, route.cache or "")
 
 
 def _in_order(places: Sequence[tuple[Candidate, int]], session: str) -> list[Candidate]:

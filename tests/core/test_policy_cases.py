@@ -70,7 +70,7 @@ async def test_a_case_goes_where_its_route_leads(spy):
 )
 async def test_a_case_goes_through_the_chain_as_a_call_of_its_dialect(spy, request_, path):
     found = await outcome(spy, **request_)
-    assert found == Outcome(frozenset({"EMAIL_ADDRESS"}), None, request_["dialect"])
+    assert found == Outcome(frozenset({"EMAIL_ADDRESS"}), None, request_["dialect"], "there is no cache")
     assert spy.seen[0].sent.path == path
     assert any(slot.text == "hello [X]" for slot in spy.seen[0].body.slots)
     assert spy.ended == 1
@@ -96,8 +96,9 @@ async def test_a_refusal_in_any_phase_is_the_outcome_and_goes_nowhere(spy, reque
     assert spy.ended == 1
 
 
-MASKED = Outcome(frozenset({"EMAIL_ADDRESS"}), None, "openai")
-REFUSED = Outcome(frozenset(), REFUSAL, "")
+MASKED = Outcome(frozenset({"EMAIL_ADDRESS"}), None, "openai", "the cache is off")
+REFUSED = Outcome(frozenset(), REFUSAL, "", "it is refused")
+CACHED = Outcome(frozenset(), None, "openai")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,12 @@ REFUSED = Outcome(frozenset(), REFUSAL, "")
         ({"refused": 429}, REFUSED, []),
         ({"refused": 400}, REFUSED, ["refused: expected 400, was refused with 429 budget (daily budget spent)"]),
         ({"provider": "openai"}, REFUSED, ["provider: expected openai, was refused with 429 budget (daily budget spent)"]),
+        ({"cache": "bypass"}, MASKED, []),
+        ({"cache": "bypass"}, REFUSED, []),
+        ({"cache": "hit"}, MASKED, ["cache: expected hit, found bypass: the cache is off"]),
+        ({"cache": "miss"}, CACHED, []),
+        ({"cache": "hit"}, CACHED, []),
+        ({"cache": "bypass"}, CACHED, ["cache: expected bypass, found that it may be answered from the cache"]),
         ({"masked": ["JWT"]}, REFUSED, ["masked: expected JWT, found nothing; refused with 429 budget (daily budget spent)"]),
     ],
 )  # fmt: skip

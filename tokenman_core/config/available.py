@@ -31,7 +31,6 @@ GAPS: tuple[Gap, ...] = (
     Gap("tls.key"),
     Gap("intercept.passthrough"),
     Gap("injection", "detection comes later; nothing is scanned", keep="good values: mode: log, mode: off"),
-    Gap("cache.mode", off=("off",), keep="good value: off"),
     Gap("compaction.prompt_cache", "the report comes later", ("off",), "good values: suggest, off"),
     Gap("compaction.minify_json", keep="good value: off"),
     Gap("compaction.whitespace", keep="good value: off"),
@@ -71,11 +70,6 @@ def refusals(settings: Settings) -> list[tuple[str, str]]:
         for entity, said in it.entities.items()
         if entity in known.ENTITIES_LATER and action_of(said) != "off"
     ]
-    found += [
-        (f"tests[{at}].expect.cache", f"the cache {LATER}, so nothing can be said of it; leave it out")
-        for at, case in enumerate(settings.tests)
-        if case.expect.cache is not None
-    ]
     for setting, address in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
         if not address.loopback:
             found.append((setting, f"a listener beyond loopback {LATER}; good value: 127.0.0.1:{address.port}"))
@@ -95,6 +89,10 @@ def lacking(settings: Settings) -> list[str]:
 def warnings(settings: Settings) -> tuple[str, ...]:
     """What is obeyed, and yet not what one would expect of the whole."""
     told: list[str] = []
+    if settings.cache.scope == "shared" and settings.caches:
+        told.append(
+            "cache.scope: shared: a caller may get an answer that was made for another one; to keep them apart: caller"
+        )
     keyed = [name for name, provider in settings.providers.items() if provider.key is not None]
     if keyed and settings.access.clients == "auto":
         names = ", ".join(keyed)

@@ -267,6 +267,9 @@ class Cache(Section):
     size: Size = 1024**3
     scope: Literal["caller", "shared"] = "caller"
     encrypt: Annotated[Literal["auto", "on", "off"], Word] = "auto"
+    tools: OffOn = "off"
+    tool_calls: OffOn = "off"
+    pace: Literal["at_once", "original"] = "at_once"
 
 
 class History(Section):
@@ -404,6 +407,11 @@ class Settings(Section):
         """By name, the base URLs of known providers that are not the provider's own, and those of all others."""
         own = {name: entry["base_url"] for name, entry in known.PROVIDERS.items()}
         return {name: it.base_url for name, it in self.providers.items() if str(it.base_url) != own.get(name)}
+
+    @property
+    def caches(self) -> bool:
+        """Whether any call may be answered from the cache."""
+        return self.cache.mode != "off" or any(it.cache not in (None, "off") for it in self.routes)
 
     def hosts(self) -> tuple[str, ...]:
         """All hosts whose calls are opened and judged: the providers' and `intercept.hosts`."""

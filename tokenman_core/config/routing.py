@@ -1,10 +1,11 @@
 """Routes: which calls go where, in which order, and under which name of the model."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tokenman_core.config.section import Section
+from tokenman_core.config.values import Word
 from tokenman_core.config.wrong import wrong
 
 
@@ -36,7 +37,7 @@ def _some(places: tuple[Place, ...] | None) -> tuple[Place, ...] | None:
 
 class Route(Section):
     """Calls that match are answered by the first of `try` that can; without it, of those providers whose `models` have the
-    model, by their `priority`.
+    model, by their `priority`. `cache`, where it is set, is their `cache.mode`.
     """
 
     match: Match = Field(default_factory=dict, examples=[{"model": "claude-*"}])  # type: ignore[assignment]
@@ -44,3 +45,4 @@ class Route(Section):
         tuple[Annotated[Place, BeforeValidator(_place, json_schema_input_type=str | Place)], ...] | None,
         AfterValidator(_some),
     ] = Field(default=None, alias="try", examples=[["anthropic"]], json_schema_extra={"minItems": 1})
+    cache: Annotated[Literal["off", "deterministic", "all"], Word] | None = None

@@ -114,8 +114,6 @@ MISTAKES = [
      "must be at least 400; a good value: 400"),
     ("tests:\n  - name: a\n    request: {dialect: openai, text: x}\n    expect: {provider: opnai}", 4, "tests[0].expect.provider",
      "names no provider; did you mean openai?"),
-    ("tests:\n  - name: a\n    request: {dialect: openai, text: x}\n    expect: {cache: hit}", 4, "tests[0].expect.cache",
-     "the cache is not available in this version, so nothing can be said of it; leave it out"),
     ("tests:\n  - name: a\n    request: {dialect: openai, text: x}\n    expected: {refused: 400}", 2, "tests[0].expect",
      "is missing"),
     ("tests:\n" + 2 * "  - {name: a, request: {dialect: openai, text: x}, expect: {masked: []}}\n", 3, "tests[1].name",
