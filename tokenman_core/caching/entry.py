@@ -31,6 +31,10 @@ class Entry:
     cost: Decimal | None
 
 
+class Damaged(Exception):
+    """What was kept cannot be read as what it was. Says nothing of it."""
+
+
 # They speak of one message, one hop or one moment, which the answer given again is not (RFC 9110 §6.6, §8.4, §8.8, §10.2.3;
 # RFC 9530; RFC 9211; the W3C's Server-Timing, Reporting and NEL).
 _OF_ONE_MESSAGE = frozenset({
