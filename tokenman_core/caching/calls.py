@@ -1,0 +1,149 @@
+"""How a call that may be cached is made: for itself and whoever follows, or by following one that is under way."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from tokenman_core.caching.entry import Entry, kept_headers
+from tokenman_core.caching.flights import Flight, Flights
+from tokenman_core.caching.plain import came, is_stream, plain
+from tokenman_core.capture import Capture
+from tokenman_core.exchange import Exchange
+from tokenman_core.net import UpstreamError
+from tokenman_core.outward import Pieces
+from tokenman_core.sse import Event, SseError, SseParser
+from tokenman_core.verdicts import Head, Parts
+
+Start = Callable[[], Pieces]
+Again = Callable[[Entry], Awaitable[Parts | None]]
+"""An answer that is there as the exchange asks for it; None: it cannot be told so."""
+
+
+class Leading:
+    """A `Shared`: the call is made, and others may follow it. `find` looks whether another process had it made meanwhile."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        flights: Flights,
+        flight: Flight,
+        find: Callable[[], Awaitable[Entry | None]],
+        again: Again,
+        coalesced: Callable[[Entry], None],
+    ) -> None:
+        self._exchange, self._flights, self.flight = exchange, flights, flight
+        self._find, self._again, self._coalesced = find, again, coalesced
+        self._taken = False  # all that came
+
+    async def parts(self, start: Start) -> Pieces:
+        self.flight.start(lambda: self._source(start))
+        try:
+            async with aclosing(self.flight.follow()) as parts:
+                async for part in parts:
+                    yield part
+        except Exception:
+            self._taken = True
+            raise
+        self._taken = True
+
+    async def _source(self, start: Start) -> Pieces:
+        flight = self.flight
+        flight.lease, found = await self._flights.first(flight.key, self._find)
+        if found is not None and (given := await self._again(found)) is not None:
+            self._coalesced(found)
+            async with aclosing(given) as parts:
+                async for part in parts:
+                    yield part
+            return
+        async with aclosing(start()) as own:
+            async for piece in own:
+                yield piece
+
+    @property
+    def unheard(self) -> bool:
+        return self.flight.started and not self._taken
+
+    async def heard(self) -> None:
+        flight, exchange = self.flight, self._exchange
+        try:
+            await flight.over()
+        finally:  # whoever cannot wait for it ends it, or nobody would book it
+            flight.cancel()
+        if flight.error is not None or not flight.whole or not exchange.tried:
+            return
+        try:
+            head, body, _ = came(flight, 0)
+        except UpstreamError:
+            return
+        exchange.reader = reader = exchange.dialect.reader(exchange.operation)
+        if not is_stream(head):
+            exchange.said, exchange.captured = body, None
+            reader.note(Event(body, "whole"))
+            return
+        exchange.captured = Capture(0, stream=True)
+        exchange.captured.add(body)
+        parser = SseParser()
+        try:
+            for event in [*parser.feed(body), *parser.finish()]:
+                reader.note(event)
+        except SseError:
+            pass  # what it told until then is booked
+
+
+class Following:
+    """A `Shared`: somebody else's call answers this one too; where it does not, one of its own is made, and `alone` is told."""
+
+    unheard = False
+
+    def __init__(self, flight: Flight, parts: Callable[[], Pieces], alone: Callable[[], None]) -> None:
+        self.flight, self._parts, self._alone = flight, parts, alone
+
+    async def parts(self, start: Start) -> Pieces:
+        begun = False
+        try:
+            async with aclosing(self._parts()) as parts:
+                async for part in parts:
+                    begun = True
+                    yield part
+                return
+        except Exception:  # whatever became of the other's call
+            if begun:
+                raise
+        self._alone()
+        async with aclosing(start()) as own:
+            async for piece in own:
+                yield piece
+
+    async def heard(self) -> None:
+        """It is somebody else's."""
+
+
+async def live(flight: Flight, cap: int) -> Pieces:
+    """What the other call brings, as it comes. `cap`: bytes of a whole answer. Raises UpstreamError where it answers nobody else."""
+    async with aclosing(flight.follow()) as raw, aclosing(plain(raw, cap)) as parts:
+        head = await anext(parts)
+        if flight.private or not isinstance(head, Head) or head.status != 200:
+            raise UpstreamError("protocol", "it answers nobody else")
+        if is_stream(head):
+            yield Head(200, kept_headers(head.headers))
+            async for piece in parts:
+                yield piece
+            return
+        body = await anext(parts)  # all of it, before anything goes out: until then a call of one's own can be made
+        yield Head(200, kept_headers(head.headers))
+        yield body
+
+
+async def afterwards(flight: Flight, find: Callable[[], Awaitable[Entry | None]], again: Again) -> Pieces:
+    """What was kept of the other call, once it is over: it was asked for in another shape. Raises UpstreamError."""
+    async with aclosing(flight.follow()) as raw:
+        async for _ in raw:
+            if not flight.open:
+                raise UpstreamError("protocol", "it will not be kept")
+    await flight.settled.wait()
+    entry = await find()
+    parts = None if entry is None else await again(entry)
+    if parts is None:
+        raise UpstreamError("protocol", "it was not kept")
+    async with aclosing(parts) as given:
+        async for part in given:
+            yield part

@@ -1,0 +1,74 @@
+"""What a provider says, as it comes or as it came, without its coding."""
+
+from collections.abc import AsyncGenerator, Iterator
+
+from tokenman_core import headers as h
+from tokenman_core.caching.flights import Flight
+from tokenman_core.net import UpstreamError
+from tokenman_core.net.coding import CodingError, Decoder, decode
+from tokenman_core.outward import steps
+from tokenman_core.verdicts import Head, Part, Refuse
+
+_MOST_PIECES = 2000  # of which it is kept when they came
+
+
+async def plain(parts: AsyncGenerator[Part | Refuse], cap: int) -> AsyncGenerator[Head | bytes]:
+    """A provider's answer without its coding, its head first, its trailers left out. `cap`: bytes of a whole answer, 0 for no cap.
+
+    Raises UpstreamError for what cannot be read, or is none.
+    """
+    head = await anext(parts)
+    if not isinstance(head, Head):
+        raise UpstreamError("protocol", "there is no answer")
+    yield head
+    coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower().decode("latin-1")
+    try:
+        if not is_stream(head):
+            data = b"".join([part async for part in parts if isinstance(part, bytes)])
+            yield decode(coding, data, cap) if coding != "identity" and data else data
+            return
+        decoder = Decoder(coding, 0) if coding != "identity" else None
+        async for part in parts:
+            if isinstance(part, bytes) and (piece := b"".join(steps(part, decoder))):
+                yield piece
+        if decoder is not None and (rest := decoder.finish()):
+            yield rest
+    except CodingError as e:
+        raise UpstreamError("protocol", "it is in a coding that cannot be read") from e
+
+
+def is_stream(head: Head) -> bool:
+    """Whether what follows is an event stream."""
+    return (h.first(head.headers, b"content-type") or b"").lower().startswith(b"text/event-stream")
+
+
+def came(flight: Flight, cap: int) -> tuple[Head, bytes, tuple[tuple[float, int], ...]]:
+    """What a flight has brought: head, body without its coding, and when (seconds after the head) how much of it came.
+
+    Raises UpstreamError as `plain` does.
+    """
+    first, begun = flight.parts[0], flight.moments[0]
+    if not isinstance(first, Head):
+        raise UpstreamError("protocol", "there is no answer")
+    coding = (h.first(first.headers, b"content-encoding") or b"identity").strip().lower().decode("latin-1")
+    body, pieces = bytearray(), list[tuple[float, int]]()
+    try:
+        decoder = Decoder(coding, 0) if coding != "identity" else None
+        for piece, moment in _pieces(flight, decoder):
+            body += piece
+            if cap and len(body) > cap:
+                raise UpstreamError("cap", "it is larger than what is kept")
+            if piece and len(pieces) < _MOST_PIECES:
+                pieces.append((round(moment - begun, 4), len(piece)))
+    except CodingError as e:
+        raise UpstreamError("protocol", "it is in a coding that cannot be read") from e
+    return first, bytes(body), tuple(pieces) if is_stream(first) else ()
+
+
+def _pieces(flight: Flight, decoder: Decoder | None) -> Iterator[tuple[bytes, float]]:
+    moment = flight.moments[0]
+    for part, moment in zip(flight.parts, flight.moments, strict=True):
+        if isinstance(part, bytes):
+            yield b"".join(steps(part, decoder)), moment
+    if decoder is not None:
+        yield decoder.finish(), moment
