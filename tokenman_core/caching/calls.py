@@ -118,7 +118,7 @@ class Following:
 
 
 async def live(flight: Flight, cap: int) -> Pieces:
-    """What the other call brings, as it comes. `cap`: bytes of a whole answer. Raises UpstreamError where it answers nobody else."""
+    """What the other call brings, as it comes. `cap`: bytes of a whole answer. Raises UpstreamError if it answers nobody else."""
     async with aclosing(flight.follow()) as raw, aclosing(plain(raw, cap)) as parts:
         head = await anext(parts)
         if flight.private or not isinstance(head, Head) or head.status != 200:

@@ -1,4 +1,4 @@
-"""Calls that share one: what each client gets, what the provider is asked, who pays, and what becomes of it when somebody leaves."""
+"""Calls that share one: what each client gets, what the provider is asked, who pays, and what happens when somebody leaves."""
 
 import asyncio
 import gzip
