@@ -70,6 +70,15 @@ PIECES = st.one_of(
 )
 
 
+def test_a_key_is_seen_whose_beginning_stands_inside_what_looks_like_another() -> None:
+    key = KEYS["anthropic"]
+    for gate, detector in zip(GATES, DETECTORS, strict=True):
+        text = f"x{key[:7]}{key}"
+        rule = next(index for index, rule in enumerate(SHAPES) if rule.id == "anthropic")
+        assert (rule, 8) in seen(gate, text)[1]
+        assert any(finding.entity == "API_KEY" for finding in detector.find(text))
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_the_gates_see_the_same_in_any_mixture(text: str) -> None:

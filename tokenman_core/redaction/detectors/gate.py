@@ -8,7 +8,7 @@ import functools
 import importlib.util
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tokenman_core.redaction.detectors import coded, context, seams, view
@@ -201,7 +201,9 @@ class Re2Gate:
         asked.update(at for at, keywords in self._counting if any(keyword in data for keyword in keywords))
         found: set[tuple[int, int]] = set()
         for at in asked:
-            if at < len(RULES):
+            if at < len(SHAPES):
+                found.update((at, start) for start in _starts(self._heads[at], data))
+            elif at < len(RULES):
                 found.update((at, match.start()) for match in self._heads[at].finditer(data))
         looked_for = [*self._often, *_SELDOM] if self._seldom.search(data) else self._often
         holds = {_IDS[at - len(RULES)] for at in looked_for if self._heads[at].search(data)}
@@ -210,6 +212,15 @@ class Re2Gate:
             if id not in holds and conditions.NEEDS[id] in holds and self._heads[at].search(data):
                 holds.add(id)
         return Hits(conditions.hold(holds), sorted(found))
+
+
+def _starts(head: Any, data: bytes) -> Iterator[int]:
+    """Where a shape begins, also inside of an earlier one (`sk-ant-sk-ant-…`); of those with one end the first."""
+    at, end = 0, -1
+    while (match := head.search(data, at)) is not None:
+        if match.end() != end:
+            yield match.start()
+        at, end = match.start() + 1, match.end()
 
 
 def trips(gate: Gate, text: str, key: str = "", custom: Patterns | None = None, names: bool = False) -> bool:
