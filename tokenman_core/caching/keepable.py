@@ -100,18 +100,15 @@ def unkept(
     `body` is all that came, decoded; `stream`: as events. `tool_calls`: answers that call tools may be kept, the provider's own
     tools and what they gave among them. What the model thought does not matter, nor do its signatures.
     """
-    reader = dialect.reader(operation)
+    reader, found = dialect.reader(operation), _Found()
+    values = _events(reader, body, found) if stream else _whole(reader, body, found)
     if status != 200:
         return f"its status is {status}", reader
-    judge = _JUDGES.get((dialect.name, operation.name))
-    if judge is None:
-        return ODD, reader
-    if (b"event-stream" if stream else b"json") not in content_type.lower():
-        return ODD, reader
-    found = _Found()
-    values = _events(reader, body, found) if stream else _whole(reader, body, found)
     if reader.failed is not None:
         return ERROR, reader
+    judge = _JUDGES.get((dialect.name, operation.name))
+    if judge is None or (b"event-stream" if stream else b"json") not in content_type.lower():
+        return ODD, reader
     if not values:
         found.stop(CUT)
     if not found.reason:
@@ -253,8 +250,9 @@ def _choices(values: list[dict[str, Any]], stream: bool, found: _Found, part: Ca
     for value in values:
         if value.get("citations") or value.get("search_results"):  # of providers that search without being asked to
             found.calls = True
-        bare = [] if type(value.get("usage")) is dict else None  # some tell it in a chunk of its own
-        for number, choice in enumerate(_listed(value.get("choices", bare), found)):
+        if "choices" not in value and value.get("usage"):  # some tell it in a chunk of its own
+            continue
+        for number, choice in enumerate(_listed(value.get("choices"), found)):
             if type(choice) is not dict:
                 found.stop(ODD)
                 continue
