@@ -185,6 +185,8 @@ class Exchange:
     cache_break: str = (
         ""  # why the provider's own cache, which had the beginning of the conversation, did not this time
     )
+    cache_lost: int = 0  # tokens that it should have had, and did not
+    cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
     rooms: "tuple[Room, ...]" = ()  # what is left of the rate limits that are about it
     limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # an attempt cost more than was held for it, or wrote more than its request allows
