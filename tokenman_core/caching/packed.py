@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -123,6 +123,7 @@ _COUNTS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", 
 def _entry(header: Mapping[str, Any], body: bytes) -> Entry:
     """Each value is made what it should be; where that changed it, it shows when it is written again."""
     usage = header["usage"]
+    counts: dict[str, Any] = {name: int(usage[name]) for name in _COUNTS}
     return Entry(
         int(header["status"]),
         tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in header["headers"]),
@@ -134,9 +135,6 @@ def _entry(header: Mapping[str, Any], body: bytes) -> Entry:
         str(header["model"]),
         str(header["project"]),
         float(header["stored"]),
-        replace(
-            Usage(parts={str(name): int(count) for name, count in usage["parts"].items()}),
-            **{name: int(usage[name]) for name in _COUNTS},
-        ),
+        Usage(**counts, parts={str(name): int(count) for name, count in usage["parts"].items()}),
         None if header["cost"] is None else Decimal(header["cost"]),
     )
