@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from tokenman_core.errors import ErrorKind
-from tokenman_core.exchange import Attempt, Exchange, Login, Outcome, Redacted, Spot
+from tokenman_core.exchange import Attempt, Exchange, Login, Outcome, Redacted, Repeats, Spot
 from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate
 
@@ -63,6 +63,12 @@ class Record:
     limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # it cost more than was held for it, or wrote more than its request allows
     spots: tuple[Spot, ...] = ()  # where the last of what was found stood; never a value
+    repeats: Repeats = ""  # while there is no cache of answers: one of which mode would have had this one
+    cache_break: str = (
+        ""  # why the provider's own cache did not have what it had before, perhaps with ` at ` and a place
+    )
+    cache_lost: int = 0  # tokens that it should have had
+    cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
 
     @property
     def usage(self) -> Usage:
@@ -77,6 +83,11 @@ class Record:
     def masked(self) -> int:
         """How many values did not leave as they were."""
         return sum(each.count for each in self.redactions if each.action != "log")
+
+
+def cause_of(cache_break: str) -> str:
+    """Why a provider's cache broke, without the place: one of a table (`caching.breaks`)."""
+    return cache_break.partition(" at ")[0]
 
 
 class Observer(Protocol):
@@ -131,6 +142,10 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         limited_by=exchange.limited_by,
         overrun=exchange.overrun,
         spots=exchange.spots,
+        repeats=exchange.repeats,
+        cache_break=exchange.cache_break,
+        cache_lost=exchange.cache_lost,
+        cache_lost_usd=exchange.cache_lost_usd,
         tried=tuple(
             Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)
             for each in exchange.attempts

@@ -38,11 +38,6 @@ CAUSES: Final = frozenset(
 _LOOKBACK = 20  # blocks before a mark in which Anthropic looks for what it has kept
 
 
-def cause_of(words: str) -> str:
-    """Without the place."""
-    return words.partition(" at ")[0]
-
-
 def same_conversation(old: Prints, new: Prints) -> bool:
     """Whether one goes on with the other: they share a message, or a part of one, or all but the digits of one."""
     mine, others = new.parts["messages"], old.parts["messages"]

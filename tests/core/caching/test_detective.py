@@ -25,9 +25,10 @@ from tests.core.caching.talk import (
     tool,
 )
 from tokenman_core.caching import breaks
-from tokenman_core.caching.breaks import CAUSES, cause_of
+from tokenman_core.caching.breaks import CAUSES
 from tokenman_core.caching.detective import Bounds, Detective
 from tokenman_core.clock import ManualClock
+from tokenman_core.record import cause_of
 from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Candidate
 
