@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mitmproxy.master import Master
 
-from addons import chain
+from addons import caching, chain
 from addons.failover import PassedOver
 from addons.proxy import internals
 from addons.proxy.dispatch import remember
@@ -23,6 +23,10 @@ from tokenman_core.admin.runs import Runs
 from tokenman_core.ahead.quote import Sizes
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.budget import books
+from tokenman_core.caching.detective import Detective
+from tokenman_core.caching.flights import RENEW_S, Flights, StoreLeases
+from tokenman_core.caching.kept import Kept
+from tokenman_core.caching.repeats import Repeats
 from tokenman_core.clients import Clients, Failures
 from tokenman_core.clock import SystemClock, request_id
 from tokenman_core.config.load import Loaded
@@ -95,6 +99,8 @@ class Bundle:
         settings, lasting = loaded.settings, self.lasting
         self.authority.cover(settings.authority_hosts())
         policies, token = make(loaded, lasting), admin_token(settings)
+        await lasting.cache.kept.obey(settings)
+        lasting.cache.repeats.configure(settings.cache.ttl)
         # Nothing waits from here on, so that there is no moment with a part of both.
         lasting.breakers.configure(breaker_rules(settings), model_breakers(settings))
         lasting.detection.configure(options_of(settings.redaction))
@@ -129,8 +135,13 @@ class Keeper:
         await bundle.sharing.start()
         await bundle.bound.start()
         await bundle.detection.start()
+        await bundle.lasting.cache.kept.obey(bundle.policies.loaded.settings)
         bundle.hook.address = bundle.policies.hook
-        self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(bundle.hook.run())]
+        self._tasks = [
+            asyncio.create_task(self._keep()),
+            asyncio.create_task(self._keep_flights()),
+            asyncio.create_task(bundle.hook.run()),
+        ]
 
     async def _keep(self) -> None:
         """What running calls hold of budgets is renewed for as long as we run."""
@@ -139,6 +150,11 @@ class Keeper:
             await asyncio.sleep(books.RENEW_S)
             await self._bundle.policies.books.keep()
             await self._bundle.policies.limiter.keep()
+
+    async def _keep_flights(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await self._bundle.lasting.cache.leases.keep()
 
     async def done(self) -> None:
         bundle = self._bundle
@@ -149,6 +165,7 @@ class Keeper:
         for task in self._tasks:
             task.cancel()
         await bundle.policies.books.keep()
+        await bundle.lasting.cache.kept.aclose()
         await bundle.bound.aclose()
         await bundle.sharing.aclose()
         await bundle.state.aclose()
@@ -184,6 +201,11 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     makers = Makers(secret.derive(root, "bound"))
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     upstream = Upstream(guard=guard, proxies=_proxies(settings))
+    leases = StoreLeases(state.ask, clock)
+    cache = caching.Lasting(
+        Kept(settings, root, clock), Flights(clock, leases), leases, Repeats(settings.cache.ttl),
+        Detective(clock, secret.derive(root, "cache breaks")),
+    )  # fmt: skip
     hook = Webhook(upstream, clock, lambda: f"msg_{request_id()[4:]}", random.random)
     lasting = Lasting(
         master, root, clock, listeners, upstream, detection, Memo(),
@@ -191,7 +213,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
         watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),
         Clients(settings.data_dir, secret.derive(root, "clients")), Failures(clock),
-        Paces(clock),
+        Paces(clock), cache,
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)

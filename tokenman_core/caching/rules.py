@@ -6,6 +6,8 @@ from typing import Literal
 Mode = Literal["off", "deterministic", "all"]
 Pace = Literal["at_once", "original"]
 
+MOST = 10 << 20  # bytes of an answer that is kept, where nothing else is said
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -19,4 +21,4 @@ class Rules:
     tools: bool = False
     tool_calls: bool = False
     pace: Pace = "at_once"
-    most: int = 10 << 20
+    most: int = MOST

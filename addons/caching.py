@@ -1,0 +1,295 @@
+"""Gives answers again that are kept for such a call, and has identical calls at the same time share one."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from tokenman_core.caching.detective import Detective, Look
+from tokenman_core.caching.eligible import bypassed
+from tokenman_core.caching.keepable import unkept
+from tokenman_core.caching.kept import Kept
+from tokenman_core.caching.key import key_of
+
+from tokenman_core.caching.calls import Following, Leading, afterwards, live
+from tokenman_core.caching.entry import Entry, kept_headers
+from tokenman_core.caching.flights import Flight, Flights, StoreLeases
+from tokenman_core.caching.plain import came, is_stream
+from tokenman_core.caching.repeats import Repeats
+from tokenman_core.caching.replay import in_shape, replayed
+from tokenman_core.caching.rules import Rules
+from tokenman_core.caching.shapes import Wanted, wanted_of
+from tokenman_core.clock import Clock
+from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.net import UpstreamError
+from tokenman_core.outbound import OFF_LOOP
+from tokenman_core.outward import Pieces
+from tokenman_core.pricing import Prices
+from tokenman_core.providers import Providers
+from tokenman_core.stages import texts
+from tokenman_core.usage import Usage
+from tokenman_core.verdicts import Answer, Candidate, Parts, Verdict
+
+log = logging.getLogger("tokenman.cache")
+
+_HEADER = b"x-tokenman-cache"
+_SETTLED_S = 5.0  # whoever followed a call waits no longer for what it cost
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """What outlives a change of the configuration."""
+
+    kept: Kept
+    flights: Flights
+    leases: StoreLeases
+    repeats: Repeats
+    detective: Detective
+
+
+@dataclass
+class Note:
+    """Of a call that may be cached. `edition` and `texts`: of the request that the key was made of."""
+
+    key: bytes
+    candidate: Candidate
+    wanted: Wanted
+    edition: int
+    texts: list[str]
+    flight: Flight | None = None
+    leads: bool = False
+
+
+@dataclass
+class State:
+    """Of one call, in `exchange.notes["caching"]`. `first`: under which it is remembered, in place of an answer."""
+
+    note: Note | None = None
+    first: bytes | None = None
+    look: Look | None = None
+
+
+class Caching:
+    """The stage. It sees what the provider sees and says: placeholders, never the values."""
+
+    name = "caching"
+    fails = "open"  # it spares time and money; without it the provider answers
+
+    def __init__(
+        self, rules: Rules, lasting: Lasting, providers: Providers, prices: Prices, root: bytes, clock: Clock, cap: int
+    ) -> None:
+        """`root`: the key that keys of answers are made with. `cap`: bytes of a whole answer, 0 for no cap."""
+        self._rules, self._kept, self._flights = rules, lasting.kept, lasting.flights
+        self._repeats, self._detective = lasting.repeats, lasting.detective
+        self._providers, self._prices, self._root, self._clock, self._cap = providers, prices, root, clock, cap
+
+    async def llm_request(self, exchange: Exchange) -> Verdict | None:
+        if not exchange.operation.generates:
+            return None
+        state = exchange.notes[self.name] = State()
+        wish = (exchange.sent.header(_HEADER) or b"").strip().lower()
+        why = self._bypassed(exchange, wish, state)
+        key = None if why else await self._key(exchange, exchange.plan[0])
+        if key is None or exchange.body is None:
+            _say(exchange, "bypass")
+            return None
+        note = state.note = Note(key, exchange.plan[0], wanted_of(exchange), exchange.body.edition, texts(exchange))
+        if b"no-cache" not in wish:
+            entry = self._kept.answers.hot(key) or await self._kept.answers.find(key)
+            if entry is not None and (parts := await self._again(exchange, note, entry)) is not None:
+                self._hit(exchange, entry, "hit")
+                return Answer(parts)
+            if (flight := self._flights.of(key)) is not None:
+                self._follow(exchange, note, flight)
+                return None
+        _say(exchange, "miss")
+        self._lead(exchange, note)
+        return None
+
+    async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
+        state: State | None = exchange.notes.get(self.name)
+        if state is not None:
+            state.look = self._detective.sent(exchange, attempt.candidate)
+
+    def _bypassed(self, exchange: Exchange, wish: bytes, state: State) -> str | None:
+        mode = exchange.caching or self._rules.mode
+        if mode == "off":
+            self._repeat(exchange, state)
+            return "the cache is off"
+        if b"no-store" in wish:
+            return "the call asks for it"
+        return bypassed(exchange, "all" if mode == "all" else "deterministic", tools=self._rules.tools)
+
+    def _repeat(self, exchange: Exchange, state: State) -> None:
+        """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at, which costs nothing."""
+        sent = exchange.sent
+        whole = (exchange.caller.credential, exchange.plan[0], sent.path, sent.query, exchange.raw)
+        key = hash(whole).to_bytes(8, signed=True)
+        if not self._repeats.seen(key, self._clock.monotonic()):
+            state.first = key
+            return
+        for mode in ("deterministic", "all"):
+            if bypassed(exchange, mode, tools=self._rules.tools) is None:
+                exchange.repeats = mode
+                return
+
+    async def _key(self, exchange: Exchange, candidate: Candidate) -> bytes | None:
+        provider = self._providers.by_name[candidate.provider]
+
+        def made() -> bytes | None:
+            return key_of(exchange, candidate, provider, shared=self._rules.shared, root=self._root)
+
+        return await asyncio.to_thread(made) if len(exchange.raw) > OFF_LOOP else made()
+
+    async def _again(self, exchange: Exchange, note: Note, entry: Entry) -> Parts | None:
+        large = len(entry.body) > OFF_LOOP and entry.stream != note.wanted.stream
+        if large:
+            it = await asyncio.to_thread(in_shape, entry, exchange, note.wanted)
+        else:
+            it = in_shape(entry, exchange, note.wanted)
+        return None if it is None else replayed(entry, it, self._rules.pace)
+
+    def _hit(self, exchange: Exchange, entry: Entry, how: str) -> None:
+        _say(exchange, how)
+        exchange.saved = entry.cost or Decimal(0)
+        age = max(0, int(self._clock.now() - entry.stored))
+        exchange.answer_headers += [(b"age", b"%d" % age), (b"x-tokenman-provider", entry.provider.encode())]
+        if not exchange.stream:
+            exchange.answer_headers.append((b"x-tokenman-cost-usd", b"0"))
+
+    # -- calls that are made --
+
+    def _lead(self, exchange: Exchange, note: Note) -> None:
+        def fit() -> bool:
+            if not exchange.attempts:  # another process had it made
+                return True
+            flight.asked_usage = exchange.attempts[-1].asked_usage
+            return exchange.attempts[-1].answered and self._as_asked(exchange, note)
+
+        note.leads = True
+        flight = note.flight = self._flights.begin(note.key, (note.wanted, exchange.plan), self._rules.most, fit)
+        exchange.shared = Leading(
+            exchange, self._flights, flight,
+            lambda: self._kept.answers.find(note.key),
+            lambda entry: self._again(exchange, note, entry),
+            lambda entry: self._hit(exchange, entry, "coalesced"),
+        )  # fmt: skip
+
+    def _follow(self, exchange: Exchange, note: Note, flight: Flight) -> None:
+        note.flight = flight
+        same = flight.like == (note.wanted, exchange.plan)
+
+        async def parts() -> Pieces:
+            source = (
+                live(flight, self._cap)
+                if same
+                else afterwards(
+                    flight, lambda: self._kept.answers.find(note.key), lambda entry: self._again(exchange, note, entry)
+                )
+            )
+            async with aclosing(source) as given:
+                async for part in given:
+                    exchange.unasked = same and flight.asked_usage
+                    yield part
+
+        def alone() -> None:
+            note.flight = None
+            _say(exchange, "miss")
+
+        _say(exchange, "coalesced")
+        exchange.shared = Following(flight, parts, alone)
+
+    def _as_asked(self, exchange: Exchange, note: Note) -> bool:
+        """Whether what was sent is what the key was made of: a budget may have had the call write less."""
+        if exchange.body is None or exchange.body.edition != note.edition:
+            return False
+        now = texts(exchange)
+        return len(now) == len(note.texts) and all(a is b for a, b in zip(now, note.texts, strict=True))
+
+    async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
+        state: State | None = exchange.notes.get(self.name)
+        note = state.note if state is not None else None
+        if note is None or not note.leads or note.flight is None or not attempt.answered:
+            return
+        flight, bill = note.flight, attempt.bill
+        if bill is not None and bill.cost is not None and not bill.notional:
+            flight.cost = bill.cost
+        if flight.error is not None or not flight.ended or not flight.whole:
+            return
+        key: bytes | None = note.key
+        if attempt.candidate != note.candidate or not self._as_asked(exchange, note):
+            key = await self._key(exchange, attempt.candidate)
+        if key is None:
+            return
+        judge = self._entry
+        entry = (
+            await asyncio.to_thread(judge, exchange, attempt, flight)
+            if flight.size > OFF_LOOP
+            else judge(exchange, attempt, flight)
+        )
+        if entry is not None:
+            self._kept.answers.keep(key, entry)
+
+    def _entry(self, exchange: Exchange, attempt: Attempt, flight: Flight) -> Entry | None:
+        """What is kept of it; None: nothing."""
+        try:
+            head, body, pieces = came(flight, self._rules.most)
+        except UpstreamError:
+            return None
+        stream = is_stream(head)
+        kind = next((value for name, value in head.headers if name.lower() == b"content-type"), b"")
+        why, _ = unkept(
+            exchange.dialect, exchange.operation, head.status, kind, body, stream, tool_calls=self._rules.tool_calls
+        )
+        if why is not None:
+            log.debug("an answer is not kept: %s", why)
+            return None
+        candidate = attempt.candidate
+        return Entry(
+            head.status, kept_headers(head.headers), stream, body, pieces, flight.moments[-1] - flight.moments[0],
+            candidate.provider, candidate.model or exchange.model, exchange.project, self._clock.now(),
+            attempt.usage or Usage(), flight.cost or None,
+        )  # fmt: skip
+
+    async def llm_done(self, exchange: Exchange) -> None:
+        state: State | None = exchange.notes.pop(self.name, None)
+        if state is None:
+            return
+        if state.look is not None:
+            await self._look(exchange, state.look)
+        if state.first is not None and not (exchange.outcome == "answered" and exchange.status == 200):
+            self._repeats.unkept(state.first)
+        note = state.note
+        if note is None or note.flight is None:
+            return
+        if note.leads:
+            self._flights.end(note.flight)
+        elif exchange.cache == "coalesced" and exchange.outcome == "answered":
+            try:
+                async with asyncio.timeout(_SETTLED_S):
+                    await note.flight.settled.wait()
+            except TimeoutError:
+                return
+            exchange.saved = note.flight.cost
+
+    async def _look(self, exchange: Exchange, look: Look) -> None:
+        """Why the provider's own cache did not have what it used to have."""
+        attempt = exchange.attempts[-1]
+        provider = self._providers.by_name[attempt.candidate.provider]
+        names = [exchange.reader.model or "" if exchange.reader else "", attempt.candidate.model or exchange.model]
+
+        def cost(usage: Usage) -> Decimal | None:
+            begun = datetime.fromtimestamp(exchange.times.begun, UTC)
+            return self._prices.bill(usage, provider, names, begun).cost
+
+        if look.large:
+            await asyncio.to_thread(look.read)
+        self._detective.ended(look, attempt.usage, cost)
+
+
+def _say(exchange: Exchange, how: str) -> None:
+    exchange.cache = how
+    others = [each for each in exchange.answer_headers if each[0] != _HEADER]
+    exchange.answer_headers[:] = [*others, (_HEADER, how.encode())]
