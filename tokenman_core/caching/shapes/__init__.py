@@ -7,6 +7,7 @@ that would change, arguments of a tool that are no JSON) is not told in another 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tokenman_core.caching.shapes import anthropic, chat, completions, gemini, responses
 from tokenman_core.caching.shapes.asked_usage import as_asked
@@ -70,13 +71,24 @@ def shown(
     change = _CHANGES.get((dialect, operation), {}).get((kept, form))
     if change is None:
         return Shown(content_type, body, entry_stream, True) if kept == form else None
-    try:
-        made = change(body, wanted)
-    except Unsure:
+    made = (_remembered if len(body) <= _SMALL else _made)(change, body, wanted)
+    if made is None:
         return None
     if made is body:
         return Shown(content_type, body, entry_stream, True)
     return Shown(content_type if kept == form else _TYPES[form], made, form == "events", False)
+
+
+def _made(change: Change, body: bytes, wanted: Wanted) -> bytes | None:
+    try:
+        return change(body, wanted)
+    except Unsure:
+        return None
+
+
+# Answers that are asked for again and again are told in another shape once.
+_SMALL = 256 << 10  # bytes
+_remembered = lru_cache(maxsize=32)(_made)
 
 
 def _written(dialect: str, body: bytes) -> Form:

@@ -9,13 +9,13 @@ from tokenman_core.caching.shapes.written import (
     a_text,
     an_object,
     event,
-    events,
     pieces,
     read,
     same,
     sure,
+    told,
+    write,
 )
-from tokenman_core.dialects.shapes import dump
 
 # What comes with `message_delta` of a message's own members, beside its usage; it is null in `message_start`.
 _LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
@@ -106,24 +106,20 @@ def _thought(text: str, signature: str) -> Iterator[dict[str, Any]]:
 
 
 def _call(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for piece in ("", *pieces(dump(given).decode("utf-8"))):
+    for piece in ("", *pieces(write(given).decode("utf-8"))):
         yield {"type": "input_json_delta", "partial_json": piece}
 
 
 def fold(body: bytes, _: Wanted) -> bytes:
     """The message that a stream told."""
-    told = _Told()
-    for one in events(body):
-        value = an_object(read(one.data or b""))
-        kind = value.get("type")
-        sure(one.name in ("", kind))
-        if kind != "ping":
-            step = _STEPS.get(kind) if type(kind) is str else None
-            sure(step is not None)
-            assert step
-            step(told, value)
-    sure(told.ended)
-    return dump(told.message)
+    message = _Told()
+    found, done = told(body)
+    for name, value in found:
+        kind = a_text(value.get("type"))
+        sure(name in ("", kind) and kind in _STEPS)
+        _STEPS[kind](message, value)
+    sure(message.ended and not done)
+    return write(message.message)
 
 
 class _Told:
@@ -232,6 +228,7 @@ _DELTAS = {
 """Which blocks a delta belongs to, and where it has what it tells."""
 
 _STEPS: dict[str, Callable[[_Told, dict[str, Any]], None]] = {
+    "ping": lambda _, __: None,
     "message_start": _Told.start,
     "content_block_start": _Told.block_start,
     "content_block_delta": _Told.block_delta,

@@ -14,14 +14,14 @@ from tokenman_core.caching.shapes.written import (
     a_text,
     an_object,
     event,
-    events,
     pieces,
     read,
     sure,
     together,
+    told,
     width,
+    write,
 )
-from tokenman_core.dialects.shapes import dump
 
 _DONE = b"data: [DONE]\n\n"
 _EVERYWHERE = (
@@ -59,8 +59,9 @@ def fold(body: bytes, kind: Kind) -> bytes:
     top: dict[str, Any] = {}
     choices: dict[int, Choice] = {}
     usage: dict[str, Any] | None = None
-    for value in _chunks(body):
-        sure(value.get("object") == kind.chunk and not value.get("error"))
+    found, done = told(body)
+    for event_name, value in found:
+        sure(not event_name and value.get("object") == kind.chunk and not value.get("error"))
         for name, item in value.items():
             if name not in _OWN:
                 together(top, name, item)
@@ -68,18 +69,10 @@ def fold(body: bytes, kind: Kind) -> bytes:
             usage = an_object(value["usage"])  # the last one counts: those before it say what was used till then
         for piece in a_list(value.get("choices")):
             choices.setdefault(_index(piece), kind.choice()).add(piece)
-    sure(usage is not None and "id" in top and sorted(choices) == list(range(len(choices))) and bool(choices))
+    sure(done and usage is not None and "id" in top and sorted(choices) == list(range(len(choices))) and bool(choices))
     made = [choices[index].made() for index in range(len(choices))]
     first = {name: top.pop(name) for name in ("created", "model") if name in top}
-    return dump({"id": top.pop("id", None), "object": kind.whole, **first, "choices": made, "usage": usage, **top})
-
-
-def _chunks(body: bytes) -> Iterator[dict[str, Any]]:
-    found = events(body)
-    sure(bool(found) and found[-1].data == b"[DONE]")
-    for one in found[:-1]:
-        sure(not one.name)
-        yield an_object(read(one.data or b""))
+    return write({"id": top.pop("id", None), "object": kind.whole, **first, "choices": made, "usage": usage, **top})
 
 
 def _index(piece: Any) -> int:
@@ -97,12 +90,12 @@ def unfold(body: bytes, wanted: Wanted, kind: Kind) -> bytes:
     everywhere = {name: value[name] for name in _EVERYWHERE if name in value}
     head = {"id": value["id"], "object": kind.chunk, **everywhere}
     once = {name: item for name, item in value.items() if name not in _OWN and name not in _EVERYWHERE}
-    told = [_of(index, choice, kind) for index, choice in enumerate(a_list(value.get("choices")))]
-    sure(bool(told))
+    each = [_of(index, choice, kind) for index, choice in enumerate(a_list(value.get("choices")))]
+    sure(bool(each))
     usage = an_object(value.get("usage")) if wanted.usage else None
     null = {"usage": None} if wanted.usage else {}
     made = []
-    for piece in _in_turn(told):
+    for piece in _in_turn(each):
         made.append(event({**head, **once, "choices": [piece], **null}))
         once = {}
     if usage is not None:

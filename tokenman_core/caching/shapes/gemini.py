@@ -14,14 +14,14 @@ from tokenman_core.caching.shapes.written import (
     a_list,
     a_text,
     an_object,
-    events,
     pieces,
     read,
     same,
     sure,
     together,
+    told,
+    write,
 )
-from tokenman_core.dialects.shapes import dump
 
 _EVERYWHERE = ("modelVersion", "responseId", "createTime")  # in each chunk; all else once, in the first
 _WRAPPER = "response"
@@ -40,15 +40,15 @@ def reframe(body: bytes, wanted: Wanted) -> bytes:
 
 def _chunks(body: bytes) -> list[dict[str, Any]]:
     array = body.lstrip().startswith(b"[")
-    found = a_list(read(body)) if array else [read(one.data or b"") for one in events(body)]
+    found = a_list(read(body)) if array else [value for _, value in told(body)[0]]
     sure(bool(found) and all(not an_object(one).get("error") for one in found))
     return found
 
 
 def _framed(chunks: list[dict[str, Any]], wanted: Wanted) -> bytes:
     if wanted.array:
-        return b"[" + b",\r\n".join(map(dump, chunks)) + b"]\n"
-    return b"".join(b"data: " + dump(chunk) + b"\r\n\r\n" for chunk in chunks)
+        return b"[" + b",\r\n".join(map(write, chunks)) + b"]\n"
+    return b"".join(b"data: " + write(chunk) + b"\r\n\r\n" for chunk in chunks)
 
 
 def _unwrapped(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -84,7 +84,7 @@ def fold(body: bytes, _: Wanted) -> bytes:
     sure(bool(usage) and (bool(candidates) or blocked) and sorted(candidates) == list(range(len(candidates))))
     made = [candidates[index].made() for index in range(len(candidates))]
     whole = {**({"candidates": made} if made else {}), "usageMetadata": usage, **top}
-    return dump({_WRAPPER: whole, **around} if chunks[0][1] else whole)
+    return write({_WRAPPER: whole, **around} if chunks[0][1] else whole)
 
 
 def _index(candidate: Any, at: int) -> int:
@@ -167,10 +167,10 @@ def unfold(body: bytes, wanted: Wanted) -> bytes:
     everywhere = {name: whole[name] for name in _EVERYWHERE if name in whole}
     usage = {"usageMetadata": an_object(whole["usageMetadata"])} if "usageMetadata" in whole else {}
     early = {name: _early(value) for name, value in usage.items()}
-    told = list(_told(whole))
+    parts = list(_told(whole))
     chunks = []
-    for at, piece in enumerate(told):
-        said = usage if at == len(told) - 1 else early
+    for at, piece in enumerate(parts):
+        said = usage if at == len(parts) - 1 else early
         chunk = {**piece, **(once if at == 0 else {}), **said, **everywhere}
         chunks.append({**wrapper, _WRAPPER: chunk} if wrapper else chunk)
     return _framed(chunks, wanted)

@@ -8,8 +8,7 @@ from typing import Any
 
 from tokenman_core.caching.shapes.choices import cut
 from tokenman_core.caching.shapes.wanted import Wanted
-from tokenman_core.caching.shapes.written import a_list, a_text, an_object, event, events, pieces, read, sure
-from tokenman_core.dialects.shapes import dump
+from tokenman_core.caching.shapes.written import a_list, a_text, an_object, event, pieces, read, sure, told, write
 
 _ENDS = {"completed": "response.completed", "incomplete": "response.incomplete"}
 # What a response has when it is over, and not before.
@@ -23,18 +22,11 @@ def fold(body: bytes, _: Wanted) -> bytes:
     """The response that a stream ended with, if that has every item that the stream told."""
     done: list[Any] = []
     last: dict[str, Any] = {}
-    for one in events(body):
-        if one.data == b"[DONE]":
-            continue  # of servers that took the API over
-        sure(not last)
-        value = an_object(read(one.data or b""))
+    found, _done = told(body)  # servers that took the API over may end with that
+    for name, value in found:
         kind = a_text(value.get("type"))
-        sure(
-            one.name in ("", kind)
-            and kind.startswith("response.")
-            and kind != "response.failed"
-            and not value.get("error")
-        )
+        sure(not last and name in ("", kind) and kind.startswith("response.") and kind != "response.failed")
+        sure(not value.get("error"))
         if kind == "response.output_item.done":
             sure(value.get("output_index") == len(done))
             done.append(_identity(value.get("item")))
@@ -43,7 +35,7 @@ def fold(body: bytes, _: Wanted) -> bytes:
             sure(_ENDS.get(last.get("status", "")) == kind)
     sure(last.get("object") == "response" and not last.get("error"))
     sure([_identity(item) for item in a_list(last.get("output"))] == done)
-    return dump(last)
+    return write(last)
 
 
 def _identity(item: Any) -> tuple[Any, ...]:
@@ -59,8 +51,8 @@ def unfold(body: bytes, _: Wanted) -> bytes:
     sure(status in _ENDS)
     late = {name: None for name in _LATE if name in response}
     begun = {**response, "status": "in_progress", "output": [], **late}
-    told = _told(begun, response, _ENDS[str(status)])
-    numbered = ({"type": one.pop("type"), "sequence_number": at, **one} for at, one in enumerate(told))
+    events = _told(begun, response, _ENDS[str(status)])
+    numbered = ({"type": one.pop("type"), "sequence_number": at, **one} for at, one in enumerate(events))
     return b"".join(event(one, one["type"]) for one in numbered)
 
 
