@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenman_core.caching.behind import IDLE_S, Behind, NotForgotten, Rules
+from tokenman_core.caching.behind import IDLE_S, Behind, NotForgotten, Bounds
 from tokenman_core.caching.cipher import Cipher
 from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.memory import Limits, Memory
@@ -60,7 +60,7 @@ class Answers:
     ) -> None:
         self._clock = clock
         self._memory = Memory(limits)
-        self._behind = Behind(path, self._memory, Rules(limits, ttl), clock, cipher, key)
+        self._behind = Behind(path, self._memory, Bounds(limits, ttl), clock, cipher, key)
         self._wake, self._closing, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
 
@@ -71,7 +71,7 @@ class Answers:
 
     def configure(self, limits: Limits, ttl: float) -> None:
         """From now on: what is older than the new `ttl` is not given, and what is too much goes in a round that begins now."""
-        self._behind.rules = Rules(limits, ttl)
+        self._behind.bounds = Bounds(limits, ttl)
         self._memory.limit(limits)
         self._behind.hurry()
         self._wake.set()
@@ -79,7 +79,7 @@ class Answers:
     def hot(self, key: bytes) -> Entry | None:
         """From memory, without any waiting."""
         entry = self._memory.get(key)
-        return None if entry is None or self._behind.rules.stale(entry, self._clock.now()) else entry
+        return None if entry is None or self._behind.bounds.stale(entry, self._clock.now()) else entry
 
     async def find(self, key: bytes) -> Entry | None:
         """From memory, else from disk, whence it is hot. None too if the disk is not asked within a second."""

@@ -68,27 +68,27 @@ class NotForgotten(Exception):
 
 
 @dataclass(frozen=True)
-class Rules:
+class Bounds:
     """`ttl` in seconds."""
 
     limits: Limits
     ttl: float
 
     def stale(self, entry: Entry, now: float) -> bool:
-        """Whether it may not be given any more; one that comes from after now was stored before the clock was set back."""
+        """Whether it may not be given; one that comes from after now was stored before the clock was set back."""
         age = now - entry.stored
-        return max(age, 0.0) >= self.ttl or age < -_SET_BACK_S
+        return self.limits.none or max(age, 0.0) >= self.ttl or age < -_SET_BACK_S
 
 
 class Behind:
-    """One thread calls `step` again and again, and at the end `close`; `ask` and `rules` are anybody's. Nothing here raises, but
+    """One thread calls `step` again and again, and at the end `close`; `ask` and `bounds` are anybody's. Nothing here raises, but
     `forget`. `key` is derived from the installation's secret.
     """
 
     def __init__(
-        self, path: Path, memory: Memory, rules: Rules, clock: Clock, cipher: Cipher | None, key: bytes
+        self, path: Path, memory: Memory, bounds: Bounds, clock: Clock, cipher: Cipher | None, key: bytes
     ) -> None:
-        self.path, self.rules = path, rules
+        self.path, self.bounds = path, bounds
         self._memory, self._clock = memory, clock
         self._seal = cipher or Checksum(derive(key, "checksum"))
         self._packing = Packing(self._seal, key)
@@ -96,6 +96,8 @@ class Behind:
         self._disk: Disk | None = None
         self._again = self._round_at = self._removed_at = float("-inf")
         self._hurried = False
+        self._file: bytes | None = None  # the id of the one that was open last, unless it was removed here
+        self._heard = 0
         self._pure = False  # rows of other seals were looked for
         self._due: list[tuple[str | None, str | None]] = []  # what the file must yet forget, before it is read
         self._evicted = 0  # from files that are closed
@@ -140,10 +142,10 @@ class Behind:
         """What is kept under that key."""
         now = self._clock.now()
         held = self._memory.get(key)
-        if held is not None and not self.rules.stale(held, now):
+        if held is not None and not self.bounds.stale(held, now):
             return held
         found = self._try(lambda disk: self._read(disk, key))
-        if found is None or self.rules.stale(found, now):
+        if found is None or self.bounds.stale(found, now):
             return None
         self._memory.warm(key, found)
         return found
@@ -169,12 +171,18 @@ class Behind:
             found = self._try(lambda disk: disk.keys())
             gone = self._remove()
         else:
-            found = self._try(lambda disk: disk.forget(self._labels(model, project)))
+            found = self._try(lambda disk: self._forget(disk, model, project))
             gone = found is not None or self._remove()
         if not gone:
             self._due = [*self._due, (model, project)] if len(self._due) < _MOST_DUE else [(None, None)]
             raise NotForgotten(f"{self.path} still holds what was to be forgotten; {_OTHER}")
         return len(keys | (found or set()))
+
+    def _forget(self, disk: Disk, model: str | None, project: str | None) -> set[bytes]:
+        keys = disk.forget(self._labels(model, project))
+        if not disk.checkpoint():
+            self._round_at = self._clock.monotonic() + IDLE_S  # which tries it again
+        return keys
 
     def close(self) -> None:
         """After the last step; what waits still is not kept."""
@@ -184,7 +192,7 @@ class Behind:
     # -- rows --
 
     def _read(self, disk: Disk, key: bytes) -> Entry | None:
-        if self.rules.limits.none:
+        if self.bounds.limits.none:
             return None
         try:
             row = disk.read(key)
@@ -196,7 +204,7 @@ class Behind:
             return None
 
     def _row(self, key: bytes, entry: Entry) -> Row | None:
-        if self.rules.stale(entry, self._clock.now()):
+        if self.bounds.stale(entry, self._clock.now()):
             return None
         try:
             return self._packing.row(key, entry)
@@ -206,7 +214,7 @@ class Behind:
             return None
 
     def _evict(self, disk: Disk) -> bool:
-        limits = self.rules.limits
+        limits = self.bounds.limits
         if disk.entries <= limits.entries and disk.size <= limits.size:
             return False
         disk.touch(self._memory.used())
@@ -235,10 +243,10 @@ class Behind:
         now = self._clock.monotonic()
         if now < self._round_at and not self._hurried:
             return False
-        self._hurried = False  # before the rules are read, which may change again
+        self._hurried = False  # before the bounds are read, which may change again
         moment = self._clock.now()
         self._memory.trim()
-        self._memory.forget(lambda entry: self.rules.stale(entry, moment))
+        self._memory.forget(lambda entry: self.bounds.stale(entry, moment))
         more = self._try(self._sweep) if self._ready() is not None else False
         if more is None:
             self._round_at = now + _ROUND_AGAIN_S
@@ -249,7 +257,7 @@ class Behind:
     def _sweep(self, disk: Disk) -> bool:
         """One step of a round; True: there is more to do."""
         now = self._clock.now()
-        if disk.expire(now - self.rules.ttl, now + _SET_BACK_S):
+        if disk.expire(now - self.bounds.ttl, now + _SET_BACK_S):
             return True
         if not self._pure:
             self._pure = not disk.purify()
@@ -277,6 +285,7 @@ class Behind:
         if self._disk is not None and self._disk.replaced:
             log.warning("%s was removed or replaced while it was in use; it is opened anew", self.path)
             self._memory.forget(lambda entry: True)  # by somebody who wanted it to be forgotten
+            self._file = None
             self._drop()
             self._again = float("-inf")
         if self._disk is None and self._clock.monotonic() >= self._again:
@@ -291,7 +300,7 @@ class Behind:
             disk = Disk(self.path, self._seal.mark)
             try:
                 while self._due:
-                    disk.forget(self._labels(*self._due[0]))
+                    self._forget(disk, *self._due[0])
                     self._due.pop(0)
             except BaseException:  # whatever it was: nothing of it may be given
                 disk.close()
@@ -302,6 +311,11 @@ class Behind:
         if self.trouble is not None:
             log.warning("%s can be used again", self.path)
         self.trouble, self._disk, self._pure = None, disk, False
+        if disk.id == self._file:
+            disk.hear_since(self._heard)
+        elif self._file is not None:  # while it could not be had, somebody removed the other one
+            self._memory.forget(lambda entry: True)
+        self._file = disk.id
         self.hurry()
 
     def _fail(self, error: Exception, mark: Mark | None) -> None:
@@ -334,12 +348,14 @@ class Behind:
         except OSError as error:
             log.error("%s cannot be removed: %s", self.path, trace(error))
             return False
+        self._file = None
         return True
 
     def _drop(self) -> None:
         disk, self._disk = self._disk, None
         if disk is not None:
             self._evicted += disk.evicted
+            self._heard = disk.heard
             with suppress(Exception):  # it may be dropped because it does not work
                 disk.close()
 

@@ -30,6 +30,8 @@ STEPS = (
             model blob,
             project blob
         )""",
+        "create table file (id blob not null)",
+        "insert into file (id) values (randomblob(16))",
     ),
 )
 
@@ -73,20 +75,21 @@ class Disk:
 
     def __init__(self, path: Path, seal: bytes) -> None:
         self._database = Database(path, STEPS, _SETTINGS)
-        self.mark = mark_of(path)
         self._connection = self._database.connection
         self._seal = seal
         self._unheard: list[Labels] = []
         self.entries = self.size = self.evicted = 0
         try:
+            self.mark = mark_of(path)
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES + 1024**2)
             self._connection.text_factory = bytes
             self.checkpoint()  # of a process that was killed
-            self._heard = self._number("select coalesce(max(n), 0) from forgotten")
+            self.heard = self._number("select coalesce(max(n), 0) from forgotten")
             self._seen = self._version()
+            (self.id,) = self._connection.execute("select id from file").fetchone()
             self.count()
         except BaseException as error:  # whatever it was, nobody would close it
-            later = isinstance(error, sqlite3.OperationalError) and version(self._connection) > len(STEPS)
+            later = _code(error) == sqlite3.SQLITE_ERROR and version(self._connection) > len(STEPS)
             self._connection.close()
             if later:
                 raise Later from None
@@ -158,12 +161,12 @@ class Disk:
         return {key for (key,) in self._connection.execute("select key from answers")}
 
     def forget(self, what: Labels) -> set[bytes]:
-        """Removes all rows that match, and leaves word for the other processes. Returns their keys."""
+        """Removes all rows that match, and leaves word for the other processes; `checkpoint` comes next. Returns their keys."""
         with _Whole(self._connection):
             self._listen()
             self._connection.execute("insert into forgotten (model, project) values (?, ?)", what)
-            self._heard = self._number("select max(n) from forgotten")
-            self._connection.execute("delete from forgotten where n <= ?", (self._heard - _FORGOTTEN,))
+            self.heard = self._number("select max(n) from forgotten")
+            self._connection.execute("delete from forgotten where n <= ?", (self.heard - _FORGOTTEN,))
         found = self._connection.execute(
             "select rowid, size, key from answers where model = coalesce(?, model) and project = coalesce(?, project)",
             what,
@@ -171,8 +174,11 @@ class Disk:
         self._remove([(row, size) for row, size, _ in found])
         while self.give_back(all_of_it=True):
             pass
-        self.checkpoint()
         return {key for _, _, key in found}
+
+    def hear_since(self, heard: int) -> None:
+        """The next `news` are from then on: the `heard` of the time when this file was open before."""
+        self.heard, self._seen = heard, -1
 
     def news(self) -> Sequence[Labels]:
         """What other processes forgot since the last time."""
@@ -247,17 +253,19 @@ class Disk:
 
     def _take_out(self, found: sqlite3.Cursor) -> None:
         for row, size in found.fetchall():
+            if type(size) is not int:
+                raise Damaged
             self._connection.execute("delete from answers where rowid = ?", (row,))
             self.entries, self.size = self.entries - 1, self.size - size
 
     def _listen(self) -> bool:
         found = self._connection.execute(
-            "select n, model, project from forgotten where n > ? order by n", (self._heard,)
+            "select n, model, project from forgotten where n > ? order by n", (self.heard,)
         ).fetchall()
         if found:
-            missed = found[0][0] != self._heard + 1
+            missed = found[0][0] != self.heard + 1
             self._unheard += [EVERYTHING] if missed else [(model, project) for _, model, project in found]
-            self._heard = found[-1][0]
+            self.heard = found[-1][0]
         return bool(self._unheard)
 
     def _top(self) -> int:
@@ -307,9 +315,12 @@ class _Whole:
 
 def is_damage(error: BaseException) -> bool:
     """Whether the file itself is at fault, so that a new one would do."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-    return isinstance(error, Damaged)
+    return isinstance(error, Damaged) or _code(error) in _DAMAGE
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's own, without the upper bits, which say more of the same; 0 for what is not its."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 Mark = tuple[int, int]
