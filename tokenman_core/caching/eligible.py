@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
+from tokenman_core.dialects.reader import text_of
 from tokenman_core.exchange import Exchange
 
 Mode = Literal["deterministic", "all"]
@@ -182,7 +183,7 @@ def _at_hand(kind: tuple[str, str], asked: dict[str, Any]) -> Iterator[bool]:
 def _gemini_tools(asked: dict[str, Any]) -> Iterator[bool]:
     """Mode NONE keeps the model from functions, not from search (https://ai.google.dev/api/caching#FunctionCallingConfig)."""
     config = _inner(_inner(asked, "toolConfig", "tool_config"), "functionCallingConfig", "function_calling_config")
-    none = str(config.get("mode")).upper() == "NONE"
+    none = (text_of(config, "mode") or "").upper() == "NONE"
     listed = asked.get("tools")
     for tool in listed if type(listed) is list else [listed]:
         yield _some(tool) and not (
