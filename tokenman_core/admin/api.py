@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tokenman_core import __version__, forecast
-from tokenman_core.admin import clients, events, openapi
+from tokenman_core.admin import cache, clients, events, openapi
 from tokenman_core.admin.answers import Wrong, body, error, not_found, query
 from tokenman_core.admin.aside import aside
 from tokenman_core.admin.keys import SESSION_S, TooManyFailures
@@ -51,6 +51,7 @@ class Api:
             Route("/api/login", self.login, methods=["POST"]),
             Route("/api/codes", self.codes, methods=["POST"]),
             Route("/api/openapi.json", self.openapi, methods=["GET"]),
+            *cache.routes(self._parts),
             *(clients.routes(self._parts.clients, self._settings, self._parts.clock) if self._parts.clients else ()),
         ]
 

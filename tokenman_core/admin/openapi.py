@@ -66,6 +66,7 @@ _PROVIDER = _object(
     pace={"type": "string", "enum": ["off", "on"]},
     rate_limits=_list(_object(model=_TEXT, kind=_TEXT, limit=_COUNT, remaining=_COUNT, reset_s=_NUMBER)),
 )  # fmt: skip
+_MODE: Schema = {"type": "string", "enum": ["off", "deterministic", "all"]}
 _ERROR = _object(error=_object(type=_TEXT, message=_TEXT))
 _SETTING = _object(value={}, origin=_TEXT)
 _RELOAD = _object(
@@ -105,6 +106,14 @@ _SCHEMAS: dict[str, Schema] = {
     "Client": _object(**_CLIENT),
     "NewClient": _object(**_CLIENT, key=_TEXT),
     "ClientTerms": {"type": "object", "properties": _TERMS, "required": ["name"]},
+    "Cache": _object(
+        mode=_MODE, routes=_list(_object(match={"type": "object", "additionalProperties": _TEXT}, mode=_MODE)),
+        scope={"type": "string", "enum": ["caller", "shared"]}, ttl_s=_NUMBER, limit_entries=_COUNT, limit_bytes=_COUNT,
+        tools=_TEXT, tool_calls=_TEXT, pace=_TEXT,
+        hits=_COUNT, misses=_COUNT, bypassed=_COUNT, coalesced=_COUNT, hit_ratio=_maybe(_NUMBER), saved_usd=_MONEY,
+        under_way=_COUNT, entries=_COUNT, bytes=_COUNT, memory_entries=_COUNT, memory_bytes=_COUNT, waiting=_COUNT,
+        encrypted=_FLAG, evicted=_COUNT, damaged=_COUNT, unwritten=_COUNT, trouble=_maybe(_TEXT), purge_age_s=_maybe(_NUMBER),
+    ),
     "Budget": _object(
         name=_TEXT, scope=_TEXT, counted_by=_maybe(_TEXT), match={"type": "object"}, window=_TEXT, begins=_maybe(_TIME),
         ends=_maybe(_TIME), on_exceed=_TEXT, limit_usd=_MONEY, spent_usd=_MONEY, held_usd=_MONEY, left_usd=_MONEY,
@@ -224,6 +233,19 @@ PATHS: dict[str, dict[str, Schema]] = {
     "/api/clients/{name}": {
         "delete": _operation("Has a client's key refused from now on", _object(name=_TEXT, revoked=_FLAG), other=404)
         | {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
+    },
+    "/api/cache": {
+        "get": _get("The answers that may be given again, and what that has saved since the start", _ref("Cache")),
+        "delete": _operation(
+            "Removes what the cache holds: all of it, or what a model gave, or what a project asked", _object(removed=_COUNT),
+            other=503,
+        )
+        | {
+            "parameters": [
+                _asked("model", "A whole name. Left out: of all", "claude-sonnet-4-5"),
+                _asked("project", "A whole name. Left out: of all", "web"),
+            ]
+        },
     },
     "/api/config": {
         "get": _get(

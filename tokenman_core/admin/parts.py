@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from tokenman_core.admin.keys import Codes, Keys
 from tokenman_core.admin.readiness import Readiness
 from tokenman_core.budget.books import State
+from tokenman_core.caching.answers import Figures
 from tokenman_core.clients import Clients
 from tokenman_core.clock import Clock
 from tokenman_core.config.load import Loaded
@@ -56,6 +57,33 @@ class NoPaces:
         return []
 
 
+class Cache(Protocol):
+    """The answers that are kept, and the calls that have one made."""
+
+    @property
+    def under_way(self) -> int:
+        """Calls whose answer others may share, now."""
+
+    def figures(self) -> Figures:
+        """How it stands."""
+
+    async def forget(self, model: str | None = None, project: str | None = None) -> int:
+        """Removes what was kept of a model, of a project ("": of none), of both, or all. Returns how many. Raises NotForgotten."""
+
+
+class NoCache:
+    under_way = 0
+
+    def figures(self) -> Figures:
+        return Figures(
+            entries=0, bytes=0, memory_entries=0, memory_bytes=0, waiting=0, evicted=0, damaged=0, unwritten=0,
+            trouble=None, path="", encrypted=False, round=None,
+        )  # fmt: skip
+
+    async def forget(self, model: str | None = None, project: str | None = None) -> int:
+        return 0
+
+
 class Reloads(Protocol):
     """How the configuration was read again."""
 
@@ -91,3 +119,4 @@ class Parts:
     budgets: Budgets = field(default_factory=NoBudgets)
     clients: Clients | None = None
     paces: Paces = field(default_factory=NoPaces)
+    cache: Cache = field(default_factory=NoCache)

@@ -6,7 +6,7 @@ import pytest
 from tests.core.ledger.calls import NOON
 from tokenman_core.admin import app
 from tokenman_core.admin.keys import Codes, Keys
-from tokenman_core.admin.parts import NoBudgets, Parts
+from tokenman_core.admin.parts import NoBudgets, NoCache, Parts
 from tokenman_core.admin.readiness import Readiness
 from tokenman_core.clients import Clients
 from tokenman_core.clock import ManualClock
@@ -51,6 +51,7 @@ class Admin:
         self.checks = []
         self.routes = []
         self.budgets = NoBudgets()
+        self.cache = NoCache()
         self.clients = Clients(path / "data", b"key of clients", self.clock)
         self.breakers = Hands()
         self.metrics, self.feed, self.health = Metrics(), Feed(), Health(self.clock)
@@ -64,7 +65,7 @@ class Admin:
             Loaded(settings, None, {"admin.metrics": "environment TOKENMAN_ADMIN__METRICS"}), LedgerReader(self.path),
             self.metrics, self.feed, self.tallies, self.health, Readiness(self.checks), self.breakers, self.codes, self.keys,
             self.clock, self.clock.now() - 90, {"EMAIL_ADDRESS": ("redact", "redaction.mode")}, clients=self.clients,
-            budgets=self.budgets,
+            budgets=self.budgets, cache=self.cache,
         )  # fmt: skip
         return app.make(settings, parts, self.routes)
 

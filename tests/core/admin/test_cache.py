@@ -1,0 +1,187 @@
+"""The answer cache over the API: what is told of it, and that what is removed is what was meant."""
+
+import dataclasses
+from decimal import Decimal
+
+import pytest
+
+from tests.core.admin.test_openapi import check
+from tests.core.ledger.calls import call
+from tokenman_core.admin import openapi
+from tokenman_core.admin.parts import NoCache
+from tokenman_core.caching.answers import NotForgotten
+
+
+class Kept(NoCache):
+    """Answers by model and project, without any file."""
+
+    def __init__(self, *labels):
+        self.labels = list(labels)
+        self.asked = []
+        self.under_way = 0
+        self.told = {}
+        self.fails = False
+
+    def figures(self):
+        return dataclasses.replace(super().figures(), entries=len(self.labels), **self.told)
+
+    async def forget(self, model=None, project=None):
+        self.asked.append((model, project))
+        if self.fails:
+            raise NotForgotten("cache.db still holds what was to be forgotten; see its folder, disk and rights")
+        left = [it for it in self.labels if (model, project) != (model and it[0], project and it[1])]
+        removed, self.labels = len(self.labels) - len(left), left
+        return removed
+
+
+SONNET, GPT = "claude-sonnet-4-5", "gpt-5-mini"
+LABELS = [(SONNET, "web"), (SONNET, "shop"), (SONNET, ""), (GPT, "web")]
+
+
+@pytest.fixture
+def kept(admin):
+    admin.cache = Kept(*LABELS)
+    return admin.cache
+
+
+def described(method):
+    return openapi.PATHS["/api/cache"][method]["responses"]["200"]["content"]["application/json"]["schema"]
+
+
+async def delete(admin, path="/api/cache", **headers):
+    async with admin.client(**headers) as client:
+        return await client.delete(path)
+
+
+# -- how it stands --
+
+
+async def test_it_tells_what_is_set_and_what_is_held(admin, kept):
+    admin.settings = {
+        "cache": {"mode": "all", "ttl": "10m", "entries": 7, "size": "1MiB", "scope": "shared", "pace": "original"},
+        "routes": [{"match": {"model": "gpt-*"}, "cache": "off"}, {"match": {"model": "o*"}, "try": ["openai"]}],
+    }
+    kept.under_way = 3
+    kept.told = {
+        "bytes": 900, "memory_entries": 2, "memory_bytes": 500, "waiting": 1, "evicted": 5, "damaged": 6, "unwritten": 8,
+        "encrypted": True, "round": admin.clock.monotonic() - 12.34,
+    }  # fmt: skip
+    told = (await admin.get("/api/cache")).json()
+    check(described("get"), told, "cache")
+    assert told == told | {
+        "mode": "all", "ttl_s": 600, "scope": "shared", "limit_entries": 7, "limit_bytes": 1 << 20, "tools": "off",
+        "tool_calls": "off", "pace": "original", "entries": 4, "bytes": 900, "memory_entries": 2, "memory_bytes": 500,
+        "waiting": 1, "encrypted": True, "evicted": 5, "damaged": 6, "unwritten": 8, "under_way": 3, "purge_age_s": 12.3,
+        "trouble": None,
+    }  # fmt: skip
+    assert told["routes"] == [{"match": {"model": "gpt-*", "project": "*", "provider": "*"}, "mode": "off"}]
+
+
+async def test_it_counts_the_calls_since_the_start_and_what_they_saved(admin, kept):
+    nothing = (await admin.get("/api/cache")).json()
+    assert (nothing["hits"], nothing["hit_ratio"], nothing["saved_usd"]) == (0, None, "0")
+    counts = {"hit": 5, "coalesced": 1, "miss": 2, "bypass": 4, "": 3}
+    results = [result for result, count in counts.items() for _ in range(count)]
+    admin.end(
+        *(
+            call(number, cache=result, saved=Decimal("0.01") if result in ("hit", "coalesced") else Decimal(0))
+            for number, result in enumerate(results)
+        ),
+        call(99, saved=Decimal(7)),  # by something else
+    )
+    told = (await admin.get("/api/cache")).json()
+    assert [told[name] for name in ("hits", "misses", "bypassed", "coalesced")] == [5, 2, 4, 1]
+    assert (told["hit_ratio"], told["saved_usd"]) == (0.75, "0.06")
+
+
+async def test_trouble_is_told_with_its_remedy(admin, kept):
+    kept.told = {"trouble": "cache.db cannot be used (the disk is full: make room, or lower cache.size)"}
+    told = (await admin.get("/api/cache")).json()
+    assert told["trouble"] == kept.told["trouble"]
+    assert told["purge_age_s"] is None
+
+
+async def test_without_a_cache_there_is_nothing_and_nothing_to_remove(admin):
+    told = (await admin.get("/api/cache")).json()
+    assert (told["mode"], told["entries"], told["encrypted"]) == ("off", 0, False)
+    assert (await delete(admin)).json() == {"removed": 0}
+
+
+# -- removing --
+
+
+@pytest.mark.parametrize(
+    ("query", "asked", "removed"),
+    [
+        ("", (None, None), 4),
+        (f"?model={SONNET}", (SONNET, None), 3),
+        ("?project=web", (None, "web"), 2),
+        (f"?project=web&model={SONNET}", (SONNET, "web"), 1),
+        ("?model=of-nobody", ("of-nobody", None), 0),
+        ("?project=caf%C3%A9%20%26%20bar", (None, "café & bar"), 0),
+    ],
+)
+async def test_what_is_named_is_removed_and_the_second_time_nothing(admin, kept, query, asked, removed):
+    answer = await delete(admin, f"/api/cache{query}")
+    assert (answer.status_code, answer.json()) == (200, {"removed": removed})
+    check(described("delete"), answer.json(), "removed")
+    assert kept.asked == [asked]
+    assert len(kept.labels) == len(LABELS) - removed
+    assert (await delete(admin, f"/api/cache{query}")).json() == {"removed": 0}
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "remedy"),
+    [
+        ("models=x", "models", "did you mean model?"),
+        ("nonsense=1", "nonsense", "there are model, project"),
+        ("model=", "model", "leave model out"),
+        ("project=", "project", "leave project out"),
+        ("model=&project=web", "model", "leave model out"),
+        ("model=a&model=b", "model", "give it once"),
+        ("model=claude-*", "model", "no pattern"),
+        ("project=*", "project", "no pattern"),
+    ],
+)
+async def test_what_could_mean_something_else_removes_nothing(admin, kept, query, field, remedy):
+    answer = await delete(admin, f"/api/cache?{query}")
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
+    assert remedy in answer.json()["error"]["message"]
+    assert kept.asked == []
+
+
+async def test_what_could_not_be_removed_is_told_and_how_to_go_on(admin, kept):
+    kept.fails = True
+    answer = await delete(admin)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "persistence")
+    assert "see its folder, disk and rights" in answer.json()["error"]["message"]
+    assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"host": "evil.example"}, 403),
+        ({"token": None}, 401),
+        ({"token": "wrong"}, 403),
+        ({"origin": "http://127.0.0.1:7678"}, 200),
+    ],
+)
+async def test_only_the_owner_removes_anything(admin, kept, headers, status):
+    assert (await delete(admin, **headers)).status_code == status
+    assert bool(kept.asked) == (status == 200)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_other_methods_are_none(admin, kept, method):
+    async with admin.client() as client:
+        answer = await client.request(method, "/api/cache")
+    assert answer.status_code == 405
+    assert {"GET", "DELETE"} & set(answer.headers["allow"].split(", "))
+
+
+async def test_it_takes_no_parameters_to_be_read(admin):
+    answer = await admin.get("/api/cache?model=x")
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "model")
