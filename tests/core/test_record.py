@@ -7,7 +7,7 @@ import pytest
 from tokenman_core.capture import Capture
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Outcome, Redacted, Sent, Times
-from tokenman_core.record import Tried, record_of
+from tokenman_core.record import Tried, cause_of, record_of
 from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate, Failure, Refuse
 
@@ -77,6 +77,20 @@ def test_the_model_of_a_route_is_the_configurations_own() -> None:
     call.attempts.append(Attempt(1, Candidate("openai", "gpt-5-mini"), sent=True))
     record = record_of(call, 51.0)
     assert (record.provider, record.model, record.attempts) == ("openai", "gpt-5-mini", 1)
+
+
+def test_what_the_caches_did_is_recorded_as_the_call_has_it() -> None:
+    call = exchange()
+    call.repeats, call.cache_break = "deterministic", "tool changed at tools[1]"
+    call.cache_lost, call.cache_lost_usd = 9000, Decimal("0.02")
+    record = record_of(call, 51.0)
+    assert (record.repeats, record.cache_break) == ("deterministic", "tool changed at tools[1]")
+    assert (record.cache_lost, record.cache_lost_usd) == (9000, Decimal("0.02"))
+    assert [cause_of(words) for words in (record.cache_break, "model changed", "")] == [
+        "tool changed",
+        "model changed",
+        "",
+    ]
 
 
 def test_times_are_measured_from_the_complete_request() -> None:

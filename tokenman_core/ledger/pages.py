@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger.row import Row, dollars
-from tokenman_core.ledger.store import EPOCH, ESTIMATED, NOTIONAL, OVERRUN, STREAM, TRUNCATED
+from tokenman_core.ledger.store import EPOCH, ESTIMATED, EXACT, NOTIONAL, OVERRUN, REPEATED, STREAM, TRUNCATED
 from tokenman_core.record import Tried
 from tokenman_core.usage import Usage
 
@@ -102,6 +102,7 @@ def rows_of(connection: sqlite3.Connection, calls: Sequence[sqlite3.Row]) -> tup
     """Rows with their names, in the same order."""
     numbers = {call[name] for call in calls for name in _NAMED}
     numbers |= {number for call in calls for number, _ in _pairs(call["redactions"])}
+    numbers |= {_number(call, "cache_break") for call in calls}
     numbers |= {number for call in calls for name in _LATER for number, _ in _pairs(_later(call, name))}
     names: dict[int, str] = {}
     wanted = sorted(numbers)
@@ -134,7 +135,11 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         duration=call["duration"] / 1e6,
         ttft=None if call["ttft"] is None else call["ttft"] / 1e6,
         overhead=call["overhead"] / 1e6,
-        cache_saved=dollars(call["cache_saved"] if "cache_saved" in call.keys() else 0),  # noqa: SIM118, a Row is no mapping
+        cache_saved=dollars(_number(call, "cache_saved")),
+        repeats="deterministic" if call["flags"] & EXACT else "all" if call["flags"] & REPEATED else "",
+        cache_break=names.get(_number(call, "cache_break"), ""),
+        cache_lost=_number(call, "cache_lost"),
+        cache_lost_usd=dollars(_number(call, "cache_lost_cost")),
         tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_later(call, "tried"))),
     )  # fmt: skip
 
@@ -176,6 +181,11 @@ def _later(call: sqlite3.Row, name: str) -> str | None:
     """A file that no newer version has opened for writing yet has no such column."""
     found: str | None = call[name] if name in call.keys() else None  # noqa: SIM118, a Row is no mapping
     return found
+
+
+def _number(call: sqlite3.Row, name: str) -> int:
+    """The same of a column of numbers."""
+    return int(call[name]) if name in call.keys() else 0  # noqa: SIM118, a Row is no mapping
 
 
 def _pairs(text: str | None) -> list[tuple[int, int]]:

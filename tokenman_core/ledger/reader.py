@@ -12,10 +12,11 @@ from typing import Literal
 from tokenman_core import database
 from tokenman_core.ledger import pages, trouble
 from tokenman_core.ledger.pages import Filter, Page, moment
-from tokenman_core.ledger.row import Row
+from tokenman_core.ledger.row import Row, dollars
 from tokenman_core.ledger.span import EVER, Span, split
-from tokenman_core.ledger.store import DAY_US, ESTIMATED, NOTIONAL, OTHER, SUMS, micro
-from tokenman_core.ledger.sums import Redactions, Sums, Totals
+from tokenman_core.ledger.store import DAY_US, ESTIMATED, EXACT, NOTIONAL, OTHER, REPEATED, SUMS, micro
+from tokenman_core.ledger.sums import Break, Redactions, Sums, Totals
+from tokenman_core.record import cause_of
 
 By = Literal["model", "project", "client", "provider", "day", "hour", "session"]
 
@@ -24,7 +25,7 @@ MOST_GROUPS = 1000
 _BUSY_S = 2.0
 _HOUR_US = 3_600_000_000
 _TIMES = {"day": DAY_US, "hour": _HOUR_US}
-_MONEY = ("cost", "notional", "saved", "cache_saved")
+_MONEY = ("cost", "notional", "saved", "cache_saved", "repeated_cost", "exact_cost")
 _EPOCH_DAY = date(1970, 1, 1)
 _HALF = 1_000_000  # money is summed in two halves: a whole sum could leave the 64 bits, where SQLite gives up
 
@@ -39,6 +40,10 @@ _OF_CALLS = {
     "estimated": f"flags & {ESTIMATED} <> 0",
     "refused": "status between 400 and 499 and outcome in (select n from names where text = 'answered')",
     "ceiling": "basis in (select n from names where text = 'ceiling')",
+    "repeated": f"flags & {REPEATED} <> 0",
+    "repeated_cost": f"iif(flags & {REPEATED}, coalesce(cost, 0), 0)",
+    "exact": f"flags & {EXACT} <> 0",
+    "exact_cost": f"iif(flags & {EXACT}, coalesce(cost, 0), 0)",
 }
 """How a call's part of a sum is found where the column is not named like it."""
 
@@ -142,6 +147,30 @@ class LedgerReader:
             tuple((*key, number) for key, number in sorted(days.items(), reverse=True)[:MOST_GROUPS]),
             tuple((*key, number) for key, number in sorted(projects.most_common(MOST_GROUPS))),
         )
+
+    def breaks(self, since: datetime | None = None, until: datetime | None = None) -> tuple[Break, ...]:
+        """Why the providers' own caches did not have what they had before, in the window, the dearest cause first.
+
+        The window is read like that of `totals`.
+        """
+        found: dict[str, Counter[str]] = {}
+        with self._open() as connection:
+            if connection is None or not pages.there(connection, "cache_break_days"):
+                return ()
+            span = self._span(connection, since, until, whole_days=True)
+            of_days = (
+                "select cause, count, tokens, cost / {0}, cost % {0} from cache_break_days where day >= ? and day < ?"
+            )
+            of_calls = (
+                "select text, count(*), sum(cache_lost), sum(cache_lost_cost / {0}), sum(cache_lost_cost % {0})"
+                " from calls join names on n = cache_break where cache_break <> 0 and time >= ? and time < ? group by text"
+            )
+            for query, window in ((of_days, (span.first, span.last)), *((of_calls, edge) for edge in span.edges)):
+                for words, count, tokens, cost, rest in connection.execute(query.format(_HALF), window):
+                    lost = {"count": count, "tokens": tokens, "cost": cost * _HALF + rest}
+                    found.setdefault(cause_of(words), Counter()).update(lost)
+        breaks = [Break(cause, it["count"], it["tokens"], dollars(it["cost"])) for cause, it in found.items()]
+        return tuple(sorted(breaks, key=lambda it: (-it.usd, -it.tokens, -it.count, it.cause)))
 
     # -- inside --
 

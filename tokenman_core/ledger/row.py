@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from tokenman_core.exchange import Redacted, Spot
+from tokenman_core.exchange import Redacted, Repeats, Spot
 from tokenman_core.record import Record, Tried
 from tokenman_core.telemetry.mask import GONE, Mask
 from tokenman_core.usage import Usage
@@ -72,6 +72,12 @@ class Row:
     tried: tuple[Tried, ...] = ()
     cache_saved: Decimal = Decimal(0)  # by the provider's own cache, as in `Bill`
     spots: tuple[Spot, ...] = ()  # kept for some weeks, and read where one call is asked for
+    repeats: Repeats = ""  # while there is no cache of answers: one of which mode would have had this one
+    cache_break: str = (
+        ""  # why the provider's own cache did not have what it had before, perhaps with ` at ` and a place
+    )
+    cache_lost: int = 0  # tokens that it should have had
+    cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
 
     @property
     def masked(self) -> int:
@@ -115,6 +121,10 @@ def row_of(record: Record) -> Row:
         tried=_tried(record.tried),
         cache_saved=dollars(pico(bill.cache_saved)) if bill else Decimal(0),
         spots=record.spots[-MOST_SPOTS:],
+        repeats=record.repeats,
+        cache_break=clean(record.cache_break)[:LONGEST_DETAIL],
+        cache_lost=_count(record.cache_lost),
+        cache_lost_usd=dollars(pico(record.cache_lost_usd)),
     )
 
 
@@ -164,6 +174,10 @@ def details(row: Row) -> dict[str, Any]:
         "stream_truncated": row.truncated,
         "cost_overrun": row.overrun,
         "prompt_cache_saved_usd": plain(row.cache_saved),
+        "prompt_cache_break": row.cache_break or None,
+        "prompt_cache_lost_tokens": row.cache_lost,
+        "prompt_cache_lost_usd": plain(row.cache_lost_usd),
+        "repeats": row.repeats or None,
         "redacted": [
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions

@@ -111,4 +111,23 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     # What of a call's usage has prices of its own: `NAME:COUNT,…`, the name being one of genai-prices' words (`web_searches`).
     ("alter table calls add column parts text",),
+    (
+        # Why the provider's own cache did not have what it had before (a name), how many tokens, and what they cost more for it.
+        "alter table calls add column cache_break integer not null default 0",
+        "alter table calls add column cache_lost integer not null default 0",
+        "alter table calls add column cache_lost_cost integer not null default 0",
+        """create table cache_break_days (
+            day integer not null,
+            cause text not null,
+            count integer not null default 0,
+            tokens integer not null default 0,
+            cost integer not null default 0,
+            primary key (day, cause)
+        ) without rowid""",
+        # Calls that a cache of answers would have answered, had there been one; `exact`: also one of mode deterministic.
+        "alter table days add column repeated integer not null default 0",
+        "alter table days add column repeated_cost integer not null default 0",
+        "alter table days add column exact integer not null default 0",
+        "alter table days add column exact_cost integer not null default 0",
+    ),
 )

@@ -9,11 +9,13 @@ from tokenman_core.database import Database
 from tokenman_core.ledger import schema
 from tokenman_core.ledger.names import Names
 from tokenman_core.ledger.row import Row, pico
+from tokenman_core.record import cause_of
 
-STREAM, ESTIMATED, NOTIONAL, TRUNCATED, OVERRUN = 1, 2, 4, 8, 16
-"""The bits of `flags`."""
+STREAM, ESTIMATED, NOTIONAL, TRUNCATED, OVERRUN, REPEATED, EXACT = 1, 2, 4, 8, 16, 32, 64
+"""The bits of `flags`. `REPEATED`: a cache would have had its answer; `EXACT`: also one of mode deterministic."""
 
 DAY_US = 86_400_000_000
+MOST_CAUSES = 100  # of breaks, that a day's sums are kept for: there are fewer
 MOST_A_DAY = 500  # combinations of names that a day's sums are kept for; what comes on top is summed under OTHER
 OTHER = "other"
 SPOTS_OF = 20_000  # calls, the latest, of which it is kept where something was found: at most some 30 MB
@@ -26,7 +28,7 @@ _CALL = (
     "id", "time", "provider", "model", "dialect", "operation", "project", "client", "session", "login", "outcome",
     "status", "error", "detail", "flags", "attempts", "cache", "input", "output", "cache_read", "cache_write_5m",
     "cache_write_1h", "reasoning", "cost", "basis", "saved", "masked", "redactions", "duration", "ttft", "overhead",
-    "tried", "cache_saved", "parts",
+    "tried", "cache_saved", "parts", "cache_break", "cache_lost", "cache_lost_cost",
 )  # fmt: skip
 _INSERT = f"insert or ignore into calls ({', '.join(_CALL)}) values ({', '.join('?' * len(_CALL))})"
 
@@ -34,6 +36,7 @@ KEYS = ("provider", "model", "project", "client")
 SUMS = (
     "calls", "errors", "aborted", "hits", "masked", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h",
     "reasoning", "cost", "notional", "saved", "unpriced", "estimated", "refused", "ceiling", "cache_saved",
+    "repeated", "repeated_cost", "exact", "exact_cost",
 )  # fmt: skip
 _ADD = (
     f"insert into days (day, {', '.join((*KEYS, *SUMS))}) values ({', '.join('?' * (1 + len(KEYS) + len(SUMS)))})"
@@ -47,6 +50,11 @@ _ADD_PROJECT = (
 _ADD_REDACTION = (
     "insert into redaction_days (day, entity, action, count) values (?, ?, ?, ?)"
     " on conflict do update set count = count + excluded.count"
+)
+_ADD_BREAK = (
+    "insert into cache_break_days (day, cause, count, tokens, cost) values (?, ?, ?, ?, ?) on conflict do update"
+    f" set count = count + excluded.count, tokens = min({_MOST_SUM}, tokens + excluded.tokens),"
+    f" cost = min({_MOST_SUM}, cost + excluded.cost)"
 )
 
 Key = tuple[int, str, str, str, str]  # day, provider, model, project, client
@@ -137,6 +145,7 @@ class Store:
         sums: dict[Key, Counter[str]] = {}
         redactions: Counter[tuple[int, str, str]] = Counter()
         of_projects: dict[Key, Counter[tuple[str, str]]] = {}
+        breaks: dict[tuple[int, str], Counter[str]] = {}
         for row in rows:
             time = micro(row.time)
             day = time // DAY_US
@@ -145,6 +154,9 @@ class Store:
                 continue
             if row.spots:
                 self._connection.execute(_ADD_SPOTS, (written.lastrowid, self._spots(row, day)))
+            if row.cache_break:
+                lost = {"count": 1, "tokens": row.cache_lost, "cost": pico(row.cache_lost_usd)}
+                breaks.setdefault((day, cause_of(row.cache_break)), Counter()).update(lost)
             key = (day, row.provider, row.model, row.project, row.client)
             sums.setdefault(key, Counter()).update(sums_of(row))
             for each in row.redactions:
@@ -157,6 +169,9 @@ class Store:
                 self._connection.execute(_ADD_PROJECT, (key[0], kept[3], entity, action, number))
         for (day, entity, action), number in redactions.items():
             self._connection.execute(_ADD_REDACTION, (day, entity, action, number))
+        for (day, cause), lost in breaks.items():
+            numbers = (lost["count"], *(min(_MOST_SUM, lost[name]) for name in ("tokens", "cost")))
+            self._connection.execute(_ADD_BREAK, (day, self._cause(day, cause), *numbers))
 
     def _values(self, row: Row, time: int, day: int) -> Sequence[object]:
         def number(text: str) -> int:
@@ -165,6 +180,7 @@ class Store:
         usage = row.usage
         flags = STREAM * row.stream | ESTIMATED * row.estimated | NOTIONAL * row.notional
         flags |= TRUNCATED * row.truncated | OVERRUN * row.overrun
+        flags |= REPEATED * bool(row.repeats) | EXACT * (row.repeats == "deterministic")
         redactions = ",".join(
             f"{number(f'{each.entity} {each.action} {each.setting}')}:{each.count}" for each in row.redactions
         )
@@ -180,6 +196,7 @@ class Store:
             redactions or None, _micro(row.duration), None if row.ttft is None else _micro(row.ttft), _micro(row.overhead),
             tried or None, pico(row.cache_saved),
             ",".join(f"{number(name)}:{count}" for name, count in usage.parts.items()) or None,
+            number(row.cache_break), row.cache_lost, pico(row.cache_lost_usd),
         )  # fmt: skip
 
     def _spots(self, row: Row, day: int) -> str:
@@ -187,6 +204,12 @@ class Store:
             f"{self._names.number(f'{each.entity} {each.action}', day)}:{each.times}:{each.hash}:{each.place}"
             for each in row.spots
         )
+
+    def _cause(self, day: int, cause: str) -> str:
+        """The cause itself while its day has room."""
+        of_day = "select count(*), coalesce(max(cause = ?), 0) from cache_break_days where day = ?"
+        count, there = self._connection.execute(of_day, (cause, day)).fetchone()
+        return cause if there or count < MOST_CAUSES else OTHER
 
     def _kept(self, key: Key) -> Key:
         """The key itself while its day has room, so that no caller can make the sums grow without end."""
@@ -226,6 +249,10 @@ def sums_of(row: Row) -> dict[str, int]:
         "refused": int(row.outcome == "answered" and 400 <= row.status < 500),
         "ceiling": int(row.basis == "ceiling"),
         "cache_saved": pico(row.cache_saved),
+        "repeated": int(bool(row.repeats)),
+        "repeated_cost": cost if row.repeats else 0,
+        "exact": int(row.repeats == "deterministic"),
+        "exact_cost": cost if row.repeats == "deterministic" else 0,
     }
 
 

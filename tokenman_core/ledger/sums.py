@@ -16,7 +16,8 @@ class Sums:
     `notional` is the part of `cost` that is the list price of what subscriptions paid for. `estimated` is how many calls have
     tokens that were counted here, `ceiling` how many have a guessed price. `refused` are calls that their provider answered with
     4xx, which are no `errors`. `input` counts cached tokens too. `hits` are answers from the cache. `saved` is what was not asked
-    of a provider, `cache_saved` what the providers' own caches took off `cost`.
+    of a provider, `cache_saved` what the providers' own caches took off `cost`. `repeated` calls came while there was no cache of
+    answers, and one would have had theirs, the `exact` ones of them also one of mode deterministic; with what they cost.
     """
 
     calls: int = 0
@@ -38,11 +39,25 @@ class Sums:
     notional: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
     cache_saved: Decimal = Decimal(0)
+    repeated: int = 0
+    repeated_cost: Decimal = Decimal(0)
+    exact: int = 0
+    exact_cost: Decimal = Decimal(0)
 
     @classmethod
     def of_file(cls, numbers: Mapping[str, int]) -> "Sums":
         """`numbers` as the ledger has them: money in 1e-12 USD."""
         return cls(**{it.name: _MONEY.get(it.name, int)(numbers[it.name]) for it in fields(cls)})
+
+    @property
+    def read_ratio(self) -> float | None:
+        """Which part of the input came from the providers' own caches; None: there was none."""
+        return round(self.cache_read / self.input, 4) if self.input else None
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Which part of the calls the cache of answers answered; None: there were none."""
+        return round(self.hits / self.calls, 4) if self.calls else None
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(**{it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self)})
@@ -71,6 +86,12 @@ class Sums:
             "estimated_calls": self.estimated,
             "ceiling_calls": self.ceiling,
             "prompt_cache_saved_usd": plain(self.cache_saved),
+            "prompt_cache_read_ratio": self.read_ratio,
+            "cache_hit_ratio": self.hit_ratio,
+            "repeated_calls": self.repeated,
+            "repeated_usd": plain(self.repeated_cost),
+            "repeated_deterministic_calls": self.exact,
+            "repeated_deterministic_usd": plain(self.exact_cost),
         }
 
 
@@ -93,7 +114,27 @@ class Redactions:
         }
 
 
-_MONEY: Mapping[str, Any] = {"cost": dollars, "notional": dollars, "saved": dollars, "cache_saved": dollars}
+@dataclass(frozen=True)
+class Break:
+    """So often a provider's own cache did not have what it had before, for this cause; with what that cost in tokens and USD."""
+
+    cause: str
+    count: int
+    tokens: int
+    usd: Decimal
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "cause": self.cause,
+            "count": self.count,
+            "lost_tokens": self.tokens,
+            "lost_usd": plain(self.usd),
+        }
+
+
+_MONEY: Mapping[str, Any] = dict.fromkeys(
+    ("cost", "notional", "saved", "cache_saved", "repeated_cost", "exact_cost"), dollars
+)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from tokenman_core.exchange import Redacted
 from tokenman_core.record import Record, Tried
 from tokenman_core.usage import Basis, Bill, Usage
 
+BREAKS = ["tools reordered", "model changed", "tool changed at tools[4]", "tool changed at tools[5]"]
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -101,4 +102,7 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         overhead=dice.random() / 100,
         tried=dice.choice([(), (), (Tried("openai", "server_error", "gpt-5-mini"), Tried("anthropic", "ok", "m", 0.75))]),
         truncated=dice.random() < 0.2,
+        repeats=dice.choice(["", "", "all", "deterministic"]),
+        **dice.choice([{}, {}, {"cache_break": dice.choice(BREAKS), "cache_lost": dice.randrange(90_000),
+        "cache_lost_usd": Decimal(dice.randrange(10**12)) / 10**12}]),
     )  # fmt: skip

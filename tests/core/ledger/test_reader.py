@@ -9,8 +9,9 @@ from decimal import Decimal
 import pytest
 
 from tests.core.ledger.calls import DAY, NOON, bill, call, mixed, name
+from tokenman_core.database import migrate
 from tokenman_core.exchange import Redacted
-from tokenman_core.ledger import Filter, LedgerError, LedgerReader, Sums, row_of
+from tokenman_core.ledger import Filter, LedgerError, LedgerReader, Sums, row_of, schema
 from tokenman_core.ledger import reader as module
 from tokenman_core.ledger.span import EVER, split
 from tokenman_core.ledger.store import DAY_US, Store, micro, sums_of
@@ -337,7 +338,9 @@ def test_sums_are_told_as_json_with_exact_money(path):
                 "input_tokens": 2000, "output_tokens": 400, "cache_read_tokens": 0, "cache_write_tokens": 0,
                 "reasoning_tokens": 0, "cost_usd": "0.300000000001", "notional_usd": "0", "saved_usd": "0",
                 "unpriced_calls": 0, "estimated_calls": 0, "refused_calls": 0, "ceiling_calls": 0,
-                "prompt_cache_saved_usd": "0",
+                "prompt_cache_saved_usd": "0", "prompt_cache_read_ratio": 0.0, "cache_hit_ratio": 0.0,
+                "repeated_calls": 0, "repeated_usd": "0", "repeated_deterministic_calls": 0,
+                "repeated_deterministic_usd": "0",
             }
         ],
         "total": {
@@ -345,9 +348,81 @@ def test_sums_are_told_as_json_with_exact_money(path):
             "input_tokens": 2000, "output_tokens": 400, "cache_read_tokens": 0, "cache_write_tokens": 0,
             "reasoning_tokens": 0, "cost_usd": "0.300000000001", "notional_usd": "0", "saved_usd": "0",
             "unpriced_calls": 0, "estimated_calls": 0, "refused_calls": 0, "ceiling_calls": 0,
-                "prompt_cache_saved_usd": "0",
+                "prompt_cache_saved_usd": "0", "prompt_cache_read_ratio": 0.0, "cache_hit_ratio": 0.0,
+                "repeated_calls": 0, "repeated_usd": "0", "repeated_deterministic_calls": 0,
+                "repeated_deterministic_usd": "0",
         },
     }  # fmt: skip
+
+
+def test_breaks_agree_with_the_rows_in_any_window_and_are_told_by_cause(path):
+    dice = random.Random(5)
+    records = [mixed(n, dice, NOON + timedelta(seconds=dice.randrange(4 * 86400))) for n in range(500)]
+    reader = write(path, records)
+    for since, until in [(None, None), (NOON + DAY, None), (NOON + DAY, NOON + 2 * DAY), (None, MIDNIGHT + 2 * DAY)]:
+        found = defaultdict(lambda: [0, 0, Decimal(0)])
+        for r in records:
+            if r.cache_break and (since is None or since <= r.time) and (until is None or r.time < until):
+                sums = found[r.cache_break.removesuffix(" at tools[4]").removesuffix(" at tools[5]")]
+                sums[0] += 1
+                sums[1] += r.cache_lost
+                sums[2] += r.cache_lost_usd
+        told = reader.breaks(since, until)
+        assert {it.cause: [it.count, it.tokens, it.usd] for it in told} == found
+        assert [it.usd for it in told] == sorted((it.usd for it in told), reverse=True)
+    assert sorted(found) == ["model changed", "tool changed", "tools reordered"]
+    assert reader.breaks()[0].as_json().keys() == {"cause", "count", "lost_tokens", "lost_usd"}
+
+
+def test_a_break_outlives_its_call_in_the_sums_of_its_day(path):
+    broken = {"cache_break": "tools reordered", "cache_lost": 5000, "cache_lost_usd": Decimal("0.0135")}
+    store = Store(path)
+    store.add([row_of(call(1, **broken)), row_of(call(2))])
+    while store.purge(micro(NOON + DAY)):
+        pass
+    store.close()
+    reader = LedgerReader(path)
+    assert reader.page().rows == ()
+    assert [it.as_json() for it in reader.breaks()] == [
+        {"cause": "tools reordered", "count": 1, "lost_tokens": 5000, "lost_usd": "0.0135"}
+    ]
+
+
+def test_causes_that_nobody_knows_cannot_make_a_day_grow(path):
+    reader = write(path, [call(n, cache_break=f"cause {n}", cache_lost=1) for n in range(150)])
+    told = {it.cause: it.count for it in reader.breaks()}
+    assert len(told) == 101
+    assert told["other"] == 50
+
+
+def test_there_are_no_breaks_where_there_is_no_ledger_or_an_older_one(path):
+    assert LedgerReader(path).breaks() == ()
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrate(connection, schema.STEPS[:6])
+    assert LedgerReader(path).breaks() == ()
+
+
+def test_what_a_cache_would_have_saved_is_summed_apart(path):
+    calls = [
+        call(1, bill=bill("0.25")), call(2, bill=bill("0.5"), repeats="deterministic"), call(3, bill=bill("1"), repeats="all"),
+        call(4, bill=bill(None), repeats="all"), call(5, bill=None, repeats="deterministic"),
+    ]  # fmt: skip
+    reader = write(path, calls)
+    for since in (None, NOON):
+        total = reader.totals("model", since).total
+        assert (total.repeated, total.repeated_cost, total.exact, total.exact_cost) == (
+            4,
+            Decimal("1.5"),
+            2,
+            Decimal("0.5"),
+        )
+
+
+def test_shares_of_the_caches_are_told_where_there_is_anything_to_share(path):
+    reader = write(path, [call(n, cache="hit" if n else "", bill=bill(input=3000, cache_read=1000)) for n in range(3)])
+    (_, sums), *_ = reader.totals("session").groups
+    assert (sums.read_ratio, sums.hit_ratio) == (0.3333, 0.6667)
+    assert (Sums().read_ratio, Sums().hit_ratio) == (None, None)
 
 
 @pytest.mark.parametrize("by", ["model", "session"])

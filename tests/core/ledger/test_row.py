@@ -65,6 +65,10 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         login="oauth",
         tried=(Tried("openai", "connect", "gpt-5"), Tried("anthropic", "ok", "m", 0.5120001)),
         truncated=True,
+        repeats="all",
+        cache_break="tool changed at tools[2]",
+        cache_lost=9000,
+        cache_lost_usd=Decimal("0.0243"),
     )
     told = details(row_of(found))
     assert list(told)[: len(FIELDS)] == FIELDS
@@ -83,6 +87,10 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "stream_truncated": True,
         "cost_overrun": False,
         "prompt_cache_saved_usd": "0",
+        "prompt_cache_break": "tool changed at tools[2]",
+        "prompt_cache_lost_tokens": 9000,
+        "prompt_cache_lost_usd": "0.0243",
+        "repeats": "all",
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
         "tried": [
             {"provider": "openai", "model": "gpt-5", "outcome": "connect", "wait_ms": 0},
@@ -141,6 +149,7 @@ def test_long_texts_are_cut_and_stay_apart():
 def test_texts_lose_what_speaks_to_a_terminal_and_what_no_file_can_hold():
     row = row_of(call(project="a\x1b[31m\r\n\x9b\u202eb", session="\ud800s", detail="x\x00\u2028y"))
     assert (row.project, row.session, row.detail) == ("a[31mb", "s", "xy")
+    assert row_of(call(cache_break="a\x1b[0m\n" + "b" * 300)).cache_break == "a[0m" + "b" * 196
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,23 @@ def test_a_file_of_a_version_without_attempts_is_read_and_then_written_with_them
     assert found.tried == tried
 
 
+def test_a_file_of_a_version_without_breaks_is_read_and_then_written_with_them(tmp_path):
+    path = tmp_path / "l.db"
+    old = open_file(path)
+    migrate(old, schema.STEPS[:6])
+    old.execute("insert into calls (id, time, flags) values (?, 0, 1)", (bytes.fromhex(name(1)[4:]),))
+    found = LedgerReader(path).row(name(1))
+    assert found is not None
+    assert (found.cache_break, found.cache_lost, found.cache_lost_usd, found.repeats) == ("", 0, 0, "")
+    assert LedgerReader(path).totals("day").total.repeated == 0
+    store = Store(path)
+    said = {"cache_break": "system prompt changed at system", "cache_lost": 7, "cache_lost_usd": Decimal("0.5")}
+    store.add([row_of(call(2, repeats="deterministic", **said))])
+    store.close()
+    assert LedgerReader(path).row(name(2)) == row_of(call(2, repeats="deterministic", **said))
+    assert LedgerReader(path).totals("day").total.exact == 1
+
+
 def test_a_file_of_a_version_without_parts_of_usage_is_read_and_then_written_with_them(tmp_path):
     path = tmp_path / "l.db"
     old = open_file(path)
