@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenman_core.caching.behind import IDLE_S, Behind, NotForgotten, Bounds
+from tokenman_core.caching.behind import IDLE_S, Behind, Bounds, NotForgotten
 from tokenman_core.caching.cipher import Cipher
 from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.memory import Limits, Memory

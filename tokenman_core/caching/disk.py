@@ -86,7 +86,7 @@ class Disk:
             self.checkpoint()  # of a process that was killed
             self.heard = self._number("select coalesce(max(n), 0) from forgotten")
             self._seen = self._version()
-            (self.id,) = self._connection.execute("select id from file").fetchone()
+            self.id = self._id()
             self.count()
         except BaseException as error:  # whatever it was, nobody would close it
             later = _code(error) == sqlite3.SQLITE_ERROR and version(self._connection) > len(STEPS)
@@ -268,6 +268,12 @@ class Disk:
             self.heard = found[-1][0]
         return bool(self._unheard)
 
+    def _id(self) -> bytes:
+        found = self._connection.execute("select id from file").fetchall()
+        if len(found) != 1 or type(found[0][0]) is not bytes:
+            raise Damaged
+        return found[0][0]
+
     def _top(self) -> int:
         top = self._number("select coalesce(max(used), 0) from answers")
         if not 0 <= top < _TOP:
@@ -315,7 +321,8 @@ class _Whole:
 
 def is_damage(error: BaseException) -> bool:
     """Whether the file itself is at fault, so that a new one would do."""
-    return isinstance(error, Damaged) or _code(error) in _DAMAGE
+    odd = isinstance(error, Damaged | TypeError | OverflowError)  # the latter: a column is not what was put there
+    return odd or _code(error) in _DAMAGE
 
 
 def _code(error: BaseException) -> int:
