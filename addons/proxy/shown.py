@@ -2,10 +2,14 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
+from addons import caching
 from addons.proxy.bundle import Bundle
 from tokenman_core.admin.parts import Parts, Reloads
 from tokenman_core.admin.readiness import Ask, Check, Reach, Readiness
+from tokenman_core.caching.answers import Figures
+from tokenman_core.caching.kept import Kept
 from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.conflicts import kinds_of_own
 from tokenman_core.config.load import Loaded
@@ -20,6 +24,13 @@ from tokenman_core.telemetry.series import Count, Gauge, Histogram
 Origin = tuple[str, str, int]
 
 BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half_open": 1, "open": 2}
+
+
+TASKS: Mapping[str, Callable[[Bundle], float | None]] = {
+    "ledger_purge": lambda bundle: bundle.ledger.purge_age_seconds,
+    "cache_purge": lambda bundle: bundle.lasting.cache.kept.purge_age_seconds,
+}
+"""What is to be done again and again, and how long ago it last was; None: it is not needed now."""
 
 
 class Shown:
@@ -61,7 +72,29 @@ class Shown:
             bundle.policies.books,
             clients=bundle.lasting.clients,
             paces=bundle.lasting.paces,
+            cache=_Cache(bundle.lasting.cache),
         )
+
+
+@dataclass(frozen=True)
+class _Cache:
+    """The answers that are kept now: a change of the configuration may have others take their place."""
+
+    lasting: caching.Lasting
+
+    @property
+    def under_way(self) -> int:
+        return len(self.lasting.flights)
+
+    @property
+    def purge_age_seconds(self) -> float | None:
+        return self.lasting.kept.purge_age_seconds
+
+    def figures(self) -> Figures:
+        return self.lasting.kept.answers.figures()
+
+    async def forget(self, model: str | None = None, project: str | None = None) -> int:
+        return await self.lasting.kept.forget(model, project)
 
 
 def _inner(bundle: Bundle) -> list[Check]:
@@ -114,7 +147,7 @@ def _watch(bundle: Bundle, reaches: Callable[[], list[Reach]]) -> None:
     metrics.watch(
         lambda: Gauge(
             "tokenman_background_task_age_seconds", "Since a task last did its work with success.", ("task",),
-            {("ledger_purge",): bundle.ledger.purge_age_seconds},
+            {(task,): seconds for task, age in TASKS.items() if (seconds := age(bundle)) is not None},
         )
     )  # fmt: skip
     metrics.watch(
@@ -136,7 +169,21 @@ def _watch(bundle: Bundle, reaches: Callable[[], list[Reach]]) -> None:
         return dropped
 
     metrics.watch(lost)
+    _watch_cache(metrics, bundle.lasting.cache.kept)
     _watch_detection(metrics, bundle.detection)
+
+
+def _watch_cache(metrics: Metrics, kept: Kept) -> None:
+    metrics.watch(
+        lambda: Gauge(
+            "tokenman_cache_entries", "Answers that are kept on disk.", (), {(): float(kept.answers.figures().entries)}
+        )
+    )
+    metrics.watch(
+        lambda: Gauge(
+            "tokenman_cache_bytes", "What kept answers take on disk.", (), {(): float(kept.answers.figures().bytes)}
+        )
+    )
 
 
 def _watch_detection(metrics: Metrics, detection: Detection) -> None:

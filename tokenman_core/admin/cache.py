@@ -85,7 +85,7 @@ def _counts(parts: Parts) -> dict[str, Any]:
 
 def _held(parts: Parts) -> dict[str, Any]:
     it = parts.cache.figures()
-    now = parts.clock.monotonic()
+    age = parts.cache.purge_age_seconds
     return {
         "entries": it.entries,
         "bytes": it.bytes,
@@ -97,5 +97,5 @@ def _held(parts: Parts) -> dict[str, Any]:
         "damaged": it.damaged,
         "unwritten": it.unwritten,
         "trouble": it.trouble,
-        "purge_age_s": None if it.round is None else round(max(0.0, now - it.round), 1),
+        "purge_age_s": None if age is None else round(age, 1),
     }

@@ -64,6 +64,10 @@ class Cache(Protocol):
     def under_way(self) -> int:
         """Calls whose answer others may share, now."""
 
+    @property
+    def purge_age_seconds(self) -> float | None:
+        """Since what is too old, or too much, was last removed; None: nothing is open."""
+
     def figures(self) -> Figures:
         """How it stands."""
 
@@ -73,6 +77,7 @@ class Cache(Protocol):
 
 class NoCache:
     under_way = 0
+    purge_age_seconds: float | None = None
 
     def figures(self) -> Figures:
         return Figures(

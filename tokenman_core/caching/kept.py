@@ -1,14 +1,18 @@
 """The kept answers of a running proxy: opened once any call may be cached, and anew where they are to be sealed otherwise."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Literal
 
-from tokenman_core.caching.answers import FILE, Answers, Limits
+from tokenman_core.caching.answers import FILE, Answers, Limits, NotForgotten
 from tokenman_core.caching.cipher import Cipher, cipher_for
+from tokenman_core.caching.disk import remove_file
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.secret import derive
+
+log = logging.getLogger("tokenman.cache")
 
 Encrypt = Literal["auto", "on", "off"]
 CipherFor = Callable[[Encrypt, bytes, bool], Cipher | None]
@@ -25,12 +29,14 @@ class Kept:
     def __init__(self, settings: Settings, root: bytes, clock: Clock, cipher: CipherFor = system_cipher) -> None:
         self._root, self._clock, self._cipher = root, clock, cipher
         self._sealed: tuple[Encrypt, bool] | None = None  # as those that are open were made
+        self._opened = 0.0
+        self._path = settings.data_dir / FILE
         self.answers = self._made(settings, None)
 
     def _made(self, settings: Settings, cipher: Cipher | None) -> Answers:
         it = settings.cache
         key = derive(self._root, "cache answers")
-        return Answers(settings.data_dir / FILE, Limits(it.entries, it.size), it.ttl, self._clock, cipher, key=key)
+        return Answers(self._path, Limits(it.entries, it.size), it.ttl, self._clock, cipher, key=key)
 
     async def obey(self, settings: Settings) -> None:
         """From now on answers are kept as these settings say. Raises ConfigError; then all is as it was."""
@@ -41,9 +47,40 @@ class Kept:
             before = self.answers
             await before.aclose()  # one at a time has the file
             await made.start()
-            self.answers, self._sealed = made, wanted
+            self.answers, self._sealed, self._opened = made, wanted, self._clock.monotonic()
         else:
             self.answers.configure(Limits(it.entries, it.size), it.ttl)
+        if self._sealed is None:
+            await asyncio.to_thread(self._clear)
+
+    async def forget(self, model: str | None = None, project: str | None = None) -> int:
+        """As `Answers.forget`; also while no call may be cached. Raises NotForgotten."""
+        if self._sealed is not None:
+            return await self.answers.forget(model, project)
+        if not await asyncio.to_thread(self._clear):
+            raise NotForgotten(f"{self._path} cannot be removed; see its folder, disk and rights")
+        return 0
+
+    @property
+    def purge_age_seconds(self) -> float | None:
+        """Seconds since what is too old, or too much, was last removed with success, or since it was opened; a minute is usual.
+
+        None: it is not open.
+        """
+        if self._sealed is None:
+            return None
+        done = self.answers.figures().round
+        return max(0.0, self._clock.monotonic() - (self._opened if done is None else max(done, self._opened)))
+
+    def _clear(self) -> bool:
+        """What was kept before the cache was switched off is kept no longer: nobody would purge it. False: it is still there."""
+        try:
+            if self._path.exists():
+                remove_file(self._path)
+        except OSError as error:
+            log.warning("%s is not used and cannot be removed: %s", self._path, error.strerror)
+            return False
+        return True
 
     async def aclose(self) -> None:
         await self.answers.aclose()

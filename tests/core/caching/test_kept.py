@@ -1,0 +1,114 @@
+"""The kept answers of a running proxy, switched on, off and on again."""
+
+from decimal import Decimal
+
+import pytest
+
+from tokenman_core.caching import kept
+from tokenman_core.caching.answers import FILE, NotForgotten
+from tokenman_core.caching.entry import Entry
+from tokenman_core.caching.kept import Kept
+from tokenman_core.clock import ManualClock
+from tokenman_core.config.models import Settings
+from tokenman_core.usage import Usage
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    def make(mode="all", routes=()):
+        return Settings(data_dir=str(tmp_path), cache={"mode": mode, "encrypt": "off"}, routes=list(routes))
+
+    return make
+
+
+@pytest.fixture
+async def of(clock):
+    """`of(settings)`: what is kept by a process that was started with them."""
+    made = []
+
+    async def start(settings):
+        it = Kept(settings, b"r" * 32, clock)
+        made.append(it)
+        await it.obey(settings)
+        return it
+
+    yield start
+    for each in made:
+        await each.aclose()
+
+
+def entry(clock, model="claude-sonnet-4-5", project=""):
+    return Entry(
+        200, ((b"content-type", b"application/json"),), False, b"{}", (), 0.5, "anthropic", model, project, clock.now(),
+        Usage(10, 5), Decimal("0.01"),
+    )  # fmt: skip
+
+
+async def test_what_is_kept_is_forgotten_while_calls_may_be_cached(of, settings, clock, tmp_path):
+    it = await of(settings())
+    it.answers.keep(KEY, entry(clock))
+    await it.answers.written()
+    assert it.answers.figures().entries == 1
+    assert await it.forget(project="web") == 0
+    assert await it.forget() == 1
+    assert it.answers.hot(KEY) is None
+    assert await it.forget() == 0
+
+
+async def test_a_file_of_before_is_removed_where_no_call_may_be_cached(of, settings, clock, tmp_path):
+    before = await of(settings())
+    before.answers.keep(KEY, entry(clock))
+    await before.aclose()
+    (tmp_path / f"{FILE}-wal").write_bytes(b"of a process that was killed")
+    assert (tmp_path / FILE).exists()
+    after = await of(settings("off"))
+    assert not list(tmp_path.glob(f"{FILE}*"))
+    assert (await after.forget(), await after.forget("m", "p")) == (0, 0)
+
+
+async def test_a_file_of_before_that_stays_is_told_to_whoever_wants_it_forgotten(
+    of, settings, clock, tmp_path, monkeypatch, caplog
+):
+    def stays(path):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / FILE).write_bytes(b"of before")
+    monkeypatch.setattr(kept, "remove_file", stays)
+    it = await of(settings("off"))
+    assert "cannot be removed: Permission denied" in caplog.text
+    with pytest.raises(NotForgotten, match="folder, disk and rights"):
+        await it.forget()
+    monkeypatch.undo()
+    assert await it.forget() == 0
+    assert not (tmp_path / FILE).exists()
+
+
+async def test_switched_off_while_it_runs_it_still_forgets_and_purges(of, settings, clock):
+    it = await of(settings())
+    it.answers.keep(KEY, entry(clock))
+    await it.answers.written()
+    await it.obey(settings("off"))
+    assert it.purge_age_seconds is not None
+    assert await it.forget("claude-sonnet-4-5") == 1
+
+
+async def test_a_route_alone_opens_it(of, settings, tmp_path):
+    routes = [{"match": {"model": "gpt-*"}, "cache": "all"}]
+    it = await of(settings("off", routes))
+    assert it.purge_age_seconds is not None
+    assert (tmp_path / FILE).exists()
+
+
+async def test_the_age_of_the_last_round_grows_from_the_start_on(of, settings, clock):
+    assert (await of(settings("off"))).purge_age_seconds is None
+    it = await of(settings())
+    clock.advance(30)
+    assert it.purge_age_seconds is not None
+    assert 0 <= it.purge_age_seconds <= 30
