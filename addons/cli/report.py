@@ -19,7 +19,7 @@ from addons.cli.settings import complain, loaded
 from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import parse_duration
-from tokenman_core.ledger import By, LedgerError, LedgerReader, Sums, Totals, path_of
+from tokenman_core.ledger import Break, By, LedgerError, LedgerReader, Sums, Totals, path_of
 from tokenman_core.ledger.row import clean, iso
 from tokenman_core.ledger.sums import Redactions
 from tokenman_core.state import Unavailable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Form = Literal["table", "json", "csv"]
 
 MOST_LINES = 50
+_MOST_CAUSES = 10
 _SHORTEST_NAME = 16
 _WIDE = 120  # columns of a terminal in which token counts are written out
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # what makes a spreadsheet calculate a cell
@@ -48,7 +49,7 @@ def run(file: Path | None, by: By, since: str, form: Form) -> int:
         return 2
     reader, clock = LedgerReader(path_of(found.settings)), SystemClock()
     try:
-        totals, redactions = reader.totals(by, start), reader.redactions(start)
+        totals, redactions, breaks = reader.totals(by, start), reader.redactions(start), reader.breaks(start)
         empty = not totals.total.calls and not reader.page(limit=1).rows and not reader.totals("day").groups
     except LedgerError as error:
         complain(error)
@@ -57,13 +58,19 @@ def run(file: Path | None, by: By, since: str, form: Form) -> int:
     begins = totals.begins or start
     if form == "json":
         said = {"since": iso(begins), **totals.as_json(), "redactions": redactions.as_json()["items"]}
+        said["prompt_cache_breaks"] = [each.as_json() for each in breaks]
         said["budgets"] = [standing.as_json(*each) for each in budgets]
         typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
     elif form == "csv":
         _csv(totals)
     elif totals.groups:
         _table(totals, begins)
-        for line in [*_found(redactions), *standing.lines(budgets)]:
+        for line in [
+            *_found(redactions),
+            *_broken(breaks),
+            *_spared(totals.total, found.settings),
+            *standing.lines(budgets),
+        ]:
             typer.echo(line)
     if not totals.groups:
         typer.echo(_nothing(empty, begins), err=form != "table")
@@ -107,6 +114,33 @@ def _found(redactions: Redactions) -> Iterator[str]:
                 counts[entity] += number
         if counts:
             yield f"{words}: {', '.join(f'{number:,} {entity}' for entity, number in counts.most_common())}"
+
+
+def _broken(breaks: tuple[Break, ...]) -> list[str]:
+    """Why the providers' own caches did not have what they had before."""
+    if not breaks:
+        return []
+    lines: list[tuple[str, ...]] = [("prompt cache breaks", "times", "tokens", "lost $")]
+    digits = figures.FINEST if sum(each.usd for each in breaks) < 1 else 4
+    for each in breaks[:_MOST_CAUSES]:
+        lines.append((clean(each.cause), _whole(each.count), _whole(each.tokens), _money(each.usd, digits)))
+    more = len(breaks) - _MOST_CAUSES
+    rest = [f"and {figures.so_many(more, 'cause')} more: tokenman report --json has them all."] if more > 0 else []
+    return ["", *_aligned(lines), *rest, "Which place it was: tokenman why ID says it of one call.", ""]
+
+
+def _spared(total: Sums, settings: Settings) -> Iterator[str]:
+    """What a cache would have saved, as long as there is none."""
+    if settings.caches or not total.repeated:
+        return
+    exact, mode = "", "all"
+    if total.exact:
+        exact, mode = (
+            f"; deterministic {figures.money(total.exact_cost)} ({figures.so_many(total.exact, 'call')})",
+            "deterministic",
+        )
+    calls = figures.so_many(total.repeated, "call")
+    yield f"a cache would have saved {figures.money(total.repeated_cost)} ({calls}){exact}: cache: {{mode: {mode}}}"
 
 
 # -- for programs --
@@ -164,13 +198,19 @@ def _lines(totals: Totals, room: int | None) -> tuple[list[tuple[str, ...]], lis
         Column("cost $  ", lambda it: _cost(it, digits)),
         Column("saved $", lambda it: _money(it.saved, digits), 2),
         Column("input", lambda it: tokens(it.input)),
-        Column("cached", lambda it: tokens(it.cache_read), 1),
+        Column("cached", lambda it: tokens(it.cache_read), 4),
+        Column("cached%", lambda it: _share(it.read_ratio), 1),
         Column("output", lambda it: tokens(it.output)),
         Column("masked", lambda it: _whole(it.masked)),
         Column("errors", lambda it: _whole(it.errors)),
         Column("refused", lambda it: _whole(it.refused), 3),
+        Column("hits%", lambda it: _share(it.hit_ratio), 2),
     ]
-    idle = {"saved $": not totals.total.saved, "refused": not totals.total.refused}
+    idle = {
+        "saved $": not totals.total.saved,
+        "refused": not totals.total.refused,
+        "hits%": not totals.total.hits,
+    }
     columns = [column for column in columns if not idle.get(column.head)]
     groups = [(clean(name) or "(none)", sums) for name, sums in totals.groups[:MOST_LINES]] + [("total", totals.total)]
     lacking: list[str] = []
@@ -266,6 +306,13 @@ def _notes(totals: Totals, lacking: list[str]) -> list[str]:
 
 def _whole(number: int) -> str:
     return f"{number:,}"
+
+
+def _share(ratio: float | None) -> str:
+    """Of one, in whole hundredths; nothing but nothing is 0, and only all is 100."""
+    if ratio is None:
+        return "-"
+    return f"{ratio:.0%}" if ratio in (0, 1) else f"{min(0.99, max(0.01, ratio)):.0%}"
 
 
 def _short(number: int) -> str:

@@ -67,10 +67,10 @@ def test_the_groups_are_told_with_a_total_line(home):
     *table, masked, dry = cells(found.stdout)[1:]
     assert (masked, dry) == (["masked: 3 EMAIL_ADDRESS"], ["would have masked: 9 URL"])
     assert table == [
-        ["model", "calls", "cost $", "saved $", "input", "cached", "output", "masked", "errors"],
-        ["claude-sonnet-4-5", "2", "1.7500", "0.1250", "1,001,000", "900,000", "2,200", "3", "0"],
-        ["gpt-5-mini", "1", "<0.0001", "0.0000", "1,000", "0", "200", "0", "1"],
-        ["total", "3", "1.7500", "0.1250", "1,002,000", "900,000", "2,400", "3", "1"],
+        ["model", "calls", "cost $", "saved $", "input", "cached", "cached%", "output", "masked", "errors"],
+        ["claude-sonnet-4-5", "2", "1.7500", "0.1250", "1,001,000", "900,000", "90%", "2,200", "3", "0"],
+        ["gpt-5-mini", "1", "<0.0001", "0.0000", "1,000", "0", "0%", "200", "0", "1"],
+        ["total", "3", "1.7500", "0.1250", "1,002,000", "900,000", "90%", "2,400", "3", "1"],
     ]
 
 
@@ -266,8 +266,8 @@ def test_a_bad_configuration_ends_with_2(home):
 @pytest.mark.parametrize(
     ("columns", "heads"),
     [
-        (160, ["model", "calls", "cost $", "saved $", "input", "cached", "output", "masked", "errors"]),
-        (80, ["model", "calls", "cost $", "input", "cached", "output", "masked", "errors"]),
+        (160, ["model", "calls", "cost $", "saved $", "input", "cached", "cached%", "output", "masked", "errors"]),
+        (80, ["model", "calls", "cost $", "input", "cached%", "output", "masked", "errors"]),
     ],
 )
 def test_on_a_terminal_every_line_fits_and_what_has_no_room_is_said(home, columns, heads):
@@ -284,7 +284,7 @@ def test_on_a_terminal_every_line_fits_and_what_has_no_room_is_said(home, column
     assert re.split(r"\s{2,}", lines[1]) == heads
     assert max(map(len, lines)) <= columns
     assert lines[5].startswith("total")
-    assert ("No room here for saved:" in text) == (columns == 80)
+    assert ("No room here for cached and saved:" in text) == (columns == 80)
     assert "~37,037.0367*" in lines[5]
     assert ("370,370,367" if columns == 160 else "370.4M") in lines[5]
 
@@ -320,6 +320,87 @@ def test_what_the_providers_own_caches_saved_is_told_also_where_it_is_less_than_
     lost = Bill(Usage(100, 10, 0, 90), Decimal("0.5"), "list", cache_saved=Decimal("-2"))
     record(home, call(2, time=NOW, bill=lost))
     assert "The providers' own prompt caches cost $0.7500 more than they saved" in told().stdout
+
+
+@pytest.mark.parametrize("by", ["model", "session"])
+def test_the_providers_caches_and_our_own_are_told_side_by_side(home, by):
+    shares = {"a": ("hit", 0), "b": ("", 500), "c": ("coalesced", 1000), "d": ("", 999)}
+    record(
+        home,
+        *(
+            call(n, time=NOW, model=name, session=name, cache=cache, bill=bill(cache_read=read, output=0))
+            for n, (name, (cache, read)) in enumerate(shares.items())
+        ),
+        call(9, time=NOW, model="e", session="e", bill=None),
+    )
+    rows = {row[0]: (row[5], row[-1]) for row in cells(told("--by", by).stdout) if len(row) > 5}
+    assert rows == {
+        by: ("cached%", "hits%"), "a": ("0%", "100%"), "b": ("50%", "0%"), "c": ("100%", "100%"), "d": ("99%", "0%"),
+        "e": ("-", "0%"), "total": ("62%", "40%"),
+    }  # fmt: skip
+    items = {item[by]: item for item in json.loads(told("--by", by, "--json").stdout)["items"]}
+    assert [items[name]["prompt_cache_read_ratio"] for name in "abcde"] == [0.0, 0.5, 1.0, 0.999, None]
+    assert [items[name]["cache_hit_ratio"] for name in "abcde"] == [1.0, 0.0, 1.0, 0.0, 0.0]
+    rows = {row[by]: row for row in csv.DictReader(io.StringIO(told("--by", by, "--csv").stdout))}
+    assert [rows[name]["prompt_cache_read_ratio"] for name in "ade"] == ["0.0", "0.999", ""]
+
+
+def broken(number, cause, tokens, usd):
+    lost = {"cache_break": cause, "cache_lost": tokens, "cache_lost_usd": Decimal(usd)}
+    return call(number, time=NOW, **lost)
+
+
+def test_what_broke_the_providers_caches_is_told_by_cause(home):
+    record(
+        home,
+        broken(1, "tool changed at tools[4]", 9_000, "0.0243"),
+        broken(2, "tool changed at tools[5]", 1_000, "0.0027"),
+        broken(3, "a time or date in the system prompt changed at system[1]", 40_000, "0.138"),
+        broken(4, "model\x1b[31m changed", 500, "0"),
+    )
+    found = told()
+    rows = [line for line in cells(found.stdout) if len(line) == 4]
+    assert rows == [
+        ["prompt cache breaks", "times", "tokens", "lost $"],
+        ["a time or date in the system prompt changed", "1", "40,000", "0.138000"],
+        ["tool changed", "2", "10,000", "0.027000"],
+        ["model[31m changed", "1", "500", "0.000000"],
+    ]
+    assert "tokenman why ID says it of one call" in found.stdout
+    assert "\x1b" not in found.stdout
+    assert json.loads(told("--json").stdout)["prompt_cache_breaks"][1] == {
+        "cause": "tool changed", "count": 2, "lost_tokens": 10_000, "lost_usd": "0.027",
+    }  # fmt: skip
+
+
+def test_many_causes_are_cut_and_none_are_no_section(home):
+    record(home, call(0, time=NOW))
+    assert "breaks" not in told().stdout
+    assert json.loads(told("--json").stdout)["prompt_cache_breaks"] == []
+    record(home, *(broken(n, f"cause {n}", 1000, "2") for n in range(1, 13)))
+    found = told().stdout
+    assert "and 2 causes more" in found
+    assert ["cause 1", "1", "1,000", "2.0000"] in cells(found)
+
+
+def test_what_a_cache_would_have_saved_is_one_line_while_there_is_none(home, monkeypatch):
+    record(home, call(1, time=NOW, bill=bill("0.25")), call(2, time=NOW, bill=bill("1.5"), repeats="all"))
+    line = "a cache would have saved $1.50 (1 call): cache: {mode: all}"
+    assert line in told().stdout.splitlines()
+    record(home, *(call(n, time=NOW, bill=bill("0.25"), repeats="deterministic") for n in (3, 4)))
+    line = "a cache would have saved $2.00 (3 calls); deterministic $0.5000 (2 calls): cache: {mode: deterministic}"
+    assert line in told().stdout.splitlines()
+    total = json.loads(told("--json").stdout)["total"]
+    assert (total["repeated_calls"], total["repeated_usd"]) == (3, "2")
+    assert (total["repeated_deterministic_calls"], total["repeated_deterministic_usd"]) == (2, "0.5")
+    (home / "t.yaml").write_text("cache: {mode: deterministic}\n")
+    monkeypatch.setenv("TOKENMAN_CONFIG", str(home / "t.yaml"))
+    assert "would have saved" not in told().stdout
+
+
+def test_without_repeats_nothing_would_have_been_saved(home):
+    record(home, call(1, time=NOW))
+    assert "would have saved" not in told().stdout
 
 
 def booked(home, monkeypatch, *spent, budget=None):
