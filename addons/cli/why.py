@@ -11,6 +11,7 @@ import typer
 from addons.cli.settings import complain, loaded
 from tokenman_core.ledger import LedgerError, LedgerReader, Row, path_of
 from tokenman_core.ledger.row import MOST_SPOTS, clean, plain
+from tokenman_core.record import cause_of
 
 REMEDIES: Mapping[str, str] = {
     "parse": "The program sent what cannot be read for certain. Update the program; if it is your own, send valid JSON in UTF-8"
@@ -40,6 +41,22 @@ REMEDIES: Mapping[str, str] = {
     "internal": "Something failed inside. The log has the request id and the place; `tokenman doctor` checks the installation.",
 }
 """What to do about a call that ended with this kind of error."""
+
+BREAK_REMEDIES: Mapping[str, str] = {
+    "tools reordered": "Send the tools in the same order each time.",
+    "tool": "Tools stand before all else: settle on them before the first call of a conversation.",
+    "a time or date": "Put what changes from call to call behind what does not: into the last message, not into the system text.",
+    "system prompt": "Keep the system text as it is within a conversation; put what changes into the last message.",
+    "an earlier message": "Leave what was sent as it was, to the letter; put what is new at the end.",
+    "history cut": "Cut history seldom and by much: each cut writes the rest anew.",
+    "cache marks": "Mark the end of each turn (cache_control), no more than 20 blocks behind the mark before it.",
+    "idle": 'Where pauses are long, ask for the longer life: cache_control: {"type": "ephemeral", "ttl": "1h"}.',
+    "model changed": "Each model has a cache of its own: change it between conversations.",
+    "provider changed": "Each provider has a cache of its own: see `routed` for why another one was asked.",
+    "parameters changed": "Keep this field as it is within a conversation.",
+    "TokenMan masked": "A setting of redaction changed, or a value was recognised later than it was sent: what was masked stands above.",
+}
+"""What to do about a break, by how its cause begins, the first that fits."""
 
 _BASES = {
     "list": "at list price",
@@ -136,7 +153,8 @@ def explain(row: Row, width: int | None = None) -> list[str]:
         ("what to do", [REMEDIES[row.error]] if row.error in REMEDIES else []),
         ("masked", list(_masked(row))),
         ("routed", _routed(row)),
-        ("cache", [_CACHE.get(row.cache, row.cache)] if row.cache else []),
+        ("cache", _cache(row)),
+        ("cache broke", _broke(row)),
         ("tokens", _tokens(row)),
         ("cost", _cost(row)),
         ("took", _took(row)),
@@ -205,6 +223,24 @@ def _routed(row: Row) -> list[str]:
     if 0 < len(row.tried) < row.attempts:
         lines.append(f"and {row.attempts - len(row.tried)} more")
     return lines
+
+
+def _cache(row: Row) -> list[str]:
+    lines = [_CACHE.get(row.cache, row.cache)] if row.cache else []
+    if row.repeats:
+        lines.append(f"It repeats an earlier call: with cache: {{mode: {row.repeats}}} it would have cost nothing.")
+    return lines
+
+
+def _broke(row: Row) -> list[str]:
+    """Of the provider's own cache."""
+    if not row.cache_break:
+        return []
+    cost = f", which cost ${plain(row.cache_lost_usd)} more" if row.cache_lost_usd else ""
+    lost = f"{row.cache_lost:,} tokens that the provider's cache had before were not read from it{cost}"
+    cause = cause_of(row.cache_break)
+    remedy = next((text for begin, text in BREAK_REMEDIES.items() if cause.startswith(begin)), "")
+    return [row.cache_break, lost, *([remedy] if remedy else [])]
 
 
 def _tokens(row: Row) -> list[str]:

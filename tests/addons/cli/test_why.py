@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from addons.cli import main, why
 from tests.core.ledger.calls import NOON, bill, call, name
+from tokenman_core.caching.breaks import CAUSES, UNTOLD
 from tokenman_core.errors import ErrorKind
 from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.failover.policy import SAFE
@@ -281,3 +282,36 @@ def test_what_was_used_besides_tokens_of_text_is_told():
     used = Usage(1000, 200, parts={"web_searches": 2, "input_audio_tokens": 1500})
     found = parts(call(bill=Bill(used, Decimal(1), "list")))
     assert "of these and beside them: 2 web searches, 1,500 input audio tokens" in found["tokens"]
+
+
+def test_why_a_providers_cache_broke_is_told_with_what_it_cost_and_what_to_do():
+    broken = call(
+        cache_break="a time or date in the system prompt changed at system[1]",
+        cache_lost=41_200,
+        cache_lost_usd=Decimal("0.0142"),
+    )
+    assert parts(broken)["cache broke"] == [
+        "a time or date in the system prompt changed at system[1]",
+        "41,200 tokens that the provider's cache had before were not read from it, which cost $0.0142 more",
+        "Put what changes from call to call behind what does not: into the last message, not into the system text.",
+    ]
+    untold = parts(call(cache_break="not told by the request", cache_lost=900))["cache broke"]
+    assert untold == [
+        "not told by the request",
+        "900 tokens that the provider's cache had before were not read from it",
+    ]
+    assert "cache broke" not in parts(call())
+
+
+@pytest.mark.parametrize("cause", sorted(CAUSES))
+def test_there_is_something_to_do_about_every_break_but_the_unknown(cause):
+    found = parts(call(cache_break=cause, cache_lost=900))["cache broke"]
+    assert (len(found) == 3) is (cause != UNTOLD)
+
+
+def test_a_call_that_a_cache_would_have_answered_is_told_as_that():
+    found = parts(call(repeats="deterministic"))
+    assert found["cache"] == [
+        "It repeats an earlier call: with cache: {mode: deterministic} it would have cost nothing."
+    ]
+    assert len(parts(call(repeats="all", cache="bypass"))["cache"]) == 2
