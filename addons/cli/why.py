@@ -54,7 +54,7 @@ BREAK_REMEDIES: Mapping[str, str] = {
     "model changed": "Each model has a cache of its own: change it between conversations.",
     "provider changed": "Each provider has a cache of its own: see `routed` for why another one was asked.",
     "parameters changed": "Keep this field as it is within a conversation.",
-    "TokenMan masked": "A setting of redaction changed, or a value was recognised later than it was sent: what was masked stands above.",
+    "TokenMan masked": "A setting of redaction changed, or a value was recognised only now: what was masked stands above.",
 }
 """What to do about a break, by how its cause begins, the first that fits."""
 

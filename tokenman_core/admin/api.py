@@ -66,6 +66,7 @@ class Api:
         ledger = self._parts.ledger
         totals = await aside(ledger.totals, by, since, until)
         masked = await aside(ledger.redactions, since, until)
+        breaks = await aside(ledger.breaks, since, until)
         return JSONResponse(
             {
                 "since": iso(since) if since else None,
@@ -73,6 +74,7 @@ class Api:
                 "begins": iso(totals.begins) if totals.begins else None,
                 **totals.as_json(),
                 "redactions": masked.as_json()["items"],
+                "prompt_cache_breaks": [each.as_json() for each in breaks],
                 "active": self._parts.tallies.active,
                 "live": self._live(),
             }

@@ -36,12 +36,17 @@ _SUMS = {
     "output_tokens": _COUNT, "cache_read_tokens": _COUNT, "cache_write_tokens": _COUNT, "reasoning_tokens": _COUNT,
     "cost_usd": _MONEY, "notional_usd": _MONEY, "saved_usd": _MONEY, "unpriced_calls": _COUNT, "estimated_calls": _COUNT,
     "refused_calls": _COUNT, "ceiling_calls": _COUNT, "prompt_cache_saved_usd": _MONEY,
+    "prompt_cache_read_ratio": _maybe({**_NUMBER, "maximum": 1, "description": "Of the input, from providers' own caches"}),
+    "cache_hit_ratio": _maybe({**_NUMBER, "maximum": 1, "description": "Of the calls, answered by the cache of answers"}),
+    "repeated_calls": {**_COUNT, "description": "While there was no cache of answers: what one would have answered"},
+    "repeated_usd": _MONEY, "repeated_deterministic_calls": _COUNT, "repeated_deterministic_usd": _MONEY,
 }  # fmt: skip
 _LIVE = _object(
     version=_TEXT, started=_TIME, uptime_s=_NUMBER, active=_COUNT, calls=_COUNT, errors=_COUNT, aborted=_COUNT,
     masked=_COUNT, input_tokens=_COUNT, output_tokens=_COUNT, cost_usd=_MONEY, saved_usd=_MONEY, unpriced_calls=_COUNT,
     refused_calls=_COUNT, turned_away=_COUNT, errors_by_type={"type": "object", "additionalProperties": _COUNT},
 )  # fmt: skip
+_BREAK = _object(cause=_TEXT, count=_COUNT, lost_tokens=_COUNT, lost_usd=_MONEY)
 _MASKED = _object(entity=_TEXT, action=_TEXT, count=_COUNT)
 _ROW = _object(
     id=_TEXT, time=_TIME, provider=_TEXT, model=_TEXT, dialect=_TEXT, project=_TEXT, client=_TEXT, session=_TEXT,
@@ -52,6 +57,9 @@ _ROW = _object(
     usage_parts={"type": "object", "additionalProperties": _COUNT},
     reasoning_tokens=_COUNT, cost_basis=_maybe(_TEXT), cost_estimated=_FLAG, cost_notional=_FLAG,
     stream_truncated=_FLAG, cost_overrun=_FLAG, prompt_cache_saved_usd=_MONEY,
+    prompt_cache_break=_maybe({**_TEXT, "description": "Why the provider's own cache did not have what it had before"}),
+    prompt_cache_lost_tokens=_COUNT, prompt_cache_lost_usd=_MONEY,
+    repeats=_maybe({**_TEXT, "description": "While there is no cache: one of this mode would have had the answer"}),
     redacted=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT, count=_COUNT)),
     tried=_list(_object(provider=_TEXT, model=_TEXT, outcome=_TEXT, wait_ms=_NUMBER)),
 )  # fmt: skip
@@ -93,7 +101,8 @@ _SCHEMAS: dict[str, Schema] = {
     "Sums": _object(**_SUMS),
     "Summary": _object(
         since=_maybe(_TIME), until=_maybe(_TIME), begins=_maybe(_TIME), by=_TEXT, total=_ref("Sums"),
-        items=_list({**_object(**_SUMS), "additionalProperties": _TEXT}), redactions=_list(_MASKED), active=_COUNT, live=_LIVE,
+        items=_list({**_object(**_SUMS), "additionalProperties": _TEXT}), redactions=_list(_MASKED),
+        prompt_cache_breaks=_list(_BREAK), active=_COUNT, live=_LIVE,
     ),
     "Redaction": _object(
         since=_maybe(_TIME), until=_maybe(_TIME), mode=_TEXT, secrets=_TEXT, restore=_FLAG, restore_egress=_TEXT,

@@ -45,6 +45,36 @@ async def test_the_summary_is_what_the_report_says(admin):
     ]
 
 
+async def test_the_summary_tells_of_caches_what_the_report_tells(admin):
+    broken = {"cache_break": "tool changed at tools[3]", "cache_lost": 9_000, "cache_lost_usd": Decimal("0.0243")}
+    admin.end(
+        call(1, bill=bill("0.5", cache_read=250), **broken),
+        call(2, repeats="deterministic"),
+        call(3, cache="hit", bill=None),
+        call(4, NOON - timedelta(days=3), **broken),
+    )
+    answer = (await admin.get("/api/summary?by=session")).json()
+    assert answer["prompt_cache_breaks"] == [
+        {"cause": "tool changed", "count": 1, "lost_tokens": 9_000, "lost_usd": "0.0243"}
+    ]
+    for sums in (answer["total"], answer["items"][0]):
+        assert (sums["prompt_cache_read_ratio"], sums["cache_hit_ratio"]) == (0.125, 0.3333)
+        assert (sums["repeated_calls"], sums["repeated_usd"]) == (1, "0.0123")
+        assert (sums["repeated_deterministic_calls"], sums["repeated_deterministic_usd"]) == (1, "0.0123")
+    older = (await admin.get("/api/summary?since=7d")).json()
+    assert older["prompt_cache_breaks"][0]["count"] == 2
+
+
+async def test_one_call_tells_why_its_providers_cache_broke(admin):
+    broken = {"cache_break": "tool changed at tools[3]", "cache_lost": 9_000, "cache_lost_usd": Decimal("0.0243")}
+    admin.end(call(1, repeats="all", **broken), call(2))
+    told = (await admin.get(f"/api/requests/{name(1)}")).json()
+    assert (told["prompt_cache_break"], told["repeats"]) == ("tool changed at tools[3]", "all")
+    assert (told["prompt_cache_lost_tokens"], told["prompt_cache_lost_usd"]) == (9_000, "0.0243")
+    told = (await admin.get(f"/api/requests/{name(2)}")).json()
+    assert (told["prompt_cache_break"], told["prompt_cache_lost_tokens"], told["repeats"]) == (None, 0, None)
+
+
 @pytest.mark.parametrize("by", ["model", "project", "client", "provider", "day", "session"])
 async def test_the_summary_is_grouped_as_asked(admin, by):
     admin.end(call(1))
