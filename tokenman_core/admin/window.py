@@ -1,10 +1,12 @@
 """The window of time that a question is about, as people write it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from tokenman_core.admin.answers import Wrong
 from tokenman_core.config.values import parse_duration
 
+USUAL = "24h"
 GOOD = "good values: today, 24h, 7d, 2026-11-24, 2026-11-24T12:00:00Z, all"
 
 
@@ -25,3 +27,13 @@ def moment(field: str, text: str, now: datetime) -> datetime | None:
     except (ValueError, OverflowError):  # OverflowError: a moment that in UTC is after the year 9999
         pass
     raise Wrong(field, f"is no time; {GOOD}")
+
+
+def span(given: Mapping[str, str], now: float) -> tuple[datetime | None, datetime | None]:
+    """`since` (`USUAL`, unless given) and `until`; None: without a bound. `now` in seconds since the epoch. Raises Wrong."""
+    moment_now = datetime.fromtimestamp(now, UTC)
+    since = moment("since", given.get("since", USUAL), moment_now)
+    until = moment("until", given["until"], moment_now) if "until" in given else None
+    if since and until and until <= since:
+        raise Wrong("until", "must be later than since")
+    return since, until
