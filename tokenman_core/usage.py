@@ -214,7 +214,7 @@ def openai_tools(output: Any) -> Mapping[str, int]:
     called = Counter(
         _OPENAI_TOOLS[item["type"]]
         for item in items
-        if type(item) is dict and item.get("type") in _OPENAI_TOOLS and _searched(item)
+        if type(item) is dict and type(item.get("type")) is str and item["type"] in _OPENAI_TOOLS and _searched(item)
     )
     return dict(called)
 

@@ -84,6 +84,7 @@ def test_the_calls_of_openais_own_tools_are_counted_from_the_response() -> None:
     ]
     assert openai_tools(output) == {"web_searches": 2, "storage_searches": 1}
     assert openai_tools(None) == {}
+    assert openai_tools([{"type": ["web_search_call"]}, {"type": {}}]) == {}
 
 
 @pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-flash", 1), ("gemini-3-pro-preview", 3)])
