@@ -66,6 +66,7 @@ class _Found:
         self.reason = OK
         self.calls = False
         self.says = False
+        self.done = False  # [DONE] was seen
 
     def stop(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -134,19 +135,21 @@ def _whole(reader: AnswerReader, body: bytes, found: _Found) -> list[dict[str, A
 
 def _events(reader: AnswerReader, body: bytes, found: _Found) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = []
-    parser, done = SseParser(), False
+    parser = SseParser()
     try:
         for event in [*parser.feed(body), *parser.finish()]:
             reader.note(event)
             data = event.data
             if not data:
                 continue
-            value = walk.load(data) if data != b"[DONE]" else None
-            if type(value) is dict and not done and event.kind == "sse":
+            if found.done or event.kind != "sse":  # something behind the end, or no stream at all
+                found.stop(ODD)
+            elif data == b"[DONE]":
+                found.done = True
+            elif type(value := walk.load(data)) is dict:
                 values.append(value)
-            elif done or data != b"[DONE]":
-                found.stop(ODD)  # no JSON, or something behind the end
-            done = done or data == b"[DONE]"
+            else:
+                found.stop(ODD)
     except SseError:
         found.stop(ODD)
     return values
@@ -266,6 +269,8 @@ def _choices(values: list[dict[str, Any]], stream: bool, found: _Found, part: Ca
         found.stop(ODD)
     for end in ends.values():
         found.end(end, _OPENAI_ENDS)
+    if stream and not found.done:  # what it used may be told between the last end and this
+        found.stop(CUT)
 
 
 def _responses(values: list[dict[str, Any]], stream: bool, found: _Found) -> None:
