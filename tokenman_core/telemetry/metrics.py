@@ -12,8 +12,9 @@ from http import HTTPStatus
 from typing import get_args
 
 from tokenman_core import __version__
+from tokenman_core.caching.breaks import CAUSES
 from tokenman_core.errors import ErrorKind
-from tokenman_core.record import Record
+from tokenman_core.record import Record, cause_of
 from tokenman_core.telemetry.mask import Mask
 from tokenman_core.telemetry.series import Count, Gauge, Histogram, Series
 
@@ -56,6 +57,14 @@ class Metrics:
         self.unpriced = Count("tokenman_unpriced", "Calls of which no price is known.", ("provider", "model"))
         self.saved = Count("tokenman_saved_usd", "USD that were not spent, by what saved them.", ("by",))
         self.cache = Count("tokenman_cache_requests", "Calls, by what the cache had for them.", ("result",))
+        self.breaks = Count(
+            "tokenman_prompt_cache_breaks",
+            "Calls of which a provider's own cache did not have what it had before, by cause.",
+            ("cause",),
+        )
+        self.lost = Count(
+            "tokenman_prompt_cache_lost_usd", "USD that such calls cost more for it.", ("provider", "model")
+        )
         self.redactions = Count("tokenman_redactions", "Values found, by kind and action.", ("entity", "action"))
         self.limited = Count("tokenman_rate_limited", "Calls that a rate limit refused.", ("limit",))
         self.attempts = Count("tokenman_upstream_attempts", "Attempts, by how they went.", ("provider", "outcome"))
@@ -95,6 +104,10 @@ class Metrics:
         if record.saved:
             by = ("cache" if record.cache in _HITS else OTHER,)
             self.saved.values[by] = record.saved + Decimal(self.saved.values[by])
+        if record.cache_break:
+            cause = cause_of(record.cache_break)
+            self.breaks.values[cause if cause in CAUSES else OTHER,] += 1
+            self.lost.values[place] = record.cache_lost_usd + Decimal(self.lost.values[place])
         if record.bill is not None:
             self._book(record, place)
 
@@ -123,7 +136,8 @@ class Metrics:
         """A copy of all series as they are now."""
         kept: tuple[Count | Histogram, ...] = (
             self.requests, self.errors, self.duration, self.first, self.overhead, self.stages, self.tokens, self.cost,
-            self.unpriced, self.saved, self.cache, self.redactions, self.limited, self.attempts, self.aborts,
+            self.unpriced, self.saved, self.cache, self.breaks, self.lost, self.redactions, self.limited, self.attempts,
+            self.aborts,
         )  # fmt: skip
         return [*(series.copy() for series in kept), *(read() for read in self._watched)]
 

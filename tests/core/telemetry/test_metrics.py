@@ -125,6 +125,22 @@ def test_redactions_attempts_and_the_cache_are_counted(metrics):
     assert value(metrics, "tokenman_cache_requests_total", result="miss") == 1
 
 
+def test_breaks_of_providers_caches_are_counted_by_their_cause(metrics):
+    for said in (
+        "tool changed at tools[4]",
+        "tool changed at tools[5]",
+        "parameters changed: thinking",
+        "planted \x1b words",
+    ):
+        metrics.ended(call(cache_break=said, cache_lost=900, cache_lost_usd=Decimal("0.1")))
+    metrics.ended(call())
+    causes = {
+        dict(labels)["cause"]: n for (name, labels), n in scraped(metrics).items() if "cache_breaks_total" in name
+    }
+    assert causes == {"tool changed": 2, "parameters changed: thinking": 1, "other": 1}
+    assert value(metrics, "tokenman_prompt_cache_lost_usd_total", **PLACE) == 0.4
+
+
 def test_each_stage_and_phase_of_a_call_is_observed_exactly_once(metrics):
     metrics.ended(
         call(stages={("redaction", "request"): 0.003, ("redaction", "event"): 0.0002, ("mine", "request"): 0.2})
