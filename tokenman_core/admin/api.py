@@ -16,7 +16,7 @@ from tokenman_core.admin.aside import aside
 from tokenman_core.admin.keys import SESSION_S, TooManyFailures
 from tokenman_core.admin.parts import Parts
 from tokenman_core.admin.readiness import Reach
-from tokenman_core.admin.window import moment
+from tokenman_core.admin.window import span
 from tokenman_core.budget.books import State
 from tokenman_core.budget.rules import dollars
 from tokenman_core.config.models import Settings
@@ -59,7 +59,7 @@ class Api:
 
     async def summary(self, request: Request) -> Response:
         given = query(request, "since", "until", "by")
-        since, until = self._window(given, "24h")
+        since, until = span(given, self._parts.clock.now())
         by = next((one for one in BYS if one == given.get("by", "model")), None)
         if by is None:
             raise Wrong("by", f"is nothing to group by; good values: {', '.join(BYS)}")
@@ -102,7 +102,7 @@ class Api:
 
     async def redaction(self, request: Request) -> Response:
         given = query(request, "since", "until")
-        since, until = self._window(given, "24h")
+        since, until = span(given, self._parts.clock.now())
         found = await aside(self._parts.ledger.redactions, since, until)
         settings = self._settings.redaction
         actions = self._parts.actions.items()
@@ -119,14 +119,6 @@ class Api:
                 **{name: found.as_json()[name] for name in ("items", "by_day", "by_project")},
             }
         )
-
-    def _window(self, given: Mapping[str, str], usual: str) -> tuple[datetime | None, datetime | None]:
-        now = datetime.fromtimestamp(self._parts.clock.now(), UTC)
-        since = moment("since", given.get("since", usual), now)
-        until = moment("until", given["until"], now) if "until" in given else None
-        if since and until and until <= since:
-            raise Wrong("until", "must be later than since")
-        return since, until
 
     # -- what is now --
 

@@ -1,5 +1,6 @@
 """The answer cache over the API: how it stands and what it has saved, and removing what it holds."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -8,20 +9,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tokenman_core.admin.answers import Wrong, error, query
+from tokenman_core.admin.aside import aside
 from tokenman_core.admin.parts import Parts
+from tokenman_core.admin.window import span
 from tokenman_core.caching.answers import NotForgotten
-from tokenman_core.ledger.row import plain
+from tokenman_core.ledger.reader import LedgerReader
+from tokenman_core.ledger.row import iso, plain
+from tokenman_core.ledger.sums import Sums, Totals
 
 _RESULTS = {"hits": "hit", "misses": "miss", "bypassed": "bypass", "coalesced": "coalesced"}
 """What is counted of calls, and how `x-tokenman-cache` has it."""
+
+MOST_GROUPS = 20
+"""Models, and sessions, whose prompt caches are told one by one: those that had the most input to read from one."""
 
 _PATTERN = frozenset("*?")
 
 
 def routes(parts: Parts) -> list[BaseRoute]:
     async def shown(request: Request) -> Response:
-        query(request)
-        return JSONResponse(_rules(parts) | _counts(parts) | _held(parts))
+        since, until = span(query(request, "since", "until"), parts.clock.now())
+        recorded = await aside(_recorded, parts.ledger, since, until)
+        return JSONResponse(_rules(parts) | _counts(parts) | _held(parts) | recorded)
 
     async def forget(request: Request) -> Response:
         model, project = _named(request, "model"), _named(request, "project")
@@ -98,4 +107,42 @@ def _held(parts: Parts) -> dict[str, Any]:
         "unwritten": it.unwritten,
         "trouble": it.trouble,
         "purge_age_s": None if age is None else round(age, 1),
+    }
+
+
+def _recorded(ledger: LedgerReader, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+    """What the ledger tells of a window: calls that a cache would have answered, and how the providers' own caches did."""
+    models, sessions = ledger.totals("model", since, until), ledger.totals("session", since, until)
+    total = models.total
+    return {
+        "since": iso(since) if since else None,
+        "until": iso(until) if until else None,
+        "would_have_saved": {
+            "calls": total.repeated,
+            "usd": plain(total.repeated_cost),
+            "deterministic_calls": total.exact,
+            "deterministic_usd": plain(total.exact_cost),
+        },
+        "prompt_caches": {
+            **_prompt_cache(total),
+            "by_model": _each(models),
+            "by_session": _each(sessions),
+            "breaks": [each.as_json() for each in ledger.breaks(since, until)],
+        },
+    }
+
+
+def _each(totals: Totals) -> list[dict[str, Any]]:
+    groups = sorted(totals.groups, key=lambda group: -group[1].input)[:MOST_GROUPS]
+    return [{totals.by: name, **_prompt_cache(sums)} for name, sums in groups if sums.input]
+
+
+def _prompt_cache(sums: Sums) -> dict[str, Any]:
+    return {
+        "calls": sums.calls,
+        "input_tokens": sums.input,
+        "cache_read_tokens": sums.cache_read,
+        "cache_write_tokens": sums.cache_write_5m + sums.cache_write_1h,
+        "read_ratio": sums.read_ratio,
+        "saved_usd": plain(sums.cache_saved),
     }

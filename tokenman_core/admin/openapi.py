@@ -74,6 +74,10 @@ _PROVIDER = _object(
     pace={"type": "string", "enum": ["off", "on"]},
     rate_limits=_list(_object(model=_TEXT, kind=_TEXT, limit=_COUNT, remaining=_COUNT, reset_s=_NUMBER)),
 )  # fmt: skip
+_READ = {
+    "calls": _COUNT, "input_tokens": _COUNT, "cache_read_tokens": _COUNT, "cache_write_tokens": _COUNT,
+    "read_ratio": _maybe(_NUMBER), "saved_usd": _MONEY,
+}  # fmt: skip
 _MODE: Schema = {"type": "string", "enum": ["off", "deterministic", "all"]}
 _ERROR = _object(error=_object(type=_TEXT, message=_TEXT))
 _SETTING = _object(value={}, origin=_TEXT)
@@ -122,6 +126,12 @@ _SCHEMAS: dict[str, Schema] = {
         hits=_COUNT, misses=_COUNT, bypassed=_COUNT, coalesced=_COUNT, hit_ratio=_maybe(_NUMBER), saved_usd=_MONEY,
         under_way=_COUNT, entries=_COUNT, bytes=_COUNT, memory_entries=_COUNT, memory_bytes=_COUNT, waiting=_COUNT,
         encrypted=_FLAG, evicted=_COUNT, damaged=_COUNT, unwritten=_COUNT, trouble=_maybe(_TEXT), purge_age_s=_maybe(_NUMBER),
+        since=_maybe(_TIME), until=_maybe(_TIME),
+        would_have_saved=_object(calls=_COUNT, usd=_MONEY, deterministic_calls=_COUNT, deterministic_usd=_MONEY),
+        prompt_caches=_object(
+            **_READ, by_model=_list(_object(model=_TEXT, **_READ)), by_session=_list(_object(session=_TEXT, **_READ)),
+            breaks=_list(_object(cause=_TEXT, count=_COUNT, lost_tokens=_COUNT, lost_usd=_MONEY)),
+        ),
     ),
     "Budget": _object(
         name=_TEXT, scope=_TEXT, counted_by=_maybe(_TEXT), match={"type": "object"}, window=_TEXT, begins=_maybe(_TIME),
@@ -244,7 +254,10 @@ PATHS: dict[str, dict[str, Schema]] = {
         | {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
     },
     "/api/cache": {
-        "get": _get("The answers that may be given again, and what that has saved since the start", _ref("Cache")),
+        "get": _get(
+            "The answers that may be given again, what that has saved since the start, and how the providers' own caches do",
+            _ref("Cache"), _SINCE, _UNTIL, other=503,
+        ),
         "delete": _operation(
             "Removes what the cache holds: all of it, or what a model gave, or what a project asked", _object(removed=_COUNT),
             other=503,

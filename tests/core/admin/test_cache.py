@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 
 from tests.core.admin.test_openapi import check
-from tests.core.ledger.calls import call
+from tests.core.ledger.calls import DAY, NOON, bill, call
 from tokenman_core.admin import openapi
+from tokenman_core.admin.cache import MOST_GROUPS
 from tokenman_core.admin.parts import NoCache
 from tokenman_core.caching.answers import NotForgotten
 
@@ -183,6 +184,59 @@ async def test_other_methods_are_none(admin, kept, method):
     assert {"GET", "DELETE"} & set(answer.headers["allow"].split(", "))
 
 
-async def test_it_takes_no_parameters_to_be_read(admin):
+async def test_it_takes_no_name_to_be_read(admin):
     answer = await admin.get("/api/cache?model=x")
     assert (answer.status_code, answer.json()["error"]["field"]) == (400, "model")
+
+
+# -- what the ledger tells --
+
+
+async def test_the_providers_own_caches_are_told_by_model_and_session_and_why_they_broke(admin):
+    half, whole, none = (bill("0.01", input=1000, cache_read=read) for read in (500, 1000, 0))
+    admin.end(
+        call(1, bill=half, session="s-1"),
+        call(2, bill=whole, session="s-2"),
+        call(3, bill=none, model="gpt-5-mini", provider="openai", session="s-2"),
+        call(
+            4, bill=none, session="s-2", cache_break="tools reordered", cache_lost=700, cache_lost_usd=Decimal("0.002")
+        ),
+        call(5, bill=None, model="of no tokens", session="s-3"),
+        call(6, NOON - 2 * DAY, bill=whole, session="s-4"),
+    )
+    told = (await admin.get("/api/cache")).json()
+    check(described("get"), told, "cache")
+    own = told["prompt_caches"]
+    assert (own["calls"], own["input_tokens"], own["cache_read_tokens"], own["read_ratio"]) == (5, 4000, 1500, 0.375)
+    assert [(it["model"], it["read_ratio"]) for it in own["by_model"]] == [
+        ("claude-sonnet-4-5", 0.5),
+        ("gpt-5-mini", 0),
+    ]
+    assert [(it["session"], it["read_ratio"]) for it in own["by_session"]] == [("s-2", 0.3333), ("s-1", 0.5)]
+    assert own["breaks"] == [{"cause": "tools reordered", "count": 1, "lost_tokens": 700, "lost_usd": "0.002"}]
+    assert (told["since"], told["until"]) == ("2026-11-23T12:01:00.000Z", None)
+    week = (await admin.get("/api/cache?since=7d&until=1d")).json()["prompt_caches"]
+    assert [it["session"] for it in week["by_session"]] == ["s-4"]
+
+
+async def test_of_many_sessions_those_with_the_most_input_are_told(admin):
+    admin.end(*(call(number, bill=bill("0.01", input=number), session=f"s-{number}") for number in range(1, 40)))
+    own = (await admin.get("/api/cache")).json()["prompt_caches"]
+    assert [it["input_tokens"] for it in own["by_session"]] == list(range(39, 39 - MOST_GROUPS, -1))
+
+
+async def test_what_a_cache_would_have_saved_is_told_by_its_mode(admin):
+    admin.end(
+        call(1), call(2, repeats="all", bill=bill("0.3")), call(3, repeats="deterministic", bill=bill("0.2")),
+    )  # fmt: skip
+    assert (await admin.get("/api/cache")).json()["would_have_saved"] == {
+        "calls": 2, "usd": "0.5", "deterministic_calls": 1, "deterministic_usd": "0.2",
+    }  # fmt: skip
+
+
+async def test_a_ledger_that_cannot_be_read_and_a_window_that_is_none_are_told(admin):
+    assert (await admin.get("/api/cache?since=soon")).json()["error"]["field"] == "since"
+    admin.path.write_bytes(b"no database at all, but a text" * 300)
+    answer = await admin.get("/api/cache")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "persistence")
+    assert (await delete(admin)).json() == {"removed": 0}
