@@ -74,7 +74,7 @@ def shown(
     made = (_remembered if len(body) <= _SMALL else _made)(change, body, wanted)
     if made is None:
         return None
-    if made is body:
+    if made == body:
         return Shown(content_type, body, entry_stream, True)
     return Shown(content_type if kept == form else _TYPES[form], made, form == "events", False)
 

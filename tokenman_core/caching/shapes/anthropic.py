@@ -140,7 +140,7 @@ class _Told:
 
     def block_start(self, event: dict[str, Any]) -> None:
         content = self._content()
-        sure(self.block is None and _is_of(event, "content_block", len(content)))
+        sure(self.block is None and not self.late and _is_of(event, "content_block", len(content)))
         self.block = block = an_object(event["content_block"])
         kind = a_text(block.get("type"))
         sure(kind in _FIELDS or kind in _WHOLE)

@@ -55,7 +55,7 @@ def read(data: bytes) -> Any:
 
 def _exact(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text) or (not number and text.startswith("-")):
+    if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
         raise ValueError
     return number
 
