@@ -63,10 +63,12 @@ class Answers:
         self._behind = Behind(path, self._memory, Bounds(limits, ttl), clock, cipher, key)
         self._wake, self._closing, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
+        self._alone = asyncio.Lock()  # who has the file while the thread does not run
 
     async def start(self) -> None:
         """Returns when the file was opened, or could not be: `trouble` then says why, and it is tried again and again."""
-        self._thread.start()
+        async with self._alone:
+            self._thread.start()
         await asyncio.to_thread(self._opened.wait, _OPEN_S)
 
     def configure(self, limits: Limits, ttl: float) -> None:
@@ -98,12 +100,16 @@ class Answers:
     async def forget(self, model: str | None = None, project: str | None = None) -> int:
         """Removes what was kept of a model, of a project ("": of none), of both, or all; returns how many answers.
 
-        Then nothing of them stands in the file or beside it, unless a foreign program reads it just now. Raises NotForgotten.
+        Then nothing of them stands in the file or beside it, unless a foreign program reads it just now. Also before `start` and
+        after `aclose`. Raises NotForgotten.
         """
+        if not self._thread.is_alive():
+            async with self._alone:
+                return await asyncio.to_thread(self._behind.forget_alone, model, project)
         try:
             return await self._ask(lambda: self._behind.forget(model, project), _FORGET_S)
         except _Unanswered:
-            raise NotForgotten("the cache is not running, or its disk does not answer") from None
+            raise NotForgotten("the disk of the cache does not answer; see to it, and ask again") from None
 
     async def written(self) -> None:
         """Returns when what was kept before is on disk, if it can be put there."""

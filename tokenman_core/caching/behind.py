@@ -178,6 +178,15 @@ class Behind:
             raise NotForgotten(f"{self.path} still holds what was to be forgotten; {_OTHER}")
         return len(keys | (found or set()))
 
+    def forget_alone(self, model: str | None, project: str | None) -> int:
+        """As `forget`, on whatever thread while there is none of our own; no file is made where there is none."""
+        try:
+            if not self.path.exists():
+                return len(self._memory.forget(lambda entry: _matches(entry, model, project)))
+            return self.forget(model, project)
+        finally:
+            self._drop()
+
     def _forget(self, disk: Disk, model: str | None, project: str | None) -> set[bytes]:
         keys = disk.forget(self._labels(model, project))
         if not disk.checkpoint():

@@ -35,9 +35,6 @@ STEPS = (
     ),
 )
 
-AROUND = 250
-"""Bytes that a row takes beside its sealed bytes: its other columns, its places in three indexes, and what pages leave free."""
-
 Labels = tuple[bytes | None, bytes | None]
 """Model and project of what is forgotten, as `Row` has them; None: any."""
 
@@ -61,6 +58,16 @@ _DAMAGE = frozenset({
     # What stands here is our own and well tried: a table or column that is not there, a null that cannot be, is no fault of it.
     sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CONSTRAINT,
 })  # fmt: skip
+
+
+_PAGE = 4096  # bytes, SQLite's own choice (https://www.sqlite.org/fileformat2.html §1.3.2)
+_COLUMNS, _INDEXES = 110, 150  # bytes of a row beside its sealed ones, and of its places in three indexes
+
+
+def room(sealed: int) -> int:
+    """Bytes of the file that a row of so many sealed bytes takes: as many as fit share a page, and its rest is no use."""
+    row = sealed + _COLUMNS
+    return _INDEXES + (_PAGE // (_PAGE // row) if row <= _PAGE else row + _PAGE // 3)
 
 
 class Later(Exception):
@@ -134,7 +141,7 @@ class Disk:
             top = self._top()
             for at, row in enumerate(rows, top + 1):
                 self._take_out(self._connection.execute("select rowid, size from answers where key = ?", (row.key,)))
-                size = len(row.sealed) + AROUND
+                size = room(len(row.sealed))
                 self._connection.execute(
                     "insert into answers (key, model, project, stored, used, size, form, seal, sealed)"
                     " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
