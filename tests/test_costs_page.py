@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from addons.cli import report
 from addons.cli.against import KNOWN, alike
 from tests.core.test_forecast import days
 from tests.core.test_forecast import state as budget
 from tokenman_core import forecast
+from tokenman_core.caching import breaks, detective, prints
 from tokenman_core.config.load import load
 from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
@@ -86,6 +88,37 @@ def test_the_exports_that_are_known_are_those_of_the_page() -> None:
 
 def test_the_fields_that_it_names_are_told() -> None:
     assert {"prompt_cache_saved_usd", "saved_usd", "cost_usd"} <= Sums().as_json().keys()
+    named = set(re.findall(r"`((?:repeated|prompt_cache|cache)_[a-z_]*(?:usd|calls|ratio))`", TEXT))
+    assert len(named) == 7
+    assert named <= Sums().as_json().keys()
+
+
+def test_the_causes_of_breaks_are_those_of_the_page() -> None:
+    rows = re.findall(
+        r"^\| ([^|`]+) \| [^|]+ \|$", TEXT.partition("## Providers' own")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    named = {cause.strip() for row in rows for cause in row.split(",")} - {"cause"}
+    assert named == {"parameters changed: NAME" if cause.startswith(breaks.FIELD) else cause for cause in breaks.CAUSES}
+
+
+def test_the_detectives_bounds_are_those_of_the_page() -> None:
+    bounds = detective.Bounds()
+    assert "16 MiB, a day, the last six conversations of each session" in WORDS
+    assert (bounds.size, bounds.seconds, detective._LANES) == (16 * 1024**2, 86_400, 6)
+    assert f"must be {detective._LEAST} tokens at least, and a tenth of what was there" in WORDS
+    assert detective._SLACK == 0.1
+    assert f"more than {breaks._LOOKBACK} blocks behind it" in WORDS
+    assert "5 minutes; an hour where the mark's `ttl` said so; a day with `prompt_cache_retention: 24h`" in WORDS
+    assert (prints.FIVE_MINUTES, prints.HOUR, prints.DAY) == (300, 3600, 86_400)
+    fields = {"thinking", "tool_choice", "speed"}
+    assert fields <= prints.FIELDS["anthropic"].keys()
+
+
+def test_the_line_of_what_a_cache_would_have_saved_is_the_reports(tmp_path: Path) -> None:
+    settings = load(None, {"HOME": str(tmp_path)}).settings
+    sums = Sums(repeated=3, repeated_cost=Decimal(2), exact=2, exact_cost=Decimal("0.5"))
+    (line,) = report._spared(sums, settings)
+    assert line in TEXT
 
 
 def test_counts_that_are_none_are_nothing_and_others_are_bounded() -> None:
