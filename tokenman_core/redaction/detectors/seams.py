@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tokenman_core.redaction.detectors.rules import SHAPES
 from tokenman_core.redaction.detectors.view import View
 from tokenman_core.redaction.entities import SECRETS, Finding, Findings
 
@@ -20,24 +21,54 @@ _BREAK = re.compile(
     r"(?:[ \t]{0,64}+(?:[>|#*;+]{1,3}|//[/!]?|--|-(?=[ \t]))){0,4}[ \t]{0,64}+"
 )
 _LINE = re.compile(r"\n|\\n")
-_BEFORE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+/=%-")
+_BEFORE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+/=%:-")
 _AT_END = frozenset(" \t\r\\r")  # behind the text of a line; `r`: of a written-out `\\r`
+_MAY_END = _BEFORE | _AT_END
 _TOKEN = re.compile(r"[A-Za-z0-9_.@+/=%~-]+")
+_JUST_A_WORD = re.compile(r"[A-Za-z_]{1,64}+[.:=-]?(?![A-Za-z0-9_.@+/=%:-])")  # as most lines begin
 _NUMBER_BEFORE = re.compile(r"[A-Za-z]{0,2}[0-9][A-Za-z0-9 -]*\Z")
+# The rest of a number of which the line before has hardly anything: of an IBAN, and of a card.
+_IBAN_BEFORE = re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,2}[0-9]?\Z")
+_IBAN_GOES_ON = re.compile(r"[A-Z]?[0-9]{1,2}(?: ?[A-Z0-9]{4}){3}")
+_CARD_GOES_ON = re.compile(r"[0-9]{3}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![0-9])")
+_DOTTED = re.compile(r"(?<![0-9A-Za-z_.$-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9])")
+_PAIRED = re.compile(
+    r"(?<![0-9A-Za-z_:.-])(?:(?=(?:[^:]*:){3})[0-9A-Fa-f:]{8,45}+|[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5})(?![0-9A-Za-z_:-])"
+)
+_OF_ADDRESSES = frozenset("0123456789abcdefABCDEF.:-")
+_LONGEST_ADDRESS = 64  # characters of an address of the net, or of the name before an @ (RFC 5321, 4.5.3.1.1)
 _LEAST_KEY = 12
 _KEY = re.compile(rf"(?<![A-Za-z0-9_.+/=-])(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_.+/=-]{{{_LEAST_KEY},}}\Z")
+_KEY_HEAD = 4  # characters
+_KEY_HEADS = frozenset(
+    keyword[:_KEY_HEAD] for rule in SHAPES for keyword in rule.keywords if re.fullmatch(r"[a-z0-9_-]{4,}", keyword)
+)
+_TAIL = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{4,64}\Z")
+_KEY_GOES_ON = re.compile(r"(?=[A-Za-z0-9_.+/=-]{16})(?=[A-Za-z_.+/=-]*[0-9])[0-9_.+/=-]*[A-Za-z]")
+_DIGIT = re.compile(r"[0-9]")
+_DIGIT_OR_COLON = re.compile(r"[0-9:]")
 _REACH = 256  # characters on both sides of a seam that are judged with it
 _LONGEST = 8192  # characters of a value that goes on over many lines
 _LINES = 128
 
-_NUMBERS = frozenset({"CREDIT_CARD", "IBAN_CODE"})  # check digits tell whether the pieces belong together
+_NUMBERS = frozenset({"CREDIT_CARD", "CRYPTO", "IBAN_CODE"})  # check digits tell whether the pieces belong together
 _GROUPED = frozenset(
-    {"US_SSN", "PHONE_NUMBER", "IP_ADDRESS"}
+    {"US_SSN", "PHONE_NUMBER", "IP_ADDRESS", "MAC_ADDRESS"}
 )  # written in groups, which nothing but their marks holds together
+_ANNOUNCED = 1.0  # the score of what a word near it, or its form alone, leaves no doubt of
+_FULL = 40  # characters of a line that has no room for more
 _WRAPPED = _NUMBERS | _GROUPED | frozenset(SECRETS) | {"EMAIL_ADDRESS"}
 _WORD = re.compile(r"[A-Za-z]?[a-z]*[.,:;!?]*|[A-Z]+[.,:;!?]*|[A-Z]+(?:_[A-Z]+)+")
 _STAMP = re.compile(r"(?:19|20)[0-9]{2}[-/][01][0-9][-/][0-3][0-9]|[0-2][0-9]:[0-5][0-9]:[0-5][0-9]")
-_COLUMN = re.compile(r"[ \t]*[0-9][0-9 .,-]*[ \t]*\Z")
+_LETTER = re.compile(r"[A-Za-z]")
+# What begins an address, and is neither a word nor a number, a file or a host that stands in the line before one.
+_HEAD = re.compile(r"(?=[0-9.-]*[A-Za-z])(?!v?[0-9.-]+\Z)[A-Za-z0-9]+(?:[._+-]+[A-Za-z0-9]+)+|[A-Za-z]+[0-9]+")
+_DOMAIN = re.compile(
+    r"(?i)\.(?:com|org|net|edu|gov|eu|uk|de|fr|it|es|nl|ch|at|be|pl|se|no|dk|fi|pt|ie|br|in|jp|cn|kr|au|ca|mx|ru)\Z"
+)
+_HOST_OR_FILE = re.compile(
+    r"(?i)www\..*|.*\.(?:com|org|net|edu|gov|io|dev|app|md|txt|rst|py|js|ts|go|rs|rb|java|c|h|cpp|cs|php|sh|json|ya?ml|toml|cfg|ini|html?|css|pdf|csv|log|lock)"
+)
 
 Look = Callable[[str], Iterable[Finding]]
 
@@ -85,8 +116,12 @@ def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Finding
     begins = [each for each in alone if each.start in seams and each.end <= finding.end]
     if entity in _GROUPED and lines:
         # A mark that says that more must come, or a number that is none before the break.
-        marked = all(text[seam - 1] in "-." or text[seam] in "-." for seam in seams)
-        return not (ends or begins) and (marked or text[finding.start] == "+")
+        marked = all(text[seam - 1] in "-.:" or text[seam] in "-.:" for seam in seams)
+        if entity == "IP_ADDRESS" and ":" in text[finding.start : finding.end]:
+            certain = bool(begins) and ":" in text[finding.start : seams[0]]
+        else:
+            certain = (finding.score >= _ANNOUNCED and not begins) or text[seams[0] - 1] == "-"
+        return not ends and (certain or (not begins and (marked or seams[0] >= _FULL)))
     if entity == "PRIVATE_KEY":
         return True
     if entity in SECRETS:
@@ -95,16 +130,26 @@ def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Finding
         rest = text[seams[0] : finding.end]
         if begins and begins[0].entity in SECRETS:
             return False
+        if entity == "PASSWORD" and not ends and _WORD.fullmatch(text, finding.start, seams[0]) is not None:
+            return False  # a word of the sentence that announces it
         return not ends or (len(rest) >= 4 and _WORD.fullmatch(rest) is None)
     if ends:
         return False  # it was whole before the seam
-    if begins and lines:
-        return text[seams[0] - 1] in "_+-"
-    return not lines or text[seams[0]] != "@"  # a decorator, or a name that is called
+    if not lines:
+        return True
+    head = text[finding.start : seams[0]]
+    if begins:
+        return not any(each.end == seams[0] for each in alone) and (
+            head[-1] in "_+-" or (_HEAD.fullmatch(head) is not None and _HOST_OR_FILE.fullmatch(head) is None)
+        )
+    # A decorator, or a name that is called, stands there much more often than the domain of an address.
+    return text[seams[0]] != "@" or _DOMAIN.search(text, seams[0], finding.end) is not None
 
 
 def _is_column(text: str, finding: Finding, seams: tuple[int, ...]) -> bool:
     """Whether each line holds nothing but digits, so that any few lines of many may pass the check."""
+    if _LETTER.search(text, 0, finding.start):
+        return False
     edges = (finding.start, *seams, finding.end)
     pieces = [text[low:high] for low, high in itertools.pairwise(edges)]
     return len({len(piece.strip()) for piece in pieces}) == 1 and all(" " not in piece.strip() for piece in pieces)
@@ -114,9 +159,11 @@ def broken_lines(text: str) -> Iterator[Joined]:
     """The places of a text where a value may go on in the next line, each with its surroundings and without the break."""
     done = 0
     for line in _LINE.finditer(text):
-        if line.start() >= done and (joined := _at_break(text, line.start())) is not None:
-            done = joined.places[-1]
-            yield joined
+        at = line.start()
+        if at < done or text[at - 1] not in _MAY_END or (joined := _at_break(text, at)) is None:
+            continue
+        done = joined.places[-1]
+        yield joined
 
 
 def _at_break(text: str, at: int) -> Joined | None:
@@ -130,6 +177,8 @@ def _at_break(text: str, at: int) -> Joined | None:
         end -= 1
     if end <= 0 or text[end - 1] not in _BEFORE:
         return None
+    if text[end - 1] == ":" and _DIGIT_OR_COLON.search(text, max(0, end - 5), end - 1) is None:
+        return None  # a block of a program begins, or a list
     floor = max(0, end - _REACH)
     low = max(text.rfind(" ", floor, end) + 1, text.rfind("\n", floor, end) + 1, floor)
     left = text[low:end]
@@ -141,13 +190,53 @@ def _at_break(text: str, at: int) -> Joined | None:
         return None
     if len(left) >= _LEAST_KEY and _KEY.search(left):
         return _join(text, end, start, many=True)
-    if "@" in left or "@" in text[start : start + _REACH].split(None, 1)[0]:
+    if not text[end - 1].isdigit() and "@" not in left and _JUST_A_WORD.match(text, start):
+        return None
+    rest = text[start : start + _LONGEST_ADDRESS]
+    if "@" in left or "@" in rest.partition(" ")[0] or _is_address(left, rest) or _is_number(text, end, start):
         return _join(text, end, start, many=False)
-    if first.isdigit() or (text[end - 1].isdigit() and first.isupper()):
+    if len(left) > 1 and not left.endswith("--") and (_KEY_GOES_ON.match(rest) or _begins_a_key(left, rest)):
+        return _join(text, end, start, many=True)
+    return None
+
+
+def _is_address(left: str, rest: str) -> bool:
+    """Whether an address of the net, by its form, begins in what ends a line and ends in what begins the next one."""
+    if left[-1] not in _OF_ADDRESSES or rest[0] not in _OF_ADDRESSES:
+        return False
+    left = left[-_LONGEST_ADDRESS:]
+    both = left + rest
+    if both.count(".") >= 3 and any(match.start() < len(left) < match.end() for match in _DOTTED.finditer(both)):
+        return True
+    return (both.count(":") >= 3 or both.count("-") >= 5) and any(
+        match.start() < len(left) < match.end() for match in _PAIRED.finditer(both)
+    )
+
+
+def _is_number(text: str, end: int, start: int) -> bool:
+    """Whether a number may end a line at `end`, and go on in the next one at `start`."""
+    last, first = text[end - 1], text[start]
+    if not (last.isdigit() or last.isupper() or first.isdigit()):
+        return False
+    if first.isdigit() or (
+        last.isdigit() and (first.isupper() or (first in "-." and text[start + 1 : start + 2].isdigit()))
+    ):
         number = _NUMBER_BEFORE.search(text, max(0, end - 40), end)
         if number is not None and sum(map(str.isdigit, number[0])) >= 2:
-            return _join(text, end, start, many=False)
-    return None
+            return True
+        if last.isdigit() and not text[end - 2 : end - 1].isdigit() and _CARD_GOES_ON.match(text, start):
+            return True
+    return _IBAN_GOES_ON.match(text, start) is not None and _IBAN_BEFORE.search(text, max(0, end - 4), end) is not None
+
+
+def _begins_a_key(left: str, rest: str) -> bool:
+    """Whether a line ends with what some vendor's keys begin with, and the next one with it may hold one."""
+    if not left[-1].isalnum() or _DIGIT.search(left + rest) is None:
+        return False
+    tail = _TAIL.search(left)
+    if tail is None or tail[0][:_KEY_HEAD].lower() not in _KEY_HEADS:
+        return False
+    return _KEY_GOES_ON.match(tail[0] + rest) is not None
 
 
 def _join(text: str, end: int, start: int, many: bool) -> Joined:
