@@ -29,6 +29,7 @@ NAMES = ("model", "provider", "project", "client", "session", "dialect", "status
 AGAIN_S = 1.0  # between two looks for an instance that went away
 
 _ANY = "?*"
+_CACHE = {"hit": "from the cache", "coalesced": "shared a call"}
 _END, _DIM, _RED, _YELLOW, _GREEN, _MAGENTA = (f"\x1b[{code}m" for code in ("0", "2", "31", "33", "32", "35"))
 
 
@@ -150,6 +151,7 @@ def line(row: Row, colours: bool = False) -> str:
         f"{figures.count(row.get('input_tokens') or 0)}>{figures.count(row.get('output_tokens') or 0)} tokens",
         ("≤" if row.get("cost_basis") == "ceiling" else "")
         + figures.money(Decimal(cost) if cost is not None else None),
+        shown(_CACHE.get(row.get("cache") or "", ""), _GREEN),
         shown(f"{masked} masked", _MAGENTA if masked else ""),
         figures.took(float(row.get("duration_ms") or 0)),
         f"{attempts} attempts" if (attempts := int(row.get("attempts") or 0)) > 1 else "",

@@ -24,7 +24,7 @@ _PATIENCE_S = 10.0
 class Result:
     """What came back: the text, the tool calls as (name, arguments), how many values were masked, and the seconds.
 
-    `id` is the request id, by which the record of the call is found.
+    `id` is the request id, by which the record of the call is found; `cache` what the cache had for it, "" if there is none.
     """
 
     status: int
@@ -32,14 +32,17 @@ class Result:
     text: str = ""
     tools: list[tuple[str, Any]] = field(default_factory=list)
     masked: int = 0
+    cache: str = ""
     pieces: int = 0  # of a stream's text
     seconds: float = 0.0
 
 
-def send(port: int, api: Api, text: str, stream: bool) -> Result:
-    """One call through the proxy on this machine. Raises OSError and http.client.HTTPException if nobody answers."""
+def send(port: int, api: Api, text: str, stream: bool, **more: Any) -> Result:
+    """One call through the proxy on this machine; `more` stands in its body. Raises OSError and http.client.HTTPException if
+    nobody answers.
+    """
     messages = [{"role": "user", "content": text}]
-    body = {"model": _MODELS[api], "max_tokens": 1024, "stream": stream, "messages": messages}
+    body = {"model": _MODELS[api], "max_tokens": 1024, "stream": stream, "messages": messages, **more}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
     started = time.perf_counter()
     try:
@@ -48,6 +51,7 @@ def send(port: int, api: Api, text: str, stream: bool) -> Result:
         answer = connection.getresponse()
         result = Result(answer.status, answer.headers.get("x-tokenman-request-id", ""))
         result.masked = int(answer.headers.get("x-tokenman-redacted", "0"))
+        result.cache = answer.headers.get("x-tokenman-cache", "")
         if answer.status != 200:
             result.text = answer.read().decode("utf-8", "replace")
         elif stream:

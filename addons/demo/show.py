@@ -17,6 +17,11 @@ from addons.demo.calls import Result
 from addons.demo.provider.script import PLACEHOLDER
 from addons.demo.scenes import PLANTED, Scene
 
+_FROM_CACHE = {
+    "hit": "from the cache, and nothing was sent",
+    "miss": "from the provider",
+    "bypass": "from the provider",
+}
 _NARROWEST = 100  # columns where there is no terminal to ask
 
 
@@ -27,8 +32,8 @@ def console() -> Console:
     return made
 
 
-def scene(screen: Console, one: Scene, arrived: str, result: Result) -> None:
-    """`arrived` is the text as the provider received it."""
+def scene(screen: Console, one: Scene, arrived: str, result: Result, again: Result | None = None) -> None:
+    """`arrived` is the text as the provider received it; `again` what came when the same was asked a second time."""
     table = Table(expand=True, show_lines=False, pad_edge=False)
     for title in ("your program sent", "the provider received", "your program got back"):
         table.add_column(title, ratio=1, overflow="fold")
@@ -38,6 +43,8 @@ def scene(screen: Console, one: Scene, arrived: str, result: Result) -> None:
     pieces = f", {result.pieces} pieces" if result.pieces > 1 else ""
     count = f"{result.masked} value{'s' if result.masked != 1 else ''} masked"
     foot = Text(f"{count}{pieces}, {result.seconds * 1000:.0f} ms", style="dim")
+    if again is not None and again.cache:
+        foot.append(f"; asked again: {again.seconds * 1000:.0f} ms, {_FROM_CACHE.get(again.cache, again.cache)}")
     screen.print(Panel(Group(Text(one.remark), Text(), table, foot), title=one.title, title_align="left"))
 
 
@@ -66,13 +73,15 @@ def verdict(screen: Console, faults: list[str], requests: int) -> None:
 def receipt(screen: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """What the calls of the tour came to, from their records."""
     cost = sum((Decimal(row["cost_usd"]) for row in rows if row["cost_usd"] is not None), Decimal(0))
+    saved = sum((Decimal(row["saved_usd"]) for row in rows), Decimal(0))
     masked = sum(row["redactions"] for row in rows)
     screen.print()
     screen.print(Text("What is kept of them, and no word of what was said:", style="bold"))
     for row in rows:
         screen.print(Text(f"  {tail.line(row)}"), soft_wrap=True)
     total = f"  {len(rows)} calls, {masked} values masked, {figures.money(cost)} at the providers' list prices"
-    screen.print(Text(f"{total} (here: spent on nobody)"))
+    spared = f", {figures.money(saved)} saved by the cache" if saved else ""
+    screen.print(Text(f"{total}{spared} (here: spent on nobody)"), soft_wrap=True)
 
 
 def invitation(screen: Console, port: int | None, dashboard: str, configuration: Path) -> None:

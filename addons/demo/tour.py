@@ -88,16 +88,27 @@ def play(screen: Console, port: int, provider: FakeProvider) -> Played:
     before = len(provider.received)
     for one in SCENES:
         try:
-            result = send(port, one.api, f"{one.text}\n{one.script}".strip(), one.stream)
+            result = _asked(port, one)
+            asked = len(provider.received)
+            again = _asked(port, one) if one.again else None
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             played.faults.append(f"{one.title}: the call failed ({error})")
             continue
-        show.scene(screen, one, _arrived(provider), result)
+        show.scene(screen, one, _arrived(provider), result, again)
         played.faults += _missed(one, result)
         played.ids.append(result.id)
+        if again is not None:
+            played.faults += _different(one, result, again, len(provider.received) - asked)
+            played.ids.append(again.id)
     played.faults += [f"{value} reached the provider" for value in leaked(provider.received)]
     show.verdict(screen, played.faults, len(provider.received) - before)
     return played
+
+
+def _asked(port: int, one: Scene) -> Result:
+    """What is asked twice states that it wants the same answer each time."""
+    more = {"temperature": 0} if one.again else {}
+    return send(port, one.api, f"{one.text}\n{one.script}".strip(), one.stream, **more)
 
 
 def receipt(
@@ -145,6 +156,13 @@ def _missed(one: Scene, result: Result) -> list[str]:
     return lost + [f"{one.title}: {value} was handed to a foreign host" for value in one.kept if value in said]
 
 
+def _different(one: Scene, result: Result, again: Result, calls: int) -> list[str]:
+    """What is wrong with an answer that should have come from the cache; `calls`: so often the provider was asked for it."""
+    if (again.status, again.text, again.tools) != (result.status, result.text, result.tools):
+        return [f"{one.title}: the second answer is another one"]
+    return [f"{one.title}: the provider was asked twice"] if calls or again.cache != "hit" else []
+
+
 @contextlib.contextmanager
 def running(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A TokenMan as `tokenman up` starts it, with its files in `folder`; the process, and the port it listens at."""
@@ -158,6 +176,8 @@ def running(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[
             "openai": {"base_url": provider_url},
             "codex": {"base_url": f"{provider_url}/backend-api/codex"},
         },
+        # Not sealed: its key would stay in the user's keyring when the folder is gone.
+        "cache": {"mode": "deterministic", "encrypt": "off"},
     }
     configuration = folder / CONFIGURATION
     configuration.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML

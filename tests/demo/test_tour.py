@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from addons.cli.instance_client import InstanceError
 from addons.demo import tour
+from addons.demo.calls import Result
 from addons.demo.provider import FakeProvider
 from addons.demo.provider.script import PLACEHOLDER
 from addons.demo.scenes import PLANTED, SCENES
@@ -62,13 +64,40 @@ def test_the_tour_ends_with_what_it_came_to_from_the_records_of_its_calls(
     toured: tuple[subprocess.CompletedProcess[str], float, Path],
 ) -> None:
     shown = toured[0].stdout
-    row = r"200  (\w+)/\S+  [\d.k]+>\d+ tokens  <?\$(0\.\d+)  (\d) masked  \S+  req_\w{24}$"
+    row = r"200  (\w+)/\S+  [\d.k]+>\d+ tokens  <?\$(0\.\d+)(  from the cache)?  (\d) masked  \S+  req_\w{24}$"
     rows = re.findall(row, shown, re.MULTILINE)
-    assert [provider for provider, _, _ in rows] == [one.api for one in SCENES], shown
-    total = re.search(r"4 calls, (\d+) values masked, \$(0\.\d+) at the providers' list prices", shown)
+    assert [provider for provider, *_ in rows] == [one.api for one in SCENES for _ in range(1 + one.again)], shown
+    total = re.search(
+        r"6 calls, (\d+) values masked, \$(0\.\d+) at the providers' list prices, \$(0\.\d+) saved by the cache", shown
+    )
     assert total
-    assert int(total[1]) == sum(int(masked) for _, _, masked in rows) == 7
-    assert 0 < float(total[2]) <= sum(float(cost) for _, cost, _ in rows) + 0.0002
+    assert int(total[1]) == sum(int(masked) for *_, masked in rows) == 9
+    assert 0 < float(total[2]) <= sum(float(cost) for _, cost, *_ in rows) + 0.0002
+    *_, (_, cost, fresh, _), (_, free, cached, _) = rows
+    assert (fresh, cached) == ("", "  from the cache")
+    assert (float(cost), float(free)) == (float(total[3]), 0)
+
+
+def test_what_is_asked_twice_is_answered_by_the_cache(
+    toured: tuple[subprocess.CompletedProcess[str], float, Path],
+) -> None:
+    assert re.search(
+        r"1 value masked, \d+ ms; asked again: \d+ ms, from the cache, and nothing was sent", toured[0].stdout
+    )
+
+
+def test_a_second_answer_that_was_paid_for_or_is_another_one_is_a_failure() -> None:
+    scene = next(one for one in SCENES if one.again)
+    first = Result(200, text="hello", cache="miss")
+    assert tour._different(scene, first, replace(first, cache="hit"), 0) == []
+    for again, calls in ((replace(first, cache="hit"), 1), (first, 0)):
+        assert tour._different(scene, first, again, calls) == [f"{scene.title}: the provider was asked twice"]
+    for again in (
+        replace(first, text="goodbye", cache="hit"),
+        replace(first, status=502),
+        replace(first, tools=[("x", 1)]),
+    ):
+        assert tour._different(scene, first, again, 0) == [f"{scene.title}: the second answer is another one"]
 
 
 def test_a_record_that_cannot_be_had_is_a_failure() -> None:
@@ -98,7 +127,7 @@ def test_on_a_terminal_it_goes_on_until_it_is_told_to_end(
     summary = httpx.get(
         f"{address[1]}/api/summary", headers={"authorization": f"Bearer {opened.json()['token']}"}
     ).json()
-    assert summary["live"]["calls"] == len(SCENES) + 1
+    assert summary["live"]["calls"] == len(SCENES) + sum(one.again for one in SCENES) + 1
     assert "\x1b[" in shown, "in colour"
     commands = re.findall(r"tokenman (report|why last|tail) --config (\S+)\r", shown)
     assert [name for name, _ in commands] == ["report", "why last", "tail"]

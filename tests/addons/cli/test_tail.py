@@ -31,6 +31,9 @@ def test_a_line_tells_what_one_wants_to_know_of_a_call():
     assert "  budget  req_" in tail.line(REFUSED)
     assert "  -    anthropic" in tail.line(LEFT)
     assert "  left  req_" in tail.line(LEFT)
+    assert "  from the cache  " in tail.line(ROW | {"cache": "hit"})
+    assert "  shared a call  " in tail.line(ROW | {"cache": "coalesced"})
+    assert "cache" not in tail.line(ROW | {"cache": "miss"}) + tail.line(ROW | {"cache": None})
 
 
 def test_a_line_of_a_call_of_which_little_is_known_is_a_line():
