@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from tokenman_core import headers as h
 from tokenman_core.caching.detective import Detective, Look
 from tokenman_core.caching.eligible import bypassed
 from tokenman_core.caching.keepable import unkept
@@ -19,9 +20,10 @@ from tokenman_core.caching.flights import Flight, Flights, StoreLeases
 from tokenman_core.caching.plain import came, is_stream
 from tokenman_core.caching.repeats import Repeats
 from tokenman_core.caching.replay import in_shape, replayed
-from tokenman_core.caching.rules import Rules
+from tokenman_core.caching.rules import MOST, Mode, Rules
 from tokenman_core.caching.shapes import Wanted, wanted_of
 from tokenman_core.clock import Clock
+from tokenman_core.config.models import Settings
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.net import UpstreamError
 from tokenman_core.outbound import OFF_LOOP
@@ -35,6 +37,7 @@ from tokenman_core.verdicts import Answer, Candidate, Parts, Verdict
 log = logging.getLogger("tokenman.cache")
 
 _HEADER = b"x-tokenman-cache"
+SMALL = 32 << 10  # bytes of an answer that is judged on the event loop, which takes half a millisecond
 _SETTLED_S = 5.0  # whoever followed a call waits no longer for what it cost
 
 
@@ -114,13 +117,9 @@ class Caching:
             state.look = self._detective.sent(exchange, attempt.candidate)
 
     def _bypassed(self, exchange: Exchange, wish: bytes, state: State) -> str | None:
-        mode = exchange.caching or self._rules.mode
-        if mode == "off":
+        if mode_of(exchange, self._rules) == "off":
             self._repeat(exchange, state)
-            return "the cache is off"
-        if b"no-store" in wish:
-            return "the call asks for it"
-        return bypassed(exchange, "all" if mode == "all" else "deterministic", tools=self._rules.tools)
+        return "the call asks for it" if b"no-store" in wish else why_not(exchange, self._rules)
 
     def _repeat(self, exchange: Exchange, state: State) -> None:
         """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at, which costs nothing."""
@@ -175,21 +174,17 @@ class Caching:
             lambda: self._kept.answers.find(note.key),
             lambda entry: self._again(exchange, note, entry),
             lambda entry: self._hit(exchange, entry, "coalesced"),
+            lambda: self._entry(exchange, flight),
         )  # fmt: skip
 
     def _follow(self, exchange: Exchange, note: Note, flight: Flight) -> None:
         note.flight = flight
-        same = flight.like == (note.wanted, exchange.plan)
+        over = flight.ended
+        same = not over and flight.like == (note.wanted, exchange.plan)
 
         async def parts() -> Pieces:
-            source = (
-                live(flight, self._cap)
-                if same
-                else afterwards(
-                    flight, lambda: self._kept.answers.find(note.key), lambda entry: self._again(exchange, note, entry)
-                )
-            )
-            async with aclosing(source) as given:
+            again = live(flight, self._cap) if same else afterwards(flight, lambda it: self._again(exchange, note, it))
+            async with aclosing(again) as given:
                 async for part in given:
                     exchange.unasked = same and flight.asked_usage
                     yield part
@@ -198,7 +193,7 @@ class Caching:
             note.flight = None
             _say(exchange, "miss")
 
-        _say(exchange, "coalesced")
+        _say(exchange, "hit" if over else "coalesced")
         exchange.shared = Following(flight, parts, alone)
 
     def _as_asked(self, exchange: Exchange, note: Note) -> bool:
@@ -216,42 +211,38 @@ class Caching:
         flight, bill = note.flight, attempt.bill
         if bill is not None and bill.cost is not None and not bill.notional:
             flight.cost = bill.cost
-        if flight.error is not None or not flight.ended or not flight.whole:
+        if flight.entry is None:
             return
         key: bytes | None = note.key
         if attempt.candidate != note.candidate or not self._as_asked(exchange, note):
             key = await self._key(exchange, attempt.candidate)
-        if key is None:
-            return
-        judge = self._entry
-        entry = (
-            await asyncio.to_thread(judge, exchange, attempt, flight)
-            if flight.size > OFF_LOOP
-            else judge(exchange, attempt, flight)
-        )
-        if entry is not None:
-            self._kept.answers.keep(key, entry)
+        if key is not None:
+            self._kept.answers.keep(key, replace(flight.entry, cost=flight.cost or None))
 
-    def _entry(self, exchange: Exchange, attempt: Attempt, flight: Flight) -> Entry | None:
-        """What is kept of it; None: nothing."""
-        try:
-            head, body, pieces = came(flight, self._rules.most)
-        except UpstreamError:
-            return None
-        stream = is_stream(head)
-        kind = next((value for name, value in head.headers if name.lower() == b"content-type"), b"")
-        why, _ = unkept(
-            exchange.dialect, exchange.operation, head.status, kind, body, stream, tool_calls=self._rules.tool_calls
-        )
-        if why is not None:
-            log.debug("an answer is not kept: %s", why)
-            return None
-        candidate = attempt.candidate
-        return Entry(
-            head.status, kept_headers(head.headers), stream, body, pieces, flight.moments[-1] - flight.moments[0],
-            candidate.provider, candidate.model or exchange.model, exchange.project, self._clock.now(),
-            attempt.usage or Usage(), flight.cost or None,
-        )  # fmt: skip
+    async def _entry(self, exchange: Exchange, flight: Flight) -> Entry | None:
+        """What is worth keeping of an answer that has come; None: nothing."""
+        candidate = exchange.tried[-1].candidate
+
+        def made() -> Entry | None:
+            try:
+                head, body, pieces = came(flight, self._rules.most)
+            except UpstreamError:
+                return None
+            stream = is_stream(head)
+            kind = h.first(head.headers, b"content-type") or b""
+            why, reader = unkept(
+                exchange.dialect, exchange.operation, head.status, kind, body, stream, tool_calls=self._rules.tool_calls
+            )
+            if why is not None:
+                log.debug("an answer is not kept: %s", why)
+                return None
+            return Entry(
+                head.status, kept_headers(head.headers), stream, body, pieces, flight.moments[-1] - flight.moments[0],
+                candidate.provider, candidate.model or exchange.model, exchange.project, self._clock.now(),
+                reader.usage or Usage(), None,
+            )  # fmt: skip
+
+        return await asyncio.to_thread(made) if flight.size > SMALL else made()
 
     async def llm_done(self, exchange: Exchange) -> None:
         state: State | None = exchange.notes.pop(self.name, None)
@@ -266,7 +257,7 @@ class Caching:
             return
         if note.leads:
             self._flights.end(note.flight)
-        elif exchange.cache == "coalesced" and exchange.outcome == "answered":
+        elif exchange.outcome == "answered":
             try:
                 async with asyncio.timeout(_SETTLED_S):
                     await note.flight.settled.wait()
@@ -287,6 +278,23 @@ class Caching:
         if look.large:
             await asyncio.to_thread(look.read)
         self._detective.ended(look, attempt.usage, cost)
+
+
+def mode_of(exchange: Exchange, rules: Rules) -> Mode:
+    """That of its route, else the one of all."""
+    return exchange.caching or rules.mode
+
+
+def why_not(exchange: Exchange, rules: Rules) -> str | None:
+    """Why a call may not be answered from the cache; None: it may."""
+    mode = mode_of(exchange, rules)
+    return "the cache is off" if mode == "off" else bypassed(exchange, mode, tools=rules.tools)
+
+
+def rules_of(settings: Settings) -> Rules:
+    it = settings.cache
+    most = settings.limits.stream_capture or MOST
+    return Rules(it.mode, it.scope == "shared", it.tools == "on", it.tool_calls == "on", it.pace, most)
 
 
 def _say(exchange: Exchange, how: str) -> None:

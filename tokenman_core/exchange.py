@@ -180,7 +180,9 @@ class Exchange:
     saved: Decimal = Decimal(0)  # USD
     shared: Shared | None = None  # how its attempts are made, if not by itself alone
     unasked: bool = False  # the stream tells what was used, and the program did not ask
-    caching: str = ""  # the mode of the cache that its route has, "" for the one of all
+    caching: Literal["", "off", "deterministic", "all"] = (
+        ""  # the mode of the cache that its route has, "" for the one of all
+    )
     repeats: Repeats = ""  # while there is no cache: a cache of which mode would have answered it
     cache_break: str = (
         ""  # why the provider's own cache, which had the beginning of the conversation, did not this time
@@ -195,6 +197,7 @@ class Exchange:
     recorded: bool = False  # its record is made
     labels: dict[str, str] = field(default_factory=dict)  # project, session, model as a record may show them: judged
     masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values
+    unrestored: int = 0  # placeholders of the answer that stayed, as far as it has come
     answer_headers: list[tuple[bytes, bytes]] = field(
         default_factory=list
     )  # x-tokenman-… that stages add to the answer

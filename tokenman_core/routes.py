@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tokenman_core.bound import Bound, bound, given
 from tokenman_core.config.routing import Route
@@ -27,7 +28,7 @@ class _Rule:
     project: re.Pattern[str]
     provider: re.Pattern[str]
     places: tuple[tuple[Candidate, int], ...] | None  # with its weight; 0: it keeps its place
-    cache: str = ""  # the mode of the cache for its calls, "" for the one of all
+    cache: Literal["", "off", "deterministic", "all"] = ""  # the mode of the cache for its calls, "" for the one of all
 
     def fits(self, exchange: Exchange) -> bool:
         named = exchange.plan[0].provider

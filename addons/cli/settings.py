@@ -152,7 +152,7 @@ async def _outcomes(found: Loaded) -> list[list[str]]:
     """What differs in each case. Nothing is sent, and nothing is made in a data folder that is not there yet."""
     import secrets
 
-    from addons import chain
+    from addons import caching, chain
     from tokenman_core import policy_cases, secret
     from tokenman_core.clock import SystemClock
     from tokenman_core.providers import of_settings
@@ -167,6 +167,10 @@ async def _outcomes(found: Loaded) -> list[list[str]]:
     routes = Routes(settings.routes, providers)
     await detection.start()
     try:
-        return [await policy_cases.run(case, stages, providers, routes) for case in settings.tests]
+        rules = caching.rules_of(settings)
+        return [
+            await policy_cases.run(case, stages, providers, routes, lambda it: caching.why_not(it, rules) or "")
+            for case in settings.tests
+        ]
     finally:
         await detection.close()

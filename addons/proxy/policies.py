@@ -27,8 +27,6 @@ from tokenman_core import price_lists, secret, webhook
 from tokenman_core.ahead.quote import Quotes, Sizes
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.budget import books, windows
-from tokenman_core.caching.rules import MOST
-from tokenman_core.caching.rules import Rules as CacheRules
 from tokenman_core.clients import Clients, Failures, keys_needed
 from tokenman_core.clock import Clock
 from tokenman_core.conductor import Conductor
@@ -157,7 +155,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     )  # fmt: skip
     pace = Pace(lasting.paces, providers, clock)
     cache = caching.Caching(
-        _cache(settings), lasting.cache, providers, prices, secret.derive(lasting.root, "cache"), clock,
+        caching.rules_of(settings), lasting.cache, providers, prices, secret.derive(lasting.root, "cache"), clock,
         settings.limits.response_body,
     )  # fmt: skip
     hook = _hook(settings, lasting.root)
@@ -271,18 +269,6 @@ def _rate_limit(it: spending.RateLimit) -> RateRule:
         it.name, Reach(it.scope, it.match.patterns), Rate(*it.requests) if it.requests else None,
         Rate(*it.tokens) if it.tokens else None, it.concurrent, it.wait,
     )  # fmt: skip
-
-
-def _cache(settings: Settings) -> CacheRules:
-    it = settings.cache
-    return CacheRules(
-        it.mode,
-        it.scope == "shared",
-        it.tools == "on",
-        it.tool_calls == "on",
-        it.pace,
-        settings.limits.stream_capture or MOST,
-    )
 
 
 def _guard(settings: Settings) -> watch.Rules:

@@ -19,7 +19,9 @@ Again = Callable[[Entry], Awaitable[Parts | None]]
 
 
 class Leading:
-    """A `Shared`: the call is made, and others may follow it. `find` looks whether another process had it made meanwhile."""
+    """A `Shared`: the call is made, and others may follow it. `find` looks whether another process had it made meanwhile, and
+    `coalesced` is told then; `judge` says what is worth keeping of an answer that is complete.
+    """
 
     def __init__(
         self,
@@ -29,9 +31,10 @@ class Leading:
         find: Callable[[], Awaitable[Entry | None]],
         again: Again,
         coalesced: Callable[[Entry], None],
+        judge: Callable[[], Awaitable[Entry | None]],
     ) -> None:
         self._exchange, self._flights, self.flight = exchange, flights, flight
-        self._find, self._again, self._coalesced = find, again, coalesced
+        self._find, self._again, self._coalesced, self._judge = find, again, coalesced, judge
         self._taken = False  # all that came
 
     async def parts(self, start: Start) -> Pieces:
@@ -57,6 +60,8 @@ class Leading:
         async with aclosing(start()) as own:
             async for piece in own:
                 yield piece
+        if flight.open:
+            flight.entry = await self._judge()
 
     @property
     def unheard(self) -> bool:
@@ -133,15 +138,13 @@ async def live(flight: Flight, cap: int) -> Pieces:
         yield body
 
 
-async def afterwards(flight: Flight, find: Callable[[], Awaitable[Entry | None]], again: Again) -> Pieces:
-    """What was kept of the other call, once it is over: it was asked for in another shape. Raises UpstreamError."""
+async def afterwards(flight: Flight, again: Again) -> Pieces:
+    """What is kept of the other call, once it is over: it is asked for in another shape. Raises UpstreamError."""
     async with aclosing(flight.follow()) as raw:
         async for _ in raw:
             if not flight.open:
                 raise UpstreamError("protocol", "it will not be kept")
-    await flight.settled.wait()
-    entry = await find()
-    parts = None if entry is None else await again(entry)
+    parts = None if flight.entry is None else await again(flight.entry)
     if parts is None:
         raise UpstreamError("protocol", "it was not kept")
     async with aclosing(parts) as given:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+from tokenman_core.caching.entry import Entry
 from tokenman_core.clock import Clock
 from tokenman_core.net import UpstreamError
 from tokenman_core.outward import Pieces
@@ -67,6 +68,7 @@ class Flight:
     lease: str = ""
     asked_usage: bool = False  # its stream tells what was used, and nobody of those who follow asked
     cost: Decimal = Decimal(0)  # USD, as booked; 0 while it is not known
+    entry: Entry | None = None  # what it is worth keeping of it, once it has ended
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # it is booked, and kept if it will be
     _sizes: list[int] = field(default_factory=lambda: [0])  # bytes before each part, and of all
     _dropped: int = 0  # parts that are here no more
@@ -78,7 +80,9 @@ class Flight:
 
     @property
     def open(self) -> bool:
-        """Whether somebody may still join it."""
+        """Whether somebody may still join it. Once it has ended it is known whether it is an answer to others."""
+        if self.ended:
+            return self.entry is not None and not self.private
         return self.whole and not self.private and self.error is None and not self._failed
 
     @property

@@ -1,6 +1,7 @@
 """Gives an answer that is already there: in the shape that is asked for, at once or as fast as it once came."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from tokenman_core import headers as h
@@ -8,6 +9,7 @@ from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.rules import Pace
 from tokenman_core.caching.shapes import Shown, Wanted, shown
 from tokenman_core.exchange import Exchange
+from tokenman_core.sse import SseParser
 from tokenman_core.verdicts import Head, Headers, Part
 
 AT_ONCE = 64 << 10  # bytes of a stream between two turns of the loop
@@ -29,8 +31,8 @@ async def replayed(entry: Entry, it: Shown, pace: Pace, sleep: Sleep = asyncio.s
             await sleep(entry.seconds)
         yield it.body
         return
-    if pace == "original" and it.same and entry.pieces:
-        async for piece in _as_it_came(it.body, entry.pieces, sleep):
+    if pace == "original" and entry.seconds:
+        async for piece in _as_it_came(it.body, entry.pieces or ((entry.seconds, 1),), sleep):
             yield piece
         return
     for at in range(0, len(it.body), AT_ONCE):
@@ -40,17 +42,22 @@ async def replayed(entry: Entry, it: Shown, pace: Pace, sleep: Sleep = asyncio.s
 
 
 async def _as_it_came(body: bytes, pieces: Sequence[tuple[float, int]], sleep: Sleep) -> AsyncGenerator[bytes]:
-    at = waited = 0.0
-    start = 0
-    for at, size in pieces:
-        if at > waited:
-            await sleep(at - waited)
-            waited = at
-        if piece := body[start : start + size]:
-            yield piece
-        start += size
-    if rest := body[start:]:
-        yield rest
+    """Event by event, each when that much of the original had come. In another shape it is more bytes, or fewer."""
+    parser = SseParser()
+    events = [event.raw for event in (*parser.feed(body), *parser.finish())]
+    scale = sum(size for _, size in pieces) / len(body)
+    came, left = 0.0, deque(pieces)
+    given, waited = 0, 0.0
+    for event in events:
+        given += len(event)
+        moment = waited
+        while left and came < given * scale:
+            moment, size = left.popleft()
+            came += size
+        if moment > waited:
+            await sleep(moment - waited)
+            waited = moment
+        yield event
 
 
 def _without_type(headers: Headers) -> Headers:

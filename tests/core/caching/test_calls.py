@@ -80,6 +80,7 @@ class Shares:
 
     def __init__(self, flights: Flights, find: Callable[[], Any]) -> None:
         self.flights, self.find, self.fit = flights, find, True
+        self.kept: Entry | None = None
         self.bills: list[Any] = []
 
     async def llm_request(self, exchange: Exchange) -> None:
@@ -88,18 +89,21 @@ class Shares:
         if flight is None:
             flight = self.flights.begin(KEY, like, 1 << 20, lambda: self.fit)
             exchange.shared = Leading(
-                exchange, self.flights, flight, self.find, again, lambda entry: say(exchange, "elsewhere")
+                exchange, self.flights, flight, self.find, again, lambda entry: say(exchange, "elsewhere"), self.judge
             )
             exchange.notes["flight"] = flight
             return
-        same = flight.like == like
+        same = flight.like == like and not flight.ended
 
         def parts() -> Any:
             assert flight is not None
-            return live(flight, 0) if same else afterwards(flight, self.find, again)
+            return live(flight, 0) if same else afterwards(flight, again)
 
         exchange.cache = "coalesced"
         exchange.shared = Following(flight, parts, lambda: say(exchange, "miss"))
+
+    async def judge(self) -> Entry | None:
+        return self.kept
 
     async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
         self.bills.append((exchange.id, attempt.bill and attempt.bill.usage, attempt.answered))
@@ -359,16 +363,11 @@ async def test_what_another_process_had_made_meanwhile_is_given_to_all():
 
 async def test_who_asks_for_another_shape_gets_what_was_kept_once_it_is_over():
     more = asyncio.Event()
-    kept: list[Any] = [None]
-
-    async def find() -> Any:
-        return kept[0]
-
-    world = World(streaming(START, WORD, more, END), find=find)
+    world = World(streaming(START, WORD, more, END))
+    world.shares.kept = ENTRY
     first, other = world.begin(STREAMED), world.begin(BODY)
     await turns()
     assert not other.got
-    kept[0] = ENTRY
     more.set()
     await first.end()
     assert await other.end() == (200, SAID)
@@ -381,6 +380,36 @@ async def test_who_asks_for_another_shape_makes_a_call_of_its_own_where_nothing_
     await first.end()
     assert await other.end() == (200, SAID)
     assert other.exchange.cache == "miss"
+
+
+async def test_who_comes_when_it_is_over_gets_only_what_is_worth_keeping():
+    hold = asyncio.Event()
+    world = World(streaming(START, WORD, END), streaming(START, END))
+
+    async def slowly(exchange: Exchange, attempt: Attempt) -> None:
+        await hold.wait()
+
+    world.shares.llm_attempt_done = slowly  # type: ignore[method-assign]  # it takes long to book
+    first = world.begin()
+    await turns()
+    assert first.body == START + WORD + END
+    late = world.begin()
+    await turns()
+    assert late.body == START + END, "the first was not worth keeping"
+    hold.set()
+    await first.end()
+    await late.end()
+    world = World(streaming(START, WORD, END))
+    world.shares.kept, hold = ENTRY, asyncio.Event()
+    world.shares.llm_attempt_done = slowly  # type: ignore[method-assign]
+    first = world.begin()
+    await turns()
+    late = world.begin()
+    await turns()
+    assert late.body == SAID
+    hold.set()
+    await first.end()
+    assert len(world.upstream.requests) == 1
 
 
 async def test_a_call_that_is_given_up_before_it_sets_out_is_not_waited_for():

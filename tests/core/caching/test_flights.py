@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
+from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.flights import AHEAD, ALONE, LEASE_S, Flight, Flights, StoreLeases
 from tokenman_core.clock import ManualClock
 from tokenman_core.net import UpstreamError
 from tokenman_core.outward import Pieces
 from tokenman_core.state import Sqlite, State, Unavailable
+from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Head, Refuse
 
 HEAD = Head(200, ((b"content-type", b"text/event-stream"),))
 KEY = b"k" * 32
+ENTRY = Entry(200, (), False, b"x", (), 0.1, "a", "m", "", 0.0, Usage(), None)
 
 
 class Source:
@@ -178,7 +181,9 @@ async def test_calls_find_the_flight_of_such_calls_until_it_is_settled():
     assert flights.of(b"other") is None
     it.start(Source(HEAD, b"x"))
     assert await all_of(it) == [HEAD, b"x"]
-    assert flights.of(KEY) is it, "its answer is being put away"
+    assert flights.of(KEY) is None, "it is not said yet whether it is an answer to others"
+    it.entry = ENTRY
+    assert flights.of(KEY) is it, "it is being put away"
     flights.end(it)
     assert flights.of(KEY) is None
     assert it.settled.is_set()
