@@ -553,3 +553,68 @@ def test_without_budgets_there_is_no_card_of_them(house: Proxy, opened: Open) ->
     page.reload()
     expect(page.get_by_role("region", name="Budgets")).to_contain_text("They cannot be read now")
     expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_caches_stand_with_their_shares_and_why_they_broke(house: Proxy, provider: FakeProvider, opened: Open) -> None:
+    name = call(house, "hello")
+    told: dict[str, Any] = {
+        "prompt_cache_break": f"tool changed at tools[3]{HOSTILE}", "prompt_cache_lost_tokens": 9000,
+        "prompt_cache_lost_usd": "0.0243", "repeats": "deterministic",
+    }  # fmt: skip
+    sums = {
+        "cache_read_tokens": 4990, "input_tokens": 5000, "prompt_cache_read_ratio": 0.998, "cache_hits": 1, "calls": 4,
+        "cache_hit_ratio": 0.25, "repeated_calls": 3, "repeated_usd": "0.5", "repeated_deterministic_calls": 2,
+    }  # fmt: skip
+    breaks = [
+        {"cause": f"cause {n}{HOSTILE}", "count": n, "lost_tokens": 9000, "lost_usd": "0" if n > 1 else "1.5"}
+        for n in range(1, 8)
+    ]
+
+    def summary(route: Route) -> None:
+        real = route.fetch().json()
+        route.fulfill(json=real | {"total": real["total"] | sums, "prompt_cache_breaks": breaks})
+
+    def prepare(page: Page) -> None:
+        page.route(re.compile("/api/summary"), summary)
+        page.route(re.compile(f"/api/requests/{name}"), lambda route: route.fulfill(json=route.fetch().json() | told))
+
+    page, _ = opened(code_address(house), prepare)
+    card = page.get_by_role("region", name="Caches")
+    lines = card.get_by_role("listitem")
+    expect(lines).to_have_count(8)
+    expect(lines.nth(0)).to_contain_text("providers’ caches99%")
+    expect(lines.nth(1)).to_contain_text("TokenMan’s cache25%")
+    expect(lines.nth(2)).to_contain_text("would have saved$0.5")
+    expect(lines.nth(3)).to_contain_text(f"cause 1{HOSTILE}$1.50 1×")
+    expect(lines.nth(4)).to_contain_text("9,000 tokens 2×")
+    expect(card).to_contain_text("2 causes more")
+    row(page, name).click()
+    detail = page.locator("#detail")
+    expect(detail).to_contain_text(f"tool changed at tools[3]{HOSTILE}")
+    expect(detail).to_contain_text(
+        "9,000 tokens that the provider’s cache had before were not read from it, which cost $0.0243 more"
+    )
+    expect(detail).to_contain_text("cache: {mode: deterministic}")
+    assert page.evaluate("window.pwned") is None
+
+
+def test_what_is_not_there_is_shown_as_nothing(house: Proxy, provider: FakeProvider, opened: Open) -> None:
+    name = call(house, "hello")
+    sums = {"repeated_calls": 2, "cache_read_tokens": 0, "cache_hits": 0}
+
+    def summary(route: Route) -> None:
+        real = route.fetch().json()
+        route.fulfill(json=real | {"total": real["total"] | sums, "prompt_cache_breaks": []})
+
+    page, _ = opened(code_address(house), lambda page: page.route(re.compile("/api/summary"), summary))
+    expect(page.get_by_role("region", name="Caches").get_by_role("listitem")).to_have_count(1)
+    row(page, name).click()
+    expect(page.locator("#detail")).to_contain_text("By the provider’s list price.")
+    found = page.locator("#detail, #caches-card").all_inner_texts()
+    assert not re.search("null|false|undefined", " ".join(found))
+
+
+def test_where_caches_have_nothing_to_say_there_is_no_card_of_them(thrifty: Proxy, opened: Open) -> None:
+    page, _ = opened(code_address(thrifty))
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.get_by_role("region", name="Caches")).to_be_hidden()

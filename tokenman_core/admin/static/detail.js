@@ -42,9 +42,10 @@ function sections(call) {
     el("p", { class: "sentence" }, sentence, call.detail ? el("q", {}, call.detail) : null),
     section("What was masked", ...masked(call)),
     section("Cost", ...money(call)),
+    call.prompt_cache_break || call.repeats ? section("Caches", ...caches(call)) : null,
     section("Time", ...times(call)),
     section("Which call", ...names(call)),
-  ];
+  ].filter(Boolean);
 }
 
 const section = (title, ...content) => el("section", {}, el("h3", {}, title), ...content);
@@ -109,6 +110,20 @@ function money(call) {
     ]),
     el("p", { class: "quiet" }, remarks.join(" ")),
   ];
+}
+
+/** Why the provider's own cache broke, and whether one of ours would have had the answer. */
+function caches(call) {
+  const lost = `${words.plural(call.prompt_cache_lost_tokens, "token")} that the provider’s cache had before were not read from it`;
+  const more = Number(call.prompt_cache_lost_usd) ? `, which cost ${words.money(call.prompt_cache_lost_usd)} more` : "";
+  return [
+    facts([
+      ["The provider’s broke", call.prompt_cache_break],
+      ["It repeats a call", call.repeats && el("code", {}, `cache: {mode: ${call.repeats}}`)],
+    ]),
+    call.prompt_cache_break ? el("p", { class: "quiet" }, `${lost}${more}.`) : null,
+    call.repeats ? el("p", { class: "quiet" }, "With that setting it would have cost nothing.") : null,
+  ].filter(Boolean);
 }
 
 function times(call) {
