@@ -167,6 +167,7 @@ class Behind:
     def forget(self, model: str | None, project: str | None) -> int:
         """Removes all answers of a model, of a project, of a model in a project, or all. Returns how many. Raises NotForgotten."""
         keys = self._memory.forget(lambda entry: _matches(entry, model, project))
+        self._again = float("-inf")  # it is tried now, however short ago it could not be had
         if model is None and project is None:
             found = self._try(lambda disk: disk.keys())
             gone = self._remove()
