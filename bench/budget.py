@@ -1,5 +1,8 @@
 """CPU time that budgets cost a call: the stage with its store, from the bound of an attempt to its settlement, alone.
 
+The same run times a yardstick (`json.loads` of a fixed conversation of 83 KB) between the loads, so that figures of several
+machines, and of one at several times, can be set side by side: each as it is, and as where the yardstick takes 162 µs.
+
 uv run python -m bench.budget
 """
 
@@ -41,6 +44,30 @@ RULES = (
     Rule("per client", units(Decimal(10_000)), "month", Reach("client")),
 )
 
+YARDSTICK_MS = 0.162
+"""CPU time of the yardstick on the machine that the aims were set on."""
+
+
+def yardstick() -> bytes:
+    """An agent's conversation: 30 turns, each a question, and a tool's answer that is source code."""
+    line = '    if found.get("name") == "%d":\n        return [each for each in found if each.size > 0]\n'
+    turns: list[dict[str, str]] = []
+    for turn in range(30):
+        turns.append({"role": "user", "content": f"And what does the function in file {turn} do? " * 12})
+        turns.append({"role": "tool", "content": "".join(line % (turn * 100 + at) for at in range(22))})
+    return json.dumps({"model": MODEL, "messages": turns}).encode()
+
+
+_MEASURED = yardstick()
+
+
+def measured() -> float:
+    """ms of CPU that the yardstick takes now."""
+    began = time.process_time()
+    for _ in range(100):
+        json.loads(_MEASURED)
+    return (time.process_time() - began) * 10
+
 
 _NUMBERS = itertools.count()
 
@@ -66,11 +93,12 @@ async def measure(folder: Path, rounds: int, calls: int) -> None:
     await state.start()
     providers = of_settings(Settings())
     quotes = Quotes(Prices(Pricing()), providers, Counter(), Sizes(), asyncio.to_thread)
-    print(f"{'ms of CPU a call, median (least to most)':<44}{'until it is sent':<28}once it is over")
+    print(f"{'ms of CPU a call, median (least to most)':<44}{'until it is sent':<38}once it is over")
+    all_yards = list[float]()
     for shape, (messages, length) in SHAPES.items():
         for rules in (RULES[:1], RULES):
             stage = Budget(Books(rules, UTC, clock, state.ask, lambda alert: None), quotes, providers)
-            before, after = list[float](), list[float]()
+            before, after, yards = list[float](), list[float](), list[float]()
             for _ in range(rounds + 1):
                 exchanges = [call(messages, length) for _ in range(calls)]
                 attempts = [Attempt(1, CANDIDATE, sent=True) for _ in exchanges]
@@ -86,15 +114,25 @@ async def measure(folder: Path, rounds: int, calls: int) -> None:
                         attempt.bill = Bill(Usage(600, 300), Decimal("0.0063"), "list")
                         await stage.llm_attempt_done(exchange, attempt)
                     sent, done = sent + middle - began, done + time.process_time() - middle
+                yards.append(measured())
                 before.append(sent / calls * 1000)
                 after.append(done / calls * 1000)
             name = f"{shape}, {len(rules)} budget{'s' * (len(rules) > 1)}"
-            print(f"{name:<44}{_figures(before[1:]):<28}{_figures(after[1:])}")  # the first loads what is loaded once
+            pace = YARDSTICK_MS / statistics.median(yards)
+            print(
+                f"{name:<44}{_figures(before[1:], pace):<38}{_figures(after[1:], pace)}"
+            )  # the first loads what is loaded once
+            all_yards += yards
+    print(f"yardstick: {len(_MEASURED):,} bytes in {_spread(all_yards)} ms; scaled: as where it takes {YARDSTICK_MS}")
     await state.aclose()
 
 
-def _figures(found: list[float]) -> str:
+def _spread(found: list[float]) -> str:
     return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+
+
+def _figures(found: list[float], pace: float) -> str:
+    return f"{_spread(found)}, scaled {statistics.median(found) * pace:.3f}"
 
 
 def main() -> None:

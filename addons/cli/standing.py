@@ -36,7 +36,7 @@ def standing(settings: Settings, reader: LedgerReader, clock: Clock) -> list[Sta
         return []
     store = _opened(path)
 
-    async def ask[T](question: Callable[[Store], T]) -> T:
+    async def ask[T](question: Callable[[Store], T], *, brief: bool = False) -> T:
         return question(store)
 
     try:

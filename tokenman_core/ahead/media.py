@@ -62,6 +62,16 @@ SMALL_OPENAI: Final = 48_169
 _MOST_PAGES = 600  # more no provider takes in one request
 
 
+NAMES: Final = frozenset({"inlineData", "inline_data"})
+KINDS: Final = frozenset({"image", "document", "image_url", "input_image", "file", "input_file", "input_audio"})
+"""Where none of these names and types stands, there are no media that are known here."""
+
+NAMES_ELSEWHERE: Final = frozenset(
+    {"previous_response_id", "cachedContent", "conversation", "prompt", "file_id", "fileUri", "file_uri"}
+)
+"""Where none of these names stands, nothing is named that the provider has."""
+
+
 def tokens(value: Any, dialect: str, model: str = "") -> int:
     """Of all media in a request's JSON."""
     rule = RULES.get(dialect, RULES["openai"])

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from tokenman_core.ahead import ceilings, media
+from tokenman_core.ahead.named import named
 from tokenman_core.ahead.output import Stated, stated
 from tokenman_core.ahead.texts import AT_ONCE, Counter
 from tokenman_core.bound import given
@@ -96,19 +97,21 @@ class Quotes:
         """Of the request as it is now, worked out once for each candidate. Raises what the tokeniser raises."""
         known: dict[object, tuple[Any, Bound]] = exchange.notes.setdefault("ahead", {})
         value = exchange.body.value if exchange.body is not None else None
-        slots = exchange.body.slots if exchange.body is not None else ()
-        key = candidate, sum(len(slot.text) for slot in slots)  # stages may change what was bounded
-        if key not in known or known[key][0] is not value:
-            known[key] = value, await self._bound(exchange, candidate)
-        return known[key][1]
+        texts = [slot.text for slot in exchange.body.slots] if exchange.body is not None else []
+        key = candidate, sum(map(len, texts))  # stages may change what was bounded
+        found = known.get(key)
+        if found is None or found[0] is not value:
+            found = known[key] = value, await self._bound(exchange, candidate, value, texts)
+        return found[1]
 
-    async def _bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
+    async def _bound(self, exchange: Exchange, candidate: Candidate, value: Any, texts: list[str]) -> Bound:
         model = candidate.model or exchange.model
-        value = exchange.body.value if exchange.body is not None else None
-        texts = _texts(exchange, value)
-        counted, fresh = self._counter.known(texts)
-        counted += _no_texts(value)
-        written = _written(value, 0) if exchange.dialect.name == "anthropic" else "5m"
+        names, kinds = named(value)
+        counted, fresh = self._counter.known(texts + _forms(value))
+        counted += _no_texts(value, names)
+        written = "5m"
+        if exchange.dialect.name == "anthropic":
+            written = _written(value, 0) if "cache_control" in names else ""
         if fresh and (not self._counter.ready or sum(len(text) for _, text in fresh) > AT_ONCE):
             counted += await self._off_loop(lambda: self._counter.count(fresh))
         elif fresh:
@@ -117,12 +120,14 @@ class Quotes:
         def measure() -> int:
             return media.tokens(value, exchange.dialect.name, model)
 
-        carried = exchange.body is not None and exchange.body.unreadable  # then it has to be decoded
-        seen = await self._off_loop(measure) if carried else measure()
+        seen = 0
+        if not media.KINDS.isdisjoint(kinds) or not media.NAMES.isdisjoint(names):
+            carried = exchange.body is not None and exchange.body.unreadable  # then it has to be decoded
+            seen = await self._off_loop(measure) if carried else measure()
         if not self._prices.ready:
             await self._off_loop(self._prices.warm)
         ceiling = ceilings.of(model)
-        held = media.held_elsewhere(value)
+        held = [] if media.NAMES_ELSEWHERE.isdisjoint(names) else media.held_elsewhere(value)
         elsewhere = sum(self._sizes.of(each, ceiling.context) for each in held)
         # What nobody could count is not more than what the model can read.
         read = ceil(counted * self._counter.factor(exchange.dialect.name, model)) + _around(value)
@@ -205,22 +210,17 @@ class Sizes:
             self._known.popitem(last=False)
 
 
-def _texts(exchange: Exchange, value: Any) -> list[str]:
-    if exchange.body is None:
+def _forms(value: Any) -> list[str]:
+    """What a model reads besides the texts of a request: its tools, and the form of the answer (Gemini's is in its config)."""
+    if type(value) is not dict:
         return []
-    texts = [slot.text for slot in exchange.body.slots]
-    if type(value) is dict:
-        inner = value["request"] if type(value.get("request")) is dict else value
-        texts += [
-            _json(each) for name in ("tools", "functions", *_FORMS) if type(each := inner.get(name)) in (dict, list)
-        ]
-        for name in ("generationConfig", "generation_config"):  # Gemini's hold the form of the answer
-            if type(config := inner.get(name)) is dict:
-                texts.append(_json(config))
-    return texts
+    inner = value["request"] if type(value.get("request")) is dict else value
+    found = [_json(each) for name in _LISTS if type(each := inner.get(name)) is dict or type(each) is list]
+    return found + [_json(each) for name in _CONFIGS if type(each := inner.get(name)) is dict]
 
 
-_FORMS: Final = ("response_format", "text", "output_format", "output_config", "mcp_servers")
+_LISTS: Final = ("tools", "functions", "response_format", "text", "output_format", "output_config", "mcp_servers")
+_CONFIGS: Final = ("generationConfig", "generation_config")
 
 
 def _json(value: Any) -> str:
@@ -230,14 +230,14 @@ def _json(value: Any) -> str:
         return json.dumps(value)
 
 
-def _no_texts(value: Any) -> int:
+def _no_texts(value: Any, names: Collection[str]) -> int:
     """The tokens of what a request has its model read that is no text: tokens as numbers, and the numbers and names in what tools
     were called with and gave."""
     if type(value) is not dict:
         return 0
     inner = value["request"] if type(value.get("request")) is dict else value
-    given = sum(_ready(inner.get(name)) for name in ("prompt", "input"))
-    return given + sum(_bare(each, 0) for each in _of_tools(inner))
+    given = _ready(inner.get("prompt")) + _ready(inner.get("input"))
+    return given if _CALLED.isdisjoint(names) else given + sum(_bare(each, 0) for each in _of_tools(inner))
 
 
 def _ready(value: Any) -> int:
@@ -256,9 +256,12 @@ def _of_tools(value: dict[str, Any]) -> Iterator[Any]:
             blocks = message.get(within) if type(message) is dict else None
             for block in blocks if type(blocks) is list else ():
                 if type(block) is dict:
-                    for each in ("input", "functionCall", "functionResponse", "function_call", "function_response"):
+                    for each in _CALLED:
                         if type(found := block.get(each)) is dict:
                             yield found
+
+
+_CALLED: Final = frozenset({"input", "functionCall", "functionResponse", "function_call", "function_response"})
 
 
 def _bare(value: Any, depth: int) -> int:
@@ -357,6 +360,8 @@ _GOOGLES: Final = frozenset(
 def _extra(rates: Rates, searches: int, seen: int) -> Decimal:
     """USD besides the tokens of text: for the call, for its searches, and for what is no text as far as that is dearer."""
     parts = rates.parts
+    if not searches and not seen:
+        return parts.get("requests", Decimal(0))
     search = max((parts.get(name, Decimal(0)) for name in ("web_searches", "storage_searches")), default=Decimal(0))
     dearest = max((parts.get(f"input_{kind}_tokens", Decimal(0)) for kind in _KINDS), default=Decimal(0))
     more = max(Decimal(0), dearest - rates.input / _MILLION)

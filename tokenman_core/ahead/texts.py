@@ -1,7 +1,5 @@
 """Counts the tokens of a request's texts: each block once, and corrected by what providers say of earlier requests."""
 
-import hashlib
-import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -23,34 +21,38 @@ _FALL = 0.03  # of the way down at each call whose correction is smaller
 _TELLING = 200  # tokens; of a shorter request the frame around the text is the most
 
 
+Name = tuple[int, int]
+"""Of a text: Python's own hash of it, which is keyed by a secret of the process, fast, and kept with the text; and its length.
+
+That is 64 bits: of as many texts as are remembered, two of one length and one name come once in ten billion processes, and all
+that would come of it is that one is counted as the other. No text is remembered.
+"""
+
+
 class Counter:
     """Of all calls of a process."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, int] = OrderedDict()
-        self._hash = hashlib.blake2b(digest_size=16, key=secrets.token_bytes(32))
+        self._known: OrderedDict[Name, int] = OrderedDict()
         self._factors: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.ready = False  # whether the tokeniser is loaded, which takes a third of a second
 
-    def known(self, texts: Sequence[str]) -> tuple[int, list[tuple[bytes, str]]]:
+    def known(self, texts: Sequence[str]) -> tuple[int, list[tuple[Name, str]]]:
         """The tokens of those that were counted before, and the others, each once and by a name: for `count`."""
-        total, fresh = 0, list[tuple[bytes, str]]()
+        total, fresh, known = 0, list[tuple[Name, str]](), self._known
         for text in texts:
-            data = text.encode("utf-8", "surrogatepass")
-            if len(data) <= _SHORT:
-                total += -(-len(data) // 2)
+            if len(text) <= _SHORT and (size := len(text.encode("utf-8", "surrogatepass"))) <= _SHORT:
+                total += -(-size // 2)
                 continue
-            hash = self._hash.copy()
-            hash.update(data)
-            name = hash.digest()
-            count = self._known.get(name)
+            name = hash(text), len(text)
+            count = known.get(name)
             if count is None:
                 fresh.append((name, text))
             else:
                 total += count
         return total, fresh
 
-    def count(self, fresh: Sequence[tuple[bytes, str]]) -> int:
+    def count(self, fresh: Sequence[tuple[Name, str]]) -> int:
         """The tokens of texts that were not counted yet, as `tokens.estimate`, which may raise. Other threads may ask meanwhile."""
         total = 0
         for name, text in fresh:

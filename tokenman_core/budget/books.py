@@ -194,7 +194,7 @@ class Books:
             return
         now = self._clock.now()
         try:
-            await self._ask(lambda store: store.counts.release(lease, now=now))
+            await self._ask(lambda store: store.counts.release(lease, now=now), brief=True)
         except Unavailable:
             log.warning("a reservation could not be released; it ends by itself within %d s", LEASE_S)
 
@@ -280,13 +280,15 @@ class Books:
         holds = [
             Hold(line.counter, amount, line.rule.limit if line.rule.blocks else None, line.until) for line in lines
         ]
-        return await self._ask(lambda store: store.counts.reserve(lease, holds, until=now + LEASE_S, now=now))
+        return await self._ask(
+            lambda store: store.counts.reserve(lease, holds, until=now + LEASE_S, now=now), brief=True
+        )
 
     async def _book(self, lease: str, lines: tuple[_Line, ...], amount: int, held: int) -> bool:
         now = self._clock.now()
         bookings = [Booking(line.counter, amount, line.until) for line in lines]
         try:
-            counts = await self._ask(lambda store: store.counts.settle(lease, bookings, now=now))
+            counts = await self._ask(lambda store: store.counts.settle(lease, bookings, now=now), brief=True)
         except Unavailable:
             if lease not in self._lasting.unsettled:
                 log.error("what a call cost could not be booked on its budgets yet; it is tried again")
@@ -297,7 +299,7 @@ class Books:
             return False
         self._lasting.unsettled.pop(lease, None)
         for line in lines if counts else ():
-            self._alert(line, counts[line.counter].spent if counts else 0, amount, held)
+            self._alert(line, counts[line.counter] if counts else 0, amount, held)
         return True
 
     def _see(self, rule: Rule, span: Window, spent: int) -> None:
@@ -315,7 +317,7 @@ class Books:
 
     async def _counts(self, lines: Sequence[_Line]) -> Mapping[str, Count]:
         now = self._clock.now()
-        return await self._ask(lambda store: store.counts.counts([line.counter for line in lines], now=now))
+        return await self._ask(lambda store: store.counts.counts([line.counter for line in lines], now=now), brief=True)
 
     def _short(self, line: _Line, counts: Mapping[str, Count], quote: Quote, least: int) -> Short:
         count = counts[line.counter]

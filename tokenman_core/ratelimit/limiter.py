@@ -95,7 +95,7 @@ class Limiter:
         if self._lasting.running.pop(lease, None) is None:
             return
         try:
-            await self._ask(lambda store: store.counts.unhold(lease))
+            await self._ask(lambda store: store.counts.unhold(lease), brief=True)
         except Unavailable:
             log.warning("a call that ended still counts as running, for %d s at most", LEASE_S)
         self._lasting.ended.set()
@@ -121,7 +121,7 @@ class Limiter:
                 store.rates.give(name, (min(charged, rate.count) - used) * rate.period, now=now)
 
         try:
-            await self._ask(give)
+            await self._ask(give, brief=True)
         except Unavailable:
             log.warning("a rate limit goes on with an estimate of tokens")
 
@@ -229,7 +229,7 @@ class Limiter:
         if holds:
             self._lasting.running[lease] = [hold.counter for hold in holds]
         try:
-            allowed, left, running = await self._ask(begin)
+            allowed, left, running = await self._ask(begin, brief=True)
         except Unavailable:
             self._lasting.running.pop(lease, None)
             log.error("calls cannot be counted now, so rate limits are not kept")
@@ -252,7 +252,7 @@ class Limiter:
         rated = [(rule, rule.tokens) for rule in rules if rule.tokens]
         asks = [self._asked(rule, "tokens", rate, subject, tokens) for rule, rate in rated]
         try:
-            allowed, left = await self._ask(lambda store: store.rates.take(asks, now=now))
+            allowed, left = await self._ask(lambda store: store.rates.take(asks, now=now), brief=True)
         except Unavailable:
             log.error("tokens cannot be counted now, so rate limits are not kept")
             return Allowed()

@@ -5,6 +5,7 @@ really spent is booked, once), released, or expired with nobody to renew it, whe
 so that a late question about it changes nothing. Amounts are integers; what they count, who asks knows.
 """
 
+import functools
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -59,10 +60,14 @@ class Counts(Protocol):
     def reserve(
         self, lease: str, holds: Sequence[Hold], *, until: float, now: float
     ) -> tuple[Reserved, Mapping[str, Count]]:
-        """Holds all or nothing; with the counters as they were before. A lease that is there already gets the new amounts."""
+        """Holds all or nothing; if a counter is short, with all of them as they are, else with none.
 
-    def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, Count] | None:
-        """Ends a reservation with what was spent, and the counters after it; None: it had ended, and nothing is booked twice.
+        A lease that is there already gets the new amounts.
+        """
+
+    def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, int] | None:
+        """Ends a reservation with what was spent, and what is spent of each counter then; None: it had ended, and nothing is
+        booked twice.
 
         One that has expired is booked all the same: it was spent.
         """
@@ -112,13 +117,24 @@ STEP = (
 
 LATER_STEP = ("alter table holds add column since real not null default 0",)
 
-_PURGE_EVERY = 256  # reservations between two looks for what may be forgotten
-
-
 _COUNT = (
     "select (select spent from counts where counter = ?1),"
     " (select sum(amount) from holds where counter = ?1 and until > ?2)"
 )
+
+
+@functools.cache
+def _holding(counters: int) -> str:
+    """One statement, and so one transaction, for the usual case: a lease that is new, and room on so many counters."""
+    return (
+        "insert into holds (lease, counter, amount, since, until)"
+        f" with asked (counter, amount, most) as (values {', '.join(['(?, ?, ?)'] * counters)})"
+        " select ?, counter, amount, ?, ? from asked"
+        " where not exists (select 1 from ended where lease = ?) and not exists (select 1 from holds where lease = ?)"
+        " and not exists (select 1 from asked where most < amount"
+        " + coalesce((select spent from counts where counts.counter = asked.counter), 0)"
+        " + coalesce((select sum(amount) from holds where holds.counter = asked.counter and until > ?), 0))"
+    )
 
 
 class SqliteCounts:
@@ -126,11 +142,12 @@ class SqliteCounts:
 
     def __init__(self, connection: sqlite3.Connection, whole: Callable[[], AbstractContextManager[None]]) -> None:
         self._connection, self._whole = connection, whole
-        self._since_purge = 0
 
     def reserve(
         self, lease: str, holds: Sequence[Hold], *, until: float, now: float
     ) -> tuple[Reserved, Mapping[str, Count]]:
+        if self._held_at_once(lease, holds, until, now):
+            return "held", {}
         with self._whole():
             if self._ended(lease):
                 return "ended", {}
@@ -142,19 +159,29 @@ class SqliteCounts:
                 "insert into holds (lease, counter, amount, since, until) values (?, ?, ?, ?, ?)",
                 [(lease, hold.counter, min(hold.amount, MOST_HELD), now, until) for hold in holds],
             )
-            self._purge(now)
-            return "held", counts
+            return "held", {}
 
-    def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, Count] | None:
+    def _held_at_once(self, lease: str, holds: Sequence[Hold], until: float, now: float) -> bool:
+        """False: nothing was done, and it has to be looked why."""
+        if not holds or any(hold.amount > MOST_HELD for hold in holds):
+            return False
+        asked = [each for hold in holds for each in (hold.counter, hold.amount, hold.limit)]
+        done = self._connection.execute(_holding(len(holds)), (*asked, lease, now, until, lease, lease, now))
+        return done.rowcount > 0
+
+    def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, int] | None:
         with self._whole():
             if not self._end(lease, now):
                 return None
-            self._connection.executemany(
-                "insert into counts (counter, spent, until) values (?, ?, ?) on conflict do update"
-                f" set spent = min({MOST}, counts.spent + excluded.spent), until = max(counts.until, excluded.until)",
-                [(each.counter, min(each.amount, MOST), each.until) for each in bookings],
-            )
-            return {each.counter: self._count(each.counter, now) for each in bookings}
+            return {
+                each.counter: self._connection.execute(
+                    "insert into counts (counter, spent, until) values (?, ?, ?) on conflict do update"
+                    f" set spent = min({MOST}, counts.spent + excluded.spent), until = max(counts.until, excluded.until)"
+                    " returning spent",
+                    (each.counter, min(each.amount, MOST), each.until),
+                ).fetchone()[0]
+                for each in bookings
+            }
 
     def release(self, lease: str, *, now: float) -> None:
         with self._whole():
@@ -203,13 +230,10 @@ class SqliteCounts:
         )
         return ended.rowcount == 1
 
-    def _purge(self, now: float) -> None:
-        """What nobody asks for any more, so that the file does not grow with every call."""
-        self._since_purge += 1
-        if self._since_purge >= _PURGE_EVERY:
-            self._since_purge = 0
-            for table, until in (("holds", now - ENDED_S), ("counts", now), ("ended", now)):
-                self._connection.execute(f"delete from {table} where until <= ?", (until,))
+    def purge(self, now: float) -> None:
+        """Forgets what nobody asks for any more, so that the file does not grow with every call."""
+        for table, until in (("holds", now - ENDED_S), ("counts", now), ("ended", now)):
+            self._connection.execute(f"delete from {table} where until <= ?", (until,))
 
 
 def _passes(hold: Hold, count: Count) -> bool:

@@ -49,7 +49,6 @@ STEP = (
 
 LATER_STEP = ("alter table rates add column at real not null default 0",)  # when it was taken, by the taker's clock
 
-_PURGE_EVERY = 512
 _SET_BACK_S = 60.0  # clocks of machines differ by less; beyond it the clock was set back
 
 
@@ -58,7 +57,6 @@ class SqliteRates:
 
     def __init__(self, connection: sqlite3.Connection, whole: Callable[[], AbstractContextManager[None]]) -> None:
         self._connection, self._whole = connection, whole
-        self._since_purge = 0
 
     def take(self, asks: Sequence[Ask], *, now: float) -> tuple[bool, Sequence[Left]]:
         with self._whole():
@@ -73,7 +71,6 @@ class SqliteRates:
                     " on conflict do update set earned = excluded.earned, at = excluded.at",
                     [(ask.name, at, now) for ask, at in zip(asks, wanted, strict=True)],
                 )
-                self._purge(now)
             return allowed, [
                 Left(max(0.0, (limit - at) / ask.period), max(0.0, want - limit), max(0.0, at - now))
                 for ask, at, want, limit in zip(asks, wanted if allowed else earned, wanted, limits, strict=True)
@@ -99,8 +96,6 @@ class SqliteRates:
             self._connection.execute("update rates set earned = ?, at = ? where name = ?", (earned, now, name))
         return float(earned)
 
-    def _purge(self, now: float) -> None:
-        self._since_purge += 1
-        if self._since_purge >= _PURGE_EVERY:
-            self._since_purge = 0
-            self._connection.execute("delete from rates where earned <= ?", (now,))
+    def purge(self, now: float) -> None:
+        """Forgets what is earned again, which is as if it had never been taken."""
+        self._connection.execute("delete from rates where earned <= ?", (now,))

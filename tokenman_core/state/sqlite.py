@@ -11,19 +11,20 @@ from tokenman_core.state.rates import SqliteRates
 from tokenman_core.state.store import NOTHING, Entry, Leased
 
 _VALUE = 4096  # bytes; more is no state of this kind
+_PURGE_S = 60.0  # between two looks for rows that nobody asks for any more: all are looked at
 _SPARE = 500  # of what is remembered that may be there on top before the oldest are looked for
 
 
 class Sqlite:
     """A `Store`. Makes the folder and the file (only their owner reads them) where there are none.
 
-    Of one thread. Raises sqlite3.Error, OSError, and ConfigError for a folder that cannot be had.
+    Of one thread at a time. Raises sqlite3.Error, OSError, and ConfigError for a folder that cannot be had.
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema.STEPS, any_thread=True)
+        self._database = Database(path, schema.STEPS, ("wal_autocheckpoint = 0",), any_thread=True)
         self._connection = self._database.connection
-        self._seen = -1
+        self._seen, self._purged = -1, 0.0
         self.counts = SqliteCounts(self._connection, self._whole)
         self.rates = SqliteRates(self._connection, self._whole)
 
@@ -34,6 +35,23 @@ class Sqlite:
     def replaced(self) -> bool:
         """Whether another file, or none, now stands where this one was opened: nobody would see what is written here."""
         return self._database.replaced
+
+    def patience(self, seconds: float) -> None:
+        """So long a question waits for others who write, from now on."""
+        self._connection.execute(f"pragma busy_timeout = {int(seconds * 1000)}")
+
+    def tidy(self, now: float) -> None:
+        """What questions leave behind them: rows that nobody asks for any more, and pages that belong into the file itself.
+
+        The disk is waited for here, and nowhere else: the first to write after a checkpoint would have to, so that is done, too.
+        """
+        if abs(now - self._purged) > _PURGE_S:
+            self._purged = now
+            with self._whole():
+                self.counts.purge(now)
+                self.rates.purge(now)
+        self._connection.execute("pragma wal_checkpoint(passive)")
+        self.put("tidied", "", b"", until=now + 1.0, over=None, now=now)
 
     @property
     def changed(self) -> bool:

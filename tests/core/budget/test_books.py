@@ -43,7 +43,7 @@ class Asked:
     def __init__(self, store: Store) -> None:
         self.store, self.down = store, False
 
-    async def __call__[T](self, question: Callable[[Store], T]) -> T:
+    async def __call__[T](self, question: Callable[[Store], T], *, brief: bool = False) -> T:
         await asyncio.sleep(0)
         if self.down:
             raise Unavailable

@@ -34,7 +34,7 @@ class World:
         self.store, self.down, self.clock = Sqlite(path), False, Clock()
         self.lasting = Lasting()
 
-    async def ask[T](self, question: Callable[[Store], T]) -> T:
+    async def ask[T](self, question: Callable[[Store], T], *, brief: bool = False) -> T:
         await asyncio.sleep(0)
         if self.down:
             raise Unavailable

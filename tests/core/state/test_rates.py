@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.state import Ask, Sqlite
-from tokenman_core.state.rates import _PURGE_EVERY
 
 
 @pytest.fixture
@@ -79,9 +78,10 @@ def test_it_is_known_after_a_crash_and_to_other_processes(tmp_path):
 
 
 def test_names_that_nobody_uses_are_forgotten(store):
-    for number in range(3 * _PURGE_EVERY):
+    for number in range(100):
         store.rates.take([a_minute(f"n{number}", 60)], now=float(number * 10))
-    assert store._connection.execute("select count(*) from rates").fetchone()[0] <= _PURGE_EVERY + 1
+    store.tidy(990.0)
+    assert store._connection.execute("select count(*) from rates").fetchone()[0] == 1
 
 
 @settings(max_examples=30, deadline=None)
