@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tokenman_core import headers as h
+from tokenman_core.caching.calls import Following, Leading, afterwards, live
 from tokenman_core.caching.detective import Detective, Look
 from tokenman_core.caching.eligible import bypassed
+from tokenman_core.caching.entry import Entry, kept_headers
+from tokenman_core.caching.flights import Flight, Flights, StoreLeases
 from tokenman_core.caching.keepable import unkept
 from tokenman_core.caching.kept import Kept
 from tokenman_core.caching.key import key_of
-
-from tokenman_core.caching.calls import Following, Leading, afterwards, live
-from tokenman_core.caching.entry import Entry, kept_headers
-from tokenman_core.caching.flights import Flight, Flights, StoreLeases
 from tokenman_core.caching.plain import came, is_stream
 from tokenman_core.caching.repeats import Repeats
 from tokenman_core.caching.replay import in_shape, replayed
@@ -122,7 +121,8 @@ class Caching:
         return "the call asks for it" if b"no-store" in wish else why_not(exchange, self._rules)
 
     def _repeat(self, exchange: Exchange, state: State) -> None:
-        """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at, which costs nothing."""
+        """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at: it costs next to
+        nothing."""
         sent = exchange.sent
         whole = (exchange.caller.credential, exchange.plan[0], sent.path, sent.query, exchange.raw)
         key = hash(whole).to_bytes(8, signed=True)

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from mitmproxy.master import Master
 
-from addons import chain
+from addons import caching, chain
 from addons.access import Access
-from addons import caching
 from addons.budget import Budget
 from addons.failover import Failover, PassedOver
 from addons.guard import Guard
