@@ -23,6 +23,7 @@ from tokenman_core.caching.rules import MOST, Mode, Rules
 from tokenman_core.caching.shapes import Wanted, wanted_of
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
+from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.net import UpstreamError
 from tokenman_core.outbound import OFF_LOOP
@@ -214,7 +215,7 @@ class Caching:
         if flight.entry is None:
             return
         key: bytes | None = note.key
-        if attempt.candidate != note.candidate or not self._as_asked(exchange, note):
+        if attempt.candidate != note.candidate:
             key = await self._key(exchange, attempt.candidate)
         if key is not None:
             self._kept.answers.keep(key, replace(flight.entry, cost=flight.cost or None))
@@ -242,7 +243,11 @@ class Caching:
                 reader.usage or Usage(), None,
             )  # fmt: skip
 
-        return await asyncio.to_thread(made) if flight.size > SMALL else made()
+        try:
+            return await asyncio.to_thread(made) if flight.size > SMALL else made()
+        except Exception as e:  # whatever is wrong with it, whoever asked gets it
+            log.error("an answer could not be judged, and is not kept: %s", trace(e))
+            return None
 
     async def llm_done(self, exchange: Exchange) -> None:
         state: State | None = exchange.notes.pop(self.name, None)
