@@ -115,6 +115,7 @@ def _told(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     silent = {name: None if column else column for name, column in (choice.get("logprobs") or {}).items()}
     for name in (*_THOUGHTS, "content", "refusal"):
         column = tokens.get(name)
+        sure(not column or message.get(name) is not None)
         words = None if column is None else [a_text(an_object(token).get("token")) for token in column]
         for text, part in cut(a_text(message.get(name) or ""), words):
             yield piece({name: text}, null if column is None else {"logprobs": {**silent, name: column[part]}})
