@@ -65,11 +65,6 @@ class State:
             self.reader, self.restorer = reader, Restorer(self.mapping, egress)
         return self.restorer
 
-    @property
-    def unrestored(self) -> int:
-        """How many placeholders stayed in the answer that could not be put back."""
-        return self.restorer.unrestored if self.restorer is not None else 0
-
 
 class Redaction:
     """The stage. What stages behind it change is masked again through `llm_recheck`."""
@@ -115,6 +110,7 @@ class Redaction:
         restorer = state.of(exchange.reader, state.policy.restore_egress)
         if event.kind == "whole":
             restorer.whole(event.slots)
+            exchange.unrestored = restorer.unrestored
             _say(exchange, b"x-tokenman-unrestored", restorer.unrestored)
             return None
         restorer.whole([slot for slot in event.slots if not slot.channel])
@@ -131,6 +127,7 @@ class Redaction:
                 last[channel].text += rest
             elif exchange.reader is not None and (piece := exchange.reader.piece(channel, rest)) is not None:
                 first.append(piece)
+        exchange.unrestored = restorer.unrestored  # of a stream, its head has gone before that is known
         return [*first, event] if first else None
 
     async def llm_done(self, exchange: Exchange) -> None:
@@ -138,8 +135,6 @@ class Redaction:
         if state is not None:
             if state.logged:  # what was masked, the line of the call tells
                 log.info("masked %s; left in the clear %s", _counts(exchange.masked), _counts(state.logged))
-            if state.unrestored:  # of a stream, the head has gone before that is known
-                log.info("placeholders of the answer that stayed: %d", state.unrestored)
             state.mapping.forget()
 
     async def _mask(self, exchange: Exchange) -> Verdict | None:

@@ -69,6 +69,7 @@ class Record:
     )
     cache_lost: int = 0  # tokens that it should have had
     cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
+    unrestored: int = 0  # placeholders of the answer that stayed
 
     @property
     def usage(self) -> Usage:
@@ -146,6 +147,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         cache_break=exchange.cache_break,
         cache_lost=exchange.cache_lost,
         cache_lost_usd=exchange.cache_lost_usd,
+        unrestored=exchange.unrestored,
         tried=tuple(
             Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)
             for each in exchange.attempts

@@ -152,6 +152,7 @@ def explain(row: Row, width: int | None = None) -> list[str]:
         ("outcome", _outcome(row)),
         ("what to do", [REMEDIES[row.error]] if row.error in REMEDIES else []),
         ("masked", list(_masked(row))),
+        ("not put back", _unrestored(row)),
         ("routed", _routed(row)),
         ("cache", _cache(row)),
         ("cache broke", _broke(row)),
@@ -208,6 +209,21 @@ def _masked(row: Row) -> Iterator[str]:
         yield "A dry run (mode: log): what was left as it was would have been masked with mode: redact."
     if row.masked:
         yield "To let one value pass: tokenman allow. To let a whole type pass: redaction.entities: {TYPE: off}."
+
+
+def _unrestored(row: Row) -> list[str]:
+    if not row.unrestored:
+        return []
+    stayed = (
+        "1 placeholder of the answer stayed"
+        if row.unrestored == 1
+        else f"{row.unrestored} placeholders of the answer stayed"
+    )
+    return [
+        stayed,
+        "Where a value would have left the machine it is put back only if it stood with that host in the request"
+        " (redaction.restore_egress), one that was hashed never.",
+    ]
 
 
 def _routed(row: Row) -> list[str]:

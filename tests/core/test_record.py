@@ -79,11 +79,13 @@ def test_the_model_of_a_route_is_the_configurations_own() -> None:
     assert (record.provider, record.model, record.attempts) == ("openai", "gpt-5-mini", 1)
 
 
-def test_what_the_caches_did_is_recorded_as_the_call_has_it() -> None:
+def test_what_the_caches_did_and_what_stayed_is_recorded_as_the_call_has_it() -> None:
     call = exchange()
     call.repeats, call.cache_break = "deterministic", "tool changed at tools[1]"
     call.cache_lost, call.cache_lost_usd = 9000, Decimal("0.02")
+    call.unrestored = 2
     record = record_of(call, 51.0)
+    assert record.unrestored == 2
     assert (record.repeats, record.cache_break) == ("deterministic", "tool changed at tools[1]")
     assert (record.cache_lost, record.cache_lost_usd) == (9000, Decimal("0.02"))
     assert [cause_of(words) for words in (record.cache_break, "model changed", "")] == [

@@ -11,6 +11,7 @@ import pytest
 from addons.demo.provider import FakeProvider
 from addons.demo.provider.script import FOREIGN
 from tests.e2e.harness import ANTHROPIC_KEY, OPENAI_KEY, PLANTED, Proxy, claude, gpt, placeholders, user
+from tests.e2e.test_admin import recorded
 
 MAIL = PLANTED["e-mail"]
 FORMS = [
@@ -95,6 +96,9 @@ def test_no_link_carries_a_value_away_and_it_is_said(
     if not stream:
         assert text == f"see {written} of ".replace("$FOREIGN", FOREIGN).replace("$VALUE", placeholder) + MAIL
         assert answer.headers["x-tokenman-unrestored"] == "1"
+    id = answer.headers["x-tokenman-request-id"]
+    assert recorded(proxy, answer).json()["unrestored"] == 1
+    assert any(id in line and "1 not put back" in line for line in proxy.log.splitlines())
     assert answer.text.count(MAIL) <= 1
 
 

@@ -140,6 +140,7 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         cache_break=names.get(_number(call, "cache_break"), ""),
         cache_lost=_number(call, "cache_lost"),
         cache_lost_usd=dollars(_number(call, "cache_lost_cost")),
+        unrestored=_number(call, "unrestored"),
         tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_later(call, "tried"))),
     )  # fmt: skip
 

@@ -78,6 +78,7 @@ class Row:
     )
     cache_lost: int = 0  # tokens that it should have had
     cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
+    unrestored: int = 0  # placeholders of the answer that stayed
 
     @property
     def masked(self) -> int:
@@ -125,6 +126,7 @@ def row_of(record: Record) -> Row:
         cache_break=clean(record.cache_break)[:LONGEST_DETAIL],
         cache_lost=_count(record.cache_lost),
         cache_lost_usd=dollars(pico(record.cache_lost_usd)),
+        unrestored=_count(record.unrestored),
     )
 
 
@@ -178,6 +180,7 @@ def details(row: Row) -> dict[str, Any]:
         "prompt_cache_lost_tokens": row.cache_lost,
         "prompt_cache_lost_usd": plain(row.cache_lost_usd),
         "repeats": row.repeats or None,
+        "unrestored": row.unrestored,
         "redacted": [
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions

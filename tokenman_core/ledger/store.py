@@ -29,6 +29,7 @@ _CALL = (
     "status", "error", "detail", "flags", "attempts", "cache", "input", "output", "cache_read", "cache_write_5m",
     "cache_write_1h", "reasoning", "cost", "basis", "saved", "masked", "redactions", "duration", "ttft", "overhead",
     "tried", "cache_saved", "parts", "cache_break", "cache_lost", "cache_lost_cost",
+    "unrestored",
 )  # fmt: skip
 _INSERT = f"insert or ignore into calls ({', '.join(_CALL)}) values ({', '.join('?' * len(_CALL))})"
 
@@ -196,7 +197,7 @@ class Store:
             redactions or None, _micro(row.duration), None if row.ttft is None else _micro(row.ttft), _micro(row.overhead),
             tried or None, pico(row.cache_saved),
             ",".join(f"{number(name)}:{count}" for name, count in usage.parts.items()) or None,
-            number(row.cache_break), row.cache_lost, pico(row.cache_lost_usd),
+            number(row.cache_break), row.cache_lost, pico(row.cache_lost_usd), row.unrestored,
         )  # fmt: skip
 
     def _spots(self, row: Row, day: int) -> str:

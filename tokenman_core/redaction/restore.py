@@ -94,7 +94,7 @@ class _Channel:
     def _let_go(self) -> str:
         text = "".join(self._kept)
         self._give_up()
-        self._restorer.leave(self._forms.count(text))
+        self._restorer.leave(text)
         return self._send(text)
 
     def _restore(self, text: str, at: int, begin: int, final: bool) -> str:
@@ -131,7 +131,7 @@ class _Channel:
             self._send(written, form.placeholder)
             value = self._restorer.mapping.value(form.placeholder)
             out.append(form.written(*value.standing(depth)) if allowed and value is not None else written)
-            self._restorer.count(allowed)
+            self._restorer.count(form.placeholder, allowed)
             begin = self._forms.gate(text, at)
         out.append(self._send(text[at:end]))
         self._held = text[end:]
@@ -169,23 +169,31 @@ class _Channel:
 
 
 class Restorer:
-    """Of one answer. Pieces of one channel come in order; texts without a channel are complete in themselves."""
+    """Of one answer. Pieces of one channel come in order; texts without a channel are complete in themselves.
+
+    `restored`: how often a value was put back. `unrestored`: how many placeholders stayed in some place; one counts once, for many
+    streams say all that they said once more at their end.
+    """
 
     def __init__(self, mapping: Mapping, egress: Egress) -> None:
         self.mapping = mapping
         self.egress: Egress = egress
         self.restored = 0
-        self.unrestored = 0
+        self._stayed: set[str] = set()
         self._channels: dict[str, _Channel] = {}
 
-    def count(self, allowed: bool) -> None:
+    @property
+    def unrestored(self) -> int:
+        return len(self._stayed)
+
+    def count(self, placeholder: str, allowed: bool) -> None:
         if allowed:
             self.restored += 1
         else:
-            self.unrestored += 1
+            self._stayed.add(placeholder)
 
-    def leave(self, count: int) -> None:
-        self.unrestored += count
+    def leave(self, text: str) -> None:
+        self._stayed.update(form.placeholder for form in self.mapping.forms.all(text))
 
     def put(
         self, text: str, source: JsonSource | TextSource, base: int, allowed: set[str] | None, before: str = ""
@@ -212,7 +220,7 @@ class Restorer:
             before += form.placeholder
             fine = allowed is None or form.placeholder in allowed
             out += piece, form.written(*value.standing(depth)) if fine else written
-            self.count(fine)
+            self.count(form.placeholder, fine)
         out.append(text[at:])
         return "".join(out)
 
@@ -270,7 +278,7 @@ class Restorer:
 
     def _signed(self, text: str) -> str:
         """A signature covers the text: it stays as it is."""
-        self.leave(self.mapping.forms.count(text))
+        self.leave(text)
         return text
 
 

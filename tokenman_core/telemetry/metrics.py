@@ -66,6 +66,8 @@ class Metrics:
             "tokenman_prompt_cache_lost_usd", "USD that such calls cost more for it.", ("provider", "model")
         )
         self.redactions = Count("tokenman_redactions", "Values found, by kind and action.", ("entity", "action"))
+        self.unrestored = Count("tokenman_unrestored", "Placeholders of answers that stayed.", ())
+        self.unrestored.values[()] = 0
         self.limited = Count("tokenman_rate_limited", "Calls that a rate limit refused.", ("limit",))
         self.attempts = Count("tokenman_upstream_attempts", "Attempts, by how they went.", ("provider", "outcome"))
         self.aborts = Count("tokenman_client_aborts", "Calls that their program left before the end.", ())
@@ -99,6 +101,7 @@ class Metrics:
             self.attempts.values[tried.provider, tried.outcome] += 1
         for redacted in record.redactions:
             self.redactions.values[redacted.entity, redacted.action] += redacted.count
+        self.unrestored.values[()] += record.unrestored
         if record.cache:
             self.cache.values[record.cache,] += 1
         if record.saved:
@@ -136,8 +139,8 @@ class Metrics:
         """A copy of all series as they are now."""
         kept: tuple[Count | Histogram, ...] = (
             self.requests, self.errors, self.duration, self.first, self.overhead, self.stages, self.tokens, self.cost,
-            self.unpriced, self.saved, self.cache, self.breaks, self.lost, self.redactions, self.limited, self.attempts,
-            self.aborts,
+            self.unpriced, self.saved, self.cache, self.breaks, self.lost, self.redactions, self.unrestored, self.limited,
+            self.attempts, self.aborts,
         )  # fmt: skip
         return [*(series.copy() for series in kept), *(read() for read in self._watched)]
 

@@ -309,6 +309,14 @@ def test_there_is_something_to_do_about_every_break_but_the_unknown(cause):
     assert (len(found) == 3) is (cause != UNTOLD)
 
 
+def test_what_was_not_put_back_is_told_with_the_setting_that_says_so():
+    found = parts(call(unrestored=2))["not put back"]
+    assert found[0] == "2 placeholders of the answer stayed"
+    assert "redaction.restore_egress" in found[1]
+    assert parts(call(unrestored=1))["not put back"][0] == "1 placeholder of the answer stayed"
+    assert "not put back" not in parts(call())
+
+
 def test_a_call_that_a_cache_would_have_answered_is_told_as_that():
     found = parts(call(repeats="deterministic"))
     assert found["cache"] == [

@@ -65,6 +65,11 @@ async def test_the_summary_tells_of_caches_what_the_report_tells(admin):
     assert older["prompt_cache_breaks"][0]["count"] == 2
 
 
+async def test_one_call_tells_how_many_placeholders_of_its_answer_stayed(admin):
+    admin.end(call(1, unrestored=3), call(2))
+    assert [(await admin.get(f"/api/requests/{name(n)}")).json()["unrestored"] for n in (1, 2)] == [3, 0]
+
+
 async def test_one_call_tells_why_its_providers_cache_broke(admin):
     broken = {"cache_break": "tool changed at tools[3]", "cache_lost": 9_000, "cache_lost_usd": Decimal("0.0243")}
     admin.end(call(1, repeats="all", **broken), call(2))

@@ -103,6 +103,7 @@ def mixed(number: int, dice: random.Random, time: datetime = NOON) -> Record:
         tried=dice.choice([(), (), (Tried("openai", "server_error", "gpt-5-mini"), Tried("anthropic", "ok", "m", 0.75))]),
         truncated=dice.random() < 0.2,
         repeats=dice.choice(["", "", "all", "deterministic"]),
+        unrestored=dice.choice([0, 0, 1, 12]),
         **dice.choice([{}, {}, {"cache_break": dice.choice(BREAKS), "cache_lost": dice.randrange(90_000),
         "cache_lost_usd": Decimal(dice.randrange(10**12)) / 10**12}]),
     )  # fmt: skip

@@ -69,6 +69,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         cache_break="tool changed at tools[2]",
         cache_lost=9000,
         cache_lost_usd=Decimal("0.0243"),
+        unrestored=3,
     )
     told = details(row_of(found))
     assert list(told)[: len(FIELDS)] == FIELDS
@@ -91,6 +92,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "prompt_cache_lost_tokens": 9000,
         "prompt_cache_lost_usd": "0.0243",
         "repeats": "all",
+        "unrestored": 3,
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
         "tried": [
             {"provider": "openai", "model": "gpt-5", "outcome": "connect", "wait_ms": 0},

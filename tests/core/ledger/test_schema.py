@@ -157,6 +157,22 @@ def test_a_file_of_a_version_without_breaks_is_read_and_then_written_with_them(t
     assert LedgerReader(path).totals("day").total.exact == 1
 
 
+def test_a_file_of_a_version_that_did_not_count_what_stayed_is_read_and_then_written_with_it(tmp_path):
+    path = tmp_path / "l.db"
+    old = open_file(path)
+    migrate(old, schema.STEPS[:7])
+    old.execute("insert into calls (id, time) values (?, 0)", (bytes.fromhex(name(1)[4:]),))
+    found = LedgerReader(path).row(name(1))
+    assert found is not None
+    assert found.unrestored == 0
+    store = Store(path)
+    store.add([row_of(call(2, unrestored=5))])
+    store.close()
+    found = LedgerReader(path).row(name(2))
+    assert found is not None
+    assert found.unrestored == 5
+
+
 def test_a_file_of_a_version_without_parts_of_usage_is_read_and_then_written_with_them(tmp_path):
     path = tmp_path / "l.db"
     old = open_file(path)

@@ -83,6 +83,8 @@ def test_what_a_signature_covers_stays_and_is_counted() -> None:
     slot = Slot((), "thinking", f"a {EMAIL}", signed=True)
     restorer.whole([slot])
     assert slot.text == f"a {EMAIL}"
+    assert restorer.unrestored == 1  # it is the same one
+    restorer.whole([Slot((), "thinking", f"{EMAIL} {TOKEN}", signed=True)])
     assert restorer.unrestored == 2
 
 

@@ -125,6 +125,14 @@ def test_redactions_attempts_and_the_cache_are_counted(metrics):
     assert value(metrics, "tokenman_cache_requests_total", result="miss") == 1
 
 
+def test_placeholders_that_stayed_are_counted_from_zero_on(metrics):
+    assert value(metrics, "tokenman_unrestored_total") == 0
+    metrics.ended(call(unrestored=2))
+    metrics.ended(call(unrestored=3))
+    metrics.ended(call())
+    assert value(metrics, "tokenman_unrestored_total") == 5
+
+
 def test_breaks_of_providers_caches_are_counted_by_their_cause(metrics):
     for said in (
         "tool changed at tools[4]",
