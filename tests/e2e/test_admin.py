@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,7 @@ def test_a_call_adds_one_to_each_stage_that_ran_and_a_slow_one_is_charged_to_its
     ran |= {("failover", phase) for phase in ("attempt", "attempt_done")}
     ran |= {("access", phase) for phase in ("head", "request", "attempt")}
     ran |= {("pace", phase) for phase in ("attempt", "attempt_done")}
+    ran |= {("caching", phase) for phase in ("request", "attempt", "attempt_done", "done")}
     assert {key for key in after if after[key][0] != before.get(key, (0, 0.0))[0]} == ran
     for key in ran:
         assert after[key][0] - before[key][0] == many, key
@@ -284,7 +287,9 @@ def test_no_answer_of_the_admin_port_holds_what_was_masked(house: Proxy, provide
     count = until(lambda: ask(house, "/api/requests").json()["items"], lambda rows: len(rows) >= len(PLANTED))
     assert len(count) >= len(PLANTED)
     paths = ["/metrics", "/health/ready", f"/api/requests/{count[0]['id']}"]
-    paths += [f"/api/{name}" for name in ("summary", "requests", "redaction", "providers", "config", "version")]
+    paths += [
+        f"/api/{name}" for name in ("summary", "requests", "redaction", "providers", "cache", "config", "version")
+    ]
     for path in paths:
         text = ask(house, path).text
         assert not [name for name, value in PLANTED.items() if value in text], path
@@ -332,6 +337,149 @@ def test_a_call_is_told_live_as_it_ends_and_again_to_who_was_away(house: Proxy, 
     assert {name: kept[name] for name in kept if not name.endswith("_ms")} == {
         name: rows[0][name] for name in rows[0] if not name.endswith("_ms")
     }
+
+
+# -- the answer cache --
+
+
+@pytest.fixture
+def caching(provider: FakeProvider, tmp_path: Path) -> Iterator[Proxy]:
+    proxy = Proxy.start(tmp_path, provider.url, cache={"mode": "deterministic", "encrypt": "off"})
+    yield proxy
+    if proxy.process.poll() is None:
+        proxy.stop()
+
+
+def answered(proxy: Proxy, text: str = "hello", model: str = MODEL, project: str = "") -> str:
+    """How the cache answered a call that it may."""
+    content = {"model": model, "max_tokens": 9, "temperature": 0, "messages": user(text)}
+    answer = post(proxy, content=json.dumps(content).encode(), **({"x_tokenman_project": project} if project else {}))
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-tokenman-cache"]
+
+
+def cache(proxy: Proxy, entries: int | None = None) -> dict[str, Any]:
+    """What is told of it, once so many answers are on disk."""
+
+    def read() -> dict[str, Any]:
+        found: dict[str, Any] = ask(proxy, "/api/cache").json()
+        return found
+
+    return until(read, lambda found: found["waiting"] == 0 and entries in (None, found["entries"]))
+
+
+def sealed(proxy: Proxy) -> list[bytes]:
+    """A part of each kept answer, as it lies in the file."""
+    with closing(sqlite3.connect(f"file:{proxy.data}/cache.db?mode=ro", uri=True)) as file:
+        return [bytes(one[40:72]) for (one,) in file.execute("select sealed from answers order by stored")]
+
+
+def lying(proxy: Proxy, parts: list[bytes]) -> list[int]:
+    """Which of the parts stand in any file of the data folder."""
+    contents = [path.read_bytes() for path in proxy.data.rglob("*") if path.is_file()]
+    return [number for number, part in enumerate(parts) if any(part in content for content in contents)]
+
+
+def test_the_cache_tells_how_it_stands(caching: Proxy) -> None:
+    assert [answered(caching, said("e-mail")) for _ in range(3)] == ["miss", "hit", "hit"]
+    assert post(caching).headers["x-tokenman-cache"] == "bypass"
+    until(lambda: calls(caching), lambda found: found >= 4)
+    told = cache(caching, 1)
+    counts = {
+        name: told[name] for name in ("hits", "misses", "bypassed", "coalesced", "hit_ratio", "entries", "under_way")
+    }
+    assert counts == {
+        "hits": 2, "misses": 1, "bypassed": 1, "coalesced": 0, "hit_ratio": 0.666667, "entries": 1, "under_way": 0,
+    }  # fmt: skip
+    assert (told["mode"], told["encrypted"], told["trouble"], told["memory_entries"]) == (
+        "deterministic",
+        False,
+        None,
+        1,
+    )
+    assert told["bytes"] > 200
+    assert float(told["saved_usd"]) > 0
+    assert 0 <= told["purge_age_s"] < 60
+    assert PLANTED["e-mail"] not in json.dumps(told)
+    samples = metrics(caching)
+    assert samples["tokenman_cache_entries", frozenset()] == 1
+    assert samples["tokenman_cache_bytes", frozenset()] == told["bytes"]
+    assert 0 <= samples["tokenman_background_task_age_seconds", frozenset({("task", "cache_purge")})] < 60
+    row = recorded(caching, post(caching)).json()
+    assert row["cache"] == "bypass"
+
+
+def test_what_is_removed_is_gone_from_every_file_and_nothing_else_is(caching: Proxy) -> None:
+    asked = {"one": (MODEL, "web"), "two": ("claude-haiku-4-5", "web"), "three": (MODEL, "shop"), "four": (MODEL, "")}
+    for number, (text, (model, project)) in enumerate(asked.items(), 1):
+        assert answered(caching, text, model, project) == "miss"
+        cache(caching, number)
+    parts = sealed(caching)
+    assert lying(caching, parts) == [0, 1, 2, 3]
+
+    def removed(query: str) -> int:
+        answer = ask(caching, f"/api/cache{query}", "DELETE")
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["removed"])
+
+    def again(text: str) -> str:
+        return answered(caching, text, *asked[text])
+
+    assert removed(f"?model={MODEL}&project=web") == 1
+    assert lying(caching, parts) == [1, 2, 3]
+    assert removed("?project=web") == 1
+    assert lying(caching, parts) == [2, 3]
+    assert [again("three"), again("four")] == ["hit", "hit"]
+    assert removed(f"?model={MODEL}") == 2
+    assert lying(caching, parts) == []
+    assert [again(text) for text in asked] == ["miss"] * 4
+    cache(caching, 4)
+    parts = sealed(caching)
+    assert [removed("") for _ in range(2)] == [4, 0]
+    assert lying(caching, parts) == []
+    assert cache(caching, 0)["memory_entries"] == 0
+    assert again("one") == "miss"
+
+
+def test_nobody_else_removes_anything(caching: Proxy) -> None:
+    assert answered(caching) == "miss"
+    for headers, status in (
+        ({"authorization": "Bearer wrong"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"host": "evil.example"}, 403),
+    ):
+        assert ask(caching, "/api/cache", "DELETE", **headers).status_code == status
+    assert ask(caching, "/api/cache?modell=x", "DELETE").status_code == 400
+    assert ask(caching, "/api/cache?model=", "DELETE").status_code == 400
+    assert answered(caching) == "hit"
+
+
+def test_a_cache_without_its_file_goes_on_in_memory_and_is_no_reason_to_be_unready(
+    provider: FakeProvider, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "cache.db").mkdir()
+    proxy = Proxy.start(tmp_path, provider.url, cache={"mode": "deterministic", "encrypt": "off"})
+    assert [answered(proxy), answered(proxy)] == ["miss", "hit"]
+    assert until(lambda: ready(proxy), lambda found: found[0] == 200)[0] == 200
+    told = ask(proxy, "/api/cache").json()
+    assert "answers are cached in memory only" in told["trouble"]
+    assert (told["entries"], told["memory_entries"]) == (0, 1)
+    done = subprocess.run(
+        [sys.executable, "-m", "addons.cli.main", "doctor", "--config", str(tmp_path / "tokenman.yaml")],
+        env={"PATH": os.environ["PATH"], "HOME": str(proxy.home), "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("warn") and " cache " in line]
+    assert "answers are cached in memory only" in line
+    assert done.returncode == 1, done.stdout
+    proxy.stop()
+
+
+def test_a_cache_that_is_off_has_nothing_to_remove(house: Proxy) -> None:
+    told = ask(house, "/api/cache").json()
+    assert (told["mode"], told["entries"], told["purge_age_s"]) == ("off", 0, None)
+    assert ask(house, "/api/cache", "DELETE").json() == {"removed": 0}
 
 
 # -- readiness, and the end --

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from addons.cli.doctor import budgets, calls, certificates, command, installation, reach, running, shell
+from addons.cli.doctor import budgets, cache, calls, certificates, command, installation, reach, running, shell
 from addons.cli.doctor.finding import Patient, fail, ok, warn
 from addons.demo.provider.tls import Authority as FakeAuthority
 from addons.proxy import internals
@@ -105,6 +105,34 @@ def test_counts_that_cannot_be_read_and_those_of_an_older_version(patient):
     assert "nothing is held" in texts(budgets.held(here))
     path_of(here.settings).write_bytes(b"no database at all, but a text" * 100)
     assert "calls under a budget that blocks are refused" in texts(budgets.held(here))
+
+
+# --- the cache
+
+
+def asked(told: dict) -> SimpleNamespace:
+    """A running instance that tells this of its cache."""
+    return SimpleNamespace(get=lambda path: told if path == "/api/cache" else None)
+
+
+CACHE = "cache: {mode: all}"
+FINE = {"trouble": None, "entries": 1204, "bytes": 3 << 20, "encrypted": True}
+
+
+def test_the_cache_is_told_as_it_stands(patient):
+    assert texts(cache.kept(patient(client=asked(FINE)))) == "ok off -> "
+    assert "no tokenman runs here" in texts(cache.kept(patient(CACHE)))
+    assert texts(cache.kept(patient(CACHE, asked(FINE)))) == "ok 1,204 answers, 3.0 MiB, encrypted -> "
+    one = patient("routes: [{match: {model: 'gpt-*'}, cache: all}]", asked(FINE | {"entries": 1, "encrypted": False}))
+    assert texts(cache.kept(one)) == "ok 1 answer, 3.0 MiB, not encrypted (see cache.encrypt) -> "
+
+
+def test_a_cache_whose_file_cannot_be_had_is_a_warning_and_no_more(patient):
+    trouble = "cache.db cannot be used (the disk is full: make room, or lower cache.size)\x1b[2J"
+    here = patient(CACHE, asked(FINE | {"trouble": trouble}))
+    assert states(cache.kept(here)) == ["warn"]
+    assert "the disk is full: make room" in texts(cache.kept(here))
+    assert "\x1b" not in texts(cache.kept(here))
 
 
 # --- the installation
