@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenman_core.clock import Clock
 from tokenman_core.lines import LineFile, TooMany, lines_in
-from tokenman_core.redaction.known import forms
+from tokenman_core.redaction.spellings import forms
 
 log = logging.getLogger("tokenman.redaction")
 

@@ -3,10 +3,10 @@
 import asyncio
 
 from tokenman_core.redaction.entities import PLACEHOLDER
-from tokenman_core.redaction.known import ANYWHERE, SHORTEST, looked_for
 from tokenman_core.redaction.mask import Redactor
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.policy import Policy
+from tokenman_core.redaction.spellings import ANYWHERE, SHORTEST, looked_for
 from tokenman_core.slots import Slot
 
 _STEP = 256  # values between two pauses

@@ -20,6 +20,7 @@ from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.detectors.seams import Joined, moved, over
 from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.json_source import depth_at
+from tokenman_core.redaction.keyed import Keyed
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Act, Acts, Memo
 from tokenman_core.redaction.neighbours import Half, beside
@@ -104,13 +105,13 @@ class _Hashed:
     """The keyed hashes by which values are told; of those that have a placeholder they are remembered under that."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._key = Keyed(key)
         self._hashes: dict[str, str] = {}
 
     def hash(self, value: str, placeholder: str) -> str:
         hash = self._hashes.get(placeholder) if placeholder else None
         if hash is None:
-            hash = hmac.digest(self._key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
+            hash = self._key.hexdigest(value.encode("utf-8", "surrogatepass"))[:16]
             if placeholder:
                 if len(self._hashes) >= _REMEMBERED:
                     self._hashes.clear()
@@ -166,7 +167,7 @@ class Redactor:
     ) -> None:
         self.settings = settings
         self.policies = Policies(settings)
-        self._key = key
+        self._keyed = Keyed(key)
         self._hashed = _Hashed(hmac.digest(key, b"tokenman audit", "sha256"))
         self._tag = hmac.digest(key, b"tokenman memory", "sha256")[:16]
         self._detection = detection
@@ -176,7 +177,7 @@ class Redactor:
 
     def mapping(self) -> Mapping:
         """An empty mapping for a new exchange."""
-        return Mapping(self._key)
+        return Mapping(self._keyed)
 
     async def mask(self, slots: Sequence[Slot], mapping: Mapping, policy: Policy | None = None) -> Masked:
         """Set `slot.text` of every slot that holds a value, left to right: earlier slots are not rewritten for later finds.
@@ -321,14 +322,14 @@ class Redactor:
         if policy.denied:
             found = (*found, *await _denied(policy, text))
         chosen = await self._chosen(text, found, so_far, breath)
-        standing = Counter(
-            (entity, text[start:end])
-            for start, end, entity, _ in chosen
-            if policy.action(entity) in ("redact", "hash") and not _whole(halves, start, end)
-        )
+        standing = [
+            each
+            for each in chosen
+            if policy.action(each.entity) in ("redact", "hash") and not _whole(halves, each.start, each.end)
+        ]
         own = Known()
-        for entity, value in standing:
-            if entity not in _PLAIN_EVERYWHERE:
+        for entity, value in dict.fromkeys((entity, text[start:end]) for start, end, entity, _ in standing):
+            if entity not in _PLAIN_EVERYWHERE and (entity, value) not in so_far.values:
                 own.add(entity, value)
         places: list[Finding] = []
         for place in known.find((policy.exact, so_far.known, own), text, standing):

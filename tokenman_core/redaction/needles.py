@@ -1,5 +1,7 @@
 """Many short strings looked for in a text at once, also while more of them come."""
 
+import itertools
+import sys
 from collections.abc import Iterable, Iterator
 
 import ahocorasick
@@ -9,6 +11,9 @@ _ONE_BY_ONE = 64  # up to here `str.find` for each is cheaper than an automaton 
 _LARGEST = 1024  # in one automaton: building it cannot pause
 _STEP = 128  # added to one between two pauses
 _LONG = 1024  # characters
+_COUNTED = 256  # places of one string in a piece
+MANY = sys.maxsize
+"""How often something stands in a text that stands there too often to be counted."""
 
 
 class Needles:
@@ -53,16 +58,21 @@ class Needles:
             self._automata.append((part, automaton))
             yield None
 
-    def all(self, pieces: Iterable[str]) -> Iterator[str | None]:
-        """Each needle as often as it stands in a piece of a text."""
-        for piece in pieces:
+    def count(self, pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[str, int] | None]:
+        """Needles that stand in a text, and in how many places, which may overlap.
+
+        A piece of it begins with so many characters of the one before: as many as the longest needle has, less one. `MANY` are too
+        many to be counted.
+        """
+        for before, piece in pieces:
             for needle in (*self._recent, *self._long):
                 if needle in piece:
-                    for _ in range(piece.count(needle)):
-                        yield needle
+                    ends = [at + len(needle) for at in itertools.islice(starts(piece, needle), _COUNTED)]
+                    yield needle, sum(end > before for end in ends) if len(ends) < _COUNTED else MANY
             for _, automaton in self._automata:
-                for _, needle in automaton.iter(piece):
-                    yield needle
+                for last, needle in automaton.iter(piece):
+                    if last >= before:
+                        yield needle, 1
             yield None
 
     def places(self, text: str) -> Iterator[tuple[int, str] | None]:
@@ -75,8 +85,14 @@ class Needles:
                     yield begin + last + 1 - len(needle), needle
                 yield None
         for needle in (*self._long, *self._recent):
-            at = text.find(needle)
-            while at >= 0:
+            for at in starts(text, needle):
                 yield at, needle
-                at = text.find(needle, at + 1)
             yield None
+
+
+def starts(text: str, needle: str) -> Iterator[int]:
+    """All places of one string in a text; they may overlap."""
+    at = text.find(needle)
+    while at >= 0:
+        yield at
+        at = text.find(needle, at + 1)

@@ -1,11 +1,11 @@
 """Placeholders and the mapping of one exchange: which placeholder stands for which value, for as long as the call lasts."""
 
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tokenman_core.redaction.forms import Forms
 from tokenman_core.redaction.json_source import read
+from tokenman_core.redaction.keyed import Keyed
 
 _DIGITS = 12
 _STOOD = 64  # texts remembered for each value as evidence of what it stood with
@@ -40,8 +40,8 @@ class Value:
 class Mapping:
     """Of one exchange, in memory only. The same value has the same placeholder in every exchange under the same key."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: bytes | Keyed) -> None:
+        self._keyed = key if isinstance(key, Keyed) else Keyed(key)
         self._placeholders: dict[tuple[str, str, int], str] = {}
         self._values: dict[str, Value] = {}
         self._restorable: list[str] = []
@@ -67,7 +67,7 @@ class Mapping:
 
     def aside(self) -> "Mapping":
         """Another mapping that knows these values by these placeholders; what is added to it, the exchange never sees."""
-        other = Mapping(self._key)
+        other = Mapping(self._keyed)
         other._placeholders = dict(self._placeholders)
         other._values = {name: Value(each.entity, each.text, restorable=False) for name, each in self._values.items()}
         return other
@@ -87,7 +87,7 @@ class Mapping:
         turn = 0
         while True:
             tail = b"" if not turn else b"\0%d" % turn
-            placeholder = f"[{entity}_{hmac.digest(self._key, message + tail, 'sha256').hex()[:_DIGITS]}]"
+            placeholder = f"[{entity}_{self._keyed.hexdigest(message + tail)[:_DIGITS]}]"
             if placeholder not in self._values:
                 break
             turn += 1  # another value of this exchange has it: 48 bits are many, not all

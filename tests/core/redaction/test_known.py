@@ -4,11 +4,13 @@ import base64
 import html
 import json
 import quopri
+import re
 import time
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.config.models import Redaction as Settings
@@ -17,8 +19,9 @@ from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.detectors.merge import merge
 from tokenman_core.redaction.entities import PLACEHOLDER, Finding
-from tokenman_core.redaction.known import Known, forms
+from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.needles import PIECE
+from tokenman_core.redaction.spellings import forms
 from tokenman_core.slots import Slot
 
 from .conftest import InProcess
@@ -233,7 +236,74 @@ def test_many_values_are_found_as_few_are() -> None:
 def test_what_stands_in_a_text_already_is_looked_for_only_where_there_is_more() -> None:
     known = Known()
     known.add("PASSWORD", "Zebra-77")
-    standing = {("PASSWORD", "Zebra-77"): 1}
+    standing = [Finding(2, 10, "PASSWORD")]
     assert not [place for place in known.find("x Zebra-77 y", standing) if place]
     assert len([place for place in known.find("x Zebra-77 y Zebra-77", standing) if place]) == 2
     assert [place for place in known.find("x Zebra-77 y Zebra&#45;77", standing) if place]
+    # What is read before it may take a part of it away, and show another one elsewhere.
+    for text in ("\\nebra-77 ...", "%41ebra-77 ..."):
+        known.add("PASSWORD", text[1:8])
+        hidden = text + "".join(f"&#{ord(each)};" for each in text[1:8])
+        assert [place for place in known.find(hidden, [Finding(1, 8, "PASSWORD")]) if place and place.start > 8]
+
+
+class Slowly(Known):
+    """Looks for every value in every text, in all its forms."""
+
+    def _anchor(self, text: str) -> tuple[str, int]:
+        return "", 0
+
+
+VALUES = [
+    ("EMAIL_ADDRESS", MAIL), ("PASSWORD", PASSWORD), ("PASSWORD", "Zebra-77"), ("PASSWORD", "nested-77x"),
+    ("PASSWORD", "p%40ss=3Dw0"), ("PASSWORD", "1a1a1a1a1"), ("PASSWORD", "Größe-9/ß"), ("PASSWORD", "秘密の鍵です"),
+    ("PASSWORD", "*!*?$$+*"), ("PASSWORD", "line one\nline-2"), ("PERSON", "Ann Lee"), ("CREDIT_CARD", "4539 1488 0343 6467"),
+    ("US_SSN", "219-09-9999"), ("PHONE_NUMBER", "+1 (415) 555-2671"), ("API_KEY", "sk-ant-aB3dE5fG7hI9kL2mN4pQ6=="),
+    ("CONNECTION_STRING", "postgres://app:pw9xK@db.example.com/prod?sslmode=require&x=1"),
+]  # fmt: skip
+WRITTEN = st.builds(lambda way, value: WAYS[way](value[1]), st.sampled_from([*WAYS]), st.sampled_from(VALUES))
+WRAPPED = st.builds(
+    lambda value, at, seam: value[1][:at] + seam + value[1][at:],
+    st.sampled_from(VALUES),
+    st.integers(1, 16),
+    st.sampled_from(["\n", "\r\n", "\n> ", "\\n", "\\r\\n", "\n    // ", " \\\n", "\u200b"]),
+)
+BETWEEN = st.one_of(
+    st.sampled_from(["", " ", "\n", "\\n", "\\", ", ", '"', "x", "%", "&", "=", "1", "%20", "\\u00e9", "\u200b", "é"]),
+    st.text(max_size=4),
+)
+TEXTS = st.lists(st.tuples(BETWEEN, st.one_of(WRITTEN, WRAPPED)), max_size=5).map(
+    lambda parts: "".join(map("".join, parts))
+)
+
+
+def found_by(known: Known, text: str, standing: Sequence[Finding] = ()) -> set[Finding]:
+    for entity, value in VALUES:
+        known.add(entity, value)
+    return {place for place in known.find(text, standing) if place is not None}
+
+
+def covering(places: Iterable[Finding]) -> set[int]:
+    return {at for place in places for at in range(place.start, place.end)}
+
+
+@settings(max_examples=120, deadline=None)
+@given(TEXTS, st.sampled_from(["", "x" * (PIECE - 30), "\n" * (PIECE - 9)]))
+def test_looking_for_anchors_first_misses_nothing(text: str, before: str) -> None:
+    text = before + text
+    assert found_by(Known(), text) == found_by(Slowly(), text)
+
+
+@settings(max_examples=120, deadline=None)
+@given(TEXTS, st.sampled_from(["", "x" * (PIECE - 30), "\n" * (PIECE - 9)]), st.data())
+def test_what_stands_in_a_text_hides_no_other_place(text: str, before: str, data: st.DataObject) -> None:
+    text = before + text
+    plain = [
+        Finding(match.start(), match.end(), entity)
+        for entity, value in VALUES
+        for match in re.finditer(re.escape(value), text)
+    ]
+    standing = [each for each in sorted(plain) if data.draw(st.booleans())]
+    standing = [each for at, each in enumerate(standing) if not at or standing[at - 1].end <= each.start]
+    quick = covering([*standing, *found_by(Known(), text, standing)])
+    assert quick == covering([*standing, *found_by(Slowly(), text)])

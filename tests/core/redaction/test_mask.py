@@ -20,8 +20,8 @@ from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Restorer
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER, Finding, Findings, Text
-from tokenman_core.redaction.known import forms, looked_for
 from tokenman_core.redaction.needles import PIECE
+from tokenman_core.redaction.spellings import forms, looked_for
 from tokenman_core.slots import Slot, SlotKind
 
 from .conftest import InProcess

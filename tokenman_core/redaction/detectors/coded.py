@@ -8,7 +8,7 @@ from collections.abc import Iterator
 _PIECE = 16 * 1024  # characters between two pauses
 _LONGEST_RUN = 12 * 1024  # characters of a run that are decoded at once; the next ones overlap with it
 _OVERLAP = 1024
-_SEPARATOR = "\n\0\n"
+_SEPARATOR = b"\n\0\n"
 _NEXT = r"[ \t]*(?:\\?\r?\n|\\+r\\+n|\\+n)[ \t>]*"
 _RUN = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{10,}}+(?:{_NEXT}[A-Za-z0-9+/_-]{{4,}}+)*+")
 _WORDS = re.compile(r"[A-Za-z0-9+/_-]+")
@@ -29,18 +29,22 @@ class Coded:
     """
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._data: list[bytes] = []
         self._seen: list[int] = []
         self._parts: list[tuple[list[range], int, int]] = []
         self._size = 0
 
     @property
+    def data(self) -> bytes:
+        return _SEPARATOR.join(self._data)
+
+    @property
     def text(self) -> str:
-        return _SEPARATOR.join(self._texts)
+        return self.data.decode("latin-1")
 
     def add(self, data: bytes, lines: list[range], first: int, bits: int) -> None:
         self._seen.append(self._size)
-        self._texts.append(data.decode("latin-1"))
+        self._data.append(data)
         self._parts.append((lines, first, bits))
         self._size += len(data) + len(_SEPARATOR)
 
@@ -51,7 +55,7 @@ class Coded:
         """The characters of the text that hold a bit of a span; None of one that no single run holds."""
         part = bisect_right(self._seen, start) - 1
         low = self._seen[part]
-        if end > low + len(self._texts[part]):
+        if end > low + len(self._data[part]):
             return None
         lines, first, bits = self._parts[part]
         begin = first + (start - low) * 8 // bits

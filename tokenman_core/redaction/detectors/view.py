@@ -101,6 +101,12 @@ class View:
         first, last = bisect_right(self._seen, start) - 1, bisect_right(self._seen, end - 1) - 1
         return self._place(first, start)[0], self._place(last, end - 1)[1]
 
+    def keeps(self, start: int, end: int) -> bool:
+        """Whether a span of the original text, of more than one character, stands in the view as it is."""
+        piece = bisect_right(self._starts, start) - 1
+        behind = self._seen[piece + 1] if piece + 1 < len(self._seen) else len(self.text)
+        return end <= self._ends[piece] and behind - self._seen[piece] == self._ends[piece] - self._starts[piece]
+
     def _place(self, piece: int, at: int) -> tuple[int, int]:
         """The characters that show the one at `at`, which stands in a piece."""
         start, end = self._starts[piece], self._ends[piece]
