@@ -212,7 +212,7 @@ class _Told:
 
 def _is_of(event: dict[str, Any], name: str, index: int) -> bool:
     """Whether an event is about the block `index`: they come one behind the other."""
-    return event.get("index") == index and set(event) == {"type", "index", name} - {""}
+    return same(event.get("index"), index) and set(event) == {"type", "index", name} - {""}
 
 
 _FIELDS = {"text": "text", "thinking": "thinking", **dict.fromkeys(_CALLS, "input")}

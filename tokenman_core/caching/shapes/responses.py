@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenman_core.caching.shapes.choices import cut
 from tokenman_core.caching.shapes.wanted import Wanted
-from tokenman_core.caching.shapes.written import a_list, a_text, an_object, event, pieces, read, sure, told, write
+from tokenman_core.caching.shapes.written import a_list, a_text, an_object, event, pieces, read, same, sure, told, write
 
 _ENDS = {"completed": "response.completed", "incomplete": "response.incomplete"}
 # What a response has when it is over, and not before.
@@ -28,11 +28,11 @@ def fold(body: bytes, _: Wanted) -> bytes:
         sure(not last and name in ("", kind) and kind.startswith("response.") and kind != "response.failed")
         sure(not value.get("error"))
         if kind == "response.output_item.done":
-            sure(value.get("output_index") == len(done))
+            sure(same(value.get("output_index"), len(done)))
             done.append(_identity(value.get("item")))
         if kind in _ENDS.values():
             last = an_object(value.get("response"))
-            sure(_ENDS.get(last.get("status", "")) == kind)
+            sure(_ENDS.get(a_text(last.get("status"))) == kind)
     sure(last.get("object") == "response" and not last.get("error"))
     sure([_identity(item) for item in a_list(last.get("output"))] == done)
     return write(last)

@@ -223,6 +223,7 @@ STRANGE_STREAMS: dict[str, list[Any]] = {
     "a second signature": put(5, delta(0, type="signature_delta", signature="eA==")),
     "a block that does not end": EVENTS[:5] + EVENTS[6:],
     "a block that skips a number": change(6, index=2),
+    "a number in another form": change(6, index=True),
     "a block that begins twice": put(6, EVENTS[6]),
     "blocks that are mixed": [*EVENTS[:5], EVENTS[6], EVENTS[5], *EVENTS[7:]],
     "a text that begins as none": change(6, content_block={"type": "text", "text": None}),

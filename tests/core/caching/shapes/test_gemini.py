@@ -29,9 +29,7 @@ def apart(parts: list[Any]) -> list[Any]:
     """Two texts of one kind do not stand one behind the other: nobody could tell them apart in a stream."""
     kept: list[Any] = []
     for part in parts:
-        kinds = [
-            {**one, "text": ""} for one in (kept[-1:] or [None])[:1] + [part] if one and set(one) <= {"text", "thought"}
-        ]
+        kinds = [{**one, "text": ""} for one in (*kept[-1:], part) if set(one) <= {"text", "thought"}]
         if len(kinds) < 2 or kinds[0] != kinds[1]:
             kept.append(part)
     return kept

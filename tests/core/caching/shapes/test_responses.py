@@ -249,6 +249,8 @@ STRANGE_STREAMS: dict[str, list[Any]] = {
     "no end": EVENTS[:-1],
     "something behind the end": [*EVENTS, EVENTS[2]],
     "an end of another status": end(status="failed"),
+    "an end with a status in another form": end(status=["completed"]),
+    "a number in another form": [*EVENTS[:4], {**EVENTS[4], "output_index": True}, EVENTS[5]],
     "an end that is another": [*EVENTS[:-1], {**EVENTS[-1], "type": "response.incomplete"}],
     "an end with an error": end(error={"code": "x", "message": "x"}),
     "an end without its items": end(output=[]),
