@@ -142,8 +142,10 @@ class Behind:
         """What is kept under that key."""
         now = self._clock.now()
         held = self._memory.get(key)
-        if held is not None and not self.bounds.stale(held, now):
-            return held
+        if held is not None:
+            if not self.bounds.stale(held, now):
+                return held
+            self._memory.drop([key])  # another process may have written a later one
         found = self._try(lambda disk: self._read(disk, key))
         if found is None or self.bounds.stale(found, now):
             return None

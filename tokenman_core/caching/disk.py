@@ -96,10 +96,11 @@ class Disk:
             self.id = self._id()
             self.count()
         except BaseException as error:  # whatever it was, nobody would close it
-            later = _code(error) == sqlite3.SQLITE_ERROR and version(self._connection) > len(STEPS)
-            self._connection.close()
-            if later:
-                raise Later from None
+            try:
+                if _code(error) == sqlite3.SQLITE_ERROR and version(self._connection) > len(STEPS):
+                    raise Later from None
+            finally:
+                self._connection.close()
             raise
 
     def close(self) -> None:

@@ -622,6 +622,19 @@ def test_a_file_removed_by_hand_is_forgotten(machine, path, caplog):
     assert machine.on_disk() == [2]
 
 
+def test_a_later_answer_of_another_process_takes_the_place_of_one_that_is_too_old(machine, other):
+    machine.keep(1, b"old")
+    machine.settle()
+    other.clock.advance(299)
+    assert other.found(1) == [1]
+    machine.keep(1, b"new")
+    machine.settle()
+    assert other.behind.look(key_of(1)).body == b"old"
+    other.clock.advance(1)
+    assert other.behind.look(key_of(1)).body == b"new"
+    assert other.memory.get(key_of(1)).body == b"new"
+
+
 def test_limits_hold_for_what_all_processes_write(machine, other):
     for each in (machine, other):
         each.memory.limit(Limits(10, 2**30))
