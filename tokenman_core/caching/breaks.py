@@ -35,19 +35,29 @@ CAUSES: Final = frozenset(
 )  # fmt: skip
 """All causes there are. What is said of a call is one of them, or one of them, ` at `, and a place."""
 
+_LONG = (
+    160  # bytes of a message, all of its JSON: a shorter one ("go on") may stand at the same place of any conversation
+)
 _LOOKBACK = 20  # blocks before a mark in which Anthropic looks for what it has kept
 
 
 def same_conversation(old: Prints, new: Prints) -> bool:
-    """Whether one goes on with the other: they share a message, or a part of one, or all but the digits of one."""
+    """Whether one goes on with the other: they begin with the same message, or with one that is the same but for its digits, or
+    half of what is said in the shorter one is said in the other.
+    """
     mine, others = new.parts["messages"], old.parts["messages"]
-    if mine and others and mine[0] is others[0]:
-        return True
-    known = {hash for part in others for hash in (part.whole, part.loose, part.sent)}
-    if any(part.whole in known or part.loose in known or part.sent in known for part in mine):
-        return True
-    texts = {hash for part in others for label, hash in part.leaves if _tells(label)}
-    return any(hash in texts for part in mine for label, hash in part.leaves if _tells(label))
+    for part, other in zip(mine, others, strict=False):
+        first = part is mine[0]
+        if part.sent == other.sent and (first or part.size >= _LONG):
+            return True
+        if first and part.loose == other.loose:
+            return True
+    ours, theirs = _said(mine), _said(others)
+    return 0 < min(len(ours), len(theirs)) <= 2 * len(ours & theirs)
+
+
+def _said(messages: Sequence[Part]) -> set[bytes]:
+    return {hash for part in messages for hash in part.texts}
 
 
 def same_preamble(old: Prints, new: Prints) -> bool:
@@ -68,22 +78,21 @@ def in_common(old: Prints, new: Prints) -> int:
     return count
 
 
-def fork(old: Prints, new: Prints) -> float | None:
-    """Where `new` leaves the conversation of `old` for another way, or ends before it: which share of `old` it still holds.
-
-    None: it goes on with `old`, or should. Whoever asks anew from an earlier turn has lost nothing but what stood behind it.
+def forks(old: Prints, new: Prints) -> bool:
+    """Whether `new` leaves the conversation of `old` for another way, or ends before it does: somebody asks anew from an earlier
+    turn, and has lost nothing.
     """
     theirs, mine = old.parts["messages"], new.parts["messages"]
     at = in_common(old, new)
-    if at >= len(theirs) or (at < len(mine) and theirs[at].sent == mine[at].sent) or _messages(theirs, mine, new, at):
-        return None
-    return share(old, sum(part.size for part in theirs[:at]))
+    if at >= len(theirs) or (at < len(mine) and theirs[at].sent == mine[at].sent):
+        return False
+    return not _messages(theirs, mine, new, at)
 
 
-def share(old: Prints, messages: int = 0) -> float:
-    """How much of a request stands before its messages, and so many bytes of these."""
+def before_messages(old: Prints) -> float:
+    """How much of a request stands before its messages, from 0 to 1."""
     before = old.size("tools") + old.size("system")
-    return (before + messages) / max(1, before + old.size("messages"))
+    return before / max(1, before + old.size("messages"))
 
 
 def explain(old: Prints, new: Prints, gap: float, *, nothing: bool, kept: bool) -> str:
@@ -162,13 +171,16 @@ def _tools(theirs: Sequence[Part], mine: Sequence[Part], new: Prints, at: int) -
 
 
 def _messages(theirs: Sequence[Part], mine: Sequence[Part], new: Prints, at: int) -> str:
-    if at < min(len(theirs), len(mine)) and _alike(theirs, mine, at):
-        return f"{MESSAGE} at {new.place('messages', at, _within(theirs[at], mine[at]))}"
+    if at >= len(mine) - 1:
+        return ""  # the last one is new: it is asked anew from here
+    changed = f"{MESSAGE} at {new.place('messages', at, _within(theirs[at], mine[at]))}"
+    if _alike(theirs, mine, at):
+        return changed
     later = {part.whole: index for index, part in enumerate(theirs) if index >= at}
     for index in range(at, len(mine)):
         if (stood := later.get(mine[index].whole)) is not None:
             return f"{INSERTED} at {new.place('messages', at)}" if index > stood else CUT
-    return ""
+    return CUT if len(mine) < len(theirs) else changed
 
 
 def _alike(theirs: Sequence[Part], mine: Sequence[Part], at: int) -> bool:
@@ -177,19 +189,12 @@ def _alike(theirs: Sequence[Part], mine: Sequence[Part], at: int) -> bool:
         return True
     if at + 1 < min(len(theirs), len(mine)):
         return theirs[at + 1].whole == mine[at + 1].whole
-    return not {hash for label, hash in theirs[at].leaves if _tells(label)}.isdisjoint(
-        hash for label, hash in mine[at].leaves if _tells(label)
-    )
+    return not theirs[at].texts.isdisjoint(mine[at].texts)
 
 
 def _within(theirs: Part, mine: Part) -> str:
     known = dict(theirs.leaves)
     return next((label for label, hash in mine.leaves if known.get(label) != hash), "")
-
-
-def _tells(label: str) -> bool:
-    """Whether what stands there says anything: all messages share their roles and types."""
-    return not label.endswith(("role", "type", "name", "signature"))
 
 
 def _passing(old: Part, new: Part) -> bool:

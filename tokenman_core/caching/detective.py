@@ -168,7 +168,7 @@ class _Before:
 
 
 def _before(look: Look, new: Prints) -> _Before | None:
-    """The earlier call to compare with: one that asked the same model, if there is one. None: this is a new conversation."""
+    """The earlier call to compare with: one that asked the same model, if there is one. None: nothing is missed."""
     same = [call for call in look.earlier if _asks_the_same(call.prints, new)]
     others = [call for call in look.earlier if not _asks_the_same(call.prints, new)]
     for calls in (same, others):
@@ -177,13 +177,12 @@ def _before(look: Look, new: Prints) -> _Before | None:
             call = related[0]
             if len(related) > 1:
                 call = max(related, key=lambda call: breaks.in_common(call.prints, new))  # of equals the latest
-            left = breaks.fork(call.prints, new)
-            if left is not None:
-                return _Before(call, int(call.kept * left), _ROUGH, goes_on=False)
+            if breaks.forks(call.prints, new):
+                return None
             return _Before(call, call.kept, _SLACK if calls is same else _ROUGH, goes_on=calls is same)
     for call in same:
         if breaks.same_preamble(call.prints, new):
-            return _Before(call, int(call.kept * breaks.share(call.prints)), _ROUGH)
+            return _Before(call, int(call.kept * breaks.before_messages(call.prints)), _ROUGH, goes_on=False)
     return None
 
 

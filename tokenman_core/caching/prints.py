@@ -20,6 +20,7 @@ Section = Literal["tools", "system", "messages"]
 
 FIVE_MINUTES, HOUR, DAY = 300.0, 3600.0, 86_400.0
 MOST_PARTS = 4000  # tools and messages of a request that are told apart; what comes behind them is not looked at
+TELLING = 24  # bytes of a text that says something: not one that every conversation has, as a role or a flag
 _MOST_LEAVES = 64  # of one message
 _MOST_PIECES = 64  # of one text
 _BYTES = 12  # of a hash: enough that no two texts of an installation are taken for one
@@ -76,8 +77,9 @@ _DIGITS = b"0123456789"
 @dataclass(frozen=True, slots=True)
 class Part:
     """A tool, a block of the system text, or a message. `whole`: all of it, `loose`: without its digits. `raw`: as the program
-    sent it, where TokenMan masked something in it. `name`: a tool's. `leaves`: of a message, by their place in it. `pieces`: of
-    a system text, each with and without what passes by itself. `size` in bytes, `blocks` as Anthropic counts them.
+    sent it, where TokenMan masked something in it. `name`: a tool's. `leaves`: of a message, by their place in it; `texts`: those
+    of them that say something. `pieces`: of a system text, each with and without what passes by itself. `size` in bytes, `blocks`
+    as Anthropic counts them.
     """
 
     whole: bytes
@@ -88,6 +90,7 @@ class Part:
     raw: bytes = b""
     name: bytes = b""
     leaves: tuple[tuple[str, bytes], ...] = ()
+    texts: frozenset[bytes] = frozenset()
     pieces: tuple[tuple[bytes, bytes], ...] = ()
     weight: int = 320  # bytes of memory, roughly
 
@@ -230,8 +233,11 @@ class _Reading:
             pieces = tuple(self._pieces(_text(part), like))
             return Part(whole, loose, len(data), raw=raw, pieces=pieces, weight=320 + 150 * len(pieces))
         images = b'"type":"image' in data or b'"type":"input_image' in data or b'"inlineData":' in data
-        leaves = tuple((label, self.hash(written(leaf))) for label, leaf in _leaves(part))
-        return Part(whole, loose, len(data), _blocks(part), images, raw, leaves=leaves, weight=320 + 110 * len(leaves))
+        said = [(label, written(leaf)) for label, leaf in _leaves(part)]
+        leaves = tuple((label, self.hash(leaf)) for label, leaf in said)
+        texts = frozenset(hash for (_, leaf), (_, hash) in zip(said, leaves, strict=True) if len(leaf) >= TELLING)
+        weight = 320 + 110 * len(leaves) + 200
+        return Part(whole, loose, len(data), _blocks(part), images, raw, leaves=leaves, texts=texts, weight=weight)
 
     def _pieces(self, text: str, like: Mapping[bytes, Part]) -> Iterator[tuple[bytes, bytes]]:
         """A text in at most so many runs of lines, so that what changed in it is found."""

@@ -234,7 +234,7 @@ def test_another_provider_has_another_cache():
     talk.turn(claude(1), 0, 9_000)
     assert talk.turn(claude(3), 0, 9_000, provider="bedrock") == "provider changed"
     assert talk.turn(claude(5), 9_000, 300) == ""
-    assert talk.turn(claude(3), 0, 9_000, model="claude-opus-4-5") == "model changed"
+    assert talk.turn(claude(6), 0, 9_000, model="claude-opus-4-5") == "model changed"
 
 
 def test_what_tokenman_itself_did_is_told():
@@ -413,6 +413,59 @@ def test_what_is_no_conversation_is_let_alone():
             look = detective.sent(made, Candidate("anthropic", ""))
             assert look is not None
             detective.ended(look, Usage(10_000, 1, 0, 9_000))
+
+
+def test_short_words_that_every_conversation_has_make_none_the_same():
+    talk = Talk()
+    for number in range(3):
+        value = claude(1, system=f"Agent {'abc'[number]}. {RULES}")
+        value["messages"] = [
+            {"role": "user", "content": f"Task {'xyz'[number] * 9}"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t2", "name": "read", "input": {}}]},
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "t2", "is_error": False, "content": "ok"}],
+            },
+            {"role": "user", "content": "go on"},
+        ]
+        assert talk.turn(value, 0, 9_000) == ""
+        value["messages"] += [{"role": "assistant", "content": "Done."}, {"role": "user", "content": "go on"}]
+        assert talk.turn(value, 9_000, 10) == ""
+
+
+def test_a_reminder_that_all_conversations_of_a_program_hold_makes_them_none_the_same():
+    """As Claude Code puts one into the first message of its agents, too. Also where what was known of the helper is forgotten."""
+    reminder = {"type": "text", "text": "<system-reminder>Follow the house rules of this folder.</system-reminder>"}
+    talk = Talk()
+    value, helper = claude(5), claude(1, system="Find files.")
+    value["messages"][0]["content"].insert(0, reminder)
+    talk.turn(value, 0, 9_000)
+    helper["messages"][0]["content"] = [reminder, {"type": "text", "text": "Find all of the grammars, quickly."}]
+    for number in range(3):
+        asked = [f"Look into folder {'abcdefgh'[number]} of the house.", f"Look behind door {'xyzuvw'[number]} of it."]
+        helper["messages"] += [
+            {"role": who, "content": text} for who, text in zip(("assistant", "user"), asked, strict=True)
+        ]
+    assert talk.turn(helper, 0, 9_000) == ""
+
+
+def test_questions_made_by_one_template_are_no_conversation():
+    """Each with another number and a document of numbers, one after the other."""
+    talk = Talk()
+    for number in range(4):
+        value = claude(1)
+        value["messages"] = [{"role": "user", "content": f"Sum up sheet {number}: {[i * number for i in range(400)]}"}]
+        assert talk.turn(value, 3_000 if number else 0, 6_000, session=f"s{number}") == ""
+
+
+def test_a_message_that_is_written_anew_each_time_is_told():
+    """What a program puts into its last message and takes out again is never read: only what stands before it."""
+    talk = Talk()
+    value = claude(3)
+    value["messages"][2]["content"][0]["text"] = "Which are final? Now it is noon, the tree is clean."
+    talk.turn(value, 0, 9_000)
+    told = talk.turn(claude(5), 4_000, 5_000)
+    assert told == "an earlier message changed at messages[2].content[0].text"
 
 
 # -- what it remembers --
