@@ -35,10 +35,6 @@ def _some(value: Any) -> bool:
     return bool(value)
 
 
-def _true(value: Any) -> bool:
-    return value is True
-
-
 def _zero(value: Any) -> bool:
     return type(value) in (int, float) and value == 0
 
@@ -74,7 +70,7 @@ _HELD: Mapping[tuple[str, str], tuple[_Row, ...]] = {
     ),
     # https://platform.openai.com/docs/api-reference/chat/create; `deferred`: https://docs.x.ai/docs/guides/deferred-chat-completions.
     _CHAT: (
-        _Row("store", _true, "the provider is to store it"),  # off unless stated: somebody wants to see each call there
+        _Row("store", _given, "the provider is to store it"),  # off unless stated: somebody wants to see each call there
         _Row("audio", _given, "its answer names sound that expires"),  # `message.audio.id`, `expires_at`
         _Row("deferred", _some, "its answer is to be asked for later"),
     ),

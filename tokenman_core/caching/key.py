@@ -134,14 +134,14 @@ def _body(exchange: Exchange, candidate: Candidate) -> bytes | None:
 def canonical(value: Any, *, parsed: bool = False) -> bytes | None:
     """JSON that two values share only if they are the same but for the order of keys; None for what has none.
 
-    True, 1, 1.0 and "1" differ, integers are exact. The first byte tells who wrote it. `parsed`: the value was read from JSON, so
-    that no number in it is infinite or none.
+    True, 1, 1.0 and "1" differ, integers are exact. `parsed`: the value was read from JSON, so that no number in it is infinite
+    or none.
     """
     try:
         made = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         # It writes null for a number that is none.
         if parsed or b"null" not in made or orjson.loads(made) == value:
-            return b"o" + made
+            return made
     except TypeError:  # an integer beyond 64 bits, a lone surrogate, nested too deep
         pass
     try:
@@ -149,7 +149,7 @@ def canonical(value: Any, *, parsed: bool = False) -> bytes | None:
     except (TypeError, ValueError, RecursionError):
         return None
     # Not escaped: two halves of a pair, each for itself, would look like the pair.
-    return b"j" + text.encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _asked(dialect: str, path: str, query: str) -> tuple[str, list[str]]:

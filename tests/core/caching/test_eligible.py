@@ -90,6 +90,7 @@ def said(exchange: Exchange, mode: Mode = "deterministic", *, tools: bool = Fals
         ("gemini", "POST", "/v1internal:onboardUser", MORE),
         ("gemini", "POST", "/v1beta/cachedContents", MORE),
         ("gemini", "GET", "/v1beta/models", MORE),
+        ("gemini", "GET", "/v1beta/models/m:generateContent", MORE),
         ("generic", "POST", "/v1/chat/completions", MORE),
     ],
 )
@@ -224,6 +225,7 @@ HELD: list[tuple[str, dict[str, Any], str]] = [
      "it works in a container that the provider keeps"),
     ("messages", {"thread": {"type": "create"}}, "it goes on with a conversation that the provider keeps"),
     ("messages", {"diagnostics": {"previous_message_id": None}}, "it asks about the call before it"),
+    ("messages", {"diagnostics": {}}, "it asks about the call before it"),
     ("messages", {"fallback_credit_token": "t"}, "it redeems what can be redeemed once"),
     ("messages", {"max_tokens": 0}, "it only fills the provider's own cache"),
     ("messages", {"messages": [{"role": "user", "content": [

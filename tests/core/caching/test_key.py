@@ -265,8 +265,9 @@ def test_any_single_change_is_another_key(kind: str, data: st.DataObject) -> Non
         ([None], []),
     ],
 )
-def test_what_looks_alike_differs(one: Any, other: Any) -> None:
-    made = key.canonical(one), key.canonical(other)
+@pytest.mark.parametrize("beside", [None, 2**70])
+def test_what_looks_alike_differs(one: Any, other: Any, beside: Any) -> None:
+    made = key.canonical([one, beside]), key.canonical([other, beside])
     assert None not in made
     assert made[0] != made[1]
 
