@@ -618,3 +618,81 @@ def test_where_caches_have_nothing_to_say_there_is_no_card_of_them(thrifty: Prox
     page, _ = opened(code_address(thrifty))
     expect(page.locator(".tile").first).to_be_visible()
     expect(page.get_by_role("region", name="Caches")).to_be_hidden()
+
+
+@pytest.fixture
+def caching(shared_provider: FakeProvider, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy that keeps answers."""
+    cache = {"mode": "deterministic", "encrypt": "off", "entries": 50}
+    routes = [{"match": {"model": "gpt-*"}, "cache": "off"}]
+    running = Proxy.start(tmp_path, shared_provider.url, cache=cache, routes=routes)
+    yield running
+    running.stop()
+
+
+def test_the_answer_cache_stands_with_what_it_holds_and_saved(
+    caching: Proxy, provider: FakeProvider, opened: Open
+) -> None:
+    page, _ = opened(code_address(caching))
+    card = page.get_by_role("region", name="Answer cache")
+    lines = card.get_by_role("listitem")
+    expect(lines).to_have_count(4)
+    expect(lines.nth(2)).to_contain_text("0 calls")
+    names = [call(caching, "hello", extra_body={"temperature": 0}) for _ in range(3)]
+    expect(lines.nth(0)).to_have_text("Modedeterministic")
+    expect(card.get_by_text("1 route has a mode of its own")).to_have_attribute("title", "gpt-* of project *: off")
+    expect(lines.nth(1)).to_contain_text(re.compile(r"Answers kept1 \d+ B"), timeout=40_000)  # it is read every 15 s
+    expect(lines.nth(2)).to_contain_text("2 calls")
+    expect(lines.nth(2)).to_have_attribute("title", "since the start 67% of those that it might have answered")
+    expect(lines.nth(3)).to_contain_text(re.compile(r"Saved today\$0\.00\d+"))
+    expect(card).to_contain_text("Not encrypted on disk.")
+    expect(row(page, names[0]).locator(".cost")).not_to_contain_text("cached")
+    expect(row(page, names[2]).locator(".cost")).to_contain_text("cached")
+    row(page, names[2]).click()
+    expect(page.get_by_role("dialog")).to_contain_text("The answer came from TokenMan’s cache: nothing was sent.")
+    assert not re.search("null|false|undefined|NaN", card.inner_text())
+    if folder := os.environ.get("TOKENMAN_SCREENSHOTS"):
+        page.keyboard.press("Escape")
+        page.screenshot(path=Path(folder) / "cache.png", full_page=True)
+
+
+def test_what_is_wrong_with_the_cache_is_told_and_shown_as_text(caching: Proxy, opened: Open) -> None:
+    told = {
+        "trouble": f"cache.db cannot be used {HOSTILE}, so answers are cached in memory only", "scope": "shared",
+        "routes": [{"match": {"model": HOSTILE, "project": "*", "provider": "*"}, "mode": "all"}], "bytes": 3 << 20,
+        "entries": 12, "encrypted": True,
+    }  # fmt: skip
+
+    def prepare(page: Page) -> None:
+        page.route(re.compile("/api/cache"), lambda route: route.fulfill(json=route.fetch().json() | told))
+
+    page, _ = opened(code_address(caching), prepare)
+    card = page.get_by_role("region", name="Answer cache")
+    expect(card.locator(".problem")).to_contain_text(HOSTILE)
+    expect(card).to_contain_text("Callers get each other’s answers.")
+    expect(card).to_contain_text("12 3 MiB")
+    expect(card).not_to_contain_text("Not encrypted")
+    assert page.evaluate("window.pwned") is None
+
+
+def test_without_an_answer_cache_there_is_no_card_of_it(house: Proxy, opened: Open) -> None:
+    page, _ = opened(code_address(house))
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.get_by_role("region", name="Answer cache")).to_be_hidden()
+
+
+def test_sizes_are_told_in_their_units(house: Proxy, opened: Open) -> None:
+    page, _ = opened(f"http://127.0.0.1:{house.admin_port}/")
+    sizes = {
+        0: "0 B",
+        999: "999 B",
+        1000: "0.98 KiB",
+        1536: "1.5 KiB",
+        3 << 20: "3 MiB",
+        500 << 20: "500 MiB",
+        1 << 30: "1 GiB",
+    }
+    shown = page.evaluate(
+        "async (all) => { const w = await import('/static/words.js'); return all.map(w.size); }", list(sizes)
+    )
+    assert shown == list(sizes.values())

@@ -88,7 +88,14 @@ const BASES = {
   free: "This kind of call costs nothing.",
 };
 
+const CACHED = {
+  hit: "The answer came from TokenMan’s cache: nothing was sent.",
+  coalesced: "It shared the answer to another call that asked the same: nothing of its own was sent.",
+};
+
 function money(call) {
+  if (CACHED[call.cache])
+    return [facts([["Cost", el("span", {}, ...cost(call))], ["Saved", words.money(call.saved_usd)]]), el("p", { class: "quiet" }, CACHED[call.cache])];
   if (!call.cost_basis && !call.input_tokens && !call.output_tokens)
     return [el("p", { class: "quiet" }, "Nothing was due.")];
   const remarks = [

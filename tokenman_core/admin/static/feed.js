@@ -249,6 +249,9 @@ const tokenTitle = (row) =>
   (row.cache_read_tokens ? `, ${words.count(row.cache_read_tokens)} of the input read from the provider’s cache` : "") +
   (row.cache_write_tokens ? `, ${words.count(row.cache_write_tokens)} written to it` : "");
 
+/** What `cache` of a row says of an answer that was not paid for. */
+const CACHED = new Set(["hit", "coalesced"]);
+
 /** The cost of a call with the marks that say how sure it is. */
 export function cost(row) {
   if (row.cost_usd === null)
@@ -258,6 +261,11 @@ export function cost(row) {
         { class: "mark warn", title: "no price is known for this model; it is not counted as free" },
         "no price",
       ),
+    ];
+  if (CACHED.has(row.cache))
+    return [
+      el("span", { title: `$${row.cost_usd}` }, words.money(row.cost_usd)),
+      el("span", { class: "mark", title: `$${row.saved_usd} saved` }, "cached"),
     ];
   if (!row.cost_basis) return [none("nothing was due")];
   const amount = `${row.cost_basis === "ceiling" ? "≤ " : ""}${words.money(row.cost_usd)}`;

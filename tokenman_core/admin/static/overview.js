@@ -1,6 +1,7 @@
 /** The sums above and beside the feed: tiles for today and seven days, charts and shares of the last 24 hours. */
 
 import * as budgets from "./budgets.js";
+import * as cache from "./cache.js";
 import * as caches from "./caches.js";
 import { barChart, shares } from "./charts.js";
 import { by, el } from "./dom.js";
@@ -28,6 +29,7 @@ export async function refresh(session) {
   entityShares(models.redactions);
   caches.show(models);
   await budgets.refresh(session, today.live);
+  await cache.refresh(session, today.total);
 }
 
 function tiles(today, week, active) {

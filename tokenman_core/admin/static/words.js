@@ -12,6 +12,17 @@ export const count = (number) => whole.format(number ?? 0);
 export const compact = (number) => ((number ?? 0) < 10_000 ? whole : short).format(number ?? 0);
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
+/** `640 B`, `12 KiB`, `3.4 MiB`. */
+export function size(bytes) {
+  let number = bytes;
+  const units = ["B", "KiB", "MiB", "GiB"];
+  while (number >= 1000 && units.length > 1) {
+    number /= 1024;
+    units.shift();
+  }
+  return `${number >= 100 || units[0] === "B" ? Math.round(number) : Number(number.toPrecision(2))} ${units[0]}`;
+}
+
 /** A decimal string as an amount to read, rounded as figures.py does; the exact one belongs into a title. */
 export function money(amount) {
   const number = Number(amount);
