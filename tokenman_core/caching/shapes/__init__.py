@@ -64,7 +64,8 @@ def shown(
 ) -> Shown | None:
     """The answer `body`, kept as `content_type` (`entry_stream`: as an event stream), as it is wanted.
 
-    None: it cannot be told so without loss.
+    None: it cannot be told so without loss. What was kept in the form that is asked for costs next to nothing, and so does
+    what was told before; else it is about 10 µs an event of a stream that is told whole, and less than a millisecond the other way.
     """
     kept: Form = "events" if entry_stream else _written(dialect, body)
     form = wanted.form
