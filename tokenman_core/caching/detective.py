@@ -45,6 +45,7 @@ class _Call:
     """A request that was answered. `kept`: tokens that then stood in the provider's cache."""
 
     prints: Prints
+    whose: bytes  # its session's key, or its caller's where it has none
     sent: float
     kept: int
 
@@ -65,6 +66,11 @@ class Look:
     large: bool
     _prints: Prints | None = None
     _done: bool = False
+
+    @property
+    def whose(self) -> bytes:
+        """The key of its session, or of its caller where it has none."""
+        return self.keys[0]
 
     def read(self) -> Prints | None:
         """The prints of the request. Once; on any thread."""
@@ -111,7 +117,7 @@ class Detective:
             nothing, kept = usage.cache_read * 10 < before.expected, usage.cache_write > 0
             exchange.cache_break = breaks.explain(before.call.prints, new, gap, nothing=nothing, kept=kept)
             exchange.cache_lost, exchange.cache_lost_usd = missed, _lost(usage, missed, cost)
-        call = _Call(new, look.sent, usage.cache_read + usage.cache_write)
+        call = _Call(new, look.whose, look.sent, usage.cache_read + usage.cache_write)
         self._remember(look.keys, call, before.call if before and before.goes_on else None)
 
     @property
@@ -172,11 +178,11 @@ def _before(look: Look, new: Prints) -> _Before | None:
     same = [call for call in look.earlier if _asks_the_same(call.prints, new)]
     others = [call for call in look.earlier if not _asks_the_same(call.prints, new)]
     for calls in (same, others):
-        related = [call for call in calls if breaks.same_conversation(call.prints, new)]
+        related = [call for call in calls if _related(call, look, new)]
         if related:
             call = related[0]
-            if len(related) > 1:
-                call = max(related, key=lambda call: breaks.in_common(call.prints, new))  # of equals the latest
+            if len(related) > 1:  # of equals the latest
+                call = max(related, key=lambda call: (call.whose == look.whose, breaks.in_common(call.prints, new)))
             if breaks.forks(call.prints, new):
                 return None
             return _Before(call, call.kept, _SLACK if calls is same else _ROUGH, goes_on=calls is same)
@@ -184,6 +190,12 @@ def _before(look: Look, new: Prints) -> _Before | None:
         if breaks.same_preamble(call.prints, new):
             return _Before(call, int(call.kept * breaks.before_messages(call.prints)), _ROUGH, goes_on=False)
     return None
+
+
+def _related(call: _Call, look: Look, new: Prints) -> bool:
+    """Of another session only where a clock in the system text may be what makes it another one."""
+    mine = call.whose == look.whose
+    return (mine or breaks.same_preamble(call.prints, new)) and breaks.same_conversation(call.prints, new)
 
 
 def _asks_the_same(old: Prints, new: Prints) -> bool:

@@ -449,6 +449,17 @@ def test_a_reminder_that_all_conversations_of_a_program_hold_makes_them_none_the
     assert talk.turn(helper, 0, 9_000) == ""
 
 
+def test_another_session_of_the_caller_that_begins_alike_is_none_of_this_one():
+    talk = Talk()
+    talk.turn(claude(5), 0, 9_000)
+    assert talk.turn(claude(6, system="Quite another agent."), 0, 9_000, session="s2") == ""
+    assert talk.turn(claude(6), 0, 9_000, session="s3") == ""
+    dated = claude(3, system=DATED.format("10:01")), claude(5, system=DATED.format("10:02"))
+    assert talk.turn(dated[0], 0, 9_000, session="s4") == ""
+    told = talk.turn(dated[1], 0, 9_000, session="s5")
+    assert told == "a time or date in the system prompt changed at system[1]"
+
+
 def test_questions_made_by_one_template_are_no_conversation():
     """Each with another number and a document of numbers, one after the other."""
     talk = Talk()
