@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from tokenman_core.body.base import Body
 from tokenman_core.capture import Capture
@@ -96,8 +96,7 @@ class Redacted:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """So many times a value stood in one place of the request, in words that hold nothing of it: `messages[3].content[0].text`.
 
     `hash`: of the value, keyed, 16 hex digits; the same value has the same one in every call of an installation.

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import hashlib
 import hmac
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.config.redacting import Action
 from tokenman_core.exchange import Spot
 from tokenman_core.redaction import known
 from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
@@ -89,13 +91,15 @@ class _Spots:
         """In the order of the request; a value by its keyed hash."""
         spots = []
         for slot, text, acts in reversed(self._last):
-            found: Counter[tuple[str, str, str, str]] = Counter()
-            for number, act in enumerate(acts):
-                found[act.entity, act.action, text[act.start : act.end], act.placeholder] += 1
+            found: dict[tuple[str, Action, str, str], int] = {}
+            for number, (start, end, entity, action, placeholder, _, _) in enumerate(acts):
+                said = (entity, action, text[start:end], placeholder)
+                found[said] = found.get(said, 0) + 1
                 if number % _ACTS == _ACTS - 1 and breath.due:
                     await breath.take()
+            place = place_of(slot.path)
             for (entity, action, value, placeholder), count in [*found.items()][: -MOST - 1 : -1]:
-                spots.append(Spot(place_of(slot.path), entity, action, hashed.hash(value, placeholder), count))
+                spots.append(Spot(place, entity, action, hashed.hash(value, placeholder), count))
             if len(spots) >= MOST:
                 break
         return tuple(spots[:MOST][::-1])
@@ -195,11 +199,51 @@ class Redactor:
             so_far.digest = so_far.after(before)
             for entity, value in before:
                 so_far.add(entity, value)
-        names, findings = await self._detected(slots, breath)
-        halves = await self._over_edges(slots, names, findings, so_far, breath)
-        for place, slot in enumerate(slots):
-            found = findings[place]
-            if found or so_far.values or policy.denied:
+        names = await self._named(slots, breath)
+        edges = await self._edges(slots, breath)
+        known = 0
+        for slot in itertools.islice(slots, min((each.sources[0] for each in edges), default=len(slots))):
+            acts = self._remembered(names[known], so_far)
+            if acts is None:
+                break
+            known += 1
+            if acts.acts:
+                spots.add(slot, slot.text, acts.acts)
+                await self._apply(slot, acts, (), mapping, so_far, masked, breath)
+                if masked.blocked:
+                    break
+            if breath.due:
+                await breath.take()
+        if known < len(slots) and not masked.blocked:
+            await self._judge(slots, known, names, edges, mapping, so_far, masked, spots, breath)
+        masked.spots = await spots.told(self._hashed, breath)
+        return masked
+
+    def _remembered(self, name: bytes, so_far: _SoFar) -> Acts | None:
+        """What was done about a text of this name where the same was known as now; None if that is not remembered."""
+        acts = self._memo.acts(name + so_far.digest)
+        if acts is None and not so_far.values and not so_far.policy.denied and self._memo.get(name) == ():
+            return Acts((), so_far.digest)
+        return acts
+
+    async def _judge(
+        self,
+        slots: Sequence[Slot],
+        since: int,
+        names: list[bytes],
+        edges: list[Joined],
+        mapping: Mapping,
+        so_far: _SoFar,
+        masked: Masked,
+        spots: _Spots,
+        breath: _Breath,
+    ) -> None:
+        """Mask the slots from place `since` on, of which not all are remembered. `edges`: of these slots."""
+        findings = await self._detected(slots, names, since, breath)
+        halves = await self._over_edges(slots, edges, names, findings, so_far, breath)
+        for place in range(since, len(slots)):
+            slot, found = slots[place], findings[place]
+            if found or so_far.values or so_far.policy.denied:
                 here = halves.get(place, ())
                 name = names[place] + so_far.digest
                 acts = self._memo.acts(name)
@@ -212,22 +256,39 @@ class Redactor:
                         break
             if breath.due:
                 await breath.take()
-        masked.spots = await spots.told(self._hashed, breath)
-        return masked
 
-    async def _detected(self, slots: Sequence[Slot], breath: _Breath) -> tuple[list[bytes], list[Findings]]:
-        """What detection says of each slot: remembered, or found now. The names are those of the memory."""
+    async def _named(self, slots: Sequence[Slot], breath: _Breath) -> list[bytes]:
+        """The names under which it is remembered what was found in each text."""
         names: list[bytes] = []
-        findings: list[Findings] = []
+        key, options = self._memo.key, self._options
+        for slot in slots:
+            names.append(key(slot.text.encode("utf-8", "surrogatepass"), slot.key, options))
+            if breath.due:
+                await breath.take()
+        return names
+
+    async def _edges(self, slots: Sequence[Slot], breath: _Breath) -> list[Joined]:
+        """What stands where texts meet over which a value may run."""
+        edges: list[Joined] = []
+        for each in beside(slots):
+            if each is not None:
+                edges.append(each)
+            if breath.due:
+                await breath.take()
+        return edges
+
+    async def _detected(
+        self, slots: Sequence[Slot], names: Sequence[bytes], since: int, breath: _Breath
+    ) -> list[Findings]:
+        """What detection says of each slot from place `since` on: remembered, or found now."""
+        findings: list[Findings] = [()] * len(slots)
         fresh: dict[bytes, list[int]] = {}
-        for place, slot in enumerate(slots):
-            name = self._memo.key(slot.text.encode("utf-8", "surrogatepass"), slot.key, self._options)
-            found = self._memo.get(name)
+        for place in range(since, len(slots)):
+            found = self._memo.get(names[place])
             if found is None:
-                fresh.setdefault(name, []).append(place)
-                found = ()
-            names.append(name)
-            findings.append(found)
+                fresh.setdefault(names[place], []).append(place)
+            else:
+                findings[place] = found
             if breath.due:
                 await breath.take()
         if fresh:
@@ -236,11 +297,12 @@ class Redactor:
                 self._memo.put(name, found)
                 for place in places:
                     findings[place] = found
-        return names, findings
+        return findings
 
     async def _over_edges(
         self,
         slots: Sequence[Slot],
+        edges: list[Joined],
         names: list[bytes],
         findings: list[Findings],
         so_far: _SoFar,
@@ -251,16 +313,10 @@ class Redactor:
         What a text's name stands for then depends on its neighbours, so they become a part of it.
         """
         halves: dict[int, list[Half]] = {}
-        edges: list[Joined] = []
-        for each in beside(slots):
-            if each is not None:
-                edges.append(each)
-            if breath.due:
-                await breath.take()
         if not edges:
             return halves
         pieces = [Slot((slots[each.sources[0]].key,), "other", each.text) for each in edges]
-        _, found = await self._detected(pieces, breath)
+        found = await self._detected(pieces, await self._named(pieces, breath), 0, breath)
         for joined, over_all in zip(edges, found, strict=True):
             alone = moved(joined, [findings[source] for source in joined.sources])
             for value in over(joined, alone, over_all, lines=False):

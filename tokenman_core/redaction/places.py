@@ -22,7 +22,9 @@ _WORDS = frozenset(
         "tools", "url", "user", "variables",
     }
 )  # fmt: skip
-_OWN = ("input", "args", "response", "variables", "metadata")  # below them the names are a tool's or a user's
+_OWN = frozenset(
+    {"input", "args", "response", "variables", "metadata"}
+)  # below them the names are a tool's or a user's
 
 
 def place_of(path: Path) -> str:
@@ -30,15 +32,16 @@ def place_of(path: Path) -> str:
     said = ""
     free = False
     for step in path:
-        if isinstance(step, int):
+        kind = type(step)
+        if kind is str:
+            said += f".{step}" if step in _WORDS and not free else ".*"
+            free = free or (step in _OWN and said != f".{step}")
+        elif kind is int:
             said += f"[{step}]"
-        elif isinstance(step, Key):
+        elif kind is Key:
             said += "(key)"
         elif step is INNER:
             free = True
-        elif isinstance(step, str):
-            said += f".{step if step in _WORDS and not free else '*'}"
-            free = free or (step in _OWN and said.removeprefix(".") != step)
         elif step is BASE64:
             said += "(base64)"
         else:

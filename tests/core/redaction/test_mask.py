@@ -436,3 +436,36 @@ async def test_what_follows_does_not_change_what_came_before(texts: list[str]) -
     whole, _, _ = await mask(texts)
     for end in range(len(texts)):
         assert (await mask(texts[:end]))[0] == whole[:end]
+
+
+GROWN = Memo()
+BROKEN = st.sampled_from(
+    ["alice@exam", "ple.com and so on", "the password is", "Zebra-77", "4111 1111 1111", "1111", "x", "kite."]
+)
+
+
+async def grown(
+    texts: list[str], memo: Memo, messages: int
+) -> tuple[list[str], Masked, list[tuple[str, str, str, list[str]]]]:
+    redactor = Redactor(Settings(), KEY, FINDER, memo)
+    mapping = redactor.mapping()
+    here = [
+        Slot(
+            ("messages", place // messages, "content", place % messages, "text"),
+            "user",
+            text,
+            message=place // messages,
+        )
+        for place, text in enumerate(texts)
+    ]
+    masked = await redactor.mask(here, mapping)
+    return [slot.text for slot in here], masked, [(it.entity, it.text, it.whole, it.stood) for it in mapping.values()]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(BROKEN, WORDS), max_size=6), st.integers(1, 6))
+async def test_a_conversation_that_grows_is_masked_as_if_none_of_it_was_remembered(
+    texts: list[str], messages: int
+) -> None:
+    for end in range(len(texts) + 1):
+        assert await grown(texts[:end], GROWN, messages) == await grown(texts[:end], Memo(max_bytes=0), messages)
