@@ -60,8 +60,6 @@ def unfold(body: bytes, _: Wanted) -> bytes:
             made.append(_event({"type": "content_block_delta", "index": index, "delta": delta}))
         made.append(_event({"type": "content_block_stop", "index": index}))
     late = {name: message[name] for name in _LATE if name in message}
-    if late.get("container", True) is None:
-        del late["container"]  # told where there is one
     totals = {name: usage[name] for name in _TOTALS if usage.get(name) is not None}
     beside = {name: message[name] for name in _BESIDE if name in message}
     made.append(_event({"type": "message_delta", "delta": late, "usage": totals, **beside}))

@@ -204,6 +204,8 @@ def test_a_response_begins_empty_and_ends_whole() -> None:
     assert added[0] == {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": None}
     assert added[-2] == {**RESPONSE["output"][-2], "status": "in_progress", "arguments": ""}
     assert added[-1] == {**RESPONSE["output"][-1], "status": "in_progress", "content": []}
+    parts = [event["part"] for event in events if event["type"] == "response.content_part.added"]
+    assert parts == [{**ANSWER, "text": "", "annotations": []}, {"type": "refusal", "refusal": ""}]
 
 
 def test_an_answer_that_was_cut_short_ends_as_one() -> None:
