@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
+from tokenman_core import lost
 from tokenman_core.ahead.output import lowered, lowers
 from tokenman_core.ahead.quote import Bound, Quotes
 from tokenman_core.budget.books import LEAST_OUTPUT, Books, Granted, Quote, Short, Uncounted
@@ -78,7 +79,8 @@ class Budget:
         if not rules or bound.rates is None or (bound.unbounded and not any(rule.blocks for rule in rules)):
             return None
         exchange.notes.setdefault(self.name, {})[attempt] = bound
-        answer = await self._books.reserve(_lease(exchange, attempt), subject, _quote(bound))
+        about = lost.note(exchange, attempt, bound)
+        answer = await self._books.reserve(_lease(exchange, attempt), subject, _quote(bound), about)
         match answer:
             case Granted():
                 return await self._cap(exchange, attempt, bound, answer)

@@ -14,12 +14,21 @@ Steps = Sequence[Sequence[str]]
 
 
 class Database:
-    """An open file; the folder and the file are made where there are none. `settings` are pragmas.
+    """An open file; the folder and the file are made where there are none. `settings` are pragmas; `first` are statements for
+    a file that is new.
 
     Raises sqlite3.Error, OSError, and ConfigError for a folder that cannot be had.
     """
 
-    def __init__(self, path: Path, steps: Steps, settings: Sequence[str] = (), *, any_thread: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        steps: Steps,
+        settings: Sequence[str] = (),
+        *,
+        first: Sequence[str] = (),
+        any_thread: bool = False,
+    ) -> None:
         private_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -32,7 +41,7 @@ class Database:
         try:
             for setting in (*settings, "journal_mode = wal", "synchronous = normal"):
                 self.connection.execute(f"pragma {setting}")
-            migrate(self.connection, steps)
+            migrate(self.connection, steps, first)
         except BaseException:  # whatever it was, nobody would close it
             self.connection.close()
             raise
@@ -52,13 +61,14 @@ def version(connection: sqlite3.Connection) -> int:
     return found
 
 
-def migrate(connection: sqlite3.Connection, steps: Steps) -> None:
+def migrate(connection: sqlite3.Connection, steps: Steps, first: Sequence[str] = ()) -> None:
     """Takes the steps that the file lacks, all or none; of two processes at once one does it. Raises sqlite3.Error."""
     if version(connection) >= len(steps):
         return
     connection.execute("begin immediate")
     try:
-        for step in steps[version(connection) :]:
+        had = version(connection)
+        for step in (*steps[had:], *([first] if not had else [])):
             for statement in step:
                 connection.execute(statement)
         connection.execute(f"pragma user_version = {max(version(connection), len(steps))}")

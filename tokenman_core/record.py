@@ -116,7 +116,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         id=exchange.id,
         time=datetime.fromtimestamp(times.begun, UTC),
         provider=candidate.provider if candidate else "",
-        model=_model(exchange, candidate),
+        model=model_of(exchange, candidate),
         dialect=exchange.dialect.name,
         operation=exchange.operation.name,
         project=exchange.labels.get("project", ""),
@@ -149,7 +149,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         cache_lost_usd=exchange.cache_lost_usd,
         unrestored=exchange.unrestored,
         tried=tuple(
-            Tried(each.candidate.provider, _tried(exchange, each), _model(exchange, each.candidate), each.waited)
+            Tried(each.candidate.provider, _tried(exchange, each), model_of(exchange, each.candidate), each.waited)
             for each in exchange.attempts
         ),
     )
@@ -171,7 +171,7 @@ def _tried(exchange: Exchange, attempt: Attempt) -> str:
     return "broken" if cut else "ok"
 
 
-def _model(exchange: Exchange, candidate: Candidate | None) -> str:
+def model_of(exchange: Exchange, candidate: Candidate | None) -> str:
     """As the call names it, judged, or as the route does, which is the configuration's own."""
     if candidate is None or candidate.model in ("", exchange.model):
         return exchange.labels.get("model", "")

@@ -17,7 +17,7 @@ from addons.proxy.gate import Gate
 from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable
 from addons.proxy.policies import LOOPBACK_NAMES, Arrivals, Lasting, Policies, breaker_rules, make, model_breakers
-from tokenman_core import bound_store, ca, price_lists, secret
+from tokenman_core import bound_store, ca, lost, price_lists, secret
 from tokenman_core.admin.keys import Codes, Keys, admin_token
 from tokenman_core.admin.runs import Runs
 from tokenman_core.ahead.quote import Sizes
@@ -145,7 +145,7 @@ class Keeper:
 
     async def _keep(self) -> None:
         """What running calls hold of budgets is renewed for as long as we run."""
-        await self._bundle.policies.books.look()
+        await self._bundle.policies.books.look(alone=True)  # the data folder is ours
         while True:
             await asyncio.sleep(books.RENEW_S)
             await self._bundle.policies.books.keep()
@@ -211,6 +211,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         master, root, clock, listeners, upstream, detection, Memo(),
         chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
+        lambda it: ledger.ended(lost.record(it)),
         watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),
         Clients(settings.data_dir, secret.derive(root, "clients")), Failures(clock),
         Paces(clock), cache,

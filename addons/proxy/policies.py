@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from mitmproxy.master import Master
 
@@ -36,6 +37,8 @@ from tokenman_core.errors import ConfigError
 from tokenman_core.failover import breaker, policy, retry
 from tokenman_core.failover.breakers import Breakers
 from tokenman_core.guard import watch
+from tokenman_core.ledger import LedgerError, LedgerReader
+from tokenman_core.ledger import path_of as ledger_path
 from tokenman_core.makers import Makers
 from tokenman_core.metering import Meter
 from tokenman_core.net import Upstream
@@ -48,11 +51,11 @@ from tokenman_core.ratelimit.rules import Rate
 from tokenman_core.ratelimit.rules import Rule as RateRule
 from tokenman_core.redaction import Allowed, Detection, Memo
 from tokenman_core.routes import Routes
-from tokenman_core.scopes import Reach
+from tokenman_core.scopes import Reach, Subject
 from tokenman_core.sending import Sender
 from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
-from tokenman_core.state import AskStore
+from tokenman_core.state import AskStore, Unavailable
 from tokenman_core.tries import Means
 
 log = logging.getLogger("tokenman")
@@ -84,6 +87,7 @@ class Lasting:
     limited: limiter.Lasting
     ask: AskStore
     tell: Callable[[books.Alert], None]
+    lost: Callable[[books.Lost], None]
     watch: watch.Watch
     clients: Clients
     failures: Failures
@@ -133,6 +137,8 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         lasting.tell,
         lasting.held,
         own.budgets,
+        _past(settings),
+        lasting.lost,
     )
     quotes = Quotes(prices, providers, lasting.counter, lasting.sizes, asyncio.to_thread)
     budget = Budget(
@@ -261,6 +267,27 @@ def _retry(settings: Settings) -> policy.Rules:
 def _front(settings: Settings, lasting: Lasting) -> Front:
     names = frozenset((*LOOPBACK_NAMES, settings.listen.host.lower(), *settings.access.public_names))
     return Front(lasting.listeners, names, frozenset(settings.access.allowed_origins))
+
+
+def _past(settings: Settings) -> books.Past:
+    """What the ledger has of earlier calls, as budgets count it."""
+    reader, counts_all = LedgerReader(ledger_path(settings)), settings.pricing.subscriptions == "count"
+
+    async def past(since: float) -> list[tuple[Subject, int]]:
+        try:
+            rows = await asyncio.to_thread(reader.spent, datetime.fromtimestamp(since, UTC))
+        except LedgerError as e:
+            log.error("what budgets have spent cannot be told: their counts are gone, and the ledger: %s", e)
+            raise Unavailable from None
+        return [
+            (
+                Subject(it.client, it.project, it.provider, it.model, it.session),
+                it.cost - (0 if counts_all else it.notional),
+            )
+            for it in rows
+        ]
+
+    return past
 
 
 def _rate_limit(it: spending.RateLimit) -> RateRule:

@@ -210,7 +210,7 @@ def test_two_hundred_calls_at_once_from_several_processes_spend_what_the_budget_
     assert dollars(found.spent) == total <= Decimal("0.097")
 
 
-def test_a_killed_proxy_frees_what_its_streams_held_and_loses_nothing_that_was_settled(running, fake, tmp_path):
+def test_a_killed_proxy_frees_what_its_streams_held_and_books_what_they_had_read(running, fake, tmp_path):
     first = running(budgets=[{**DAY, "limit_usd": 50}])
     for number in range(5):
         claude(first).messages.create(model=MODEL, max_tokens=100, messages=user(f"number {number}"))
@@ -235,21 +235,23 @@ def test_a_killed_proxy_frees_what_its_streams_held_and_loses_nothing_that_was_s
         connection.close()
     (after,) = counts(first).values()
     assert dollars(after.spent) == before
+    assert after.held == held.held
     second_folder = tmp_path / "second"
     second_folder.mkdir()
     (tmp_path / "data").rename(second_folder / "data")
     second = running(second_folder, budgets=[{**DAY, "limit_usd": 50}])
     claude(second).messages.create(model=MODEL, max_tokens=100, messages=user("again"))
-    total = booked(second, 6)
-    (found,) = counts(second).values()
+    total = booked(second, 56)
+    (found,) = settled(second).values()
     assert dollars(found.spent) == total > before
-    # What the dead process held ends by itself: nobody renews it.
-    store = Sqlite(second.data / "state.db")
-    try:
-        later = store.counts.counts(list(counts(second)), now=time.time() + 130)
-        assert [count.held for count in later.values()] == [0]
-    finally:
-        store.close()
+    lost = [row for row in LedgerReader(second.data / "ledger.db").page(limit=500).rows if row.outcome == "crashed"]
+    assert len(lost) == 50
+    assert {(row.model, row.estimated, row.error, row.stream) for row in lost} == {(MODEL, True, "internal", True)}
+    assert all(
+        row.usage.input > 200 and row.usage.output == 0 and "USD more may be billed" in row.detail for row in lost
+    )
+    assert sum(row.cost for row in lost) < dollars(held.held)
+    assert "50 calls ran when their process ended" in second.log
 
 
 class Hook(http.server.BaseHTTPRequestHandler):

@@ -36,7 +36,7 @@ def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_store_that_is_damaged_refuses_calls_and_one_that_is_gone_counts_anew(running, fake):
+def test_a_store_that_is_damaged_refuses_calls_and_one_that_is_gone_is_made_anew_from_the_ledger(running, fake):
     proxy = running(budgets=[{**DAY, "limit_usd": 5}])
     assert ask(proxy)[0] == 200
     settled(proxy)
@@ -54,8 +54,27 @@ def test_a_store_that_is_damaged_refuses_calls_and_one_that_is_gone_counts_anew(
     assert len(fake.received) == seen
     path.unlink()
     until(lambda: ask(proxy)[0] == 200)
-    (found,) = settled(proxy).values()
-    assert found.spent > 0
+    until(lambda: [dollars(count.spent) for count in settled(proxy).values()] == [booked(proxy, 3)])
+    assert booked(proxy, 3) > 0
+
+
+def test_a_budget_stands_where_it_stood_when_the_store_was_lost_while_nothing_ran(running, fake, tmp_path):
+    budgets = [{**DAY, "limit_usd": 5}, {**DAY, "name": "each", "limit_usd": 5, "scope": "model", "window": "total"}]
+    proxy = running(budgets=budgets)
+    for _ in range(3):
+        assert ask(proxy)[0] == 200
+    total = booked(proxy, 3)
+    before = settled(proxy)
+    proxy.stop()
+    for name in ("state.db", "state.db-wal", "state.db-shm"):
+        (proxy.data / name).unlink(missing_ok=True)
+    second = tmp_path / "second"
+    second.mkdir()
+    proxy.data.rename(second / "data")
+    proxy = running(second, budgets=budgets)
+    until(lambda: counts(proxy) == before)
+    assert {dollars(count.spent) for count in before.values()} == {total}
+    assert "made anew from the ledger" in proxy.log
 
 
 def test_a_store_that_cannot_be_written_lets_calls_pass_where_the_budget_says_so_and_books_them_after(running, fake):

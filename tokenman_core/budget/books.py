@@ -1,8 +1,10 @@
 """The books of all budgets: what a call may still spend, what is held for it until it has ended, and what it cost."""
 
+import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
@@ -11,7 +13,7 @@ from tokenman_core.budget.rules import Rule, dollars
 from tokenman_core.budget.windows import FOREVER, Span, Window, window
 from tokenman_core.clock import Clock
 from tokenman_core.scopes import Subject
-from tokenman_core.state import AskStore, Booking, Count, Hold, Unavailable
+from tokenman_core.state import AskStore, Booking, Count, Counts, Hold, Unavailable
 
 log = logging.getLogger("tokenman.budget")
 
@@ -90,6 +92,23 @@ class State:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A call whose process ended before it: `booked` units, the price of all that it may have read, are counted as spent;
+    `open` more were held, and nobody knows how many of them its provider bills. `lease` and `about` as they were given.
+    """
+
+    lease: str
+    booked: int
+    open: int
+    since: float
+    about: str
+
+
+Past = Callable[[float], Awaitable[Iterable[tuple[Subject, int]]]]
+"""What calls that began since a moment have cost, in units. Raises Unavailable."""
+
+
+@dataclass(frozen=True)
 class _Line:
     """One rule's counter for one call."""
 
@@ -120,6 +139,7 @@ class Lasting:
         self.seen: dict[str, tuple[str, int]] = {}  # by budget: its window, and the most that was spent of one counter
         self.unsettled: OrderedDict[str, tuple[tuple[_Line, ...], int, int]] = OrderedDict()
         self.clock: float | None = None  # by how much the clock of the day is ahead of the one that only runs
+        self.seeding = asyncio.Lock()
 
 
 class Books:
@@ -134,11 +154,16 @@ class Books:
         tell: Callable[[Alert], None],
         lasting: Lasting | None = None,
         own: Callable[[], Mapping[str, Sequence[Rule]]] = dict,
+        past: Past | None = None,
+        lost: Callable[[Lost], None] = lambda it: None,
     ) -> None:
-        """`own`: the rules that hold for a client besides, by its name, as they are now."""
+        """`own`: the rules that hold for a client besides, by its name, as they are now. `past`: what a new store is told of
+        what was spent before; None: nothing. `lost` gets the calls that ended with their process.
+        """
         self.rules, self._own = tuple(rules), own
         self._where, self._clock, self._ask, self._tell = where, clock, ask, tell
         self._lasting = lasting if lasting is not None else Lasting()
+        self._past, self._lost = past, lost
         self._windows: dict[Span, Window] = {}  # of now
 
     def about(self, subject: Subject) -> tuple[Rule, ...]:
@@ -147,8 +172,8 @@ class Books:
         own = self._own().get(subject.client, ()) if subject.client else ()
         return (*found, *(rule for rule in own if rule.name not in [each.name for each in found])) if own else found
 
-    async def reserve(self, lease: str, subject: Subject, quote: Quote) -> Granted | Short | Uncounted:
-        """Holds the call's worst case on every budget that is about it, all or none."""
+    async def reserve(self, lease: str, subject: Subject, quote: Quote, about: str = "") -> Granted | Short | Uncounted:
+        """Holds the call's worst case on every budget that is about it, all or none. `about`: a note for `lost`."""
         await self._mind_the_clock()
         lines = self._lines(subject)
         output, least = quote.output, min(quote.output, LEAST_OUTPUT)
@@ -157,7 +182,7 @@ class Books:
             for _ in range(_TURNS):
                 # Noted before it is held: whoever leaves meanwhile releases it, and what is released first is not held after.
                 self._lasting.open[lease] = _Open(lines, quote.total(output))
-                answer, counts = await self._hold(lease, lines, quote.total(output))
+                answer, counts = await self._hold(lease, lines, quote.total(output), quote.least, about)
                 if answer == "held":
                     return Granted(output, output < quote.output)
                 if answer == "ended":
@@ -194,7 +219,7 @@ class Books:
             return
         now = self._clock.now()
         try:
-            await self._ask(lambda store: store.counts.release(lease, now=now), brief=True)
+            await self._count(lambda counts: counts.release(lease, now=now))
         except Unavailable:
             log.warning("a reservation could not be released; it ends by itself within %d s", LEASE_S)
 
@@ -212,7 +237,7 @@ class Books:
         for rule in (*self.rules, *own):
             span = window(rule.span, now, self._where)
             prefix = _Line(rule, span, "").counter
-            counts = await self._ask(lambda store, prefix=prefix: store.counts.under(prefix, most=_SHOWN, now=now))  # type: ignore[misc]
+            counts = await self._count(lambda counts, prefix=prefix: counts.under(prefix, most=_SHOWN, now=now))  # type: ignore[misc]
             names = dict(counts) if counts or rule.reach.scope != "global" else {prefix: Count()}
             found += [State(rule, span, name.removeprefix(prefix), count) for name, count in names.items()]
         return found
@@ -227,9 +252,12 @@ class Books:
             if name in ("", window(rule.span, now, self._where).name)
         }
 
-    async def look(self) -> None:
-        """Takes note of what was spent before this process began. Never raises."""
+    async def look(self, *, alone: bool = False) -> None:
+        """Takes note of what was spent before this process began. `alone`: no other uses the store, so that what is held and is
+        not ours has no process any more. Never raises.
+        """
         try:
+            await self._lapse(FOREVER if alone else self._clock.now())
             for state in await self.everything():
                 self._see(state.rule, state.window, state.count.spent)
         except Unavailable:
@@ -242,13 +270,18 @@ class Books:
         return next((line.rule for line in lines if _room(line, counts) < quote.total(quote.output)), None)
 
     async def keep(self) -> None:
-        """To be called every `RENEW_S`: renews what running calls hold, and books what could not be booked. Never raises."""
+        """To be called every `RENEW_S`: renews what running calls hold, and books what could not be booked, and what calls have
+        surely cost that ended with their process. Never raises.
+        """
         leases, until = list(self._lasting.open), self._clock.now() + LEASE_S
         if leases:
             try:
                 await self._ask(lambda store: store.counts.hold_on(leases, until))
             except Unavailable:
                 log.warning("what %d running calls hold of budgets could not be renewed", len(leases))
+                return
+        with suppress(Unavailable):
+            await self._lapse(self._clock.now())
         for lease, (lines, amount, held) in list(self._lasting.unsettled.items()):
             if not await self._book(lease, lines, amount, held):
                 break
@@ -275,20 +308,61 @@ class Books:
             found = self._windows[span] = window(span, now, self._where)
         return found
 
-    async def _hold(self, lease: str, lines: Sequence[_Line], amount: int) -> tuple[str, Mapping[str, Count]]:
+    async def _count[T](self, question: Callable[[Counts], T]) -> T:
+        """Asks the counters. Those of a new file are told first what was spent before. Raises Unavailable."""
+        past = self._past
+        while True:
+            found = await self._ask(
+                lambda store: None if past is not None and store.counts.fresh else (question(store.counts),), brief=True
+            )
+            if found is not None:
+                return found[0]
+            assert past is not None
+            async with self._lasting.seeding:
+                await self._seed(past)
+
+    async def _seed(self, past: Past) -> None:
+        if not await self._ask(lambda store: store.counts.fresh):
+            return  # another call was faster
+        now, amounts, until = self._clock.now(), Counter[str](), dict[str, float]()
+        own = [rule for rules in self._own().values() for rule in rules]
+        for span in dict.fromkeys(rule.span for rule in (*self.rules, *own)):
+            for subject, amount in await past(self._window(span, now).begins):
+                for line in self._lines(subject):
+                    if line.rule.span == span:
+                        amounts[line.counter] += amount
+                        until[line.counter] = line.until
+        bookings = [Booking(counter, amount, until[counter]) for counter, amount in amounts.items()]
+        if await self._ask(lambda store: store.counts.seed(bookings)) and bookings:
+            log.warning("the counts of budgets were gone: %d were made anew from the ledger", len(bookings))
+
+    async def _lapse(self, before: float) -> None:
+        now, ours = self._clock.now(), frozenset(self._lasting.open)
+        gone = await self._count(lambda counts: counts.lapse(before=before, now=now, but=ours))
+        for it in gone:
+            self._lost(Lost(it.lease, it.booked, it.amount - it.booked, it.since, it.about))
+        if gone:
+            booked, more = sum(it.booked for it in gone), sum(it.amount - it.booked for it in gone)
+            log.warning(
+                "%d calls ran when their process ended: what they read, %s USD, is booked; up to %s USD more may be billed",
+                len(gone), f"{dollars(booked):.6f}", f"{dollars(more):.6f}",
+            )  # fmt: skip
+
+    async def _hold(
+        self, lease: str, lines: Sequence[_Line], amount: int, sure: int, about: str
+    ) -> tuple[str, Mapping[str, Count]]:
         now = self._clock.now()
         holds = [
-            Hold(line.counter, amount, line.rule.limit if line.rule.blocks else None, line.until) for line in lines
+            Hold(line.counter, amount, line.rule.limit if line.rule.blocks else None, line.until, min(sure, amount))
+            for line in lines
         ]
-        return await self._ask(
-            lambda store: store.counts.reserve(lease, holds, until=now + LEASE_S, now=now), brief=True
-        )
+        return await self._count(lambda counts: counts.reserve(lease, holds, until=now + LEASE_S, now=now, about=about))
 
     async def _book(self, lease: str, lines: tuple[_Line, ...], amount: int, held: int) -> bool:
         now = self._clock.now()
         bookings = [Booking(line.counter, amount, line.until) for line in lines]
         try:
-            counts = await self._ask(lambda store: store.counts.settle(lease, bookings, now=now), brief=True)
+            counts = await self._count(lambda counts: counts.settle(lease, bookings, now=now))
         except Unavailable:
             if lease not in self._lasting.unsettled:
                 log.error("what a call cost could not be booked on its budgets yet; it is tried again")
@@ -317,7 +391,7 @@ class Books:
 
     async def _counts(self, lines: Sequence[_Line]) -> Mapping[str, Count]:
         now = self._clock.now()
-        return await self._ask(lambda store: store.counts.counts([line.counter for line in lines], now=now), brief=True)
+        return await self._count(lambda counts: counts.counts([line.counter for line in lines], now=now))
 
     def _short(self, line: _Line, counts: Mapping[str, Count], quote: Quote, least: int) -> Short:
         count = counts[line.counter]

@@ -14,6 +14,7 @@ from tokenman_core.ledger import pages, trouble
 from tokenman_core.ledger.pages import Filter, Page, moment
 from tokenman_core.ledger.row import Row, dollars
 from tokenman_core.ledger.span import EVER, Span, split
+from tokenman_core.ledger.spent import Spent, spent
 from tokenman_core.ledger.store import DAY_US, ESTIMATED, EXACT, NOTIONAL, OTHER, REPEATED, SUMS, micro
 from tokenman_core.ledger.sums import Break, Redactions, Sums, Totals
 from tokenman_core.record import cause_of
@@ -171,6 +172,14 @@ class LedgerReader:
                     found.setdefault(cause_of(words), Counter()).update(lost)
         breaks = [Break(cause, it["count"], it["tokens"], dollars(it["cost"])) for cause, it in found.items()]
         return tuple(sorted(breaks, key=lambda it: (-it.usd, -it.tokens, -it.count, it.cause)))
+
+    def spent(self, since: datetime) -> list[Spent]:
+        """What the calls that began since then have cost, by all that budgets count by."""
+        with self._open() as connection:
+            if connection is None:
+                return []
+            found = connection.execute("select value from facts where name = 'horizon'").fetchone()
+            return spent(connection, micro(since), found[0] if found else 0)
 
     # -- inside --
 

@@ -26,13 +26,15 @@ ENDED_S = 86_400.0
 class Hold:
     """`amount` to be held on a counter; spent and held together may not pass `limit` (None: it is counted, and not limited).
 
-    `until`: when the counter itself may be forgotten, in seconds since the epoch, as at the end of its window.
+    `until`: when the counter itself may be forgotten, in seconds since the epoch, as at the end of its window. `sure`: so much of
+    the amount is spent in any case once the hold's process dies, as far as anybody can tell.
     """
 
     counter: str
     amount: int
     limit: int | None
     until: float
+    sure: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,19 @@ class Count:
     held: int = 0
 
 
+@dataclass(frozen=True)
+class Lapsed:
+    """A reservation that nobody renewed: what it held on each of its counters, what was booked of that, since when it was held,
+    and what was said about it when it was asked for.
+    """
+
+    lease: str
+    amount: int
+    booked: int
+    since: float
+    about: str
+
+
 Reserved = Literal["held", "short", "ended"]
 """`short`: a counter cannot hold its amount; `ended`: this reservation was settled or released before."""
 
@@ -57,20 +72,30 @@ Reserved = Literal["held", "short", "ended"]
 class Counts(Protocol):
     """Each method is one step that others see whole or not at all. Moments are seconds since the epoch."""
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the counters began with nothing, because there was no file, and `seed` was not called yet."""
+
+    def seed(self, bookings: Sequence[Booking]) -> bool:
+        """Adds what was spent before the file was made. False: it was done before, and nothing is added twice."""
+
     def reserve(
-        self, lease: str, holds: Sequence[Hold], *, until: float, now: float
+        self, lease: str, holds: Sequence[Hold], *, until: float, now: float, about: str = ""
     ) -> tuple[Reserved, Mapping[str, Count]]:
         """Holds all or nothing; if a counter is short, with all of them as they are, else with none.
 
-        A lease that is there already gets the new amounts.
+        A lease that is there already gets the new amounts. `about`: a note that is kept for as long as it holds something.
         """
 
     def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, int] | None:
         """Ends a reservation with what was spent, and what is spent of each counter then; None: it had ended, and nothing is
         booked twice.
 
-        One that has expired is booked all the same: it was spent.
+        One that has expired is booked all the same: it was spent. If a part was booked when it lapsed, the rest is.
         """
+
+    def lapse(self, *, before: float, now: float, but: Collection[str] = ()) -> Sequence[Lapsed]:
+        """Ends the reservations that expire before a moment and of which something is surely spent, and books that."""
 
     def release(self, lease: str, *, now: float) -> None:
         """Ends a reservation of which nothing was spent."""
@@ -117,6 +142,16 @@ STEP = (
 
 LATER_STEP = ("alter table holds add column since real not null default 0",)
 
+SURE_STEP = (
+    "alter table holds add column sure integer not null default 0",
+    "alter table holds add column ends real not null default 0",  # of the counter
+    "alter table holds add column about text not null default ''",
+    "alter table ended add column booked integer not null default 0",  # when it lapsed
+)
+
+FIRST = ("insert into entries (kind, name, version, value, until) values ('counts', 'fresh', 1, x'', 9e15)",)
+"""Of a new file: its counters know nothing of what was spent before."""
+
 _COUNT = (
     "select (select spent from counts where counter = ?1),"
     " (select sum(amount) from holds where counter = ?1 and until > ?2)"
@@ -127,9 +162,9 @@ _COUNT = (
 def _holding(counters: int) -> str:
     """One statement, and so one transaction, for the usual case: a lease that is new, and room on so many counters."""
     return (
-        "insert into holds (lease, counter, amount, since, until)"
-        f" with asked (counter, amount, most) as (values {', '.join(['(?, ?, ?)'] * counters)})"
-        " select ?, counter, amount, ?, ? from asked"
+        "insert into holds (lease, counter, amount, sure, ends, since, until, about)"
+        f" with asked (counter, amount, sure, ends, most) as (values {', '.join(['(?, ?, ?, ?, ?)'] * counters)})"
+        " select ?, counter, amount, sure, ends, ?, ?, ? from asked"
         " where not exists (select 1 from ended where lease = ?) and not exists (select 1 from holds where lease = ?)"
         " and not exists (select 1 from asked where most < amount"
         " + coalesce((select spent from counts where counts.counter = asked.counter), 0)"
@@ -142,11 +177,30 @@ class SqliteCounts:
 
     def __init__(self, connection: sqlite3.Connection, whole: Callable[[], AbstractContextManager[None]]) -> None:
         self._connection, self._whole = connection, whole
+        self._fresh = True  # until it is known to be none
+
+    @property
+    def fresh(self) -> bool:
+        if self._fresh:
+            found = self._connection.execute(
+                "select 1 from entries where kind = 'counts' and name = 'fresh'"
+            ).fetchone()
+            self._fresh = found is not None
+        return self._fresh
+
+    def seed(self, bookings: Sequence[Booking]) -> bool:
+        with self._whole():
+            if not self.fresh:
+                return False
+            for each in bookings:
+                self._add(each.counter, each.amount, each.until)
+            self._connection.execute("delete from entries where kind = 'counts' and name = 'fresh'")
+            return True
 
     def reserve(
-        self, lease: str, holds: Sequence[Hold], *, until: float, now: float
+        self, lease: str, holds: Sequence[Hold], *, until: float, now: float, about: str = ""
     ) -> tuple[Reserved, Mapping[str, Count]]:
-        if self._held_at_once(lease, holds, until, now):
+        if self._held_at_once(lease, holds, until, now, about):
             return "held", {}
         with self._whole():
             if self._ended(lease):
@@ -156,32 +210,55 @@ class SqliteCounts:
             if any(_passes(hold, counts[hold.counter]) for hold in holds):
                 return "short", counts
             self._connection.executemany(
-                "insert into holds (lease, counter, amount, since, until) values (?, ?, ?, ?, ?)",
-                [(lease, hold.counter, min(hold.amount, MOST_HELD), now, until) for hold in holds],
+                "insert into holds (lease, counter, amount, sure, ends, since, until, about) values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        lease,
+                        each.counter,
+                        min(each.amount, MOST_HELD),
+                        min(each.sure, MOST_HELD),
+                        each.until,
+                        now,
+                        until,
+                        about,
+                    )
+                    for each in holds
+                ],
             )
             return "held", {}
 
-    def _held_at_once(self, lease: str, holds: Sequence[Hold], until: float, now: float) -> bool:
+    def _held_at_once(self, lease: str, holds: Sequence[Hold], until: float, now: float, about: str) -> bool:
         """False: nothing was done, and it has to be looked why."""
         if not holds or any(hold.amount > MOST_HELD for hold in holds):
             return False
-        asked = [each for hold in holds for each in (hold.counter, hold.amount, hold.limit)]
-        done = self._connection.execute(_holding(len(holds)), (*asked, lease, now, until, lease, lease, now))
+        asked = [each for hold in holds for each in (hold.counter, hold.amount, hold.sure, hold.until, hold.limit)]
+        done = self._connection.execute(_holding(len(holds)), (*asked, lease, now, until, about, lease, lease, now))
         return done.rowcount > 0
 
     def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, int] | None:
         with self._whole():
+            booked = 0
             if not self._end(lease, now):
-                return None
-            return {
-                each.counter: self._connection.execute(
-                    "insert into counts (counter, spent, until) values (?, ?, ?) on conflict do update"
-                    f" set spent = min({MOST}, counts.spent + excluded.spent), until = max(counts.until, excluded.until)"
-                    " returning spent",
-                    (each.counter, min(each.amount, MOST), each.until),
-                ).fetchone()[0]
-                for each in bookings
-            }
+                booked = self._booked(lease)
+                if not booked:
+                    return None
+            return {each.counter: self._add(each.counter, each.amount - booked, each.until) for each in bookings}
+
+    def lapse(self, *, before: float, now: float, but: Collection[str] = ()) -> Sequence[Lapsed]:
+        with self._whole():
+            rows = self._connection.execute(
+                "select lease, counter, amount, sure, ends, since, about from holds where until <= ? and sure > 0",
+                (before,),
+            ).fetchall()
+            found: dict[str, Lapsed] = {}
+            for lease, counter, amount, sure, ends, since, about in rows:
+                if lease not in but:
+                    self._add(counter, sure, ends)
+                    found[lease] = Lapsed(lease, amount, sure, since, about)
+            for each in found.values():
+                self._end(each.lease, now)
+                self._connection.execute("update ended set booked = ? where lease = ?", (each.booked, each.lease))
+            return list(found.values())
 
     def release(self, lease: str, *, now: float) -> None:
         with self._whole():
@@ -219,6 +296,24 @@ class SqliteCounts:
         spent, held = self._connection.execute(_COUNT, (counter, now)).fetchone()
         return Count(spent or 0, held or 0)
 
+    def _add(self, counter: str, amount: int, until: float) -> int:
+        """What is spent of it then."""
+        spent: int = self._connection.execute(
+            "insert into counts (counter, spent, until) values (?, ?, ?) on conflict do update"
+            f" set spent = min({MOST}, counts.spent + excluded.spent), until = max(counts.until, excluded.until)"
+            " returning spent",
+            (counter, min(amount, MOST), until),
+        ).fetchone()[0]
+        return spent
+
+    def _booked(self, lease: str) -> int:
+        """What was booked when it lapsed, asked for once."""
+        found = self._connection.execute("select booked from ended where lease = ?", (lease,)).fetchone()
+        if found is None or not found[0]:
+            return 0
+        self._connection.execute("update ended set booked = 0 where lease = ?", (lease,))
+        return int(found[0])
+
     def _ended(self, lease: str) -> bool:
         return self._connection.execute("select 1 from ended where lease = ?", (lease,)).fetchone() is not None
 
@@ -232,8 +327,9 @@ class SqliteCounts:
 
     def purge(self, now: float) -> None:
         """Forgets what nobody asks for any more, so that the file does not grow with every call."""
-        for table, until in (("holds", now - ENDED_S), ("counts", now), ("ended", now)):
-            self._connection.execute(f"delete from {table} where until <= ?", (until,))
+        self._connection.execute("delete from holds where until <= ? and sure = 0", (now - ENDED_S,))
+        for table in ("counts", "ended"):
+            self._connection.execute(f"delete from {table} where until <= ?", (now,))
 
 
 def _passes(hold: Hold, count: Count) -> bool:

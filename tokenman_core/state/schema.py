@@ -35,4 +35,5 @@ STEPS: tuple[tuple[str, ...], ...] = (
     rates.STEP,
     rates.LATER_STEP,
     counts.LATER_STEP,
+    counts.SURE_STEP,
 )

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from tokenman_core.database import Database
-from tokenman_core.state import schema
+from tokenman_core.state import counts, schema
 from tokenman_core.state.counts import SqliteCounts
 from tokenman_core.state.rates import SqliteRates
 from tokenman_core.state.store import NOTHING, Entry, Leased
@@ -22,7 +22,7 @@ class Sqlite:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema.STEPS, ("wal_autocheckpoint = 0",), any_thread=True)
+        self._database = Database(path, schema.STEPS, ("wal_autocheckpoint = 0",), first=counts.FIRST, any_thread=True)
         self._connection = self._database.connection
         self._seen, self._purged = -1, 0.0
         self.counts = SqliteCounts(self._connection, self._whole)

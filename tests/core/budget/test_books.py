@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenman_core.budget.books import LEASE_S, Alert, Books, Granted, Lasting, Quote, Short, Uncounted, told
+from tokenman_core.budget.books import LEASE_S, Alert, Books, Granted, Lasting, Lost, Quote, Short, Uncounted, told
 from tokenman_core.budget.rules import Rule, dollars, units
 from tokenman_core.scopes import Reach, Subject
 from tokenman_core.state import Count, Sqlite, Store, Unavailable
@@ -56,8 +56,8 @@ class World:
         self.ask = Asked(Sqlite(path))
         self.lasting = Lasting()
 
-    def books(self, *rules: Rule) -> Books:
-        return Books(rules, UTC, self.clock, self.ask, self.alerts.append, self.lasting)  # type: ignore[arg-type]
+    def books(self, *rules: Rule, **more: Any) -> Books:
+        return Books(rules, UTC, self.clock, self.ask, self.alerts.append, self.lasting, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -375,3 +375,132 @@ async def test_a_budget_that_a_client_was_given_by_name_counts_its_calls_once(wo
         assert isinstance(await books.reserve(lease, subject, QUOTE), Granted)
         await books.settle(lease, 100)
     assert {state.counted_by: state.count.spent for state in await books.everything()} == {"x": 100, "y": 200}
+
+
+# -- what a crash leaves behind --
+
+
+async def test_what_a_call_had_read_is_booked_when_its_process_has_died_and_the_rest_is_free(world, caplog):
+    lost = list[Lost]()
+    books = world.books(day(10_000), Rule("month", 50_000, "month"), lost=lost.append)
+    await books.reserve("a:1", ADA, QUOTE, "who it was")
+    world.lasting.open.clear()  # it dies
+    world.clock.moment += LEASE_S - 1
+    await books.keep()
+    assert (await books.standing([ADA]))[0].count == Count(0, 1100)
+    world.clock.moment += 2
+    await books.keep()
+    await books.keep()
+    assert [state.count for state in await books.standing([ADA])] == [Count(100, 0)] * 2
+    assert lost == [Lost("a:1", 100, 1000, NOON, "who it was")]
+    assert "1 calls ran when their process ended" in caplog.text
+
+
+async def test_a_process_that_is_alone_waits_for_no_lease_and_leaves_its_own_calls_alone(world):
+    lost = list[Lost]()
+    books = world.books(day(10_000), lost=lost.append)
+    await books.reserve("dead:1", ADA, QUOTE)
+    world.lasting.open.clear()
+    await books.reserve("ours:1", ADA, QUOTE)
+    await books.look()
+    assert lost == []
+    await books.look(alone=True)
+    assert [it.lease for it in lost] == ["dead:1"]
+    assert await spent(books) == Count(100, 1100)
+
+
+@pytest.mark.parametrize(("cost", "sum"), [(700, 700), (40, 40), (None, 1100)])
+async def test_a_call_that_was_given_up_and_ends_after_all_is_booked_by_what_it_cost(world, cost, sum):
+    books = world.books(day(10_000))
+    await books.reserve("a:1", ADA, QUOTE)
+    running = world.lasting.open.copy()
+    world.lasting.open.clear()
+    world.clock.moment += LEASE_S + 1
+    await books.keep()
+    world.lasting.open.update(running)
+    await books.settle("a:1", cost)
+    assert await spent(books) == Count(sum, 0)
+
+
+async def test_what_running_calls_hold_is_renewed_before_it_is_looked_who_died(world):
+    books = world.books(day(10_000))
+    await books.reserve("a:1", ADA, QUOTE)
+    world.clock.moment += 10 * LEASE_S  # the machine slept
+    world.ask.down = True
+    await books.keep()
+    world.ask.down = False
+    assert await spent(books) == Count(0, 0)
+    await books.keep()
+    assert await spent(books) == Count(0, 1100)
+
+
+class Past:
+    """What the ledger has: (moment, subject, units)."""
+
+    def __init__(self, *calls: tuple[float, Subject, int]) -> None:
+        self.calls, self.asked, self.down = calls, 0, False
+
+    async def __call__(self, since: float) -> list[tuple[Subject, int]]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.down:
+            raise Unavailable
+        return [(subject, amount) for moment, subject, amount in self.calls if moment >= since]
+
+
+RULES = (
+    day(10_000),
+    Rule("each", 10_000, "month", Reach("client")),
+    Rule("of y", 10_000, "day", Reach(match={"project": "y"})),
+)
+PAST = (NOON - 3600, ADA, 300), (NOON - 7200, BOB, 50), (NOON - 2 * 86_400, ADA, 1000), (NOON - 60 * 86_400, BOB, 9999)
+
+
+async def test_a_store_that_is_new_is_told_what_the_ledger_has_before_anything_is_counted(world, caplog):
+    past = Past(*PAST)
+    books = world.books(*RULES, past=past)
+    answers = await asyncio.gather(*(books.reserve(f"{number}:1", ADA, QUOTE) for number in range(3)))
+    assert answers == [Granted(1000)] * 3
+    assert past.asked == 2  # once for each span
+    found = {(state.rule.name, state.counted_by): state.count for state in await books.standing([ADA, BOB])}
+    assert found == {
+        ("daily", ""): Count(350, 3300),
+        ("each", "ada"): Count(1300, 3300),
+        ("each", "bob"): Count(50, 0),
+        ("of y", ""): Count(50, 0),
+    }
+    assert "made anew from the ledger" in caplog.text
+    again = world.books(*RULES, past=past)
+    await again.settle("0:1", 5)
+    assert past.asked == 2
+    assert await spent(world.books(day(10_000))) == Count(355, 2200)
+
+
+async def test_a_budget_that_the_past_used_up_lets_nothing_pass_in_a_new_store(world):
+    books = world.books(day(300), past=Past(*PAST))
+    answer = await books.reserve("a:1", ADA, QUOTE)
+    assert isinstance(answer, Short)
+    assert answer.spent
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_while_the_past_cannot_be_read_the_count_cannot_be_kept(world, refuses):
+    past = Past(*PAST)
+    past.down = True
+    books = world.books(day(10_000, refuses_without_store=refuses), past=past)
+    answer = await books.reserve("a:1", ADA, QUOTE)
+    assert isinstance(answer, Uncounted if refuses else Granted)
+    past.down = False
+    assert await books.reserve("b:1", ADA, QUOTE) == Granted(1000)
+    assert await spent(books) == Count(350, 1100)
+
+
+async def test_a_store_that_is_there_is_not_told_again(tmp_path):
+    one = World(tmp_path / "state.db")
+    await one.books(day(10_000), past=Past(*PAST)).look()
+    one.ask.store.close()
+    two, past = World(tmp_path / "state.db"), Past(*PAST)
+    books = two.books(day(10_000), past=past)
+    assert await spent(books) == Count(350, 0)
+    assert past.asked == 0
+    two.ask.store.close()

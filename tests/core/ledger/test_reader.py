@@ -13,6 +13,7 @@ from tokenman_core.database import migrate
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger import Filter, LedgerError, LedgerReader, Sums, row_of, schema
 from tokenman_core.ledger import reader as module
+from tokenman_core.ledger.row import pico
 from tokenman_core.ledger.span import EVER, split
 from tokenman_core.ledger.store import DAY_US, Store, micro, sums_of
 from tokenman_core.usage import Bill, Usage
@@ -435,3 +436,43 @@ def test_what_caches_saved_is_summed_beyond_what_a_counter_holds(path, by):
         reader = write(path, [call(number, bill=one, model=f"m{number}") for number, one in enumerate(booked)])
         assert reader.totals(by).total.cache_saved == 2 * saved
         assert reader.totals("day").total.cache_saved == 2 * saved
+
+
+# -- what budgets count --
+
+
+@pytest.mark.parametrize("purged", [None, timedelta(days=2), timedelta(hours=30)])
+def test_what_calls_cost_is_told_by_all_that_budgets_count_by(path, purged):
+    dice = random.Random(11)
+    records = [mixed(number, dice, NOON - timedelta(hours=number)) for number in range(150)]
+    reader = write(path, records)
+    rows = reader.page(limit=1000).rows
+    if purged:
+        store = Store(path)
+        while store.purge(micro(NOON - purged)):
+            pass
+        store.close()
+    for since in (NOON - timedelta(hours=5, minutes=30), NOON - timedelta(days=4), datetime(2020, 1, 1, tzinfo=UTC)):
+        found = defaultdict(lambda: [0, 0])
+        for it in reader.spent(since):
+            sums = found[it.provider, it.client, it.project, it.model]
+            sums[0] += it.cost
+            sums[1] += it.notional
+        begins = since
+        if purged and since < NOON - purged:  # whole days are known of what was purged
+            begins = since.replace(hour=0, minute=0)
+        wanted = defaultdict(lambda: [0, 0])
+        for row in rows:
+            if row.time >= begins and row.cost:
+                sums = wanted[row.provider, row.client, row.project, row.model]
+                sums[0] += pico(row.cost)
+                sums[1] += pico(row.cost) if row.notional else 0
+        assert {key: sums for key, sums in found.items() if sums[0]} == dict(wanted)
+
+
+def test_a_session_is_told_with_what_its_calls_cost(path):
+    reader = write(
+        path, [call(1, bill=bill("0.5")), call(2, bill=bill("0.25"), session="s-2"), call(3, bill=bill(None))]
+    )
+    assert [(it.session, it.cost) for it in reader.spent(NOON)] == [("s-1", 5 * 10**11), ("s-2", 25 * 10**10)]
+    assert LedgerReader(path.with_name("none")).spent(NOON) == []

@@ -30,6 +30,8 @@ class Machine(RuleBasedStateMachine):
         self.spent = dict.fromkeys(LIMITS, 0)
         self.holds: dict[str, tuple[dict[str, int], float]] = {}
         self.ended: set[str] = set()
+        self.sure: dict[str, int] = {}  # by lease
+        self.booked: dict[str, int] = {}  # by lease that lapsed
 
     def teardown(self) -> None:
         self.store.close()
@@ -38,10 +40,12 @@ class Machine(RuleBasedStateMachine):
     def held(self, counter: str) -> int:
         return sum(holds.get(counter, 0) for holds, until in self.holds.values() if until > self.now)
 
-    @rule(lease=leases, names=counters, amount=amounts, span=st.sampled_from([10.0, 100.0]))
-    def reserve(self, lease: str, names: list[str], amount: int, span: float) -> None:
+    @rule(
+        lease=leases, names=counters, amount=amounts, span=st.sampled_from([10.0, 100.0]), sure=st.sampled_from([0, 3])
+    )
+    def reserve(self, lease: str, names: list[str], amount: int, span: float, sure: int) -> None:
         until = self.now + span
-        asked = [Hold(name, amount, LIMITS[name], FOREVER) for name in names]
+        asked = [Hold(name, amount, LIMITS[name], FOREVER, sure) for name in names]
         answer, counts = self.store.counts.reserve(lease, asked, until=until, now=self.now)
         if lease in self.ended:
             assert (answer, counts) == ("ended", {})
@@ -54,17 +58,19 @@ class Machine(RuleBasedStateMachine):
         assert counts == ({} if fits else {name: Count(self.spent[name], self.held(name)) for name in names})
         if fits:
             self.holds[lease] = (dict.fromkeys(names, amount), until)
+            self.sure[lease] = sure
 
     @rule(lease=leases, names=counters, amount=amounts)
     def settle(self, lease: str, names: list[str], amount: int) -> None:
         after = self.store.counts.settle(lease, [Booking(name, amount, FOREVER) for name in names], now=self.now)
-        if lease in self.ended:
+        before = self.booked.pop(lease, 0)
+        if lease in self.ended and not before:
             assert after is None
             return
         self.holds.pop(lease, None)
         self.ended.add(lease)
         for name in names:
-            self.spent[name] += amount
+            self.spent[name] += amount - before
         assert after == {name: self.spent[name] for name in names}
 
     @rule(lease=leases)
@@ -78,6 +84,22 @@ class Machine(RuleBasedStateMachine):
         self.store.counts.hold_on([lease], self.now + 50)
         if lease in self.holds:
             self.holds[lease] = (self.holds[lease][0], self.now + 50)
+
+    @rule(but=st.sets(leases, max_size=2))
+    def give_up_those_that_died(self, but: set[str]) -> None:
+        dead = {
+            lease
+            for lease, (_, until) in self.holds.items()
+            if until <= self.now and self.sure[lease] and lease not in but
+        }
+        found = self.store.counts.lapse(before=self.now, now=self.now, but=but)
+        assert {it.lease for it in found} == dead
+        for lease in dead:
+            amounts, _ = self.holds.pop(lease)
+            self.ended.add(lease)
+            self.booked[lease] = self.sure[lease]
+            for name in amounts:
+                self.spent[name] += self.sure[lease]
 
     @rule(seconds=st.sampled_from([1.0, 20.0, 200.0, -15.0]))
     def the_clock_goes_on_or_is_set_back(self, seconds: float) -> None:
