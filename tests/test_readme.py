@@ -310,7 +310,9 @@ def test_the_lines_with_curl_are_answered(running: tuple[Proxy, str]) -> None:
     summary, breaker, clients = (
         next(line for line in lines if path in line) for path in ("/api/summary", "/breaker", "/api/clients")
     )
-    assert len(lines) == 3
+    cache = [line for line in lines if "/api/cache" in line]
+    assert len(lines) == 3 + len(cache) == 5
+    assert [answer_to(proxy, line) for line in cache] == ['{"removed":0}'] * 2
     assert '"key":"tkm_' in answer_to(proxy, clients)
     assert '"calls":1' in answer_to(proxy, summary)
     assert '"breaker":"open"' in answer_to(proxy, breaker)
