@@ -119,7 +119,7 @@ def test_the_copy_is_whole(pristine, tmp_path):
     store.behind.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("file", ["cache.db", "cache.db-wal"])
 @pytest.mark.parametrize("way", [flipped, truncated, zeroed, swapped, garbled_head], ids=lambda way: way.__name__)
 def test_damaged_bytes_are_a_miss(pristine, tmp_path, way, file, seed):
@@ -184,7 +184,7 @@ def test_a_process_killed_while_it_writes_leaves_each_answer_whole_or_none(tmp_p
     path = tmp_path / "data" / "cache.db"
     generator = random.Random(cipher)
     found = 0
-    for seed in range(5):
+    for seed in range(4):
         writer = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(path), cipher, str(seed)], cwd=ROOT, stdout=subprocess.PIPE
         )
@@ -201,7 +201,7 @@ def test_a_process_killed_while_it_writes_leaves_each_answer_whole_or_none(tmp_p
         store.behind.close()
         with closing(sqlite3.connect(path)) as other:
             assert other.execute("pragma integrity_check").fetchone() == ("ok",)
-    assert found > 30
+    assert found > 20
 
 
 @pytest.mark.parametrize("cipher", CIPHERS)
