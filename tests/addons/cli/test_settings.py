@@ -176,10 +176,10 @@ def test_a_case_that_does_not_hold_is_told_and_ends_with_1(command, tmp_path):
 
 def test_malformed_cases_end_with_2_and_none_at_all_is_told(command, tmp_path):
     path = tmp_path / "t.yaml"
-    path.write_text("tests: [{name: a, request: {dialect: openai, text: x}, expect: {cache: hit}}]")
+    path.write_text("tests: [{name: a, request: {dialect: openai, text: x}, expect: {cache: perhaps}}]")
     found = command("config", "test", "--config", str(path))
     assert found.exit_code == 2
-    assert "tests[0].expect.cache: the cache is not available in this version" in found.stderr
+    assert "tests[0].expect.cache: must be one of hit, miss or bypass" in found.stderr
     assert "no cases under tests:" in command("config", "test").stdout
 
 
