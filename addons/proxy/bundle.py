@@ -202,8 +202,10 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     upstream = Upstream(guard=guard, proxies=_proxies(settings))
     leases = StoreLeases(state.ask, clock)
+    kept = Kept(settings, root, clock)
+    kept.prepare(settings)
     cache = caching.Lasting(
-        Kept(settings, root, clock), Flights(clock, leases), leases, Repeats(settings.cache.ttl),
+        kept, Flights(clock, leases), leases, Repeats(settings.cache.ttl),
         Detective(clock, secret.derive(root, "cache breaks")),
     )  # fmt: skip
     hook = Webhook(upstream, clock, lambda: f"msg_{request_id()[4:]}", random.random)

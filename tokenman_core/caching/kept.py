@@ -29,6 +29,7 @@ class Kept:
     def __init__(self, settings: Settings, root: bytes, clock: Clock, cipher: CipherFor = system_cipher) -> None:
         self._root, self._clock, self._cipher = root, clock, cipher
         self._sealed: tuple[Encrypt, bool] | None = None  # as those that are open were made
+        self._prepared: tuple[tuple[Encrypt, bool], Cipher | None] | None = None
         self._opened = 0.0
         self._path = settings.data_dir / FILE
         self.answers = self._made(settings, None)
@@ -38,12 +39,21 @@ class Kept:
         key = derive(self._root, "cache answers")
         return Answers(self._path, Limits(it.entries, it.size), it.ttl, self._clock, cipher, key=key)
 
+    def prepare(self, settings: Settings) -> None:
+        """Asks for the key that these settings want, which may take some seconds: before anything listens. Raises ConfigError."""
+        if settings.caches:
+            wanted = _wanted(settings)
+            self._prepared = wanted, self._cipher(wanted[0], self._root, wanted[1])
+
     async def obey(self, settings: Settings) -> None:
         """From now on answers are kept as these settings say. Raises ConfigError; then all is as it was."""
         it = settings.cache
-        wanted = (it.encrypt, settings.secret is not None)
+        wanted = _wanted(settings)
         if settings.caches and wanted != self._sealed:
-            made = self._made(settings, await asyncio.to_thread(self._cipher, it.encrypt, self._root, wanted[1]))
+            prepared, self._prepared = self._prepared, None
+            if prepared is None or prepared[0] != wanted:
+                prepared = wanted, await asyncio.to_thread(self._cipher, wanted[0], self._root, wanted[1])
+            made = self._made(settings, prepared[1])
             before = self.answers
             await before.aclose()  # one at a time has the file
             await made.start()
@@ -84,3 +94,8 @@ class Kept:
 
     async def aclose(self) -> None:
         await self.answers.aclose()
+
+
+def _wanted(settings: Settings) -> tuple[Encrypt, bool]:
+    """All that tells how answers are to be sealed."""
+    return settings.cache.encrypt, settings.secret is not None

@@ -10,6 +10,7 @@ from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.kept import Kept
 from tokenman_core.clock import ManualClock
 from tokenman_core.config.models import Settings
+from tokenman_core.errors import ConfigError
 from tokenman_core.usage import Usage
 
 KEY = b"k" * 32
@@ -22,8 +23,8 @@ def clock():
 
 @pytest.fixture
 def settings(tmp_path):
-    def make(mode="all", routes=()):
-        return Settings(data_dir=str(tmp_path), cache={"mode": mode, "encrypt": "off"}, routes=list(routes))
+    def make(mode="all", routes=(), encrypt="off"):
+        return Settings(data_dir=str(tmp_path), cache={"mode": mode, "encrypt": encrypt}, routes=list(routes))
 
     return make
 
@@ -112,3 +113,27 @@ async def test_the_age_of_the_last_round_grows_from_the_start_on(of, settings, c
     clock.advance(30)
     assert it.purge_age_seconds is not None
     assert 0 <= it.purge_age_seconds <= 30
+
+
+async def test_a_key_that_cannot_be_had_is_told_before_anything_is_open_and_asked_for_once(settings, clock, tmp_path):
+    asked = []
+
+    def none(encrypt, root, configured):
+        asked.append((encrypt, configured))
+        if encrypt == "on":
+            raise ConfigError("cache.encrypt: on needs a place for its key")
+        return None
+
+    it = Kept(settings(encrypt="on"), b"r" * 32, clock, none)
+    with pytest.raises(ConfigError, match=r"cache\.encrypt"):
+        it.prepare(settings(encrypt="on"))
+    it.prepare(settings("off", encrypt="on"))  # whom nobody needs is not asked
+    assert asked == [("on", False)]
+    it.prepare(settings())
+    await it.obey(settings())
+    assert asked == [("on", False), ("off", False)]
+    with pytest.raises(ConfigError):
+        await it.obey(settings(encrypt="on"))
+    it.answers.keep(KEY, entry(clock))
+    assert it.answers.hot(KEY) is not None, "all is as it was"
+    await it.aclose()
