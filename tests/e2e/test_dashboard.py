@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 from addons.cli import figures
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import OPENAI_KEY, PLANTED, Proxy, claude, said, user
+from tests.e2e.test_clients import add, keyed, tokenman
 from tokenman_core.admin.pages import FOLDER
 from tokenman_core.config.models import Action
 from tokenman_core.errors import ErrorKind
@@ -553,6 +554,66 @@ def test_without_budgets_there_is_no_card_of_them(house: Proxy, opened: Open) ->
     page.reload()
     expect(page.get_by_role("region", name="Budgets")).to_contain_text("They cannot be read now")
     expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_clients_are_listed_with_what_they_may_do_and_never_their_keys(
+    shared_provider: FakeProvider, tmp_path: Path, opened: Open
+) -> None:
+    budgets = [{"name": "team", "limit_usd": 50, "window": "month", "scope": "client"}]
+    proxy = Proxy.start(tmp_path, shared_provider.url, providers=keyed(shared_provider.url), budgets=budgets)
+    try:
+        terms = (
+            "--project",
+            "site",
+            "--models",
+            "claude-*",
+            "--budget",
+            "5/day",
+            "--rate",
+            "60/min",
+            "--expires",
+            "2d",
+        )
+        keys = {
+            "web": add(proxy, "web", *terms),
+            "batch": add(proxy, "batch", "--budget", "team", "--providers", "anthropic"),
+            "left": add(proxy, "left"),
+            "idle": tokenman(proxy, "clients add idle").stdout.strip(),
+        }
+        for name in ("web", "web", "batch", "left"):
+            call(proxy, "[[say " + "word " * 50 + "]]", extra_headers={"x-tokenman-key": keys[name]})
+        assert tokenman(proxy, "clients revoke left").returncode == 0
+        page, seen = opened(code_address(proxy), viewport={"width": 1280, "height": 1400})
+        card = page.get_by_role("region", name="Clients")
+        lines = card.get_by_role("listitem")
+        expect(lines).to_have_count(4)
+        web = lines.filter(has_text="web")
+        expect(web).to_contain_text(
+            re.compile(r"web site.*\$0\.\d+ of \$5\.00 \(day\)claude-\* · any provider · 60/minuntil .*last used")
+        )
+        expect(web).to_have_attribute("data-tone", "warn")  # it ends soon
+        expect(lines.filter(has_text="batch")).to_contain_text(
+            re.compile(r"of \$50\.00 \(month\)any model · anthropic · budget team")
+        )
+        expect(lines.filter(has_text="idle")).to_contain_text(
+            re.compile(r"\$0 in 30 days.*does not expire · not used in 30 days")
+        )
+        expect(lines.filter(has_text="left")).to_contain_text("revoked · last used")
+        for key in keys.values():
+            assert not any(key in answer for answer in seen.answers)
+        if folder := os.environ.get("TOKENMAN_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / "clients.png", full_page=True)
+    finally:
+        proxy.stop()
+
+
+def test_without_clients_there_is_no_card_of_them(house: Proxy, opened: Open) -> None:
+    page, _ = opened(code_address(house))
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.get_by_role("region", name="Clients")).to_be_hidden()
+    page.route(re.compile("/api/clients"), lambda route: route.fulfill(status=503, json={"error": {"message": "no"}}))
+    page.reload()
+    expect(page.get_by_role("region", name="Clients")).to_contain_text("They cannot be read now")
 
 
 def test_caches_stand_with_their_shares_and_why_they_broke(house: Proxy, provider: FakeProvider, opened: Open) -> None:

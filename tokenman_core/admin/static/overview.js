@@ -3,6 +3,7 @@
 import * as budgets from "./budgets.js";
 import * as cache from "./cache.js";
 import * as caches from "./caches.js";
+import * as clients from "./clients.js";
 import { barChart, shares } from "./charts.js";
 import { by, el } from "./dom.js";
 import * as words from "./words.js";
@@ -29,6 +30,7 @@ export async function refresh(session) {
   entityShares(models.redactions);
   caches.show(models);
   await budgets.refresh(session, today.live);
+  await clients.refresh(session);
   await cache.refresh(session, today.total);
 }
 
