@@ -15,7 +15,7 @@ import pytest
 
 from addons.demo.provider import FakeProvider
 from tests.e2e import raw
-from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, ROOT, Proxy, command, free_ports
+from tests.e2e.harness import ANTHROPIC_KEY, PLANTED, ROOT, Proxy, Tool, command, free_ports
 from tests.e2e.test_stages import call, refused, text
 
 MAIL = PLANTED["e-mail"]
@@ -188,3 +188,25 @@ def test_help_takes_little_work(tmp_path: Path) -> None:
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=30)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+
+
+@pytest.mark.parametrize("tool", ["up", "mitmdump"])
+def test_a_cache_whose_key_cannot_be_had_ends_the_start(tool: Tool, tmp_path: Path) -> None:
+    port, admin = free_ports(2)
+    configuration = tmp_path / "tokenman.yaml"
+    configuration.write_text(
+        f"{{listen: '127.0.0.1:{port}', data_dir: {tmp_path}/data, admin: {{listen: '127.0.0.1:{admin}'}},"
+        " cache: {mode: all, encrypt: on}}"
+    )
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+    }  # fmt: skip
+    ended = subprocess.run(
+        command(tool, configuration), capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert ended.returncode == 2
+    assert "cache.encrypt: on needs a place for its key" in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
