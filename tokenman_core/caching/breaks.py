@@ -35,9 +35,7 @@ CAUSES: Final = frozenset(
 )  # fmt: skip
 """All causes there are. What is said of a call is one of them, or one of them, ` at `, and a place."""
 
-_LONG = (
-    160  # bytes of a message, all of its JSON: a shorter one ("go on") may stand at the same place of any conversation
-)
+_LONG = 160  # bytes of a message, all of its JSON: a shorter one ("go on") may stand there in any conversation
 _LOOKBACK = 20  # blocks before a mark in which Anthropic looks for what it has kept
 
 
@@ -178,8 +176,9 @@ def _messages(theirs: Sequence[Part], mine: Sequence[Part], new: Prints, at: int
         return changed
     later = {part.whole: index for index, part in enumerate(theirs) if index >= at}
     for index in range(at, len(mine)):
-        if (stood := later.get(mine[index].whole)) is not None:
-            return f"{INSERTED} at {new.place('messages', at)}" if index > stood else CUT
+        stood = later.get(mine[index].whole, index)
+        if stood != index:
+            return CUT if stood > index else f"{INSERTED} at {new.place('messages', at)}"
     return CUT if len(mine) < len(theirs) else changed
 
 

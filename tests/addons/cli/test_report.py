@@ -373,6 +373,16 @@ def test_what_broke_the_providers_caches_is_told_by_cause(home):
     }  # fmt: skip
 
 
+def test_a_cause_that_another_program_wrote_does_not_speak_to_the_terminal(home):
+    store = Store(home / "data" / "ledger.db")
+    store.add([row_of(broken(1, "model changed", 500, "0"))])
+    store._connection.execute("update cache_break_days set cause = 'x' || char(27) || '[31m' || char(10) || 'y'")
+    store.close()
+    found = told("--since", f"{NOW:%Y-%m-%d}").stdout
+    assert "\x1b" not in found
+    assert "x[31my" in found
+
+
 def test_many_causes_are_cut_and_none_are_no_section(home):
     record(home, call(0, time=NOW))
     assert "breaks" not in told().stdout

@@ -78,6 +78,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "speed": (claude(3, speed="fast"), "parameters changed: speed"),
     "thinking": (claude(3, thinking={"type": "enabled", "budget_tokens": 2000}), "parameters changed: thinking"),
+    "speed before the system text": (claude(3, speed="fast", system="Other."), "parameters changed: speed"),
+    "system text before thinking": (claude(3, thinking={}, system="Other."), "system prompt changed at system[1]"),
     "choice": (claude(3, tool_choice={"type": "any"}), "parameters changed: tool_choice"),
     "format": (claude(3, output_config={"format": {"type": "json_schema"}}), "parameters changed: output_config"),
     "no marks": (claude(3, mark=None), "cache marks moved or missing"),
@@ -213,6 +215,24 @@ def test_what_was_idle_for_too_long_is_idle_whatever_else_has_changed():
     talk = Talk()
     talk.turn(claude(1), 0, 9_000)
     assert talk.turn(claude(3, system="Other."), 2_000, 9_000, after=400) == "system prompt changed at system[1]"
+
+
+def test_what_was_not_kept_anyway_is_no_cause():
+    """The mark stood behind the system text: what changed behind it was never in the cache."""
+    first, second = claude(2), edited(claude(3), ("messages", 0, "content", 0, "text"), "Please look at the lexer.")
+    for value in (first, second):
+        del value["messages"][-1]["content"][-1]["cache_control"]
+    talk = Talk()
+    talk.turn(first, 0, 9_000)
+    assert talk.turn(second, 0, 0) == "not told by the request"
+
+
+def test_of_two_messages_that_changed_the_first_is_told():
+    value = edited(claude(6), ("messages", 0, "content", 0, "text"), "Please look at the lexer.")
+    value["messages"][1]["content"][0]["text"] = "It has no table."
+    talk = Talk()
+    talk.turn(claude(5), 0, 9_000)
+    assert talk.turn(value, 0, 9_000) == "an earlier message changed at messages[0].content[0].text"
 
 
 def test_images_that_come_or_go_are_a_parameter():
@@ -503,11 +523,16 @@ def test_nothing_of_a_call_can_be_found_in_its_memory_or_its_words():
     value["tools"][0][planted] = planted
     talk.turn(value, 0, 9_000, session=planted, credential=planted, provider=planted)
     told = talk.turn(
-        edited(value, ("messages", 1, "content", 0, "input", planted), "x"), 0, session=planted, credential=planted
+        edited(value, ("messages", 1, "content", 0, "input", planted), "x"),
+        0,
+        9_000,
+        session=planted,
+        credential=planted,
     )
     assert told == "provider changed"
     assert planted not in told
     told = talk.turn(edited(value, ("messages", 0, planted), "x"), 0, 9_000, session=planted, credential=planted)
+    assert told == "an earlier message changed at messages[0].*"
     value["tools"][0].pop(planted)
     texts = [one for one in everything(talk.detective) if isinstance(one, str | bytes)]
     assert len(texts) > 50

@@ -396,6 +396,12 @@ def test_causes_that_nobody_knows_cannot_make_a_day_grow(path):
     assert told["other"] == 50
 
 
+def test_a_cause_is_one_row_of_a_day_wherever_it_stood(path):
+    write(path, [call(n, cache_break=f"tool changed at tools[{n}]", cache_lost=1) for n in range(150)])
+    kept = sqlite3.connect(path).execute("select cause, count, tokens from cache_break_days").fetchall()
+    assert kept == [("tool changed", 150, 150)]
+
+
 def test_there_are_no_breaks_where_there_is_no_ledger_or_an_older_one(path):
     assert LedgerReader(path).breaks() == ()
     connection = sqlite3.connect(path, isolation_level=None)
