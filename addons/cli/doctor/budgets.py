@@ -26,7 +26,7 @@ def held(patient: Patient) -> Iterator[Finding]:
     except sqlite3.Error as error:
         yield fail(
             f"{path} cannot be read: {type(error).__name__}; calls under a budget that blocks are refused",
-            "see its disk and rights; if it is damaged, move it away: budgets then count from nothing",
+            "see its disk and rights; if it is damaged, move it away: the counts are made anew from the ledger",
         )
         return
     if not found:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from addons.cli.doctor import budgets, cache, calls, certificates, installation, reach, running, shell
+from addons.cli.doctor import budgets, cache, calls, certificates, clients, installation, reach, running, shell
 from addons.cli.doctor.finding import Check, Finding, Patient, State, fail
 from addons.cli.instance_client import Client, InstanceError, connect
 from tokenman_core.config.load import load
@@ -22,6 +22,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("secret", installation.secret),
     ("ledger", installation.ledger),
     ("budgets", budgets.held),
+    ("clients", clients.keys),
     ("cache", cache.kept),
     ("clock", running.clock),
     ("ports", running.ports),

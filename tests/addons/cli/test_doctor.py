@@ -13,13 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from addons.cli.doctor import budgets, cache, calls, certificates, command, installation, reach, running, shell
+from addons.cli.doctor import budgets, cache, calls, certificates, clients, command, installation, reach, running, shell
 from addons.cli.doctor.finding import Patient, fail, ok, warn
 from addons.demo.provider.tls import Authority as FakeAuthority
 from addons.proxy import internals
 from tests.core.trust.fakes import Commands, debian, machine
 from tokenman_core import __version__, ca
 from tokenman_core.admin.readiness import RESTS
+from tokenman_core.clients import Client, Clients
 from tokenman_core.clock import ManualClock
 from tokenman_core.config.load import load
 from tokenman_core.config.values import Address
@@ -136,6 +137,63 @@ def test_a_cache_whose_file_cannot_be_had_is_a_warning_and_no_more(patient):
 
 
 # --- the installation
+
+
+# --- clients
+
+KEYED = "providers: {anthropic: {key: sk-ant-of-the-house}}\nbudgets: [{name: team, limit_usd: 5}]\n"
+
+
+def given(here: Patient, name: str, **terms: object) -> str:
+    key = Clients(here.settings.data_dir, b"k").add(Client(name, "0" * 64, 1.0, **terms))  # type: ignore[arg-type]
+    return key
+
+
+def test_clients_whose_keys_are_good_are_counted(patient):
+    assert texts(clients.keys(patient())) == "ok none has a virtual key, and none is needed -> "
+    here = patient(KEYED)
+    keys = [
+        given(here, "web", models=("claude-*", "claude-haiku-4-5"), budget="5/day"),
+        given(here, "team", providers=("anth*",), budget="team"),
+    ]
+    found = texts(clients.keys(here))
+    assert found == "ok 2 virtual keys -> "
+    assert not any(key in found for key in keys)
+
+
+def test_keys_that_are_needed_and_that_nobody_has_are_told(patient):
+    here = patient(KEYED)
+    assert "warn every call needs a virtual key, and nobody has one that is good" in texts(clients.keys(here))
+    given(here, "old", expires=2.0)
+    assert states(clients.keys(here)) == ["warn", "warn"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "told"),
+    [
+        ({"expires": 86_400.0}, "warn the key of web has expired (1970-01-02) -> tokenman clients revoke 'web'"),
+        ({"models": ("cluade-*",)}, "warn web may use model cluade-*, which is on no list of prices"),
+        ({"models": ("claude-sonet-4-5-house",)}, "warn web may use model claude-sonet-4-5-house"),
+        ({"providers": ("anthropic", "attic")}, "warn web may use provider attic, which is not configured"),
+        ({"providers": ("openai",)}, "fail of the providers that web may use none has a configured key"),
+        ({"budget": "gone"}, "fail the budget gone of web is not configured, so its calls are refused"),
+        ({"budget": "99999999999/day"}, "fail the budget 99999999999/day of web is not configured"),
+    ],
+    ids=["expired", "pattern", "model", "provider", "no key", "budget", "no amount"],
+)
+def test_what_a_key_names_and_is_not_there_is_told(patient, terms, told):
+    here = patient(KEYED)
+    given(here, "good")
+    given(here, "web", **terms)
+    found = texts(clients.keys(here))
+    assert found.startswith(told)
+    assert len(found.splitlines()) == 1
+
+
+def test_a_file_of_clients_that_cannot_be_read_is_broken(patient):
+    here = patient(KEYED)
+    (here.settings.data_dir / "clients").mkdir(parents=True)
+    assert states(clients.keys(here)) == ["fail"]
 
 
 def test_the_version_of_mitmproxy_is_the_one_that_was_tried(patient, monkeypatch):
