@@ -1,10 +1,13 @@
 """What redaction costs by itself: `uv run python -m bench.redaction`. CPU time, of the proxy's process and of the worker's.
 
-Prints milliseconds per KB of fresh code and of a text dense in values, microseconds per KB of known text, and the time of the
-next turn of an 80 KB conversation, the longest step on the event loop included.
+Prints milliseconds per KB of fresh code and of a text dense in values, microseconds per KB of known text, the time of the next
+turn of an 80 KB conversation, and the longest step on the event loop. Behind each stands what it would be on the machine that the
+aims are from, by a yardstick taken right before: there `json.loads` takes 162 us for a body of 83 KB.
 """
 
 import asyncio
+import gc
+import json
 import os
 import time
 from pathlib import Path
@@ -30,6 +33,20 @@ def code(kilobytes: int, skip: int = 0) -> list[str]:
     return [text[at : at + 2048] for at in range(0, len(text), 2048)]
 
 
+_BODY = json.dumps({"messages": [{"role": "user", "content": text} for text in code(83, 100)]})
+_REFERENCE_S = 162e-6
+
+
+def yardstick() -> float:
+    """How many times as slow this machine is now as the one that the aims are from."""
+    took = []
+    for _ in range(100):
+        start = time.thread_time()
+        json.loads(_BODY)
+        took.append(time.thread_time() - start)
+    return sorted(took)[25] / _REFERENCE_S
+
+
 def slots(texts: list[str]) -> list[Slot]:
     return [
         Slot(("messages", place, "content"), ("user", "assistant")[place % 2], text) for place, text in enumerate(texts)
@@ -46,21 +63,22 @@ async def fresh(detection: Detection, name: str, texts: list[str]) -> None:
     size = sum(map(len, texts)) / 1024
     redactor = Redactor(Settings(), b"bench" * 8, detection)
     (pid,) = detection.pids
+    slow = yardstick()
     ours, workers, wall = time.process_time(), worker_cpu(pid), time.perf_counter()
     await redactor.mask(slots(texts), redactor.mapping())
     ours, workers, wall = time.process_time() - ours, worker_cpu(pid) - workers, time.perf_counter() - wall
     print(
-        f"{name:24} {size:6.0f} KB   {(ours + workers) * 1e3 / size:6.3f} ms/KB CPU ({ours * 1e3 / size:.3f} of it in the proxy), "
-        f"{wall * 1e3 / size:.3f} ms/KB of waiting"
+        f"{name:24} {size:6.0f} KB   {(ours + workers) * 1e3 / size:6.3f} ms/KB CPU ({ours * 1e3 / size:.3f} of it in the proxy; "
+        f"scaled {(ours + workers) * 1e3 / size / slow:.3f}), {wall * 1e3 / size:.3f} ms/KB of waiting"
     )
 
 
 async def longest_pause(work: "asyncio.Task[None]") -> float:
-    """The longest time in which the event loop could not run another task."""
-    longest, last = 0.0, time.perf_counter()
+    """The longest time, of the loop's own thread, in which it could not run another task."""
+    longest, last = 0.0, time.thread_time()
     while not work.done():
         await asyncio.sleep(0)
-        now = time.perf_counter()
+        now = time.thread_time()
         longest, last = max(longest, now - last), now
     return longest
 
@@ -73,29 +91,51 @@ async def conversation(detection: Detection) -> None:
     await redactor.mask(slots(texts), redactor.mapping())
     size = sum(map(len, texts)) / 1024
     took = []
+    slow = yardstick()
     for _ in range(50):
         here = slots(texts)
         start = time.process_time()
         await redactor.mask(here, redactor.mapping())
         took.append(time.process_time() - start)
     known = sorted(took)[len(took) // 2]
-    print(f"known conversation       {size:6.0f} KB   {known * 1e6 / size:6.2f} us/KB, {known * 1e3:.3f} ms the whole")
-    turns = []
+    print(
+        f"known conversation       {size:6.0f} KB   {known * 1e6 / size:6.2f} us/KB (scaled {known * 1e6 / size / slow:.2f}), "
+        f"{known * 1e3:.3f} ms the whole (scaled {known * 1e3 / slow:.3f})"
+    )
+    turns, cpu = [], []
+    (pid,) = detection.pids
+    workers, slow = worker_cpu(pid), yardstick()
     for turn in range(20):
         texts.append(f"Turn {turn}: please look at this. " + code(3, 600 + 3 * turn)[0][:1200])
-        start = time.perf_counter()
-        await redactor.mask(slots(texts), redactor.mapping())
+        here = slots(texts)
+        start, ours = time.perf_counter(), time.process_time()
+        await redactor.mask(here, redactor.mapping())
         turns.append(time.perf_counter() - start)
-    print(f"its next turn (+1.2 KB)  {size:6.0f} KB   {sorted(turns)[10] * 1e3:6.3f} ms until it is masked")
+        cpu.append(time.process_time() - ours)
+    workers = (worker_cpu(pid) - workers) / len(turns)
+    middle = sorted(cpu)[10]
+    print(
+        f"its next turn (+1.2 KB)  {size:6.0f} KB   {sorted(turns)[10] * 1e3:6.3f} ms until it is masked; CPU of the proxy "
+        f"{middle * 1e3:.3f} ms (scaled {middle * 1e3 / slow:.3f}), of the worker {workers * 1e3:.2f}"
+    )
     big = slots(code(1024, 800) + [DENSE.format(n=number) for number in range(200)])
 
     async def mask_big() -> None:
         await redactor.mask(big, redactor.mapping())
 
-    await asyncio.sleep(0)
-    pause = await longest_pause(asyncio.create_task(mask_big()))
+    # Once in a while the interpreter looks for garbage, for as long as many objects take; that is nobody's step.
+    pauses = []
+    for _ in range(3):
+        big = slots([slot.original + " " for slot in big])
+        slow = yardstick()
+        gc.collect()
+        gc.disable()
+        await asyncio.sleep(0)
+        pauses.append(await longest_pause(asyncio.create_task(mask_big())) / slow)
+        gc.enable()
+    size = sum(len(slot.original) for slot in big) / 1024
     print(
-        f"longest step on the loop  {sum(len(slot.original) for slot in big) / 1024:.0f} KB fresh: {pause * 1e3:.2f} ms"
+        f"longest step on the loop  {size:.0f} KB fresh: scaled {', '.join(f'{each * 1e3:.2f}' for each in pauses)} ms"
     )
 
 
@@ -106,6 +146,8 @@ def alone() -> None:
     dense = "".join(DENSE.format(n=number) for number in range(100))
     for gate in gates():
         detector, name = Detector(gate), type(gate).__name__
+        detector.find(dense)  # what it loads and compiles for the first value of a kind, workers have done by then
+        slow = yardstick()
         start = time.process_time()
         for text in texts:
             gate.scan(text.encode())
@@ -115,10 +157,11 @@ def alone() -> None:
         found = time.process_time()
         detector.find(dense)
         ended = time.process_time()
+        scan, judge = (scanned - start) * 1e6 / size, (found - scanned) * 1e3 / size
+        thick = (ended - found) * 1e3 * 1024 / len(dense)
         print(
-            f"{name:24} {(scanned - start) * 1e6 / size:6.1f} us/KB to scan code, "
-            f"{(found - scanned) * 1e3 / size:.3f} ms/KB to judge it, "
-            f"{(ended - found) * 1e3 * 1024 / len(dense):.3f} ms/KB for a dense text"
+            f"{name:24} {scan:6.1f} us/KB to scan code (scaled {scan / slow:.1f}), {judge:.3f} ms/KB to judge it "
+            f"(scaled {judge / slow:.3f}), {thick:.3f} ms/KB for a dense text (scaled {thick / slow:.3f})"
         )
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger("tokenman.redaction")
 CALLER: ContextVar[str] = ContextVar("detection caller", default="")
 """Who asks, as anything that tells callers apart: they take turns at the workers."""
 
-BATCH: Final = 128 * 1024  # characters that go to a worker at once
+BATCH: Final = 64 * 1024  # characters that go to a worker at once
 _ASIDE = 2 * BATCH  # and from which on packing them is left to a thread
 _S_PER_CHARACTER = 3e-6  # more time for more text: three times what a text dense in values takes
 _S_PER_CHARACTER_OF_NAMES = 3e-4  # a model reads 200 KB of prose a second, and of nothing but fields with names 10

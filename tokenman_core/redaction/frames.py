@@ -19,7 +19,7 @@ MORE, LAST = b"+", b"."
 """The first byte of a frame of an answer, behind its length: whether another one follows."""
 OUTGROWN = 3
 """The exit status of a worker that ends because it has grown too large."""
-_PART = 1000  # findings in one frame of an answer: so many are taken up in well under 1 ms
+_PART = 500  # findings in one frame of an answer: so many are taken up in well under 1 ms
 
 
 def pack_options(options: Options) -> bytes:

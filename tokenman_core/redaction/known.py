@@ -65,9 +65,10 @@ class _Value:
 class Known:
     """The values that later texts are searched for."""
 
-    def __init__(self) -> None:
-        self._added: list[tuple[str, str]] = []  # not yet taken up: a request that is all known never searches
-        self._count = 0
+    def __init__(self, values: Iterable[tuple[str, str]] = ()) -> None:
+        """`values`: by entity and text."""
+        self._added = [*values]  # not yet taken up: a request that is all known never searches
+        self._count = len(self._added)
         self._anchors = Needles()
         self._values: dict[str, list[_Value]] = {}  # by anchor
         self.always: list[_Value] = []  # without one: looked for in every text, one by one
@@ -175,7 +176,11 @@ def find(knowns: Sequence[Known], text: str, standing: Standing) -> Iterator[Fin
         yield from known.take_up()
     if not knowns or not text:
         return
-    credit = Counter((each.entity, text[each.start : each.end]) for each in standing)
+    credit: Counter[tuple[str, str]] = Counter()
+    for number, (start, end, entity, _) in enumerate(standing):
+        credit[entity, text[start:end]] += 1
+        if number % _STEP == _STEP - 1:
+            yield None
     likely: dict[int, _Value] = {}
     yield from _likely(knowns, _pieces(text), credit, likely)
     yield from _search(knowns, text, likely.values())
@@ -284,12 +289,14 @@ def _shown(knowns: Sequence[Known], text: str, standing: Standing) -> Iterator[F
 
 def _kept(view: View, text: str, standing: Standing, low: int, high: int) -> Counter[tuple[str, str]]:
     """Of what stands in the characters `low` to `high` of a text, what stands in their view as it is, and how often."""
-    first = bisect_left(standing, low, key=attrgetter("start"))
-    return Counter(
-        (each.entity, text[each.start : each.end])
-        for each in itertools.takewhile(lambda each: each.end <= high, itertools.islice(standing, first, None))
-        if view.keeps(each.start - low, each.end - low)
-    )
+    kept: Counter[tuple[str, str]] = Counter()
+    for number in range(bisect_left(standing, low, key=attrgetter("start")), len(standing)):
+        start, end, entity, _ = standing[number]
+        if end > high:
+            break
+        if view.keeps(start - low, end - low):
+            kept[entity, text[start:end]] += 1
+    return kept
 
 
 def _over_lines(knowns: Sequence[Known], text: str, values: Sequence[_Value]) -> Iterator[Finding | None]:

@@ -34,7 +34,7 @@ from tokenman_core.slots import Path, Slot
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
 _READ = 16 * 1024  # characters of a text that may be read for JSON: well under 1 ms
 _ASIDE = 32 * 1024  # characters
-_ACTS = 64  # values between two looks at the clock
+_ACTS = 16  # values between two looks at the clock
 _REMEMBERED = 4096  # values whose hashes are kept for the audit
 _MODELS_OWN = frozenset(
     {"assistant", "thinking", "tool_input"}
@@ -123,6 +123,22 @@ class _Hashed:
         return hash
 
 
+class _Behind:
+    """A digest of values, made of the one of those before them."""
+
+    def __init__(self, digest: bytes) -> None:
+        self._before, self._hash = digest, hashlib.blake2b(digest, digest_size=16)
+        self._more = False
+
+    def add(self, entity: str, value: str) -> None:
+        self._more = True
+        self._hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest() if self._more else self._before
+
+
 class _SoFar:
     """The values found so far, and a digest of them: part of the name under which it is remembered what is done about a text.
 
@@ -141,12 +157,9 @@ class _SoFar:
         value = text[start:end]
         return self.policy.say(finding, self.policy.allows(value, entity) or self._permitted.permits(value, entity))
 
-    def after(self, values: Iterable[tuple[str, str]]) -> bytes:
-        """The digest that will be, once these are added, in this order."""
-        hash = hashlib.blake2b(self.digest, digest_size=16)
-        for entity, value in values:
-            hash.update(f"{entity} {len(value)} {value}".encode("utf-8", "surrogatepass"))
-        return hash.digest()
+    def behind(self) -> "_Behind":
+        """The digest that will be, once more values are added."""
+        return _Behind(self.digest)
 
     def add(self, entity: str, value: str) -> None:
         """A new value; one of several parts is added once."""
@@ -195,10 +208,15 @@ class Redactor:
             return masked
         breath = _Breath()
         so_far = _SoFar(policy, self._allowed.now() if self._allowed else NOTHING, self._tag)
-        if before := list(dict.fromkeys((each.entity, each.whole or each.text) for each in mapping.values())):
-            so_far.digest = so_far.after(before)
-            for entity, value in before:
-                so_far.add(entity, value)
+        behind = so_far.behind()
+        for number, each in enumerate(mapping.values()):
+            said = (each.entity, each.whole or each.text)
+            if said not in so_far.values:
+                behind.add(*said)
+                so_far.add(*said)
+            if number % _ACTS == _ACTS - 1 and breath.due:
+                await breath.take()
+        so_far.digest = behind.digest
         names = await self._named(slots, breath)
         edges = await self._edges(slots, breath)
         known = 0
@@ -297,6 +315,8 @@ class Redactor:
                 self._memo.put(name, found)
                 for place in places:
                     findings[place] = found
+                if breath.due:
+                    await breath.take()
         return findings
 
     async def _over_edges(
@@ -344,7 +364,8 @@ class Redactor:
     ) -> Acts:
         """What is done about a text; remembered under `name`."""
         acts: list[Act] = []
-        new: dict[tuple[str, str], None] = {}
+        new: set[tuple[str, str]] = set()
+        behind = so_far.behind()
         for number, (start, end, entity, _) in enumerate(await self._with_known(text, found, halves, so_far, breath)):
             if number % _ACTS == _ACTS - 1 and breath.due:
                 await breath.take()
@@ -364,9 +385,10 @@ class Redactor:
             said = (entity, whole or value)
             first = said not in so_far.values and said not in new
             if first:
-                new[said] = None
+                new.add(said)
+                behind.add(*said)
             acts.append(Act(start, end, entity, action, placeholder, depth, first))
-        judged = Acts(tuple(acts), so_far.after(new) if new else so_far.digest)
+        judged = Acts(tuple(acts), behind.digest)
         self._memo.put_acts(name, judged)
         return judged
 
@@ -378,17 +400,19 @@ class Redactor:
         if policy.denied:
             found = (*found, *await _denied(policy, text))
         chosen = await self._chosen(text, found, so_far, breath)
-        standing = [
-            each
-            for each in chosen
-            if policy.action(each.entity) in ("redact", "hash") and not _whole(halves, each.start, each.end)
-        ]
-        own = Known()
-        for entity, value in dict.fromkeys((entity, text[start:end]) for start, end, entity, _ in standing):
-            if entity not in _PLAIN_EVERYWHERE and (entity, value) not in so_far.values:
-                own.add(entity, value)
+        standing: list[Finding] = []
+        own: dict[tuple[str, str], None] = {}
+        for number, each in enumerate(chosen):
+            start, end, entity, _ = each
+            if policy.action(entity) in ("redact", "hash") and not _whole(halves, start, end):
+                standing.append(each)
+                if entity not in _PLAIN_EVERYWHERE and (said := (entity, text[start:end])) not in so_far.values:
+                    own[said] = None
+            if number % _ACTS == _ACTS - 1 and breath.due:
+                await breath.take()
+        here = Known(own)
         places: list[Finding] = []
-        for place in known.find((policy.exact, so_far.known, own), text, standing):
+        for place in known.find((policy.exact, so_far.known, here), text, standing):
             if place is not None:
                 places.append(place)
             if breath.due:

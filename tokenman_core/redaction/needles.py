@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import ahocorasick
 
-PIECE = 16 * 1024  # characters searched between two pauses
+PIECE = 8 * 1024  # characters searched between two pauses
 _ONE_BY_ONE = 64  # up to here `str.find` for each is cheaper than an automaton for all
 _LARGEST = 1024  # in one automaton: building it cannot pause
 _STEP = 128  # added to one between two pauses

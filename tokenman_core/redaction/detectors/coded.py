@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-_PIECE = 16 * 1024  # characters between two pauses
+_PIECE = 8 * 1024  # characters between two pauses
 _LONGEST_RUN = 12 * 1024  # characters of a run that are decoded at once; the next ones overlap with it
 _OVERLAP = 1024
 _SEPARATOR = b"\n\0\n"
@@ -15,7 +15,7 @@ _WORDS = re.compile(r"[A-Za-z0-9+/_-]+")
 _BREAK = re.compile(_NEXT)
 _NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[_/+-]++|[A-Z]?[a-z](?![A-Za-z0-9]))++")
 _HEX = re.compile(r"[0-9a-f]{16,}+|[0-9A-F]{16,}+")
-_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24}")
+_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}")
 _MOST_READ = 256 * 1024  # bytes of a text's base64 that are judged
 _UNPRINTABLE = bytes({*range(32), 127} - {9, 10, 13})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -98,7 +98,7 @@ def decoded(text: str) -> Iterator[Coded | None]:
 
 
 def readable(text: str) -> Iterator[Coded]:
-    """Of the longer runs of a text those that are base64 of text, each from its first character on."""
+    """Of the longer runs of a text those that are base64 or hexadecimal of text, each from its first character on."""
     read, at = 0, 0
     while read < _MOST_READ and (begin := _LONG_RUN.search(text, at)) is not None:
         match = _RUN.match(text, begin.start())
@@ -108,12 +108,14 @@ def readable(text: str) -> Iterator[Coded]:
         if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines):
             continue
         for part in _parts(lines):
-            data = _from_base64("".join(text[line.start : line.stop] for line in part).encode("ascii"))
+            run = "".join(text[line.start : line.stop] for line in part)
+            bits = 4 if _HEX.fullmatch(run) else 6
+            data = _from_base64(run.encode("ascii")) if bits == 6 else binascii.unhexlify(run[: len(run) // 2 * 2])
             if not _is_text(data):
                 break
             read += len(data)
             coded = Coded()
-            coded.add(data, part, 0, 6)
+            coded.add(data, part, 0, bits)
             yield coded
 
 

@@ -1,4 +1,4 @@
-"""E-mail addresses: presidio's recogniser where it knows the domain, the shape of the address where it does not."""
+"""E-mail addresses: by their shape, and where that leaves doubts, if presidio's recogniser knows the domain."""
 
 import re
 from collections.abc import Iterator
@@ -12,6 +12,9 @@ from tokenman_core.redaction.entities import Finding
 # A local part as people have it: RFC 5322 allows more (`=`, `/`, `&`), but there it is a key or a path that stands before it.
 _LOCAL = re.compile(
     r"[A-Za-z0-9À-ɏ_](?:(?:[A-Za-z0-9À-ɏ!#%*+_~^.-]|(?:(?<=[^A-Za-z0-9'][A-Za-z])|(?<=^[A-Za-z]))'(?=[A-Za-z])){0,62}[A-Za-z0-9À-ɏ_+-])?$"
+)
+_IN_LOCAL = "".join(map(chr, (*range(ord("0"), ord("9") + 1), *range(ord("À"), ord("ɏ") + 1)))) + (
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#%*+_~^.-'"
 )
 _DOMAIN = re.compile(
     r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?(?:\.[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?){1,8}"
@@ -40,7 +43,8 @@ class Emails:
         at = text.find("@")
         while at >= 0:
             domain = _DOMAIN.match(text, at + 1)
-            local = _LOCAL.search(text[max(0, at - _LONGEST_LOCAL) : at]) if domain else None
+            before = text[max(0, at - _LONGEST_LOCAL) : at]
+            local = _LOCAL.search(before, len(before.rstrip(_IN_LOCAL))) if domain else None
             if domain is not None and local is not None:
                 start, end = at - len(local[0]), domain.end()
                 if text[start - 1 : start] == "\\" and text[start] in "nrt" and at - start > 1:
@@ -53,10 +57,12 @@ class Emails:
         local, domain = text[start:at], text[at + 1 : end]
         if local == "git" and text[end : end + 1] == ":":
             return False
-        if _USER_INFO.search(text[max(0, at - 128) : at]):
+        before = text[max(0, at - 128) : at]
+        if "://" in before and _USER_INFO.search(before):
             return False  # https://name:password@host is judged as a secret
+        # presidio's list does not know every domain (internal, reserved, new): its shape is enough if nothing speaks against
+        # it. Asking presidio takes long.
         ending = domain.rpartition(".")[2].lower()
-        if says(self._recognizer, f"{local}@{domain}", 0, len(local) + 1 + len(domain), 1.0):
+        if ending.isalpha() and len(ending) >= 2 and ending not in _FILE_ENDINGS and not domain[0].isdigit():
             return True
-        # The list does not know every domain (internal, reserved, new): its shape is enough if nothing speaks against it.
-        return ending.isalpha() and len(ending) >= 2 and ending not in _FILE_ENDINGS and not domain[0].isdigit()
+        return says(self._recognizer, f"{local}@{domain}", 0, len(local) + 1 + len(domain), 1.0)

@@ -28,6 +28,7 @@ _CARDS = tuple(
 # Where a chain is several values: columns that blanks set apart, and a date beside a number.
 _APART = re.compile(r" {2,}|(?<![0-9])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])")
 _LEAST_PHONE = 7
+_LEAST_CARD = 12
 _SSN = re.compile(r"(?<![0-9])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
 # ISO/IEC 7812 prefixes of the card networks, with the lengths that they use.
 _ISSUERS = re.compile(
@@ -62,6 +63,8 @@ class Numbers:
                 at = finding.end
 
     def _card_at(self, plain: str, spotted: Spotted, start: int, end: int) -> Finding | None:
+        if end - start < _LEAST_CARD:
+            return None
         for shape in _CARDS:
             match = shape.match(plain, start, end)
             if match is None or stands_in_a_word(plain, *match.span()):
