@@ -1,5 +1,6 @@
 """The file of kept answers: what is written is read, what is removed leaves nothing, and other processes hear of it."""
 
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -445,6 +446,18 @@ def test_an_empty_log_without_its_file_comes_to_nothing(path):
     with closing(Disk(path, SEAL.mark)) as disk:
         assert disk.keys() == set()
         assert not left(path, [written])
+
+
+def test_what_a_killed_process_had_forgotten_leaves_the_log_with_the_next_start(opened, path, tmp_path):
+    written = sealed_row(1)
+    opened.write([written])
+    opened.forget(EVERYTHING)
+    copy = tmp_path / "as it was left" / "cache.db"
+    shutil.copytree(path.parent, copy.parent)
+    assert left(copy, [written])
+    with closing(Disk(copy, SEAL.mark)) as disk:
+        assert disk.keys() == set()
+        assert not left(copy, [written])
 
 
 def test_removing_takes_all_that_lies_beside_it(path):
