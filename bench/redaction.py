@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction import Detection, Redactor
-from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import HyperscanGate, compile_database, gates
 from tokenman_core.slots import Slot
 
@@ -140,7 +139,9 @@ async def conversation(detection: Detection) -> None:
 
 
 def alone() -> None:
-    """Gates and detectors by themselves, in this process."""
+    """Gates and detectors by themselves, in this process: last, for the proxy never loads what they are made of."""
+    from tokenman_core.redaction.detectors.detector import Detector
+
     texts = code(300, 60)
     size = sum(map(len, texts)) / 1024
     dense = "".join(DENSE.format(n=number) for number in range(100))
@@ -174,13 +175,13 @@ async def main() -> None:
     compiling = compile_database() is not None
     while compiling and not isinstance(detection.gate, HyperscanGate):  # noqa: ASYNC110 what compiling takes belongs to no text
         await asyncio.sleep(0.05)
-    alone()
     await fresh(detection, "warming up", code(60))
     await fresh(detection, "fresh code", code(500, 60))
     await fresh(detection, "dense", [DENSE.format(n=number) for number in range(600)])
     await fresh(detection, "one dense block", ["".join(DENSE.format(n=number) for number in range(200))])
     await conversation(detection)
     await detection.close()
+    alone()
 
 
 if __name__ == "__main__":
