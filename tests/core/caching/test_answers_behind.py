@@ -390,6 +390,20 @@ def test_less_room_evicts_what_was_used_longest_ago(machine):
 
 
 def test_what_the_disk_evicts_leaves_memory_too(path):
+    machine = Machine(path, limits=Limits(3, 4_000_000))
+    machine.keep(0)
+    for number in (1, 2):  # too large for memory
+        machine.keep(number, noise(number, 600_000))
+    machine.settle()
+    assert machine.found(1, 2) == [1, 2]
+    machine.keep(3)
+    machine.settle()
+    assert machine.on_disk() == [1, 2, 3]
+    assert machine.found(0, 1, 2, 3) == [1, 2, 3]
+    machine.behind.close()
+
+
+def test_the_file_takes_no_more_than_it_may(path):
     machine = Machine(path, limits=Limits(1000, 60_000))
     for number in range(20):
         machine.keep(number, noise(number, 5000))
