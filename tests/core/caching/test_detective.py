@@ -316,6 +316,16 @@ def test_the_place_has_the_names_of_the_dialect(wire, make, path, told):
     assert talk.turn(edited(make(5), path, "Another."), 0) == f"an earlier message changed at {told}"
 
 
+def test_a_developers_message_behind_instructions_is_a_message():
+    talk = Talk("responses")
+    values = []
+    for count, text in ((3, "Answer in verse, please, and at length."), (5, "Answer in prose, please, and in short.")):
+        values.append(responses(count))
+        values[-1]["input"].insert(0, {"role": "developer", "content": text})
+    talk.turn(values[0], 5_000)
+    assert talk.turn(values[1], 0) == "an earlier message changed at input[0].content[0].text"
+
+
 def test_code_assist_wraps_what_gemini_is_sent():
     talk = Talk("gemini")
     path = "/v1internal:generateContent"
@@ -540,6 +550,18 @@ def test_nothing_of_a_call_can_be_found_in_its_memory_or_its_words():
     words = set(re.findall("[a-z]{4,}", RULES + " ".join(text for _, text in SAID).lower())) - {"parser"}
     free = [one for one in texts if isinstance(one, str) and one.lower() in words]
     assert not free
+
+
+def test_names_that_a_program_chose_are_in_no_place():
+    planted = "zebedee4711"
+    one, two = claude(4), claude(5)
+    for value, text in ((one, "this"), (two, "that")):
+        value["messages"][1]["content"][0][planted] = text
+    talk = Talk()
+    talk.turn(one, 0, 9_000)
+    assert talk.turn(two, 0, 9_000) == "an earlier message changed at messages[1].content[0].*"
+    texts = [one for one in everything(talk.detective) if isinstance(one, str | bytes)]
+    assert not [one for one in texts if planted in (one if isinstance(one, str) else one.decode("latin-1"))]
 
 
 def test_another_key_gives_other_hashes():
