@@ -6,7 +6,7 @@ from typing import Any
 
 from addons.demo.provider import chat_api, code_assist, gemini_api, messages_api, responses_api
 from addons.demo.provider.gemini_api import Call
-from tests.core.caching.shapes.sdk import Said
+from tests.core.caching.shapes.said import Said
 from tokenman_core.caching.shapes import Wanted
 
 MAIL = "[EMAIL_ADDRESS_0123456789ab]"

@@ -3,7 +3,6 @@
 import importlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import anthropic
@@ -11,29 +10,10 @@ import openai
 from google import genai
 from google.genai import types
 
-from addons.demo.provider.wire import Reply
-from tokenman_core.caching.shapes import Shown
+from tests.core.caching.shapes.said import Said
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
-
-
-@dataclass(frozen=True)
-class Said:
-    """Bytes as a provider sends them, or as they are shown again."""
-
-    body: bytes
-    content_type: bytes
-
-    @classmethod
-    def shown(cls, shown: Shown | None) -> "Said":
-        assert shown is not None
-        return cls(shown.body, shown.content_type)
-
-    @classmethod
-    def reply(cls, reply: Reply) -> "Said":
-        body = b"".join(step for step in reply.steps if isinstance(step, bytes))
-        return cls(body, dict(reply.headers)["content-type"].encode())
 
 
 def http(name: str, said: Said) -> Any:

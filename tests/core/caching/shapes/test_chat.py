@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.core.caching.shapes import sdk
 from tests.core.caching.shapes.made import COUNTS, OBJECTS, SOME, TEXTS, VALUES, extras, objects
-from tests.core.caching.shapes.sdk import Said
+from tests.core.caching.shapes.said import Said
 from tests.core.caching.shapes.telling import STREAM, WITH_USAGE, exact, reading, stream_of, streamed, told, whole
 from tests.core.dialects.streams import CHAT_EVENTS, CHAT_USAGE, chat_stream, running
 
@@ -201,6 +201,14 @@ def test_the_chunks_are_those_of_the_provider() -> None:
         chunk(1, {}, "stop"),
         {**head, "choices": [], "usage": CHAT_USAGE},
     ]
+
+
+def test_what_nobody_has_heard_of_is_told_once() -> None:
+    stream = streamed("openai", "chat", {**COMPLETION, "citations": ["a"], "invented": None})
+    assert stream
+    chunks = [json.loads(line[6:]) for line in stream.body.split(b"\n\n")[:-2]]
+    assert [chunk.get("citations") for chunk in chunks] == [["a"]] + [None] * (len(chunks) - 1)
+    assert ["invented" in chunk for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
 
 
 def test_what_openais_streams_do_not_tell_is_put_in_again() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.core.caching.shapes import sdk
 from tests.core.caching.shapes.made import COUNTS, SOME, TEXTS, extras, objects
-from tests.core.caching.shapes.sdk import Said
+from tests.core.caching.shapes.said import Said
 from tests.core.caching.shapes.telling import STREAM, WITH_USAGE, exact, reading, stream_of, streamed, told, whole
 from tests.core.dialects.streams import CHAT_USAGE, running
 

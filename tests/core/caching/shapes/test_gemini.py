@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.core.caching.shapes import sdk
 from tests.core.caching.shapes.made import COUNTS, OBJECTS, SOME, VALUES, extras, objects
-from tests.core.caching.shapes.sdk import Said
+from tests.core.caching.shapes.said import Said
 from tests.core.caching.shapes.telling import ARRAY, STREAM, exact, reading, stream_of, streamed, told, whole
 from tests.core.dialects.streams import running
 from tokenman_core.caching.shapes import Wanted

@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.caching.shapes import sdk
 from tests.core.caching.shapes.provider import ANTHROPIC, APIS, CHAT, CUSTOM, GEMINI, MAIL, RESPONSES, SCENARIOS, Api
-from tests.core.caching.shapes.sdk import Said
+from tests.core.caching.shapes.said import Said
 from tests.core.caching.shapes.telling import ARRAY, PLAIN, exact, reading, told
 from tests.core.dialects.streams import running
 from tokenman_core.caching.shapes import Shown, Wanted, shown

@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.caching.shapes import sdk
 from tests.core.caching.shapes.provider import ANTHROPIC, CHAT, RESPONSES, Api
-from tests.core.caching.shapes.sdk import Said
+from tests.core.caching.shapes.said import Said
 from tests.core.caching.shapes.telling import PLAIN
 from tokenman_core.caching.shapes import shown
 from tokenman_core.dialects.registry import DIALECTS
