@@ -268,14 +268,14 @@ def _written(tools: Any) -> str:
 
 
 def by_the_month(providers: Providers, exchange: Exchange, candidate: Candidate) -> bool:
-    """Whether the caller's own login pays for a call there, by the month. With a Google login at the Gemini API itself he pays by
-    use."""
+    """Whether the caller's own login pays for a call there, by the month. With a login at the APIs of Google and OpenAI themselves
+    he pays by use."""
     provider = providers.by_name[candidate.provider]
     if provider.key is not None or provider.name != exchange.named:
         return False  # the caller's login is not what the provider sees
     if provider.name in ("codex", "gemini-code-assist"):
         return True
-    return exchange.caller.login == "oauth" and provider.dialect.name != "gemini"
+    return exchange.caller.login == "oauth" and provider.dialect.name == "anthropic"
 
 
 def _came(captured: Capture | None, whole: bytes | None, reader: AnswerReader) -> int:

@@ -390,12 +390,18 @@ def _text(headers: Headers, name: bytes) -> str:
 _LOGINS = (b"sk-ant-oat", b"ya29.")  # how the tokens of Claude's logins and of Google's begin
 
 
+_KEYS = (b"x-api-key", b"x-goog-api-key", b"api-key")
+
+
 def _caller(headers: Headers, key: bytes) -> Caller:
-    for name in (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"):
+    """A login is one only where no key stands beside it: nobody knows which of them its provider bills."""
+    for name in (b"authorization", *_KEYS):
         if value := h.first(headers, name):
-            bearer = value.partition(b" ")[2] if name == b"authorization" else b""
-            oauth = bearer.startswith(_LOGINS) or h.first(headers, b"chatgpt-account-id") is not None
-            return Caller(_keyed(value, key), login="oauth" if oauth else "key")
+            bearer = value.partition(b" ")[2].strip() if name == b"authorization" else b""
+            account = h.first(headers, b"chatgpt-account-id") is not None and not bearer.startswith(b"sk-")
+            oauth = bool(bearer) and (bearer.startswith(_LOGINS) or account)
+            alone = not any(h.first(headers, other) for other in _KEYS)
+            return Caller(_keyed(value, key), login="oauth" if oauth and alone else "key")
     return Caller()
 
 

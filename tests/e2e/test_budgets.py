@@ -17,7 +17,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.harness import ANTHROPIC_KEY, Proxy, claude, gpt, user
+from tests.e2e.harness import ANTHROPIC_KEY, OPENAI_KEY, Proxy, claude, gpt, user
 from tokenman_core.budget.rules import dollars
 from tokenman_core.ledger import LedgerReader
 from tokenman_core.state import Count, Sqlite
@@ -156,6 +156,26 @@ def test_a_failed_attempt_frees_what_it_held_and_a_subscription_counts_for_nothi
     login = claude(proxy, api_key=None, auth_token="sk-ant-oat01-a-subscription", default_headers=oauth)
     login.messages.create(model=MODEL, max_tokens=50_000, messages=user("hi"))
     assert settled(proxy) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/messages", {"x-api-key": ANTHROPIC_KEY, "authorization": "Bearer sk-ant-oat01-no-login-at-all"}),
+        ("/p/openai/v1/chat/completions", {"authorization": f"Bearer {OPENAI_KEY}", "chatgpt-account-id": "a"}),
+        ("/p/openai/v1/chat/completions", {"authorization": "Bearer eyJ.a.b", "chatgpt-account-id": "a"}),
+    ],
+    ids=["a login beside a key", "an account at the API", "a token and an account at the API"],
+)
+def test_no_header_makes_a_subscription_of_a_call_that_its_key_pays_for(running, fake, path, headers):
+    proxy = running(budgets=[{**DAY, "limit_usd": "0.0001"}])
+    model = MODEL if path == "/v1/messages" else "gpt-4.1"
+    body = json.dumps({"model": model, "max_tokens": 500, "messages": user("hi")})
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
+    connection.request("POST", path, body, {"content-type": "application/json", **headers})
+    response = connection.getresponse()
+    assert (response.status, response.getheader("x-tokenman-error")) == (429, "budget")
+    connection.close()
 
 
 SPENDER = """
