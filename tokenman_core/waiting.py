@@ -83,7 +83,8 @@ async def _first(parts: Parts) -> Part:
 def may_begin(exchange: Exchange) -> bool:
     """Whether a head may go out before the answer's own: of a stream that was judged and is being tried."""
     streams = exchange.stream and exchange.operation.generates
-    return streams and bool(exchange.attempts) and exchange.dialect.name in SKIP_COMMENTS
+    tried = bool(exchange.attempts) or exchange.shared is not None  # or it follows one that is
+    return streams and tried and exchange.dialect.name in SKIP_COMMENTS
 
 
 def _head(exchange: Exchange) -> Head:

@@ -207,3 +207,19 @@ def test_who_asks_for_no_stream_is_not_watched(dialect: str, raw: bytes, headers
     made.sent, made.raw = replace(made.sent, headers=headers), raw
     assert may_wait(made) is may
     assert may or not may_begin(made) or b'"stream"' not in raw
+
+
+async def test_who_follows_somebody_elses_call_is_kept_on_the_line_too():
+    class Follows:
+        unheard = False
+
+        def parts(self, start: Any) -> Any:
+            return start()
+
+        async def heard(self) -> None:
+            pass
+
+    made = exchange(tried=False)
+    assert not may_begin(made)
+    made.shared = Follows()
+    assert may_begin(made)

@@ -141,10 +141,10 @@ def test_an_address_that_is_not_this_machines_is_told(home, config):
 
 
 def test_a_bad_configuration_leaves_nothing_behind(home, config, capsys):
-    config.write_text("cache: {mode: all}")
+    config.write_text("compaction: {whitespace: on}")
     before = sorted(home.rglob("*"))
     assert up.run(config, None) == 2
-    assert "cache.mode: is not available in this version" in capsys.readouterr().err
+    assert "compaction.whitespace: is not available in this version" in capsys.readouterr().err
     assert sorted(home.rglob("*")) == before
 
 
