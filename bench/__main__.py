@@ -78,6 +78,17 @@ def streams(count: int) -> Iterator[bytes]:
         yield body([{"role": "user", "content": prose(rng, 2000)}], stream=True)
 
 
+def repeated(size: int, *, stream: bool = False) -> Callable[[int], Iterator[bytes]]:
+    """The same question again and again, which says that its answer is to be the same."""
+
+    def make(count: int) -> Iterator[bytes]:
+        question = body([{"role": "user", "content": prose(random.Random(size), size)}], stream)
+        for _ in range(count):
+            yield question.replace(b"{", b'{"temperature": 0, ', 1)
+
+    return make
+
+
 @dataclass(frozen=True)
 class Load:
     name: str
@@ -93,6 +104,9 @@ LOADS = (
     Load("40 KB known", one_shots(40_000, False), 300),
     Load("conversation", conversation, 300),
     Load("stream, 200 events", streams, 40, at_once=4),
+    Load("2 KB from the cache", repeated(2_000), 600),
+    Load("40 KB from the cache", repeated(40_000), 300),
+    Load("stream from the cache", repeated(2_000, stream=True), 80, at_once=4),
 )
 
 # -- who carries it --
@@ -140,7 +154,7 @@ def tokenman(folder: Path, upstream: int) -> Contender:
     config = folder / "tokenman.yaml"
     config.write_text(
         f"listen: 127.0.0.1:{port}\nadmin: {{listen: '127.0.0.1:{admin}'}}\ndata_dir: {folder}/data\n"
-        f"telemetry: {{log: {{level: error}}}}\n"
+        f"telemetry: {{log: {{level: error}}}}\ncache: {{mode: deterministic, ttl: 1h, encrypt: 'off'}}\n"
         f"providers: {{anthropic: {{base_url: 'http://127.0.0.1:{upstream}'}}}}\n"
     )
     command = [sys.executable, "-m", "addons.cli.main", "up", "--config", str(config)]
