@@ -116,6 +116,18 @@ class Rates:
             per = _PARTS[name][1]
             yield rate * per, f"for {per:,} {name.replace('_', ' ')}"
 
+    def dearer(self, other: "Rates") -> "Rates":
+        """Of each kind the higher price."""
+        parts = {
+            name: max(self.parts.get(name, _ZERO), other.parts.get(name, _ZERO))
+            for name in self.parts.keys() | other.parts.keys()
+        }
+        return Rates(
+            max(self.input, other.input), max(self.output, other.output), max(self.cache_read, other.cache_read),
+            max(self.cache_write_5m, other.cache_write_5m), max(self.cache_write_1h, other.cache_write_1h),
+            max(self.reasoning, other.reasoning), parts,
+        )  # fmt: skip
+
     def less(self, discount: Decimal) -> "Rates":
         """With a part of every price taken off."""
         rest = 1 - discount

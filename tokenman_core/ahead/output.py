@@ -43,7 +43,7 @@ MOST_WRITTEN: Final = 2**20
 """Tokens; no model writes more into an answer (OpenAI's gpt-5-pro, the most that is published, 272,000), whatever a call says."""
 
 _WORDLESS: Final = frozenset({"embeddings", "moderations", "count_tokens"})
-_MOST_ANSWERS = 128  # OpenAI takes no more
+_MOST_ANSWERS = 2**20  # OpenAI takes 128; what others take nobody has published
 _LEAST_THINKING = 1024  # https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 
 

@@ -140,8 +140,13 @@ class Quotes:
             read += tools.searches * _SEARCH
         said = stated(exchange.operation, value)
         limit = Stated(ceiling.output) if said is None else said
-        each_answer = ceiling.output if limit.limit is None else limit.limit
         rates, basis = self._dearest(exchange, candidate, model, read, tools.searches, value)
+        most = ceiling.output
+        for other in _fallbacks(value):
+            more, its = self._dearest(exchange, candidate, other, read, tools.searches, value)
+            rates, basis = (rates.dearer(more), basis) if rates is not None and more is not None else (None, its)
+            most = max(most, ceilings.of(other).output)
+        each_answer = most if limit.limit is None else limit.limit
         return Bound(
             read, each_answer * limit.answers, limit.answers, limit.limit, limit.least, rates, basis,
             _extra(rates, tools.searches, seen) if rates else Decimal(0),
@@ -387,6 +392,14 @@ def _spoken(rates: Rates, dialect: str, value: Any) -> Decimal:
         wants = asked not in (["TEXT"], ["text"], ["Text"])
     return max(rates.parts.get(f"output_{kind}_tokens", Decimal(0)) for kind in _KINDS) if wants else Decimal(0)
 
+
+def _fallbacks(value: Any) -> list[str]:
+    """Models that the provider may take in place of the one that is named (https://openrouter.ai/docs/guides/routing/model-fallbacks)."""
+    named = value.get("models") if type(value) is dict else None
+    return [each for each in named if type(each) is str][:_MOST_FALLBACKS] if type(named) is list else []
+
+
+_MOST_FALLBACKS: Final = 100
 
 _KINDS: Final = ("audio", "image", "video")
 

@@ -15,7 +15,10 @@ from tokenman_core.errors import ErrorKind
 _OPERATIONS: tuple[Row, ...] = (
     ("POST", re.compile(r"/chat/completions$"), Operation("chat", generates=True)),
     ("POST", re.compile(r"/responses/input_tokens$"), Operation("count_tokens", free=True)),
-    ("POST", re.compile(r"/responses(/compact)?$"), Operation("responses", generates=True)),
+    ("POST", re.compile(r"/responses(/+compact)?/*$"), Operation("responses", generates=True)),
+    ("POST", re.compile(r"/responses/[^/]+/cancel$"), Operation("responses", free=True)),
+    # What a server makes of a slash too many nobody knows, and some run a model at its own address.
+    ("POST", re.compile(r"/(responses|models)/"), Operation("other", generates=True)),
     ("", re.compile(r"/responses(/|$)"), Operation("responses", free=True)),
     ("POST", re.compile(r"/completions$"), Operation("completions", generates=True)),
     ("POST", re.compile(r"/embeddings$"), Operation("embeddings", generates=True)),

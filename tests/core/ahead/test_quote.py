@@ -256,3 +256,16 @@ async def test_long_texts_and_the_loading_of_the_tokeniser_stay_off_the_event_lo
         exchange.body = read_body(json.dumps(said(text, max_tokens=1)).encode(), "application/json", dialect, operation)
         await quotes.bound(exchange, Candidate("anthropic", "claude-opus-5"))
         assert len(aside) == expected
+
+
+async def test_of_models_that_a_provider_may_fall_back_on_the_dearest_is_held():
+    cheap = await bound("openai", "gpt-4o-mini", said())
+    dear = await bound("openai", "gpt-5-pro", said())
+    both = await bound("openai", "gpt-4o-mini", said(models=["gpt-4o-mini", "gpt-5-pro"]))
+    assert (both.token_cost, both.output) == (dear.token_cost, dear.output)
+    assert dear.read_cost <= both.read_cost < dear.read_cost * 2  # the names are read, too
+    assert both.token_cost > cheap.token_cost
+    rates = both.rates
+    assert rates.dearer(cheap.rates) == cheap.rates.dearer(rates) == rates
+    unknown = await bound("openai", "gpt-4o-mini", said(models=["a-model-of-nobody"]), overrides={})
+    assert unknown.basis != "list"
