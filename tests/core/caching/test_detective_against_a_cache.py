@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.core.caching.prompt_cache import PromptCache
 from tests.core.caching.talk import Talk, tool
+from tokenman_core.caching.breaks import CAUSES
 from tokenman_core.record import cause_of
-from tokenman_core.usage import anthropic_usage
+from tokenman_core.usage import Usage, anthropic_usage
 
 WORDS = (
     "parser",
@@ -29,6 +32,13 @@ WORDS = (
     "path",
     "type",
 )
+
+
+NAMES = (
+    "messages", "input", "contents", "tools", "functions", "system", "instructions", "systemInstruction", "parts", "content",
+    "role", "text", "type", "cache_control", "ttl", "request", "thinking", "function", "name",
+)  # fmt: skip
+WIRES = ("anthropic", "openai", "responses", "gemini")
 
 
 class Agent:
@@ -194,3 +204,25 @@ def test_what_is_lost_is_what_the_cache_would_have_given():
     usage = cache.usage(value, talk.clock.now() + 30)
     made = talk.call(value, anthropic_usage(usage), 30)
     assert made.cache_lost == whole - usage["cache_read_input_tokens"] > 1000
+
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*NAMES, "x"]), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(NAMES), ODD, max_size=6), min_size=2, max_size=4), st.sampled_from(WIRES)
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_request_is_too_odd_for_it(values, wire):
+    talk = Talk(wire)
+    for value in values:
+        made = talk.call(value | {"messages": value.get("messages")}, Usage(20_000, 1, 0, 9_000))
+        assert not made.cache_break or cause_of(made.cache_break) in CAUSES
