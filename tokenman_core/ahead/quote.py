@@ -144,7 +144,8 @@ class Quotes:
         most = ceiling.output
         for other in _fallbacks(value):
             more, its = self._dearest(exchange, candidate, other, read, tools.searches, value)
-            rates, basis = (rates.dearer(more), basis) if rates is not None and more is not None else (None, its)
+            rates = rates.dearer(more) if rates is not None and more is not None else None
+            basis = its if its in ("ceiling", "unknown") else basis
             most = max(most, ceilings.of(other).output)
         each_answer = most if limit.limit is None else limit.limit
         return Bound(

@@ -268,4 +268,5 @@ async def test_of_models_that_a_provider_may_fall_back_on_the_dearest_is_held():
     rates = both.rates
     assert rates.dearer(cheap.rates) == cheap.rates.dearer(rates) == rates
     unknown = await bound("openai", "gpt-4o-mini", said(models=["a-model-of-nobody"]), overrides={})
-    assert unknown.basis != "list"
+    assert unknown.basis == "ceiling"
+    assert unknown.token_cost > cheap.token_cost
