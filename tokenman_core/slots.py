@@ -52,6 +52,9 @@ class Key:
 INNER = Inner()
 BASE64 = Base64()
 NUMBER = Number()
+_HOLDERS = frozenset(
+    {"value", "values", "default", "stringValue", "S"}
+)  # of a value: the key above them says what it is
 PathStep = str | int | Inner | Base64 | Number | Key
 Path = tuple[PathStep, ...]
 
@@ -75,6 +78,7 @@ class Slot:
     partial_json: bool = False
     message: int = -1  # which message of the conversation; adjacent slots of one message may hold one split value
     signed: bool = False
+    named: str = ""  # what a member beside this one says that it is (`{"name": "DB_PASSWORD", "value": …}`)
     original: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,13 +91,18 @@ class Slot:
 
     @property
     def key(self) -> str:
-        """The name of the nearest object key: context for a detector ("password": "…")."""
+        """The name of the nearest object key that says anything: context for a detector ("password": "…")."""
+        if self.named:
+            return self.named
+        nearest = ""
         for step in reversed(self.path):
-            if isinstance(step, str):
-                return step
             if isinstance(step, Key):
                 return step.name
-        return ""
+            if isinstance(step, str):
+                if step not in _HOLDERS:
+                    return step
+                nearest = nearest or step
+        return nearest
 
 
 @dataclass(frozen=True, slots=True)

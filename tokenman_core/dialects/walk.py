@@ -18,6 +18,7 @@ from tokenman_core.slots import BASE64, INNER, NUMBER, Found, Key, Path, Slot, S
 
 _WORD = re.compile(words.WORD)
 _OWN_ID = re.compile(words.OWN_ID)
+_FORMAT = re.compile(r"[a-z][a-z0-9_]{1,15}")  # of sound: mp3, wav, pcm16
 _LONGEST_WORD = 200
 _ID_KEYS = ("_id", "_ids", "Id")
 # Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
@@ -37,6 +38,7 @@ class Place(NamedTuple):
     tool: str = ""
     message: int = -1
     free: bool = False
+    named: str = ""  # see Slot
 
 
 def find_slots(value: Any) -> Found:
@@ -96,7 +98,7 @@ class Walk:
         elif text.startswith(_MAGIC) and len(text) >= _LEAST_MEDIA and encoded.is_base64(text):
             self.unreadable[next(word for magic, word in words.MEDIA_MAGIC.items() if text.startswith(magic))] += 1
         else:
-            self.slots.append(Slot(path, place.kind, text, place.tool, message=place.message))
+            self.slots.append(Slot(path, place.kind, text, place.tool, message=place.message, named=place.named))
 
     def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
         """An object whose keys have the meanings of the tables."""
@@ -200,10 +202,12 @@ class Walk:
             self.value(item, path, place)
 
     def _free(self, value: dict[str, Any], path: Path, place: Place) -> None:
+        name = next((value[key] for key in words.PAIRED_NAMES if type(value.get(key)) is str), "")
+        named = place._replace(named=name) if name else place
         for key, item in value.items():
             if _PLAIN_KEY.fullmatch(key) is None and _DATA_KEY.search(key):
                 self._key(key, path, place)
-            self.value(item, (*path, key), place)
+            self.value(item, (*path, key), named if key in words.PAIRED_VALUES and type(item) is str else place)
 
     def _key(self, key: str, path: Path, place: Place) -> None:
         self.slots.append(Slot((*path, Key(key)), place.kind, key, place.tool, message=place.message))
@@ -280,14 +284,15 @@ class Walk:
     def _media(self, source: str, coded: str, media_type: str, path: Path, place: Place) -> None:
         """base64: of a text type its text is a slot, of another type it is counted; what is no base64 is text as it stands."""
         is_text = words.is_text_type(media_type)
-        if is_text or words.media_of(media_type) == "file":
+        if is_text or words.media_of(media_type) == "file" or encoded.begins_as_text(coded):
             made = encoded.decode(source, any_text=is_text)
             if made is not None:
                 self.slots.append(Slot((*path, BASE64), place.kind, made.text, place.tool, message=place.message))
                 return
-        if encoded.is_base64(coded):
+        known = encoded.is_base64(coded)
+        if known:
             self.unreadable[words.media_of(media_type)] += 1
-        else:
+        if not known or (not media_type and len(coded) < _LEAST_MEDIA):  # no media are so short
             self.slots.append(Slot(path, place.kind, source, place.tool, message=place.message))
 
 
@@ -364,6 +369,6 @@ def _media_type(owner: dict[str, Any], key: str) -> str | None:
         if type(media_type) is str:
             return None if owner.get("type") == "text" else media_type.partition(";")[0].strip().lower()
     audio = owner.get("format")
-    if key == "data" and type(audio) is str:
+    if key == "data" and type(audio) is str and _FORMAT.fullmatch(audio):
         return f"audio/{audio}"
     return "" if key != "data" or owner.get("type") == "base64" else None

@@ -152,6 +152,10 @@ BESIDE_TOOL_NAMES = frozenset(
 # Keys whose value is free-form JSON: the program or the model made up its keys, so no key in it has a meaning.
 FREE_FORM = frozenset({"args", "input_examples", "metadata", "variables"})
 
+# Of an object that pairs a name with a value: under which keys they stand (variables of an environment, headers, tags).
+PAIRED_NAMES = ("name", "key", "Name", "Key")
+PAIRED_VALUES = frozenset({"value", "Value"})
+
 # Of a tool's definition: the names by which a program knows its tools again, and the grammar of what a tool takes.
 TOOL_NAMES = frozenset({"format", "name"})
 # Keys under which a JSON Schema stands: of a tool's input and result, and of the answer that a program asks for.

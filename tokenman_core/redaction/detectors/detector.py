@@ -11,6 +11,8 @@ from tokenman_core.redaction.detectors.personal.everything import Personal
 from tokenman_core.redaction.detectors.words import key_topics
 from tokenman_core.redaction.entities import Finding, Findings
 
+_DEEPEST = 3  # documents of JSON, one in a string of another, as restoration goes; and as many layers of base64
+
 
 def encode(text: str) -> bytes:
     """UTF-8, also of the lone surrogates that JSON may hold."""
@@ -44,23 +46,39 @@ class Detector:
     def find(self, text: str, key: str = "") -> Findings:
         """The values in `text`, which stands under the object key `key`; in order of place, each once. They may overlap."""
         data = encode(text)
-        found = list(self._look(text, data, key))
-        if view.needed(text, data):
-            seen = view.decode(text)
-            found.extend(
-                Finding(*seen.original(start, end), entity, score)
-                for start, end, entity, score in self._look(seen.text, encode(seen.text), key)
-            )
-        for piece in coded.readable(text):
-            for start, end, entity, score in self._look(piece.text, encode(piece.text), ""):
-                if (span := piece.original(start, end)) is not None:
-                    found.append(Finding(*span, entity, score))
+        found = [*self._read(text, data, key), *self._inside(text, key), *self._coded(text)]
         found.extend(seams.wrapped(text, tuple(found), lambda piece: self._look(piece, encode(piece), key)))
         if self._names is not None:
             found.extend(self._names.find(text))
         if (finding := context.judge_key(key, text)) is not None:
             found.append(finding)
         return tuple(sorted(set(found)))
+
+    def _read(self, text: str, data: bytes, key: str) -> Iterator[Finding]:
+        """What stands in a text as it is, and as a reader would see it."""
+        yield from self._look(text, data, key)
+        if view.needed(text, data):
+            seen = view.decode(text)
+            for start, end, entity, score in self._look(seen.text, encode(seen.text), key):
+                yield Finding(*seen.original(start, end), entity, score)
+
+    def _coded(self, text: str, depth: int = _DEEPEST) -> Iterator[Finding]:
+        """What stands in base64 of a text, and in base64 in that."""
+        for piece in coded.readable(text):
+            inner = self._coded(piece.text, depth - 1) if depth > 1 else ()
+            for start, end, entity, score in (*self._read(piece.text, encode(piece.text), ""), *inner):
+                if (span := piece.original(start, end)) is not None:
+                    yield Finding(*span, entity, score)
+
+    def _inside(self, text: str, key: str, depth: int = _DEEPEST) -> Iterator[Finding]:
+        """What stands in documents of JSON that strings of a document hold, one in another."""
+        inner = view.unescaped(text) if depth else None
+        if inner is not None:
+            for start, end, entity, score in (
+                *self._look(inner.text, encode(inner.text), key),
+                *self._inside(inner.text, key, depth - 1),
+            ):
+                yield Finding(*inner.original(start, end), entity, score)
 
     def _look(self, text: str, data: bytes, key: str) -> Iterator[Finding]:
         yield from self._custom.find(text, data, key)

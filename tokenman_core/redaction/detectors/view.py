@@ -1,10 +1,12 @@
 """A text as a reader would see it: without characters of no width, with escapes, references and look-alikes of ASCII decoded."""
 
 import html
+import json
 import re
 import sys
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
@@ -175,20 +177,36 @@ def _referred(piece: str) -> str:
     return fold(shown) if len(shown) == 1 else piece
 
 
+_TWICE = ('\\\\\\"', "\\\\\\\\")  # a quote or a backslash of a string that stands in a string of a JSON document
+_ONE_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+
+
+def unescaped(text: str) -> View | None:
+    """A text without one level of the escapes of JSON, where there are two or more; None elsewhere.
+
+    What is quoted in a document that another one holds as a string then ends at its own quote, whatever stands in it.
+    """
+    if not any(each in text for each in _TWICE):
+        return None
+    return _shown(text, ((*match.span(), json.loads(f'"{match[0]}"')) for match in _ONE_ESCAPE.finditer(text)))
+
+
 def decode(text: str) -> View:
     """The text as a reader would see it. Two readings in one: what a program decodes, and what an eye does not tell apart."""
     found = [match.span() for at in _MAY_BE_SPECIAL.finditer(text) if (match := _SPECIAL.match(text, at.start()))]
     if "=3D" in text or "=\n" in text or "=\r\n" in text:
         # Elsewhere an equals sign before two digits is an assignment.
         found = sorted({*found, *(match.span() for match in _QUOTED_PRINTABLE.finditer(text))})
+    return _shown(text, ((start, end, _decoded(text[start:end])) for start, end in found))
+
+
+def _shown(text: str, instead: Iterable[tuple[int, int, str]]) -> View:
+    """A text in which something else is shown, or nothing, instead of some spans; they come in order of their starts."""
     parts: list[str] = []
     seen, starts, ends = [0], [0], [0]
     last = length = 0
-    for start, end in found:
-        if start < last:
-            continue
-        char = _decoded(text[start:end])
-        if char == text[start:end]:
+    for start, end, char in instead:
+        if start < last or char == text[start:end]:
             continue
         if start > last:
             parts.append(text[last:start])

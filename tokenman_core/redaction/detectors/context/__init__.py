@@ -5,7 +5,7 @@ from typing import Final
 
 from tokenman_core.redaction.detectors.context import names, verdicts
 from tokenman_core.redaction.detectors.context.addresses import ADDRESSES
-from tokenman_core.redaction.detectors.context.assignments import ASSIGNMENT, CALLED, WEAK
+from tokenman_core.redaction.detectors.context.assignments import ASSIGNMENT, CALLED, LISTED, WEAK
 from tokenman_core.redaction.detectors.context.commands import COMMAND_LINE
 from tokenman_core.redaction.detectors.context.headers import HEADERS
 from tokenman_core.redaction.detectors.context.neighbours import NEIGHBOURS
@@ -15,13 +15,13 @@ from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
 
 CONTEXT_RULES: Final[tuple[Rule, ...]] = (
-    ASSIGNMENT, WEAK, CALLED, SPOKEN, ABROAD, BESIDE, BACKWARDS, CREDENTIALS, PIN, PGPASS,
+    ASSIGNMENT, LISTED, WEAK, CALLED, SPOKEN, ABROAD, BESIDE, BACKWARDS, CREDENTIALS, PIN, PGPASS,
     *HEADERS, *ADDRESSES, COMMAND_LINE, *NEIGHBOURS,
 )  # fmt: skip
 
 _TELLING_KEY: Final = re.compile(
-    rf"(?i)^(?:.*[-_.])?(?:(?P<pass>pass|pw|{'|'.join(map(re.escape, names.PASSWORDS))})|{names.KEYS}|sessionid"
-    rf"|session_id|cookie)$"
+    rf"(?i)^(?:.*[-_.])?(?:(?P<pass>pass|pw|{'|'.join(map(re.escape, names.PASSWORDS))})|{names.KEYS}|secret[-_.]?key|sessionid"
+    rf"|session_id|cookie)(?P<many>s?)$"
 )
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -38,9 +38,13 @@ def judge_key(key: str, text: str) -> Finding | None:
         if " " in value:
             score = verdicts.GUESS if len(value) <= 64 and is_strong(value) else 0.0
         else:
-            score = verdicts.password(value, quoted=True, plain=verdicts.GUESS)
+            score = verdicts.password(value, quoted=True, plain=0.0 if match["many"] else verdicts.GUESS)
     else:
         score = verdicts.token(value, quoted=True) if " " not in value else 0.0
+        if not score and "secret" in key.lower() and " " not in value and any(map(str.isdigit, value)):
+            score = min(
+                verdicts.password(value, quoted=True, plain=verdicts.GUESS), verdicts.LIKELY
+            )  # one that a person made up
     return (
         Finding(start, start + len(value), "PASSWORD" if match["pass"] is not None else "API_KEY", score)
         if score

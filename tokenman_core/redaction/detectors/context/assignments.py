@@ -20,8 +20,9 @@ _GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), 
 
 # Between a name and its value: an operator, or the form that pairs of name and value have (`name: X` / `value: Y`).
 _PAIR: Final = (
-    r"[\"']?[ \t]{0,4}[,;]?\s{0,40}[\"']?(?:value|Value|VALUE|default)[\"']?[ \t]{0,8}[:=]"
+    r"\\{0,7}[\"']?[ \t]{0,4}[,;]?\s{0,40}\\{0,7}[\"']?(?:value|Value|VALUE|default)\\{0,7}[\"']?[ \t]{0,8}[:=]"
     r"|[\"']?[ \t]{0,4}\{[^{}]{0,160}?\bdefault[ \t]{0,8}="
+    r"|:\s{0,40}\{\s{0,40}\\{0,7}[\"'](?:value|Value|default|stringValue|S)\\{0,7}[\"'][ \t]{0,8}:"
 )
 _TYPE: Final = r"(?:[ \t]{0,3}[:?]{1,2}[ \t]{0,3}[A-Za-z&*][A-Za-z0-9_.<>\[\]|? &*]{0,30}?(?=[ \t]{0,3}=[^=>]))?"
 _VALUE: Final = (
@@ -39,7 +40,7 @@ ASSIGNMENT: Final = Rule(
     (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "secret", "token", "key",
      "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed"),
     rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]"
-    rf"|\s{{0,40}}[\"']?(?:value|default))",
+    rf"|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",
     re.compile(
         rf"(?i:(?P<pass>{_PASS})"
         rf"|(?:{names.KEYS})){names.OTHER}(?P<rest>[A-Za-z0-9_.-]{{0,24}}?){_NAME_END}{_TYPE}[ \t]{{0,12}}"
@@ -49,14 +50,28 @@ ASSIGNMENT: Final = Rule(
     caseless=True,
     source="a telling name and a value, in any language",
 )  # fmt: skip
+_LIST: Final = r"s?\\{0,7}[\"'`]?[ \t]{0,4}[:=][ \t]{0,4}[\[(]"
+_ITEM: Final = re.compile(
+    r"(?P<quote>\\{0,7}[\"'])(?P<item>(?:(?!(?P=quote))(?:\\[^\r\n]|[^\r\n\\])){4,512}?)(?P=quote)"
+)
+LISTED: Final = Rule(
+    "listed",
+    "PASSWORD",
+    ASSIGNMENT.keywords,
+    rf"(?:{_GATE_PASS}|{names.KEYS}){_LIST}",
+    re.compile(rf"(?i:(?P<pass>{_PASS})|(?:{names.KEYS})){_LIST}(?P<items>[^\])]{{4,4096}})"),
+    lambda rule, match: _judge_listed(rule, match),
+    caseless=True,
+    source="a telling name and a list of values",
+)
 WEAK: Final = Rule(
     "weak-assignment",
     "API_KEY",
     ("key", "auth", "sig", "sid", "sess", "csrf", "xsrf", "salt", "cookie", "cred", "code", "appid", "pat",
     "dsn", "nonce", "ticket",
      "assertion", "refresh", "seed", "licen"),
-    rf"(?:{names.WEAK})[\\\"'`\])]{{0,6}}[ \t]{{0,4}}(?::=|=>|[:=]|[,;]?\s{{0,40}}[\"']?(?:value"
-    rf"|default)[\"']?[ \t]{{0,8}}[:=])[ \t]{{0,4}}[\\\"'`]{{0,6}}[A-Za-z0-9_/+%.-]{{16}}",
+    rf"(?:{names.WEAK})[\\\"'`\])]{{0,6}}[ \t]{{0,4}}(?::=|=>|[:=]|[,;]?\s{{0,40}}[\\\"']{{0,8}}(?:value"
+    rf"|default)[\\\"']{{0,8}}[ \t]{{0,8}}[:=])[ \t]{{0,4}}[\\\"'`]{{0,6}}[A-Za-z0-9_/+%.-]{{16}}",
     re.compile(rf"(?i:{names.WEAK}){_NAME_END}[ \t]{{0,4}}(?:(?P<pair>{_PAIR})|(?P<op>:=|=>|=="
     rf"|[:=]))[ \t]{{0,4}}{_VALUE}"),
     lambda rule, match: _judge_weak(rule, match),
@@ -147,6 +162,15 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
             score = min(_password(match, op, value, quoted), verdicts.LIKELY)
     if score:
         yield Finding(start, end, "PASSWORD" if is_password else "API_KEY", score)
+
+
+def _judge_listed(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    if names.is_harmless(match.string, match.start()):
+        return
+    judge, entity = (verdicts.token, "API_KEY") if match["pass"] is None else (verdicts.password, "PASSWORD")
+    for each in _ITEM.finditer(match.string, *match.span("items")):
+        if " " not in each["item"] and (score := judge(each["item"], quoted=True)):
+            yield Finding(*each.span("item"), entity, score)
 
 
 def _may_be_chosen(match: re.Match[str], op: str | None, value: str) -> bool:
