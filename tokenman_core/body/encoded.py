@@ -34,6 +34,16 @@ def is_base64(source: str) -> bool:
     return _ALPHABET.fullmatch(source) is not None
 
 
+def begins_as_text(source: str) -> bool:
+    """Whether the first bytes of base64 are text, and no mark of media: what it is said to be, it is not."""
+    head = "".join(source[:_HEAD].split()).translate(_TO_STANDARD).rstrip("=")
+    try:
+        data = base64.b64decode(head[: len(head) // 4 * 4], validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(data) >= _LEAST_TEXT and not media_of(data) and len(data.translate(None, _UNPRINTABLE)) == len(data)
+
+
 def decode(source: str, *, any_text: bool) -> Encoded | None:
     """The text in `source`, or None if it is not base64, or its bytes are media or no text (`codec_of`).
 
@@ -117,6 +127,9 @@ _MARKS = (
     (b"\xfe\xff", "utf-16-be"),
 )
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r\x1b"))
+_UNPRINTABLE = bytes({*range(0x20), 0x7F, *range(0xF8, 0x100)} - set(b"\t\n\f\r\x1b"))
+_HEAD = 256  # characters that are looked at
+_LEAST_TEXT = 8  # bytes
 _TO_STANDARD = str.maketrans("-_", "+/")
 
 

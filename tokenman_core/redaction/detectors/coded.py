@@ -105,7 +105,7 @@ def readable(text: str) -> Iterator[Coded]:
         assert match is not None  # it begins as this does
         at = match.end()
         lines = _lines(text, *match.span())
-        if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines):
+        if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines) and not _HEX.fullmatch(match[0]):
             continue
         for part in _parts(lines):
             run = "".join(text[line.start : line.stop] for line in part)
