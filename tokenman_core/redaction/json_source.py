@@ -8,6 +8,7 @@ _BEFORE_STRING = frozenset("{[,:")
 _PLAIN = re.compile(r'[^"\\]*')
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])", re.DOTALL)
 _ESCAPED = frozenset('"\\/bfnrtu')
+_BRACKET = re.compile(r"[{}\[\]]")
 _BLANKS = re.compile(r"\s*")
 _DEEPEST = 3
 
@@ -31,6 +32,11 @@ class JsonSource:
             return 0
         return 1 + (self._inner.depth if self._inner is not None else 0)
 
+    @property
+    def closed(self) -> bool:
+        """Whether a document has been, and ended."""
+        return self._open <= 0 and self._last != "" and not self._string
+
     def feed(self, source: str) -> None:
         at = 0
         source = self._rest + source
@@ -52,10 +58,13 @@ class JsonSource:
 
     def _between(self, text: str, string: bool) -> bool:
         """Whether text outside of strings, and a string behind it if so it is, can be part of a document."""
-        if _OUTSIDE.fullmatch(text) is None:
+        if _OUTSIDE.fullmatch(text) is None or (self.closed and text.strip()):
             return False
         self._last = text.rstrip()[-1:] or self._last
-        self._open += text.count("{") + text.count("[") - text.count("}") - text.count("]")
+        for bracket in _BRACKET.finditer(text):
+            self._open += 1 if bracket[0] in "{[" else -1
+            if self._open <= 0 and text[bracket.end() :].strip():
+                return False  # more stands behind its end
         return not string or (self._last in _BEFORE_STRING and self._open > 0)
 
     def _in_string(self, source: str, at: int) -> int:
@@ -104,9 +113,10 @@ class TextSource:
                 end = text.find("\n", at) + 1 or len(text)
                 self._json.feed(text[at:end])
                 at = end
-                if not self._json.json:
+                ended = text[end - 1] == "\n"
+                if not self._json.json or (ended and self._json.closed):
                     self._json = None
-                    self._blank = text[end - 1] == "\n"
+                    self._blank = ended
             elif self._blank:
                 match = _BLANKS.match(text, at)
                 at = match.end() if match else at
