@@ -1,15 +1,21 @@
-"""Detection beside stock presidio in one run, on the corpora nobody tuned on: `uv run python -m bench.against [EVERY]`.
+"""Detection beside other tools in one run, on the corpora nobody tuned on: `uv run python -m bench.against [EVERY] [GITLEAKS]`.
 
-Stock is presidio's `AnalyzerEngine` with its default recognisers and the threshold that it comes with, behind a blank tokeniser, so
-that it downloads no model. It takes every `EVERY`th sample (1: all), for it is slow.
+Stock presidio is its `AnalyzerEngine` with its default recognisers and the threshold that it comes with, behind a blank tokeniser,
+so that it downloads no model. `EVERY`: it takes every so-many-th sample (1: all), for it is slow. `GITLEAKS`: the program (8.19 or
+later), which is run with the rules that it comes with over a folder of the samples, one a file.
 """
 
+import json
+import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.corpora.build import corpus
+from tests.corpora.build import Sample, corpus
 from tests.corpora.measure import Find, finder, measure
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import make_gate
@@ -44,15 +50,40 @@ def stock() -> Find:
     return find
 
 
+def gitleaks(program: str, samples: Sequence[Sample]) -> Find:
+    """The program asked once for all samples. What it says is a secret is found wherever its text stands in the sample."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for number, sample in enumerate(samples):
+            Path(folder, f"{number}.txt").write_text(sample.text, "utf-8", "surrogatepass")
+        asked = [program, "dir", folder, "--no-banner", "--exit-code=0", "--report-format=json", "--report-path=-"]
+        said = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)
+    found: dict[str, list[tuple[int, int, str]]] = {sample.text: [] for sample in samples}
+    for each in said:
+        text = samples[int(Path(each["File"]).stem)].text
+        start = text.find(each["Secret"])
+        while start >= 0:
+            found[text].append((start, start + len(each["Secret"]), each["RuleID"]))
+            start = text.find(each["Secret"], start + 1)
+    return lambda text: found.get(text, [])
+
+
 def main() -> None:
     every = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     samples = corpus("report")[::every]
     size = sum(len(sample.text) for sample in samples) / 1024
-    for name, find in (("TokenMan", finder(Detector(make_gate()))), ("stock presidio", stock())):
+    finders = [("TokenMan", finder(Detector(make_gate()))), ("stock presidio", stock())]
+    taken = {}
+    if len(sys.argv) > 2:
+        finders.append(("gitleaks", gitleaks(sys.argv[2], samples)))
+        of_children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken["gitleaks"] = of_children.ru_utime + of_children.ru_stime
+    for name, find in finders:
         find("Write to someone@example.com.")
         start = time.process_time()
         report = measure(samples, find)
-        print(f"{name}: {size:.0f} KB, {(time.process_time() - start) * 1e3 / size:.2f} ms/KB CPU")
+        seconds = taken.get(name, time.process_time() - start)
+        print(f"{name}: {size:.0f} KB, {seconds * 1e3 / size:.2f} ms/KB CPU")
         for group, count in sorted(report.by_group.items()):
             print(f"  {group:24} {count.planted:6} values, recall {count.recall:.3f}, precision {count.precision:.3f}")
         for group, (touched, total) in sorted(report.touched.items()):
