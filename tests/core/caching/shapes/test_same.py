@@ -46,6 +46,7 @@ CHUNKS = [
     b'data: {"citations":["a"],"choices":[],"usage":{"prompt_tokens":1}}\n\n',
     b'data: nonsense,"usage":null}\n\n',
     b'data: {"a":1,\ndata: "b":2,"usage":null}\n\n',
+    b'data: {"usage":null,"choices":[1],"usage":null}\n\n',
     b'event: x\ndata: {"choices":[1],"usage":null}\n\n',
     b": comment\n\n",
     b"\n\n\n",

@@ -93,6 +93,7 @@ def test_streams_are_read_the_same_by_the_short_way_and_the_long_way(end: bytes)
         b'data: {"a":1}\n\ndata: [DONE]\n\ndata: {"a":1}\n\n',
         b'data: {"a":[{}\n\ndata: {}]}\n\n',
         b'data: {},{"a":[{}\n\ndata: {}]}\n\n',
+        b'data: {},{},{"a":[{}\n\ndata: {}]}\n\n',
         b"data: {},{}\n\n",
         b"data: 1\n\n",
         b"data: null\n\ndata: {}\n\n",
