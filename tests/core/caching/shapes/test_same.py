@@ -12,7 +12,7 @@ from tokenman_core.caching.shapes import Shown, Wanted, shown
 from tokenman_core.dialects import stream_usage
 from tokenman_core.sse import SseParser
 
-EVENTS = b"text/event-stream; charset=utf-8"
+EVENTS = b"text/event-stream;charset=UTF-8"  # as no shape of ours writes it
 
 
 def chat(body: bytes, wanted: Wanted) -> Shown | None:
