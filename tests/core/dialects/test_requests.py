@@ -619,6 +619,18 @@ def test_media_are_told_by_what_they_are(text: str, media: str | None) -> None:
     assert [slot.text for slot in found] == ([] if media else [text])
 
 
+@pytest.mark.parametrize("kind", ["image/png", "audio/wav", "video/mp4", "application/pdf", "font/woff2"])
+def test_text_that_says_it_is_something_else_is_text(kind: str) -> None:
+    def found(data: bytes) -> list[str]:
+        url = f"data:{kind};base64," + base64.b64encode(data).decode()
+        return [slot.text for slot in find_slots({"text": url})]
+
+    assert found(b"write to jane.doe@corp.example, please, " * 20) == ["write to jane.doe@corp.example, please, " * 20]
+    assert found(b"%PDF-1.7\n1 0 obj << /Author (jane.doe@corp.example) >> " * 20) == []
+    assert found(b"GIF89a\x01\0\x01\0" + b"jane.doe@corp.example " * 20) == []
+    assert found(b"\x00\x01\x02" + b"jane.doe@corp.example " * 20) == []
+
+
 @pytest.mark.parametrize("kind", ["application/vnd.ms-excel", "application/octet-stream", "", "text/csv"])
 @pytest.mark.parametrize("codec", ["latin-1", "utf-16", "utf-16-le", "utf-8"])
 def test_base64_of_a_text_in_any_encoding_is_text(kind: str, codec: str) -> None:

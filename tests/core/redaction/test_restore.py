@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.redaction import Mapping, Restorer
-from tokenman_core.redaction.json_source import JsonSource
+from tokenman_core.redaction.json_source import JsonSource, TextSource
 from tokenman_core.redaction.restore import CALL, HOLD
 from tokenman_core.slots import INNER, Slot, SlotKind
 
@@ -377,6 +377,21 @@ def test_the_depth_is_known_however_the_source_is_cut(source: str, depth: int) -
         for piece in pieces:
             json_source.feed(piece)
         assert json_source.depth == depth
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ('{"a": 1} 4111 {"b": "', 0), ('{"a": 1}\n{"b": "', 1), ('{"a": 1},\n{"b": "', 1), ('{"a": 1} \r\n{"b": "', 1),
+        ('[{"a": 1}, {"b": "', 1), ('{"a": 1} [X_1] {"b": "', 0), ('{"a": {"c": []}, "b": "', 1), ('{"a": 1}\n4111 {"b": "', 0),
+    ],
+)  # fmt: skip
+def test_behind_the_end_of_a_document_its_line_is_prose(text: str, depth: int) -> None:
+    for pieces in cuts(text):
+        source = TextSource()
+        for piece in pieces:
+            source.feed(piece)
+        assert source.depth == depth
 
 
 PIECES = st.lists(
