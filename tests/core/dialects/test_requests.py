@@ -619,7 +619,7 @@ def test_media_are_told_by_what_they_are(text: str, media: str | None) -> None:
     assert [slot.text for slot in found] == ([] if media else [text])
 
 
-@pytest.mark.parametrize("kind", ["image/png", "audio/wav", "video/mp4", "application/pdf", "font/woff2"])
+@pytest.mark.parametrize("kind", ["image/png", "audio/wav", "video/mp4", "application/pdf"])
 def test_text_that_says_it_is_something_else_is_text(kind: str) -> None:
     def found(data: bytes) -> list[str]:
         url = f"data:{kind};base64," + base64.b64encode(data).decode()
