@@ -25,6 +25,7 @@ from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.metering import by_the_month
 from tokenman_core.net import UpstreamError
 from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.outward import Pieces
@@ -278,7 +279,9 @@ class Caching:
 
         def cost(usage: Usage) -> Decimal | None:
             begun = datetime.fromtimestamp(exchange.times.begun, UTC)
-            return self._prices.bill(usage, provider, names, begun).cost
+            monthly = by_the_month(self._providers, exchange, attempt.candidate)
+            terms = exchange.reader.terms if exchange.reader else None
+            return self._prices.bill(usage, provider, names, begun, terms=terms, subscription=monthly).cost
 
         if look.large:
             await asyncio.to_thread(look.read)
