@@ -10,11 +10,11 @@ _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[^u])", re.DOTALL)
 _ESCAPED = frozenset('"\\/bfnrtu')
 _BRACKET = re.compile(r"[{}\[\]]")
 _BLANKS = re.compile(r"\s*")
-_DEEPEST = 3
+_DEEPEST = 4
 
 
 class JsonSource:
-    """Feed it the source piece by piece. A string may hold a JSON document itself, and so on, three deep."""
+    """Feed it the source piece by piece. A string may hold a JSON document itself, and so on, some deep."""
 
     def __init__(self, level: int = 0) -> None:
         self._level = level  # 0: it is known to be JSON; else it is taken for that until something shows that it is not
