@@ -165,6 +165,8 @@ def test_the_figures_are_those_of_the_page() -> None:
     }
     assert f"{memory.MOST_HOT >> 20} MiB at most" in WORDS
     assert behind.ROUND_S == 60
+    assert behind.IDLE_S == 1
+    assert "Another process on the same data folder hears of it within a second." in WORDS
     assert "Once a minute what is too old or too much is removed" in WORDS
     assert f"its lease ends after {flights.LEASE_S:g}." in WORDS
     assert round(sum(flights._LOOKS_S)) in (14, 15)
