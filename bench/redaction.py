@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tokenman_core.config.models import Redaction as Settings
-from tokenman_core.redaction import Detection, Redactor
+from tokenman_core.redaction import Detection, Mapping, Redactor
 from tokenman_core.redaction.detectors.gate import HyperscanGate, compile_database, gates
 from tokenman_core.slots import Slot
 
@@ -119,8 +119,8 @@ async def conversation(detection: Detection) -> None:
     )
     big = slots(code(1024, 800) + [DENSE.format(n=number) for number in range(200)])
 
-    async def mask_big() -> None:
-        await redactor.mask(big, redactor.mapping())
+    async def mask_big(mapping: Mapping) -> None:
+        await redactor.mask(big, mapping)
 
     # Once in a while the interpreter looks for garbage, for as long as many objects take; that is nobody's step.
     pauses = []
@@ -130,7 +130,8 @@ async def conversation(detection: Detection) -> None:
         gc.collect()
         gc.disable()
         await asyncio.sleep(0)
-        pauses.append(await longest_pause(asyncio.create_task(mask_big())) / slow)
+        mapping = redactor.mapping()  # lives as long as the call
+        pauses.append(await longest_pause(asyncio.create_task(mask_big(mapping))) / slow)
         gc.enable()
     size = sum(len(slot.original) for slot in big) / 1024
     print(

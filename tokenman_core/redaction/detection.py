@@ -157,6 +157,7 @@ class Detection:
             if database is not None:
                 self.gate = await asyncio.to_thread(HyperscanGate, database)
                 self._database = database
+                self._tell()  # the workers at once, not with the next call
         except Exception:  # whatever it does not like about this machine: the other gate judges the same
             log.warning("Hyperscan cannot be used here; detection goes on without it, and takes more time")
 
@@ -169,8 +170,12 @@ class Detection:
         if options != self._options:
             self._custom = Patterns(options.recognizers)
             self._options = options
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have idle workers follow what has changed."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def ready(self) -> None:
         """Wait until a worker has everything loaded."""

@@ -68,7 +68,6 @@ class Known:
     def __init__(self, values: Iterable[tuple[str, str]] = ()) -> None:
         """`values`: by entity and text."""
         self._added = [*values]  # not yet taken up: a request that is all known never searches
-        self._count = len(self._added)
         self._anchors = Needles()
         self._values: dict[str, list[_Value]] = {}  # by anchor
         self.always: list[_Value] = []  # without one: looked for in every text, one by one
@@ -77,7 +76,7 @@ class Known:
         self.longest = 0
 
     def __bool__(self) -> bool:
-        return self._count > 0
+        return bool(self._added or self._values or self.unanchored)
 
     @property
     def unanchored(self) -> bool:
@@ -86,7 +85,6 @@ class Known:
 
     def add(self, entity: str, value: str) -> None:
         self._added.append((entity, value))
-        self._count += 1
 
     def find(self, text: str, standing: Standing = ()) -> Iterator[Finding | None]:
         """Every place of a known value in a text, in every way in which it may be written there; None now and then.

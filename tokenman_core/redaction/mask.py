@@ -67,12 +67,14 @@ class _Breath:
 
     def __init__(self) -> None:
         self._until = time.perf_counter() + _BREATH_S
+        self.taken = False
 
     @property
     def due(self) -> bool:
         return time.perf_counter() > self._until
 
     async def take(self) -> None:
+        self.taken = True
         await asyncio.sleep(0)
         self._until = time.perf_counter() + _BREATH_S
 
@@ -230,11 +232,15 @@ class Redactor:
                 await self._apply(slot, acts, (), mapping, so_far, masked, breath)
                 if masked.blocked:
                     break
-            if breath.due:
+            if (known % _ACTS == 0 or acts.acts) and breath.due:
                 await breath.take()
         if known < len(slots) and not masked.blocked:
             await self._judge(slots, known, names, edges, mapping, so_far, masked, spots, breath)
         masked.spots = await spots.told(self._hashed, breath)
+        if breath.taken:  # what long work leaves behind is put away in steps of its own
+            await breath.take()
+            so_far.known = Known()
+            await breath.take()
         return masked
 
     def _remembered(self, name: bytes, so_far: _SoFar) -> Acts | None:
@@ -278,10 +284,15 @@ class Redactor:
     async def _named(self, slots: Sequence[Slot], breath: _Breath) -> list[bytes]:
         """The names under which it is remembered what was found in each text."""
         names: list[bytes] = []
-        key, options = self._memo.key, self._options
-        for slot in slots:
-            names.append(key(slot.text.encode("utf-8", "surrogatepass"), slot.key, options))
-            if breath.due:
+        memo, prefixes = self._memo, dict[str, bytes]()
+        for number, slot in enumerate(slots, 1):
+            text, last = slot.text, slot.path[-1] if slot.path else ""
+            key = last if type(last) is str else slot.key
+            prefix = prefixes.get(key)
+            if prefix is None:
+                prefix = prefixes[key] = memo.prefix(key, self._options)
+            names.append(memo.name(prefix, text.encode("utf-8", "surrogatepass")))
+            if (number % _ACTS == 0 or len(text) > _READ) and breath.due:
                 await breath.take()
         return names
 

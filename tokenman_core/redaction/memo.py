@@ -64,6 +64,10 @@ class Memo:
 
         `options`: the digest of what the detectors are made from (16 bytes, or none where it never changes).
         """
+        return self.name(self.prefix(key, options), text)
+
+    def prefix(self, key: str, options: bytes) -> bytes:
+        """What the names of all texts under an object key have in common."""
         prefix = self._prefixes.get((key, options))
         if prefix is None:
             prefix = f"{DETECTOR_VERSION}:{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass") + options
@@ -71,6 +75,10 @@ class Memo:
                 if len(self._prefixes) >= _PREFIXES:
                     self._prefixes.clear()
                 self._prefixes[key, options] = prefix
+        return prefix
+
+    def name(self, prefix: bytes, text: bytes) -> bytes:
+        """The name of a text: see `key`."""
         return self._code.encrypt(self._nonce, b"", prefix + text)
 
     def get(self, key: bytes) -> Findings | None:

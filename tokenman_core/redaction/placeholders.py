@@ -107,7 +107,9 @@ class Mapping:
             placeholder, _ = self.placeholder(entity, text, restorable, whole, depth)
             value = self._values[placeholder]
         if stood is not None:
-            _stands(value.stood, stood)
+            texts = value.stood
+            if not texts or (texts[-1] is not stood and len(texts) < _STOOD):
+                texts.append(stood)
         return placeholder
 
     def _add(self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int) -> Value:

@@ -24,7 +24,11 @@ from tokenman_core.redaction.frames import (
 
 GROWTH = 512 * 1024 * 1024  # bytes by which it may grow beyond what it has once its detectors stand
 # Judged before the worker says that it is ready: the libraries load and compile what they need for the first value of a kind.
-_SAMPLE = "jane@mail.example.co.uk +1 415 555 2671, 052-123-4567, +44 20 7946 0958, 4111 1111 1111 1111, DE89370400440532013000"
+_SAMPLE = (
+    "jane@mail.example.co.uk +1 415 555 2671, 052-123-4567, +44 20 7946 0958, 4111 1111 1111 1111, DE89370400440532013000\n"
+    'password = "kite7Wing!" DATABASE_URL=postgres://app:pw7xK@db.example.com/prod, host 203.0.113.7, SSN 219-09-9999, passport '
+    "no. X12345678, born 1980-01-02; the password is Zebra-77%40 and its token c2sgYW5kIHNvIG9uIGFuZCBzbyBvbi4=\\n"
+)
 _STATM = Path("/proc/self/statm")
 
 
@@ -67,6 +71,7 @@ def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
             gate = HyperscanGate(bytes(body))
             if detector is not None:
                 detector.gate = gate
+                detector.find(_SAMPLE)
         else:
             assert detector is not None
             sink.writelines(pack_findings([detector.find(text, key) for text, key in unpack_texts(body)]))

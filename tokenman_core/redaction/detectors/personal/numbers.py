@@ -95,6 +95,8 @@ class Numbers:
 
 def _phones(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Iterator[Finding]:
     """The phones of a chain, or of what is left of one, without what only stands beside them."""
+    if end - start < _LEAST_PHONE:
+        return
     at = start
     for apart in _APART.finditer(plain, start, end):
         yield from _phone(text, plain, spotted, at, apart.start())
