@@ -147,6 +147,7 @@ async def test_other_limits_and_another_ttl_hold_from_now_on(running, clock):
         await until(lambda: answers.figures().entries == 0)
         answers.keep(key_of(1), entry())
         assert answers.hot(key_of(1)) is await answers.find(key_of(1)) is None
+        assert (answers.figures().memory_entries, answers.figures().waiting) == (0, 0)
 
 
 async def test_rounds_go_on_by_themselves(running, clock):

@@ -77,6 +77,12 @@ def damage_row(path, number):
         other.execute("update answers set sealed = substr(sealed, 2) where key = ?", (key_of(number),))
 
 
+def coded(code):
+    error = sqlite3.OperationalError("planted")
+    error.sqlite_errorcode = code
+    return error
+
+
 # -- damage --
 
 
@@ -164,6 +170,25 @@ def test_a_disk_that_damages_each_file_is_not_asked_at_once(machine, monkeypatch
     assert machine.found(1) == [1]
 
 
+def test_a_file_that_is_damaged_again_as_soon_as_it_is_used_is_not_begun_anew_at_once(machine, monkeypatch):
+    def fails(*_):
+        raise coded(sqlite3.SQLITE_CORRUPT)
+
+    monkeypatch.setattr(module.Disk, "write", fails)
+    machine.keep(1)
+    for _ in range(20):
+        machine.behind.step()
+    assert machine.behind.damaged == 2
+    machine.clock.advance(AGAIN_S)
+    for _ in range(20):
+        machine.behind.step()
+    assert 2 < machine.behind.damaged <= 4
+    monkeypatch.undo()
+    machine.clock.advance(AGAIN_S)
+    machine.settle()
+    assert machine.on_disk() == [1]
+
+
 # -- a file that cannot be had --
 
 
@@ -225,12 +250,6 @@ def test_a_locked_file_is_told_and_is_no_damage(machine, path):
     assert machine.on_disk() == [1, 2]
 
 
-def coded(code):
-    error = sqlite3.OperationalError("planted")
-    error.sqlite_errorcode = code
-    return error
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -277,6 +296,7 @@ def test_an_answer_that_cannot_be_written_is_in_nobodys_way(machine, caplog):
 
 
 def test_what_is_too_old_when_its_turn_comes_is_not_written(machine):
+    machine.settle()  # the first round
     machine.keep(1, stored=NOW - 400)
     machine.keep(2)
     machine.settle()
