@@ -138,6 +138,15 @@ def test_an_escaped_value_is_found_wherever_it_stands_in_a_long_text() -> None:
         assert covered(text, places(text, ("PASSWORD", "Zebra-77-kite"))) == "Zebra&#45;77-kite|Zebra\u200b-77-kite"
 
 
+def test_a_value_is_found_wherever_it_stands_in_a_long_text() -> None:
+    for before in range(PIECE - 40, PIECE + 2):
+        text = "." * before + MAIL + " " * 20_000 + "Zebra-77-kite"
+        assert (
+            covered(text, places(text, ("EMAIL_ADDRESS", MAIL), ("PASSWORD", "Zebra-77-kite")))
+            == f"{MAIL}|Zebra-77-kite"
+        )
+
+
 def test_the_ways_to_write_a_value_are_few() -> None:
     assert len(forms("x" * 100 + '"\\%&ü\n', "PASSWORD")) < 40
     assert all(forms(each) for each in ("a\ud800bc", "%", "\\", "....", "\n\n\n\n"))
@@ -307,3 +316,14 @@ def test_what_stands_in_a_text_hides_no_other_place(text: str, before: str, data
     standing = [each for at, each in enumerate(standing) if not at or standing[at - 1].end <= each.start]
     quick = covering([*standing, *found_by(Known(), text, standing)])
     assert quick == covering([*standing, *found_by(Slowly(), text)])
+
+
+def test_a_value_that_a_written_break_would_cut_hides_no_wrapped_one() -> None:
+    known = Known([("PASSWORD", "nested-77x-kite")])
+    text = "see \\nested-77x-kite and nested-\\n77x-kite"
+    found = [place for place in known.find(text, [Finding(5, 20, "PASSWORD")]) if place is not None]
+    assert any(text[place.start : place.end] == "nested-\\n77x-kite" for place in found)
+
+
+def test_a_short_value_is_found_where_an_escape_makes_it_long() -> None:
+    assert covered("xAnn%20Lee", places("xAnn%20Lee", ("PERSON", "Ann Lee"))) == "Ann%20Lee"
