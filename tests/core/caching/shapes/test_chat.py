@@ -157,6 +157,9 @@ COMPLETION: dict[str, Any] = {
 }  # fmt: skip
 
 
+FIRST = COMPLETION["choices"][0]
+
+
 def test_the_official_package_puts_the_same_completion_together_that_it_reads_plain() -> None:
     plain = sdk.completion(Said(json.dumps(COMPLETION).encode(), sdk.JSON))
     made, _ = sdk.completion_stream(Said.shown(streamed("openai", "chat", COMPLETION, WITH_USAGE)))
@@ -201,6 +204,18 @@ def test_the_chunks_are_those_of_the_provider() -> None:
         chunk(1, {}, "stop"),
         {**head, "choices": [], "usage": CHAT_USAGE},
     ]
+
+
+@pytest.mark.parametrize(
+    "probable", [None, {}, {"content": []}, {"content": [], "refusal": None}, {"content": None, "refusal": []}]
+)
+@pytest.mark.parametrize("text", [None, "", "said"])
+def test_probabilities_of_nothing_are_told_as_they_are(probable: Any, text: str | None) -> None:
+    message = {**FIRST["message"], "content": text}
+    completion = {**COMPLETION, "choices": [{**FIRST, "message": message, "logprobs": probable}]}
+    stream = streamed("openai", "chat", completion, WITH_USAGE)
+    assert stream
+    assert exact(told(whole("openai", "chat", stream.body))) == exact(completion)
 
 
 def test_what_nobody_has_heard_of_is_told_once() -> None:
@@ -345,9 +360,6 @@ def test_bytes_that_are_no_whole_stream_are_not_told_whole(body: bytes) -> None:
     assert whole("openai", "chat", body) is None
 
 
-FIRST = COMPLETION["choices"][0]
-
-
 def with_message(**members: Any) -> Any:
     return {**COMPLETION, "choices": [{**FIRST, "logprobs": None, "message": {**FIRST["message"], **members}}]}
 
@@ -379,6 +391,10 @@ STRANGE_COMPLETIONS: dict[str, Any] = {
     "a function call that is none": with_message(function_call="x"),
     "something cited that is no list": with_message(annotations={"a": 1}),
     "probabilities in another form": {**COMPLETION, "choices": [{**FIRST, "logprobs": {"tokens": []}}]},
+    "probabilities of a text that is not there": {
+        **COMPLETION,
+        "choices": [{**FIRST, "message": {**FIRST["message"], "content": None}}],
+    },
     "probabilities that are none": {**COMPLETION, "choices": [{**FIRST, "logprobs": {"content": ["x"]}}]},
     "a list": [COMPLETION],
     "a text": "x",

@@ -80,6 +80,15 @@ def test_the_official_package_reads_the_same_text_in_chunks() -> None:
     assert sdk.text_completion(again) == sdk.text_completion(Said(json.dumps(COMPLETION).encode(), sdk.JSON))
 
 
+@pytest.mark.parametrize("text", ["", "said"])
+def test_probabilities_of_nothing_are_told_as_they_are(text: str) -> None:
+    first = {**COMPLETION["choices"][0], "text": text, "logprobs": probable([], True)}
+    completion = {**COMPLETION, "choices": [first]}
+    stream = streamed("openai", "completions", completion, WITH_USAGE)
+    assert stream
+    assert exact(told(whole("openai", "completions", stream.body))) == exact(completion)
+
+
 def chunk(text: Any, reason: Any = None, **members: Any) -> Any:
     choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": reason}
     return {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice], **members}
