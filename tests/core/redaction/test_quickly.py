@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.redaction.detectors.personal import emails
@@ -30,6 +30,7 @@ def test_an_address_of_the_net_is_one_for_ipaddress_too(value: str) -> None:
     assert found == ([] if nobodys or public else [value])
 
 
+@example("write to o'neil")
 @given(st.text(alphabet="ab0.'-_+é !#%\"\\/=n", max_size=70))
 def test_the_local_part_of_an_address_is_the_same_wherever_the_search_for_it_begins(before: str) -> None:
     whole = emails._LOCAL.search(before)
