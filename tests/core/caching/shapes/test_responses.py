@@ -208,6 +208,12 @@ def test_a_response_begins_empty_and_ends_whole() -> None:
     assert parts == [{**ANSWER, "text": "", "annotations": []}, {"type": "refusal", "refusal": ""}]
 
 
+def test_what_is_null_in_the_end_is_null_from_the_beginning() -> None:
+    stream = streamed("openai", "responses", {**RESPONSE, "output": [{**RESPONSE["output"][0], "content": None}]})
+    assert stream
+    assert events_of(stream.body)[2]["item"]["content"] is None
+
+
 def test_an_answer_that_was_cut_short_ends_as_one() -> None:
     response = {**RESPONSE, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     stream = streamed("openai", "responses", response)
