@@ -50,9 +50,10 @@ class Figures:
 
 
 class Answers:
-    """`start` before the first call, `aclose` at the end; without them it is memory only. `ttl` in seconds. `cipher`: see
-    `cipher_for`; None: the file is not encrypted. `key`: 32 bytes, derived from the installation's secret. Keys of answers are
-    32 bytes that tell nothing of the call.
+    """`start` before the first call, `aclose` at the end; without them it is memory only, and hears of no other process.
+
+    `ttl` in seconds. `cipher`: see `cipher_for`; None: the file is not encrypted. `key`: 32 bytes, derived from the installation's
+    secret. Keys of answers are 32 bytes that tell nothing of the call.
     """
 
     def __init__(

@@ -146,8 +146,8 @@ async def test_other_limits_and_another_ttl_hold_from_now_on(running, clock):
         assert answers.hot(key_of(5)) is answers.hot(key_of(4)) is None
         await until(lambda: answers.figures().entries == 0)
         answers.keep(key_of(1), entry())
-        assert answers.hot(key_of(1)) is await answers.find(key_of(1)) is None
         assert (answers.figures().memory_entries, answers.figures().waiting) == (0, 0)
+        assert answers.hot(key_of(1)) is await answers.find(key_of(1)) is None
 
 
 async def test_rounds_go_on_by_themselves(running, clock):
