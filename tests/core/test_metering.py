@@ -162,6 +162,7 @@ async def test_the_words_that_change_a_price_are_heard(meter: Meter) -> None:
         ("codex", "key", True),
         ("gemini-code-assist", "oauth", True),
         ("gemini", "oauth", False),
+        ("openai", "oauth", False),
         ("keyed", "oauth", False),  # the configured key is what the provider sees and bills
     ],
 )

@@ -181,7 +181,7 @@ async def test_sound_and_images_are_held_at_their_prices_both_ways():
     drawn = await bound("gemini", "gemini-2.5-flash-image", {"contents": []})
     text = {"contents": [], "generationConfig": {"responseModalities": ["TEXT"]}}
     assert drawn.token_cost > (await bound("gemini", "gemini-2.5-flash-image", text)).token_cost * 4
-    sound = {"type": "input_audio", "input_audio": {"data": "QUJD" * 25_000, "format": "wav"}}
+    sound = {"type": "input_audio", "input_audio": {"data": "//uQ" * 25_000, "format": "mp3"}}
     heard = await bound("openai", "gpt-audio", {"messages": [{"role": "user", "content": [sound]}]})
     assert heard.read_cost > (heard.input - 100) * Decimal(30) / 10**6
 

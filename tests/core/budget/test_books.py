@@ -38,14 +38,15 @@ class At:
 
 
 class Asked:
-    """The store, on this thread; `down` has it unavailable."""
+    """The store, on this thread; `down` has it unavailable, `fails` the next questions."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.down = store, False
+        self.store, self.down, self.fails = store, False, 0
 
     async def __call__[T](self, question: Callable[[Store], T], *, brief: bool = False) -> T:
         await asyncio.sleep(0)
-        if self.down:
+        self.fails -= 1
+        if self.down or self.fails >= 0:
             raise Unavailable
         return question(self.store)
 
@@ -426,9 +427,8 @@ async def test_what_running_calls_hold_is_renewed_before_it_is_looked_who_died(w
     books = world.books(day(10_000))
     await books.reserve("a:1", ADA, QUOTE)
     world.clock.moment += 10 * LEASE_S  # the machine slept
-    world.ask.down = True
+    world.ask.fails = 1
     await books.keep()
-    world.ask.down = False
     assert await spent(books) == Count(0, 0)
     await books.keep()
     assert await spent(books) == Count(0, 1100)

@@ -1,5 +1,6 @@
 """Counters with reservations against a plain model, over crashes, jumps of the clock, and several processes."""
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -10,8 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tokenman_core.database import migrate
 from tokenman_core.state import Booking, Count, Hold, Sqlite
 from tokenman_core.state.counts import ENDED_S, MOST, MOST_HELD
+from tokenman_core.state.schema import STEPS
 
 FOREVER = 1e12
 LIMITS = {"a": 100, "b": 250, "c": None}
@@ -241,3 +244,36 @@ def test_what_has_expired_can_still_be_renewed_for_the_clock_may_have_been_set(s
     store.tidy(200_000)
     store.counts.hold_on(["one:1"], 1e6)
     assert store.counts.counts(["day"], now=200_000)["day"] == Count(0, 0)
+
+
+def test_what_died_days_ago_is_still_given_up_with_what_is_sure_but_for_those_that_are_named(store):
+    for lease in ("one", "two"):
+        store.counts.reserve(lease, [Hold("day", 9, None, FOREVER, 4)], until=50, now=0, about="it")
+    store.counts.reserve("free", [Hold("day", 9, None, FOREVER)], until=50, now=0)
+    later = 3 * ENDED_S
+    store.tidy(later)
+    (found,) = store.counts.lapse(before=later, now=later, but=["two"])
+    assert (found.lease, found.amount, found.booked, found.about) == ("one", 9, 4, "it")
+    assert store.counts.counts(["day"], now=later) == {"day": Count(4, 0)}
+    assert [it.lease for it in store.counts.lapse(before=later, now=later)] == ["two"]
+    assert store.counts.lapse(before=later, now=later) == []
+
+
+def test_only_a_file_that_is_new_knows_nothing_of_what_was_spent(tmp_path):
+    old = sqlite3.connect(tmp_path / "old.db", isolation_level=None)
+    migrate(old, STEPS[:-1])
+    old.close()
+    for name, fresh in (("old.db", False), ("new.db", True), ("new.db", True)):
+        store = Sqlite(tmp_path / name)
+        assert store.counts.fresh is fresh
+        store.close()
+
+
+def test_the_log_of_the_file_does_not_grow_while_it_is_tidied(store, tmp_path):
+    sizes = []
+    for turn in range(4):
+        for number in range(200):
+            store.counts.release(f"{turn}-{number}", now=0)
+        store.tidy(turn)
+        sizes.append((tmp_path / "state.db-wal").stat().st_size)
+    assert sizes[-1] < sizes[0] * 1.5
