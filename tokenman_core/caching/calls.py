@@ -1,14 +1,16 @@
 """How a call that may be cached is made: for itself and whoever follows, or by following one that is under way."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from tokenman_core.caching.entry import Entry, kept_headers
 from tokenman_core.caching.flights import Flight, Flights
-from tokenman_core.caching.plain import came, is_stream, plain
+from tokenman_core.caching.plain import came, is_stream, plain, unpacked
 from tokenman_core.capture import Capture
 from tokenman_core.exchange import Exchange
 from tokenman_core.net import UpstreamError
+from tokenman_core.net.coding import CodingError
 from tokenman_core.outward import Pieces
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.verdicts import Head, Parts
@@ -19,8 +21,8 @@ Again = Callable[[Entry], Awaitable[Parts | None]]
 
 
 class Leading:
-    """A `Shared`: the call is made, and others may follow it. `find` looks whether another process had it made meanwhile, and
-    `coalesced` is told then; `judge` says what is worth keeping of an answer that is complete.
+    """A `Shared`: the call is made, and others may follow it. `find` looks whether another process had it made meanwhile (None: it
+    is to be made in any case), and `coalesced` is told then; `judge` says what is worth keeping of an answer that is complete.
     """
 
     def __init__(
@@ -28,7 +30,7 @@ class Leading:
         exchange: Exchange,
         flights: Flights,
         flight: Flight,
-        find: Callable[[], Awaitable[Entry | None]],
+        find: Callable[[], Awaitable[Entry | None]] | None,
         again: Again,
         coalesced: Callable[[Entry], None],
         judge: Callable[[], Awaitable[Entry | None]],
@@ -53,6 +55,7 @@ class Leading:
         flight.lease, found = await self._flights.first(flight.key, self._find)
         if found is not None and (given := await self._again(found)) is not None:
             self._coalesced(found)
+            flight.entry, flight.provider, flight.cost = found, found.provider, found.cost or flight.cost
             async with aclosing(given) as parts:
                 async for part in parts:
                     yield part
@@ -73,24 +76,36 @@ class Leading:
             await flight.over()
         finally:  # whoever cannot wait for it ends it, or nobody would book it
             flight.cancel()
-        if flight.error is not None or not flight.whole or not exchange.tried:
+        head = flight.parts[0] if flight.parts and flight.whole else None
+        if not isinstance(head, Head) or not exchange.tried:
             return
+        if is_stream(head):
+            await self._read()
+            return
+        if flight.error is not None:
+            return  # of half a document nobody can read what was used
         try:
-            head, body, _ = came(flight, 0)
+            _, body, _ = came(flight, flight.most)
         except UpstreamError:
             return
+        exchange.reader = exchange.dialect.reader(exchange.operation)
+        exchange.said, exchange.captured = body, None
+        exchange.reader.note(Event(body, "whole"))
+
+    async def _read(self) -> None:
+        """All events that came, also of a stream that broke off behind the last piece that was taken."""
+        flight, exchange, parser = self.flight, self._exchange, SseParser()
         exchange.reader = reader = exchange.dialect.reader(exchange.operation)
-        if not is_stream(head):
-            exchange.said, exchange.captured = body, None
-            reader.note(Event(body, "whole"))
-            return
-        exchange.captured = Capture(0, stream=True)
-        exchange.captured.add(body)
-        parser = SseParser()
+        exchange.captured = captured = Capture(flight.most, stream=True)
         try:
-            for event in [*parser.feed(body), *parser.finish()]:
+            for piece in unpacked(flight):
+                captured.add(piece)
+                for event in parser.feed(piece):
+                    reader.note(event)
+                await asyncio.sleep(0)
+            for event in parser.finish():
                 reader.note(event)
-        except SseError:
+        except (CodingError, SseError):
             pass  # what it told until then is booked
 
 
@@ -134,6 +149,8 @@ async def live(flight: Flight, cap: int) -> Pieces:
                 yield piece
             return
         body = await anext(parts)  # all of it, before anything goes out: until then a call of one's own can be made
+        if flight.entry is None:  # an error, a refusal, half an answer: it is for whom it was said to
+            raise UpstreamError("protocol", "it is not given again")
         yield Head(200, kept_headers(head.headers))
         yield body
 

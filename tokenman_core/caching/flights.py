@@ -22,6 +22,7 @@ AHEAD = 256 << 10  # bytes that a provider may be ahead of whoever reads fastest
 LEASE_S = 10.0  # a process that dies with a flight under way keeps others from their own for no longer
 RENEW_S = LEASE_S / 4
 _LOOKS_S = (0.02, 0.05, 0.1, 0.2, *[0.5] * 28)  # between looks for what another process is having made: 15 s in all
+_UNASKED_S = 5.0  # so long a store that could not be asked is not asked again
 MOST = 10_000  # flights at once; beyond them calls go alone
 KIND = "flight"
 ALONE = "alone"  # the lease of who cannot, or need not, ask
@@ -66,6 +67,7 @@ class Flight:
     private: bool = False
     followers: int = 0
     lease: str = ""
+    provider: str = ""  # who answers
     asked_usage: bool = False  # its stream tells what was used, and nobody of those who follow asked
     cost: Decimal = Decimal(0)  # USD, as booked; 0 while it is not known
     entry: Entry | None = None  # what it is worth keeping of it, once it has ended
@@ -186,7 +188,6 @@ class Flight:
             await asyncio.wait({self._task})
             if not self._task.cancelled():
                 self._task.exception()
-        self._places.clear()
 
 
 class Flights:
@@ -223,16 +224,21 @@ class Flights:
         flight.settled.set()
         self._leases.free(flight.lease)
 
-    async def first[T](self, key: bytes, find: Callable[[], Awaitable[T | None]]) -> tuple[str, T | None]:
+    async def first[T](self, key: bytes, find: Callable[[], Awaitable[T | None]] | None) -> tuple[str, T | None]:
         """A lease to have an answer made, "" for none; or what `find` finds once another process had one made.
 
-        Waits while another process is at it, but not for ever.
+        Waits while another process is at it, but not for ever; nor at all where nothing may be found (None).
         """
+        if find is None:
+            return await self._leases.take(key), None
         for number, seconds in enumerate(_LOOKS_S):
             if lease := await self._leases.take(key):
-                # It may have been made between the look before this call and now.
-                found = await find() if number else None
-                return lease, found
+                try:
+                    # It may have been made between the look before this call and now.
+                    return lease, await find() if number else None
+                except BaseException:  # the client left: nobody knows of the lease yet
+                    self._leases.free(lease)
+                    raise
             await self._sleep(seconds)
             if (found := await find()) is not None:
                 return "", found
@@ -244,30 +250,45 @@ class StoreLeases:
 
     def __init__(self, ask: AskStore, clock: Clock) -> None:
         self._ask, self._clock = ask, clock
-        self._running: set[str] = set()
+        self._running: dict[str, bytes] = {}  # by lease, the key that it is for
+        self._keys: set[bytes] = set()
+        self._again = float("-inf")  # until then the store is left alone
         self._tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
 
     async def take(self, key: bytes) -> str:
+        # Whoever may not follow a call of this process does not wait for it either.
+        if key in self._keys or self._clock.monotonic() < self._again:
+            return ALONE
         lease, now = secrets.token_hex(8), self._clock.now()
-        self._running.add(lease)
+        self._running[lease] = key
+        self._keys.add(key)
         try:
             said, _ = await self._ask(
                 lambda store: store.lease(KIND, key.hex(), lease, most=1, over=0, until=now + LEASE_S, now=now)
             )
         except Unavailable:
-            self._running.discard(lease)
+            self._forget(lease)
+            self._again = self._clock.monotonic() + _UNASKED_S  # it may have taken seconds to say so
             return ALONE
+        except BaseException:  # the client left: it may yet be granted, and would be renewed for ever
+            self.free(lease)
+            raise
         if said == "leased":
             return lease
-        self._running.discard(lease)
+        self._forget(lease)
         return ""
 
     def free(self, lease: str) -> None:
-        if lease in self._running:
-            self._running.discard(lease)
+        if self._forget(lease):
             task = asyncio.create_task(self._free(lease))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _forget(self, lease: str) -> bool:
+        key = self._running.pop(lease, None)
+        if key is not None:
+            self._keys.discard(key)
+        return key is not None
 
     async def _free(self, lease: str) -> None:
         with suppress(Unavailable):  # then it ends by itself

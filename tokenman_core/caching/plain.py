@@ -50,11 +50,9 @@ def came(flight: Flight, cap: int) -> tuple[Head, bytes, tuple[tuple[float, int]
     first, begun = flight.parts[0], flight.moments[0]
     if not isinstance(first, Head):
         raise UpstreamError("protocol", "there is no answer")
-    coding = (h.first(first.headers, b"content-encoding") or b"identity").strip().lower().decode("latin-1")
     body, pieces = bytearray(), list[tuple[float, int]]()
     try:
-        decoder = Decoder(coding, 0) if coding != "identity" else None
-        for piece, moment in _pieces(flight, decoder):
+        for piece, moment in _pieces(flight):
             body += piece
             if cap and len(body) > cap:
                 raise UpstreamError("cap", "it is larger than what is kept")
@@ -65,10 +63,27 @@ def came(flight: Flight, cap: int) -> tuple[Head, bytes, tuple[tuple[float, int]
     return first, bytes(body), tuple(pieces) if is_stream(first) else ()
 
 
-def _pieces(flight: Flight, decoder: Decoder | None) -> Iterator[tuple[bytes, float]]:
-    moment = flight.moments[0]
+def unpacked(flight: Flight) -> Iterator[bytes]:
+    """The body that came, in pieces of some KB, whatever a few bytes expand to. Raises CodingError."""
+    decoder = _decoder(flight)
+    for part in flight.parts:
+        if isinstance(part, bytes):
+            yield from steps(part, decoder)
+    if decoder is not None and flight.error is None:
+        yield decoder.finish()
+
+
+def _pieces(flight: Flight) -> Iterator[tuple[bytes, float]]:
+    decoder, moment = _decoder(flight), flight.moments[0]
     for part, moment in zip(flight.parts, flight.moments, strict=True):
         if isinstance(part, bytes):
             yield b"".join(steps(part, decoder)), moment
     if decoder is not None:
         yield decoder.finish(), moment
+
+
+def _decoder(flight: Flight) -> Decoder | None:
+    first = flight.parts[0]
+    said = h.first(first.headers, b"content-encoding") if isinstance(first, Head) else None
+    coding = (said or b"identity").strip().lower().decode("latin-1")
+    return Decoder(coding, 0) if coding != "identity" else None

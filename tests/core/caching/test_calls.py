@@ -3,12 +3,13 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.core.scripted import END, JSON, SAID, SSE, START, STREAM, WORD, call
+from tests.core.scripted import END, JSON, PING, SAID, SSE, START, STREAM, WORD, call
 from tokenman_core.caching.calls import Following, Leading, afterwards, live
 from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.flights import Flight, Flights
@@ -215,11 +216,23 @@ async def test_a_hundred_identical_calls_ask_the_provider_once():
 async def test_a_plain_answer_is_shared_too():
     more = asyncio.Event()
     world = World((200, JSON, [more, SAID]))
+    world.shares.kept = ENTRY
     clients = [world.begin(BODY) for _ in range(10)]
     await turns()
     more.set()
     assert {await client.end() for client in clients} == {(200, SAID)}
     assert len(world.upstream.requests) == 1
+
+
+async def test_a_plain_answer_that_is_not_worth_keeping_is_given_to_its_first_asker_alone():
+    more = asyncio.Event()
+    world = World((200, JSON, [more, SAID]))
+    clients = [world.begin(BODY) for _ in range(3)]
+    await turns()
+    assert len(world.upstream.requests) == 1
+    more.set()
+    assert {await client.end() for client in clients} == {(200, SAID)}
+    assert len(world.upstream.requests) == 3
 
 
 async def test_the_others_go_on_when_the_first_leaves_and_he_pays_for_all_of_it():
@@ -421,3 +434,55 @@ async def test_a_call_that_is_given_up_before_it_sets_out_is_not_waited_for():
     assert not follower.got
     await world.shares.llm_done(exchange)
     assert await follower.end() == (200, SAID)
+
+
+async def test_what_broke_off_behind_the_first_asker_is_booked_as_far_as_it_came():
+    more, end = asyncio.Event(), asyncio.Event()
+    world = World(streaming(START, WORD, more, WORD * 200, end, UpstreamError("reset", "cut")))
+    first, other = world.begin(), world.begin()
+    await turns()
+    first.leave()
+    more.set()
+    await turns(400)
+    end.set()
+    await other.end()
+    await first.end()
+    ((payer, used, _),) = world.shares.bills
+    assert payer == first.exchange.id
+    assert used.output > 100, "two hundred words came, though he heard but one"
+
+
+async def test_who_left_a_packed_stream_is_told_what_it_used_without_all_of_it_in_memory():
+    more = asyncio.Event()
+    packed = gzip.compress(START + PING * 300_000 + WORD + END)
+    world = World((200, (*SSE, *GZIP), [packed[:60], more, packed[60:]]))
+    first, other = world.begin(), world.begin()
+    await turns()
+    first.leave()
+    more.set()
+    await other.end()
+    await first.task
+    assert world.shares.bills == [(first.exchange.id, Usage(3, 5), True)]
+    assert first.exchange.captured is not None
+    assert first.exchange.captured.kept <= 1 << 20
+
+
+async def test_who_follows_slowly_gets_all_of_it_though_the_first_one_left_and_it_is_over():
+    more = asyncio.Event()
+    world = World(streaming(START + WORD, more, WORD, WORD, END))
+    first, exchange = world.begin(), call(STREAMED)
+    await turns()
+    got: list[Any] = []
+    async with aclosing(world.conductor.answer(exchange)) as parts:
+        async for part in parts:
+            got.append(part)
+            if len(got) == 2:
+                first.leave()
+                more.set()
+            await turns(40)
+    await world.conductor.settle(exchange)
+    await world.stages.done(exchange)
+    await first.end()
+    assert b"".join(part for part in got if isinstance(part, bytes)) == START + WORD * 3 + END
+    assert exchange.outcome == "answered"
+    assert exchange.cache == "coalesced"
