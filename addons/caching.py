@@ -109,7 +109,7 @@ class Caching:
                 self._follow(exchange, note, flight)
                 return None
         _say(exchange, "miss")
-        self._lead(exchange, note)
+        self._lead(exchange, note, fresh=b"no-cache" in wish)
         return None
 
     async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
@@ -155,25 +155,31 @@ class Caching:
     def _hit(self, exchange: Exchange, entry: Entry, how: str) -> None:
         _say(exchange, how)
         exchange.saved = entry.cost or Decimal(0)
+        self._tell_age(exchange, entry)
+        _tell_free(exchange, entry.provider)
+
+    def _tell_age(self, exchange: Exchange, entry: Entry) -> None:
         age = max(0, int(self._clock.now() - entry.stored))
-        exchange.answer_headers += [(b"age", b"%d" % age), (b"x-tokenman-provider", entry.provider.encode())]
-        if not exchange.stream:
-            exchange.answer_headers.append((b"x-tokenman-cost-usd", b"0"))
+        exchange.answer_headers.append((b"age", b"%d" % age))
 
     # -- calls that are made --
 
-    def _lead(self, exchange: Exchange, note: Note) -> None:
+    def _lead(self, exchange: Exchange, note: Note, *, fresh: bool) -> None:
+        """`fresh`: what another process has made is no answer."""
+        plan = exchange.plan
+
         def fit() -> bool:
             if not exchange.attempts:  # another process had it made
                 return True
-            flight.asked_usage = exchange.attempts[-1].asked_usage
-            return exchange.attempts[-1].answered and self._as_asked(exchange, note)
+            attempt = exchange.attempts[-1]
+            flight.provider, flight.asked_usage = attempt.candidate.provider, attempt.asked_usage
+            return attempt.answered and attempt.candidate in plan and self._as_asked(exchange, note)
 
         note.leads = True
-        flight = note.flight = self._flights.begin(note.key, (note.wanted, exchange.plan), self._rules.most, fit)
+        flight = note.flight = self._flights.begin(note.key, (note.wanted, plan), self._rules.most, fit)
         exchange.shared = Leading(
             exchange, self._flights, flight,
-            lambda: self._kept.answers.find(note.key),
+            None if fresh else lambda: self._kept.answers.find(note.key),
             lambda entry: self._again(exchange, note, entry),
             lambda entry: self._hit(exchange, entry, "coalesced"),
             lambda: self._entry(exchange, flight),
@@ -184,11 +190,20 @@ class Caching:
         over = flight.ended
         same = not over and flight.like == (note.wanted, exchange.plan)
 
+        async def again(entry: Entry) -> Parts | None:
+            if (entry.provider, entry.model) != (note.candidate.provider, note.candidate.model or exchange.model):
+                return None  # another place of that call's plan answered it, where this one may not go
+            return await self._again(exchange, note, entry)
+
         async def parts() -> Pieces:
-            again = live(flight, self._cap) if same else afterwards(flight, lambda it: self._again(exchange, note, it))
-            async with aclosing(again) as given:
+            began = False
+            async with aclosing(live(flight, self._cap) if same else afterwards(flight, again)) as given:
                 async for part in given:
-                    exchange.unasked = same and flight.asked_usage
+                    if not began:
+                        began, exchange.unasked = True, same and flight.asked_usage
+                        if over and flight.entry is not None:
+                            self._tell_age(exchange, flight.entry)
+                        _tell_free(exchange, flight.provider)
                     yield part
 
         def alone() -> None:
@@ -303,6 +318,13 @@ def rules_of(settings: Settings) -> Rules:
     it = settings.cache
     most = settings.limits.stream_capture or MOST
     return Rules(it.mode, it.scope == "shared", it.tools == "on", it.tool_calls == "on", it.pace, most)
+
+
+def _tell_free(exchange: Exchange, provider: str) -> None:
+    """Of an answer that somebody else paid for."""
+    exchange.answer_headers.append((b"x-tokenman-provider", provider.encode()))
+    if not exchange.stream:
+        exchange.answer_headers.append((b"x-tokenman-cost-usd", b"0"))
 
 
 def _say(exchange: Exchange, how: str) -> None:

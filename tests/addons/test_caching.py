@@ -47,8 +47,16 @@ class House:
     """Providers `a` and `b`, and a cache that is in memory alone."""
 
     def __init__(
-        self, folder: Path, answers: Any, *stages: object, rules: Rules | None = None, routes: Any = (), **more: Any
+        self,
+        folder: Path,
+        answers: Any,
+        *stages: object,
+        rules: Rules | None = None,
+        routes: Any = (),
+        behind: Any = (),
+        **more: Any,
     ) -> None:
+        """`behind`: stages that stand behind the cache."""
         self.clock = ManualClock()
         them = (provider("a"), provider("b", key="sk-b"))
         leases = StoreLeases(unavailable, self.clock)
@@ -68,6 +76,7 @@ class House:
             answers,
             *stages,
             self.stage,
+            *behind,
             rules=Retries(attempts=1),
             routes=routes,
             providers=them,

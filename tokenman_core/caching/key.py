@@ -105,11 +105,13 @@ def key_of(exchange: Exchange, candidate: Candidate, provider: Provider, *, shar
         return None
     path, query = exchange.target.render() if exchange.target else (exchange.sent.path, exchange.sent.query)
     path, pairs = _asked(exchange.dialect.name, path, query)
-    headers = _headers(exchange.sent.headers)
+    headers = _headers(h.to_provider(exchange.sent.headers, exchange.sent.header(b"connection")))
+    # Who answers for another one gets fewer headers, and the path by way of the one that was called.
+    instead_of = exchange.named if exchange.named != provider.name else ""
     digest = hashlib.blake2b(digest_size=32, key=root, person=_NAME)
     for part in (
         VERSION, provider.name, provider.dialect.name, provider.scheme, provider.host, str(provider.port), provider.base_path,
-        provider.native_path, provider.key or "", candidate.model, exchange.dialect.name, exchange.operation.name,
+        provider.native_path, provider.key or "", instead_of, candidate.model, exchange.dialect.name, exchange.operation.name,
         exchange.sent.method, path, str(len(pairs)), *pairs, str(len(headers)), *headers, *_caller(exchange, provider, shared),
         made,
     ):  # fmt: skip

@@ -1,0 +1,154 @@
+"""The cache against calls that look alike and are not: other plans, other headers, answers that nobody may have again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from addons.caching import State
+from tests.addons.test_caching import BODY, House, said
+from tests.core.scripted import JSON
+from tokenman_core.caching.rules import Rules
+from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.net import UpstreamError
+from tokenman_core.verdicts import Candidate, Reroute
+
+TWO_WAYS: Any = (
+    {"match": {"project": "x"}, "try": ["a", "b"]},
+    {"match": {"project": "y"}, "try": ["a"]},
+)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Callable[..., House]]:
+    made: list[House] = []
+
+    def make(answers: Any, *stages: object, **more: Any) -> House:
+        made.append(House(tmp_path, answers, *stages, **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.world.meter.close()
+
+
+class Holds:
+    """Has the first attempt of all wait until `go`; the first call that waits is followed meanwhile."""
+
+    def __init__(self) -> None:
+        self.go, self.held = asyncio.Event(), asyncio.Event()
+
+    async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
+        if not self.held.is_set():
+            self.held.set()
+            await self.go.wait()
+
+
+async def together(
+    it: House, holds: Holds, first: dict[str, Any], *others: dict[str, Any]
+) -> list[tuple[str, str, Any]]:
+    """The first call has begun when the others come; what became of each."""
+    leader = asyncio.create_task(it.ask(**first))
+    await holds.held.wait()
+    followers = [asyncio.create_task(it.ask(**other)) for other in others]
+    for _ in range(60):
+        await asyncio.sleep(0)
+    holds.go.set()
+    return [await leader, *[await each for each in followers]]
+
+
+def ended(reason: str) -> Any:
+    status, headers, (body,) = said("half")
+    return status, headers, [body.replace(b'"end_turn"', b'"%s"' % reason.encode())]
+
+
+async def test_an_answer_from_the_second_place_of_a_plan_is_none_for_a_plan_without_it(
+    house: Callable[..., House],
+) -> None:
+    holds = Holds()
+    it = house({"a": [UpstreamError("connect", "down"), said("from a")], "b": [said("from b")]}, holds, routes=TWO_WAYS)
+    first, other = await together(it, holds, {"project": "x"}, {"project": "y"})
+    assert first[:2] == ("miss", "from b")
+    assert other[:2] == ("miss", "from a"), "b is no place of its route"
+
+
+@pytest.mark.parametrize("why", ["max_tokens", "refusal", "pause_turn"])
+async def test_a_whole_answer_that_is_not_kept_is_given_to_nobody_else(house: Callable[..., House], why: str) -> None:
+    holds = Holds()
+    it = house({"a": [ended(why), said("whole")]}, holds)
+    first, other = await together(it, holds, {}, {})
+    assert first[:2] == ("miss", "half")
+    assert other[:2] == ("miss", "whole")
+
+
+async def test_an_error_that_says_it_is_none_is_given_to_nobody_else(house: Callable[..., House]) -> None:
+    holds = Holds()
+    error = b'{"type":"error","error":{"type":"overloaded_error","message":"no"}}'
+    it = house({"a": [(200, JSON, [error]), said("well")]}, holds)
+    _, other = await together(it, holds, {}, {})
+    assert other[:2] == ("miss", "well")
+
+
+class Leads:
+    """A script behind the cache that has some calls answered elsewhere."""
+
+    async def llm_request(self, exchange: Exchange) -> Reroute | None:
+        state: State = exchange.notes["caching"]
+        leads = state.note is not None and state.note.leads
+        return Reroute((Candidate("b", "claude-sonnet-4-5"),)) if leads else None
+
+
+async def test_a_call_that_a_script_behind_the_cache_leads_elsewhere_is_followed_by_nobody(
+    house: Callable[..., House],
+) -> None:
+    holds = Holds()
+    it = house({"a": [said("from a")], "b": [said("from b")]}, holds, behind=(Leads(),))
+    first, other = await together(it, holds, {}, {})
+    assert first[:2] == ("miss", "from b")
+    assert other[:2] == ("miss", "from a")
+
+
+async def test_a_fresh_answer_is_fresh_while_another_call_asks_the_same(house: Callable[..., House]) -> None:
+    holds = Holds()
+    it = house({"a": [said("one"), said("two")]}, holds)
+    first, other = await together(it, holds, {}, {"headers": ((b"x-tokenman-cache", b"no-cache"),)})
+    assert {first[1], other[1]} == {"one", "two"}
+    assert other[0] == "miss"
+
+
+async def test_what_a_follower_is_told(house: Callable[..., House]) -> None:
+    holds = Holds()
+    it = house({"a": [said("x")]}, holds)
+    _, (how, text, made) = await together(it, holds, {}, {})
+    assert (how, text) == ("coalesced", "x")
+    told = dict(made.answer_headers)
+    assert told[b"x-tokenman-provider"] == b"a"
+    assert told[b"x-tokenman-cost-usd"] == b"0"
+
+
+NAMED = (
+    ({"headers": ((b"x-features", b"new"),)}, "what the caller's headers ask of b, b is not told where a was called"),
+)
+
+
+@pytest.mark.parametrize(("call", "why"), NAMED)
+async def test_who_is_called_itself_is_asked_another_question_than_who_steps_in(
+    house: Callable[..., House], call: dict[str, Any], why: str
+) -> None:
+    only_b: Any = ({"try": ["b"]},)
+    it = house({"b": [said("led"), said("called")]}, routes=only_b, rules=Rules("all"))
+    assert (await it.ask(**call))[:2] == ("miss", "led")
+    assert (await it.ask(**call, named="b"))[:2] == ("miss", "called"), why
+    assert b"x-features" not in dict(it.world.upstream.requests[0].headers)
+    assert b"x-features" in dict(it.world.upstream.requests[1].headers)
+
+
+async def test_a_header_that_is_not_passed_on_is_none(house: Callable[..., House]) -> None:
+    it = house({"a": [said("with"), said("without")]})
+    beta = (b"anthropic-beta", b"big")
+    assert (await it.ask(headers=(beta,)))[:2] == ("miss", "with")
+    assert (await it.ask(headers=(beta, (b"connection", b"anthropic-beta"))))[:2] == ("miss", "without")
+    assert (await it.ask(headers=((b"connection", b"keep-alive"), beta)))[:2] == ("hit", "with")
+    assert BODY
