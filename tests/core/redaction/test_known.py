@@ -327,3 +327,11 @@ def test_a_value_that_a_written_break_would_cut_hides_no_wrapped_one() -> None:
 
 def test_a_short_value_is_found_where_an_escape_makes_it_long() -> None:
     assert covered("xAnn%20Lee", places("xAnn%20Lee", ("PERSON", "Ann Lee"))) == "Ann%20Lee"
+
+
+def test_a_value_that_stands_in_a_text_too_often_to_be_counted_hides_no_other_place() -> None:
+    value = "4539 1488 0343 6467"
+    text = f"{value} " * 300 + "4539148803436467"
+    standing = [Finding(at, at + 19, "CREDIT_CARD") for at in range(0, 6000, 20)]
+    found = Known([("CREDIT_CARD", value)]).find(text, standing)
+    assert any(place is not None and place.start == 6000 for place in found)
