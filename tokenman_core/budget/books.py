@@ -279,7 +279,6 @@ class Books:
                 await self._ask(lambda store: store.counts.hold_on(leases, until))
             except Unavailable:
                 log.warning("what %d running calls hold of budgets could not be renewed", len(leases))
-                return
         with suppress(Unavailable):
             await self._lapse(self._clock.now())
         for lease, (lines, amount, held) in list(self._lasting.unsettled.items()):

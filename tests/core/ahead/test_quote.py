@@ -98,6 +98,14 @@ async def test_tools_and_images_are_read_too():
     assert seen.counted == 0
 
 
+@pytest.mark.parametrize(("name", "mime"), [("inlineData", "mimeType"), ("inline_data", "mime_type")])
+async def test_an_image_of_geminis_is_measured_in_both_spellings(name, mime):
+    parts = [{"text": TEXT}, {name: {mime: "image/png", "data": "iVBORw0KGgo="}}]
+    seen = await bound("gemini", "gemini-2.5-pro", {"contents": [{"parts": parts}]})
+    plain = await bound("gemini", "gemini-2.5-pro", {"contents": [{"parts": parts[:1]}]})
+    assert seen.input >= plain.input + 2_240
+
+
 async def test_what_the_provider_holds_has_the_size_that_is_known_or_the_models_whole_context():
     sizes = Sizes()
     value = {"input": "go on", "previous_response_id": "resp_1"}
