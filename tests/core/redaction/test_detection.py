@@ -62,6 +62,7 @@ OBEDIENT = (
                 sink.write(READY); sink.flush()
                 continue
             if frame[:1] == GATE:
+                if "GATE_SEEN" in os.environ: open(os.environ["GATE_SEEN"], "w").close()
                 continue
             texts = unpack_texts(frame[1:])
             word = texts[0].text.split()[1]
@@ -553,6 +554,19 @@ async def test_the_gate_stands_before_hyperscan_is_compiled_and_workers_get_it_l
         (Finding(0, 53, "API_KEY"),),
     ]
     assert detection.restarts == {}
+    await detection.close()
+
+
+async def test_workers_get_the_faster_gate_before_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATE_SEEN", str(tmp_path / "seen"))
+    detection = Detection(command=OBEDIENT)
+    await detection.start()
+    async with asyncio.timeout(30):
+        while not (tmp_path / "seen").exists():  # noqa: ASYNC110 until it is compiled, on a thread
+            await asyncio.sleep(0.01)
+    assert await detection.find(asks("x")) == FOUND
     await detection.close()
 
 
