@@ -11,12 +11,15 @@ import pytest
 from tokenman_core.kinds import KINDS, Kind
 from tokenman_core.redaction.detectors.custom import Patterns
 from tokenman_core.redaction.detectors.detector import Detector
-from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Condition, Re2Gate, make_gate
+from tokenman_core.redaction.detectors.gate import CONDITIONS, RULES, Condition, Hits, Re2Gate, make_gate
 from tokenman_core.redaction.detectors.options import Custom
+from tokenman_core.redaction.detectors.personal.everything import Personal
 from tokenman_core.redaction.detectors.rules import Rule
 
 DETECTOR = Detector(make_gate())
 FALLBACK = Detector(Re2Gate())
+HEADS = FALLBACK.gate._heads  # type: ignore[attr-defined]
+MEGABYTE = 1024 * 1024
 SMALL = 2_000
 LARGE = 4 * SMALL
 _MS_PER_KB = 40.0  # on a machine that others use too: what is dense in almost-matches takes a tenth or a quarter of it
@@ -61,6 +64,30 @@ def hold(detector: Detector, pieces: list[str]) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_what_almost_is_a_secret_costs_time_in_proportion(rule: Rule) -> None:
     hold(DETECTOR, almost(rule.head))
+
+
+def megabyte(pieces: list[str]) -> str:
+    share = MEGABYTE // len(pieces)
+    return "".join((piece * (share // len(piece) + 1))[:share] for piece in pieces)
+
+
+def test_a_megabyte_that_almost_is_a_secret_takes_each_rule_seconds_at_most() -> None:
+    for index, rule in enumerate(RULES):
+        text = megabyte(almost(rule.head))
+        data = text.encode()
+        before = time.process_time()
+        places = [(index, match.start()) for match in HEADS[index].finditer(data)]
+        list(FALLBACK._secrets(text, data, Hits(frozenset(), places)))
+        assert time.process_time() - before < 20, rule.id  # 3 is the most, on a machine that others use too
+
+
+def test_a_megabyte_that_almost_is_somebodys_takes_each_check_seconds_at_most() -> None:
+    personal = Personal()
+    for condition in CONDITIONS:
+        text = megabyte(almost(condition.head))
+        before = time.process_time()
+        list(personal.find(text, frozenset({condition.id})))
+        assert time.process_time() - before < 20, condition.id
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.id)
