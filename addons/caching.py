@@ -31,6 +31,7 @@ from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.outward import Pieces
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers
+from tokenman_core.record import model_of
 from tokenman_core.stages import texts
 from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Answer, Candidate, Parts, Verdict
@@ -173,6 +174,7 @@ class Caching:
                 return True
             attempt = exchange.attempts[-1]
             flight.provider, flight.asked_usage = attempt.candidate.provider, attempt.asked_usage
+            flight.first = attempt.candidate == note.candidate
             return attempt.answered and attempt.candidate in plan and self._as_asked(exchange, note)
 
         note.leads = True
@@ -191,9 +193,7 @@ class Caching:
         same = not over and flight.like == (note.wanted, exchange.plan)
 
         async def again(entry: Entry) -> Parts | None:
-            if (entry.provider, entry.model) != (note.candidate.provider, note.candidate.model or exchange.model):
-                return None  # another place of that call's plan answered it, where this one may not go
-            return await self._again(exchange, note, entry)
+            return await self._again(exchange, note, entry) if flight.first else None
 
         async def parts() -> Pieces:
             began = False
@@ -255,7 +255,7 @@ class Caching:
                 return None
             return Entry(
                 head.status, kept_headers(head.headers), stream, body, pieces, flight.moments[-1] - flight.moments[0],
-                candidate.provider, candidate.model or exchange.model, exchange.project, self._clock.now(),
+                candidate.provider, model_of(exchange, candidate), exchange.labels.get("project", ""), self._clock.now(),
                 reader.usage or Usage(), None,
             )  # fmt: skip
 

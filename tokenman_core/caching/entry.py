@@ -13,8 +13,8 @@ class Entry:
     """What a provider said to a redacted request.
 
     `pieces` of a stream: seconds since its head, and bytes, of each piece as it came; () of a plain body. `seconds`: from the head
-    of the original to its end. `stored`: seconds since the epoch. `project` is the label for purging, "" for none. `cost`: USD
-    that it cost then, None if no price was known.
+    of the original to its end. `stored`: seconds since the epoch. `model` and `project` are labels for purging, as they may be
+    shown: one that is a value is masked; "" for none. `cost`: USD that it cost then, None if no price was known.
     """
 
     status: int

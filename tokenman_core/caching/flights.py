@@ -68,6 +68,7 @@ class Flight:
     followers: int = 0
     lease: str = ""
     provider: str = ""  # who answers
+    first: bool = True  # it is who the key is of, and no other place of the plan
     asked_usage: bool = False  # its stream tells what was used, and nobody of those who follow asked
     cost: Decimal = Decimal(0)  # USD, as booked; 0 while it is not known
     entry: Entry | None = None  # what it is worth keeping of it, once it has ended
