@@ -101,11 +101,12 @@ async def conversation(detection: Detection) -> None:
         f"known conversation       {size:6.0f} KB   {known * 1e6 / size:6.2f} us/KB (scaled {known * 1e6 / size / slow:.2f}), "
         f"{known * 1e3:.3f} ms the whole (scaled {known * 1e3 / slow:.3f})"
     )
+    more = [f"Turn {turn}: please look at this. " + code(3, 600 + 3 * turn)[0][:1200] for turn in range(20)]
     turns, cpu = [], []
     (pid,) = detection.pids
     workers, slow = worker_cpu(pid), yardstick()
-    for turn in range(20):
-        texts.append(f"Turn {turn}: please look at this. " + code(3, 600 + 3 * turn)[0][:1200])
+    for text in more:
+        texts.append(text)
         here = slots(texts)
         start, ours = time.perf_counter(), time.process_time()
         await redactor.mask(here, redactor.mapping())
