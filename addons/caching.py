@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -83,19 +83,19 @@ class Caching:
     fails = "open"  # it spares time and money; without it the provider answers
 
     def __init__(
-        self, rules: Rules, lasting: Lasting, providers: Providers, prices: Prices, root: bytes, clock: Clock, cap: int
+        self, rules: Rules, lasting: Lasting, providers: Providers, prices: Prices, root: bytes, clock: Clock
     ) -> None:
-        """`root`: the key that keys of answers are made with. `cap`: bytes of a whole answer, 0 for no cap."""
+        """`root`: the key that keys of answers are made with."""
         self._rules, self._kept, self._flights = rules, lasting.kept, lasting.flights
         self._repeats, self._detective = lasting.repeats, lasting.detective
-        self._providers, self._prices, self._root, self._clock, self._cap = providers, prices, root, clock, cap
+        self._providers, self._prices, self._root, self._clock = providers, prices, root, clock
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
         if not exchange.operation.generates:
             return None
         state = exchange.notes[self.name] = State()
         wish = (exchange.sent.header(_HEADER) or b"").strip().lower()
-        why = self._bypassed(exchange, wish, state)
+        why = await self._bypassed(exchange, wish, state)
         key = None if why else await self._key(exchange, exchange.plan[0])
         if key is None or exchange.body is None:
             _say(exchange, "bypass")
@@ -118,10 +118,15 @@ class Caching:
         if state is not None:
             state.look = self._detective.sent(exchange, attempt.candidate)
 
-    def _bypassed(self, exchange: Exchange, wish: bytes, state: State) -> str | None:
+    async def _bypassed(self, exchange: Exchange, wish: bytes, state: State) -> str | None:
         if mode_of(exchange, self._rules) == "off":
             self._repeat(exchange, state)
-        return "the call asks for it" if b"no-store" in wish else why_not(exchange, self._rules)
+            return "the cache is off"
+        if b"no-store" in wish:
+            return "the call asks for it"
+        if _large(exchange):  # all of it is looked through
+            return await asyncio.to_thread(why_not, exchange, self._rules)
+        return why_not(exchange, self._rules)
 
     def _repeat(self, exchange: Exchange, state: State) -> None:
         """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at: it costs next to
@@ -143,7 +148,7 @@ class Caching:
         def made() -> bytes | None:
             return key_of(exchange, candidate, provider, shared=self._rules.shared, root=self._root)
 
-        return await asyncio.to_thread(made) if len(exchange.raw) > OFF_LOOP else made()
+        return await asyncio.to_thread(made) if _large(exchange) else made()
 
     async def _again(self, exchange: Exchange, note: Note, entry: Entry) -> Parts | None:
         large = len(entry.body) > OFF_LOOP and entry.stream != note.wanted.stream
@@ -197,7 +202,8 @@ class Caching:
 
         async def parts() -> Pieces:
             began = False
-            async with aclosing(live(flight, self._cap) if same else afterwards(flight, again)) as given:
+            shown = live(flight, shared=self._rules.shared) if same else afterwards(flight, again)
+            async with aclosing(shown) as given:
                 async for part in given:
                     if not began:
                         began, exchange.unasked = True, same and flight.asked_usage
@@ -254,9 +260,9 @@ class Caching:
                 log.debug("an answer is not kept: %s", why)
                 return None
             return Entry(
-                head.status, kept_headers(head.headers), stream, body, pieces, flight.moments[-1] - flight.moments[0],
-                candidate.provider, model_of(exchange, candidate), exchange.labels.get("project", ""), self._clock.now(),
-                reader.usage or Usage(), None,
+                head.status, kept_headers(head.headers, shared=self._rules.shared), stream, body, pieces,
+                flight.moments[-1] - flight.moments[0], candidate.provider, model_of(exchange, candidate),
+                exchange.labels.get("project", ""), self._clock.now(), reader.usage or Usage(), None,
             )  # fmt: skip
 
         try:
@@ -269,22 +275,19 @@ class Caching:
         state: State | None = exchange.notes.pop(self.name, None)
         if state is None:
             return
-        if state.look is not None:
-            await self._look(exchange, state.look)
+        note = state.note
+        flight = None if note is None else note.flight
+        if note is not None and note.leads and flight is not None:
+            self._flights.end(flight)  # first: whatever fails below, nobody is to wait for it, or find it, for ever
+        elif flight is not None and exchange.outcome == "answered":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLED_S):
+                    await flight.settled.wait()
+            exchange.saved = flight.cost
         if state.first is not None and not (exchange.outcome == "answered" and exchange.status == 200):
             self._repeats.unkept(state.first)
-        note = state.note
-        if note is None or note.flight is None:
-            return
-        if note.leads:
-            self._flights.end(note.flight)
-        elif exchange.outcome == "answered":
-            try:
-                async with asyncio.timeout(_SETTLED_S):
-                    await note.flight.settled.wait()
-            except TimeoutError:
-                return
-            exchange.saved = note.flight.cost
+        if state.look is not None:
+            await self._look(exchange, state.look)
 
     async def _look(self, exchange: Exchange, look: Look) -> None:
         """Why the provider's own cache did not have what it used to have."""
@@ -318,6 +321,11 @@ def rules_of(settings: Settings) -> Rules:
     it = settings.cache
     most = settings.limits.stream_capture or MOST
     return Rules(it.mode, it.scope == "shared", it.tools == "on", it.tool_calls == "on", it.pace, most)
+
+
+def _large(exchange: Exchange) -> bool:
+    """Of a packed body the size tells little."""
+    return len(exchange.raw) > (OFF_LOOP // 8 if exchange.sent.header(b"content-encoding") else OFF_LOOP)
 
 
 def _tell_free(exchange: Exchange, provider: str) -> None:

@@ -160,8 +160,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     )  # fmt: skip
     pace = Pace(lasting.paces, providers, clock)
     cache = caching.Caching(
-        caching.rules_of(settings), lasting.cache, providers, prices, secret.derive(lasting.root, "cache"), clock,
-        settings.limits.response_body,
+        caching.rules_of(settings), lasting.cache, providers, prices, secret.derive(lasting.root, "cache"), clock
     )  # fmt: skip
     hook = _hook(settings, lasting.root)
     needed = keys_needed(settings)

@@ -69,9 +69,7 @@ class House:
             Detective(self.clock, ROOT),
         )
         prices = Prices(Pricing())
-        self.stage = Caching(
-            rules or Rules("deterministic"), self.lasting, Providers(them), prices, ROOT, self.clock, 1 << 20
-        )
+        self.stage = Caching(rules or Rules("deterministic"), self.lasting, Providers(them), prices, ROOT, self.clock)
         self.world = World(
             answers,
             *stages,

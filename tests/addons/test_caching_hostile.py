@@ -9,9 +9,9 @@ import pytest
 
 from addons.caching import State
 from tests.addons.test_caching import BODY, House, said
-from tests.core.scripted import JSON
+from tests.core.scripted import JSON, call
 from tokenman_core.caching.rules import Rules
-from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.exchange import Attempt, Caller, Exchange
 from tokenman_core.net import UpstreamError
 from tokenman_core.verdicts import Candidate, Reroute
 
@@ -133,14 +133,14 @@ NAMED = (
 )
 
 
-@pytest.mark.parametrize(("call", "why"), NAMED)
+@pytest.mark.parametrize(("asked", "why"), NAMED)
 async def test_who_is_called_itself_is_asked_another_question_than_who_steps_in(
-    house: Callable[..., House], call: dict[str, Any], why: str
+    house: Callable[..., House], asked: dict[str, Any], why: str
 ) -> None:
     only_b: Any = ({"try": ["b"]},)
     it = house({"b": [said("led"), said("called")]}, routes=only_b, rules=Rules("all"))
-    assert (await it.ask(**call))[:2] == ("miss", "led")
-    assert (await it.ask(**call, named="b"))[:2] == ("miss", "called"), why
+    assert (await it.ask(**asked))[:2] == ("miss", "led")
+    assert (await it.ask(**asked, named="b"))[:2] == ("miss", "called"), why
     assert b"x-features" not in dict(it.world.upstream.requests[0].headers)
     assert b"x-features" in dict(it.world.upstream.requests[1].headers)
 
@@ -151,4 +151,32 @@ async def test_a_header_that_is_not_passed_on_is_none(house: Callable[..., House
     assert (await it.ask(headers=(beta,)))[:2] == ("miss", "with")
     assert (await it.ask(headers=(beta, (b"connection", b"anthropic-beta"))))[:2] == ("miss", "without")
     assert (await it.ask(headers=((b"connection", b"keep-alive"), beta)))[:2] == ("hit", "with")
-    assert BODY
+
+
+async def test_nobody_waits_for_a_call_whose_look_at_the_providers_cache_fails(
+    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = house({"a": [said("x")]})
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(it.lasting.detective, "ended", fails)
+    _, _, made = await it.ask()
+    assert len(it.lasting.flights) == 0
+    assert made.shared is not None
+    assert (await it.ask())[0] == "hit"
+
+
+@pytest.mark.parametrize(("shared", "told"), [(False, b"org-of-ada"), (True, None)])
+async def test_whose_account_it_was_is_told_to_no_other_caller(
+    house: Callable[..., House], shared: bool, told: bytes | None
+) -> None:
+    status, headers, pieces = said("x")
+    headers = (*headers, (b"anthropic-organization-id", b"org-of-ada"))
+    it = house({"a": [(status, headers, pieces)]}, rules=Rules("all", shared=shared))
+    await it.ask(caller=Caller("ada", login="key"))
+    made = call(BODY, caller=Caller("bob" if shared else "ada", login="key"))
+    head, _ = await it.world.carry(made)
+    assert made.cache == "hit"
+    assert dict(head.headers).get(b"anthropic-organization-id") == told

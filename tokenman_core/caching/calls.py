@@ -137,22 +137,27 @@ class Following:
         """It is somebody else's."""
 
 
-async def live(flight: Flight, cap: int) -> Pieces:
-    """What the other call brings, as it comes. `cap`: bytes of a whole answer. Raises UpstreamError if it answers nobody else."""
-    async with aclosing(flight.follow()) as raw, aclosing(plain(raw, cap)) as parts:
-        head = await anext(parts)
+async def live(flight: Flight, *, shared: bool) -> Pieces:
+    """What the other call brings, as it comes. `shared`: it may be another caller's.
+
+    Raises UpstreamError if it answers nobody else.
+    """
+    async with aclosing(flight.follow()) as raw:
+        head = await anext(raw)
         if flight.private or not isinstance(head, Head) or head.status != 200:
             raise UpstreamError("protocol", "it answers nobody else")
         if is_stream(head):
-            yield Head(200, kept_headers(head.headers))
-            async for piece in parts:
-                yield piece
+            yield Head(200, kept_headers(head.headers, shared=shared))
+            async with aclosing(plain(head, raw)) as pieces:
+                async for piece in pieces:
+                    yield piece
             return
-        body = await anext(parts)  # all of it, before anything goes out: until then a call of one's own can be made
+        async for _ in raw:  # all of it, before anything goes out: until then a call of one's own can be made
+            pass
         if flight.entry is None:  # an error, a refusal, half an answer: it is for whom it was said to
             raise UpstreamError("protocol", "it is not given again")
-        yield Head(200, kept_headers(head.headers))
-        yield body
+        yield Head(200, flight.entry.headers)
+        yield flight.entry.body
 
 
 async def afterwards(flight: Flight, again: Again) -> Pieces:

@@ -47,14 +47,21 @@ _RATE_LIMIT = b"ratelimit"  # x-ratelimit-…, anthropic-ratelimit-…, and the 
 _EDGE = b"cf-"  # Cloudflare's, of one connection
 
 
-def kept_headers(headers: Headers) -> Headers:
+# Whose account it was (OpenAI, Anthropic), which is nobody else's business.
+_OF_AN_ACCOUNT = frozenset({
+    b"openai-organization", b"openai-project", b"anthropic-organization-id", b"anthropic-workspace-id",
+})  # fmt: skip
+
+
+def kept_headers(headers: Headers, *, shared: bool = False) -> Headers:
     """Those of a provider's answer that are as true when it is given again, in their order and case.
 
     The type of the content, the ids of the request and what names organisation and version stay. Limits, moments, validators,
-    cookies, and what belongs to one connection or one message go.
+    cookies, and what belongs to one connection or one message go. `shared`: other callers get it, so organisations go, too.
     """
+    dropped = _OF_ONE_MESSAGE | CREDENTIALS | (_OF_AN_ACCOUNT if shared else frozenset())
     return tuple(
         (name, value)
-        for name, value in to_client(headers, None, dropped=_OF_ONE_MESSAGE | CREDENTIALS)
+        for name, value in to_client(headers, None, dropped=dropped)
         if _RATE_LIMIT not in (low := name.lower()) and not low.startswith(_EDGE)
     )

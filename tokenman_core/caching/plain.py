@@ -5,29 +5,17 @@ from collections.abc import AsyncGenerator, Iterator
 from tokenman_core import headers as h
 from tokenman_core.caching.flights import Flight
 from tokenman_core.net import UpstreamError
-from tokenman_core.net.coding import CodingError, Decoder, decode
+from tokenman_core.net.coding import CodingError, Decoder
 from tokenman_core.outward import steps
 from tokenman_core.verdicts import Head, Part, Refuse
 
 _MOST_PIECES = 2000  # of which it is kept when they came
 
 
-async def plain(parts: AsyncGenerator[Part | Refuse], cap: int) -> AsyncGenerator[Head | bytes]:
-    """A provider's answer without its coding, its head first, its trailers left out. `cap`: bytes of a whole answer, 0 for no cap.
-
-    Raises UpstreamError for what cannot be read, or is none.
-    """
-    head = await anext(parts)
-    if not isinstance(head, Head):
-        raise UpstreamError("protocol", "there is no answer")
-    yield head
-    coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower().decode("latin-1")
+async def plain(head: Head, parts: AsyncGenerator[Part | Refuse]) -> AsyncGenerator[bytes]:
+    """The rest of a provider's stream without its coding, its trailers left out. Raises UpstreamError for what cannot be read."""
     try:
-        if not is_stream(head):
-            data = b"".join([part async for part in parts if isinstance(part, bytes)])
-            yield decode(coding, data, cap) if coding != "identity" and data else data
-            return
-        decoder = Decoder(coding, 0) if coding != "identity" else None
+        decoder = _decoder(head)
         async for part in parts:
             if isinstance(part, bytes) and (piece := b"".join(steps(part, decoder))):
                 yield piece
@@ -65,7 +53,7 @@ def came(flight: Flight, cap: int) -> tuple[Head, bytes, tuple[tuple[float, int]
 
 def unpacked(flight: Flight) -> Iterator[bytes]:
     """The body that came, in pieces of some KB, whatever a few bytes expand to. Raises CodingError."""
-    decoder = _decoder(flight)
+    decoder = _decoder(flight.parts[0])
     for part in flight.parts:
         if isinstance(part, bytes):
             yield from steps(part, decoder)
@@ -74,7 +62,7 @@ def unpacked(flight: Flight) -> Iterator[bytes]:
 
 
 def _pieces(flight: Flight) -> Iterator[tuple[bytes, float]]:
-    decoder, moment = _decoder(flight), flight.moments[0]
+    decoder, moment = _decoder(flight.parts[0]), flight.moments[0]
     for part, moment in zip(flight.parts, flight.moments, strict=True):
         if isinstance(part, bytes):
             yield b"".join(steps(part, decoder)), moment
@@ -82,8 +70,7 @@ def _pieces(flight: Flight) -> Iterator[tuple[bytes, float]]:
         yield decoder.finish(), moment
 
 
-def _decoder(flight: Flight) -> Decoder | None:
-    first = flight.parts[0]
+def _decoder(first: Part | Refuse) -> Decoder | None:
     said = h.first(first.headers, b"content-encoding") if isinstance(first, Head) else None
     coding = (said or b"identity").strip().lower().decode("latin-1")
     return Decoder(coding, 0) if coding != "identity" else None

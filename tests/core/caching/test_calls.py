@@ -98,7 +98,7 @@ class Shares:
 
         def parts() -> Any:
             assert flight is not None
-            return live(flight, 0) if same else afterwards(flight, again)
+            return live(flight, shared=False) if same else afterwards(flight, again)
 
         exchange.cache = "coalesced"
         exchange.shared = Following(flight, parts, lambda: say(exchange, "miss"))
