@@ -64,6 +64,7 @@ class Answers:
         self._behind = Behind(path, self._memory, Bounds(limits, ttl), clock, cipher, key)
         self._wake, self._closing, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
+        self._late = 0  # questions that the disk has not answered in time, and has yet to hear
         self._alone = asyncio.Lock()  # who has the file while the thread does not run
 
     async def start(self) -> None:
@@ -85,9 +86,13 @@ class Answers:
         return None if entry is None or self._behind.bounds.stale(entry, self._clock.now()) else entry
 
     async def find(self, key: bytes) -> Entry | None:
-        """From memory, else from disk, whence it is hot. None too if the disk is not asked within a second."""
+        """From memory, else from disk, whence it is hot. None too if the disk does not answer within a second; until it does,
+        nobody else waits for it.
+        """
         if (entry := self.hot(key)) is not None:
             return entry
+        if self._late:
+            return None
         try:
             return await self._ask(lambda: self._behind.look(key), ANSWER_S)
         except _Unanswered:
@@ -150,9 +155,11 @@ class Answers:
         """What `question` returns or raises, which is called on the thread. Raises _Unanswered."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
+        late = [0]  # 1: whoever asked has gone without an answer
 
         def answered(result: T | None, error: Exception | None) -> None:
             if answer.done():
+                self._late -= late[0]
                 return
             if error is None:
                 answer.set_result(result)  # type: ignore[arg-type]  # there is one then
@@ -175,6 +182,7 @@ class Answers:
             async with asyncio.timeout(wait):
                 return await answer
         except TimeoutError:
+            self._late, late[0] = self._late + 1, 1
             raise _Unanswered from None
 
     def _run(self) -> None:

@@ -234,6 +234,21 @@ async def test_a_disk_that_does_not_answer_is_a_miss(running, monkeypatch):
         await until(lambda: answers.hot(key_of(1)) is None)  # it is done all the same
 
 
+async def test_only_the_first_waits_for_a_disk_that_does_not_answer(running, monkeypatch):
+    async with running() as answers:
+        answers.keep(key_of(1), entry())
+    async with running() as answers:
+        async with held(answers):
+            monkeypatch.setattr(module, "ANSWER_S", 0.05)
+            assert await answers.find(key_of(2)) is None
+            waiting = len(answers._behind._asked)
+            monkeypatch.setattr(module, "ANSWER_S", 600.0)
+            assert [await answers.find(key_of(number)) for number in range(1, 50)] == [None] * 49
+            assert len(answers._behind._asked) == waiting
+        await until(lambda: not answers._late)
+        assert await answers.find(key_of(1)), "it is asked again as soon as it answers"
+
+
 async def test_keeping_never_waits_nor_raises_and_is_bounded(running, monkeypatch):
     monkeypatch.setattr(memory_module, "MOST_WAITING", 50)
     async with running() as answers:
