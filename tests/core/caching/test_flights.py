@@ -305,3 +305,82 @@ async def test_a_store_that_cannot_be_asked_holds_nobody_up():
     assert await Flights(clock, leases).first(KEY, nothing) == (ALONE, None)
     await leases.keep()
     leases.free(ALONE)
+
+
+async def test_a_store_that_could_not_be_asked_is_left_alone_for_some_seconds():
+    asked = 0
+
+    async def ask(question: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise Unavailable
+
+    clock = ManualClock()
+    leases = StoreLeases(ask, clock)
+    for _ in range(5):
+        assert await leases.take(KEY) == ALONE
+    assert asked == 1
+    clock.advance(6)
+    assert await leases.take(KEY) == ALONE
+    assert asked == 2
+
+
+async def test_a_call_that_may_not_follow_one_of_its_own_process_does_not_wait_for_it(two):
+    clock, (here, there), (leases, _) = two
+    lease, _ = await here.first(KEY, nothing)
+    begun = clock.now()
+    assert await here.first(KEY, nothing) == (ALONE, None)
+    assert clock.now() == begun
+    here._leases.free(ALONE)
+    assert leases._running, "the first one has it still"
+    assert not await leases_of(there).take(KEY)
+    leases.free(lease)
+    await turns(200)
+    await asyncio.gather(*leases._tasks)
+    assert await here.first(KEY, nothing) != (ALONE, None)
+
+
+def leases_of(flights: Flights) -> StoreLeases:
+    assert isinstance(flights._leases, StoreLeases)
+    return flights._leases
+
+
+async def test_who_wants_it_made_in_any_case_waits_for_no_other_process(two):
+    clock, (here, there), _ = two
+    await here.first(KEY, nothing)
+    begun = clock.now()
+    assert await there.first(KEY, None) == ("", None)
+    assert clock.now() == begun
+
+
+@pytest.mark.parametrize("when", ["while it asks for a lease", "while it looks what was made meanwhile"])
+async def test_who_leaves_before_the_call_is_made_leaves_no_lease_behind(two, when: str):
+    clock, (here, there), (leases, others) = two
+    if when == "while it asks for a lease":
+        task = asyncio.create_task(here.first(KEY, nothing))
+        await asyncio.sleep(0)
+    else:
+        lease, _ = await there.first(KEY, nothing)
+        looks, looked = asyncio.Event(), [0]
+
+        async def look() -> None:
+            looked[0] += 1
+            if looked[0] == 2:  # with a lease
+                looks.set()
+                await asyncio.Event().wait()
+
+        async def freed() -> None:
+            await others._free(lease)
+
+        here._sleep = Sleeps(clock, [freed])
+        task = asyncio.create_task(here.first(KEY, look))
+        await asyncio.wait({task, asyncio.ensure_future(looks.wait())}, timeout=10, return_when="FIRST_COMPLETED")
+    task.cancel()
+    await asyncio.wait({task})
+    assert not leases._running
+    assert not leases._keys
+    await asyncio.gather(*leases._tasks)
+    others._running.clear()
+    others._keys.clear()
+    lease, _ = await there.first(KEY, nothing)
+    assert lease not in ("", ALONE)
