@@ -454,7 +454,7 @@ async def test_what_broke_off_behind_the_first_asker_is_booked_as_far_as_it_came
 
 async def test_who_left_a_packed_stream_is_told_what_it_used_without_all_of_it_in_memory():
     more = asyncio.Event()
-    packed = gzip.compress(START + PING * 300_000 + WORD + END)
+    packed = gzip.compress(START + PING * 50_000 + WORD + END)
     world = World((200, (*SSE, *GZIP), [packed[:60], more, packed[60:]]))
     first, other = world.begin(), world.begin()
     await turns()
@@ -486,3 +486,30 @@ async def test_who_follows_slowly_gets_all_of_it_though_the_first_one_left_and_i
     assert b"".join(part for part in got if isinstance(part, bytes)) == START + WORD * 3 + END
     assert exchange.outcome == "answered"
     assert exchange.cache == "coalesced"
+
+
+async def test_a_stream_of_another_status_is_for_its_first_asker_alone():
+    more = asyncio.Event()
+    world = World((203, SSE, [more, START, WORD, END]), streaming(START, END))
+    clients = [world.begin() for _ in range(2)]
+    await turns()
+    more.set()
+    assert await clients[0].end() == (203, START + WORD + END)
+    assert await clients[1].end() == (200, START + END)
+
+
+async def test_a_call_that_cannot_be_waited_for_any_more_is_ended_and_booked():
+    world = World(streaming(START, WORD, asyncio.Event()))
+    first, other = world.begin(), world.begin()
+    await turns()
+    first.leave()
+    await turns()
+    assert not world.shares.bills
+    first.leave()  # the process ends, and takes its tasks with it
+    await turns()
+    await asyncio.wait({first.task, other.task}, timeout=10)
+    assert other.task.done(), "it is told that there is no more"
+    assert b"event: error" in other.body
+    ((payer, _, _),) = world.shares.bills
+    assert payer == first.exchange.id
+    assert world.upstream.open == 0
