@@ -5,6 +5,7 @@ Items and events as documented at https://platform.openai.com/docs/api-reference
 
 import base64
 import json
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from addons.demo.provider.chat_api import CREATED, error
 from addons.demo.provider.script import Script, read
 from addons.demo.provider.wire import Received, Reply, json_reply
 
+_REMEMBERED = 1000  # responses
 CODEX = "/backend-api/codex"
 ACCOUNT = "/backend-api/wham/accounts/check"
 
@@ -26,8 +28,9 @@ def refused(received: Received) -> Reply | None:
 
 
 def script_of(value: Any) -> Script:
-    text, results, images = _last_turn(value.get("input", ""))
-    return read(str(value.get("model", "")), text, results, images)
+    given = value.get("input", "")
+    text, results, images = _last_turn(given)
+    return read(str(value.get("model", "")), text, results, images, json.dumps(given))
 
 
 def responses(value: Any, script: Script, number: int) -> Reply:
@@ -35,8 +38,22 @@ def responses(value: Any, script: Script, number: int) -> Reply:
     for name in ("model", "input"):
         if name not in value:
             return error(400, f"Missing required parameter: '{name}'.", "missing_required_parameter")
+    response = made(value, script, number)
+    headers = [("x-request-id", f"req_fake{number}"), ("openai-version", "2020-10-01")]
+    if value.get("background") and not value.get("stream"):
+        return shape.whole(script, response | {"status": "queued", "output": [], "usage": None}, headers)
+    if not value.get("stream"):
+        return shape.whole(script, response, headers)
+    failure = {"code": "server_error", "message": "The server had an error"}
+    failed = response | {"status": "failed", "output": [], "usage": None, "error": failure}
+    broken = shape.event({"type": "response.failed", "sequence_number": 0, "response": failed}, "response.failed")
+    return shape.stream(script, list(_numbered(_events(response))), broken, headers)
+
+
+def made(value: Any, script: Script, number: int) -> dict[str, Any]:
+    """The response, once it is complete."""
     items = list(_items(script, number))
-    response = {
+    return {
         "id": f"resp_fake{number}",
         "object": "response",
         "created_at": CREATED,
@@ -50,13 +67,51 @@ def responses(value: Any, script: Script, number: int) -> Reply:
         "store": value.get("store", True),
         "usage": _usage(value, items, script),
     }
-    headers = [("x-request-id", f"req_fake{number}"), ("openai-version", "2020-10-01")]
-    if not value.get("stream"):
-        return shape.whole(script, response, headers)
-    failure = {"code": "server_error", "message": "The server had an error"}
-    failed = response | {"status": "failed", "output": [], "usage": None, "error": failure}
-    broken = shape.event({"type": "response.failed", "sequence_number": 0, "response": failed}, "response.failed")
-    return shape.stream(script, list(_numbered(_events(response))), broken, headers)
+
+
+class Stored:
+    """The responses that the provider holds, and the conversations that they belong to, for calls that name them."""
+
+    def __init__(self) -> None:
+        self._turns: OrderedDict[str, tuple[list[Any], dict[str, Any]]] = OrderedDict()  # by id: input and response
+
+    def whole(self, value: Any) -> Any:
+        """A request with the turns before it in its input, as the model sees them."""
+        before = value.get("previous_response_id") or value.get("conversation")
+        known = self._turns.get(before) if isinstance(before, str) else None
+        if known is None or "input" not in value:
+            return value
+        given, response = known
+        return value | {"input": [*given, *response["output"], *_as_items(value["input"])]}
+
+    def keep(self, value: Any, response: dict[str, Any]) -> None:
+        """`value`: as `whole` made it."""
+        turn = (_as_items(value["input"]), response)
+        names = [response["id"]] if value.get("store", True) else []
+        for name in (*names, value.get("conversation")):
+            if isinstance(name, str):
+                self._turns[name] = turn
+        while len(self._turns) > _REMEMBERED:
+            self._turns.popitem(last=False)
+
+    def get(self, path: str) -> Reply | None:
+        """What `GET /v1/responses/ID` and `GET /v1/responses/ID/input_items` give."""
+        top, _, rest = path.partition("/v1/responses/")
+        name, _, items = rest.partition("/")
+        if top or not name:
+            return None
+        known = self._turns.get(name)
+        if known is None:
+            return error(404, f"Response with id '{name}' not found.")
+        if not items:
+            return json_reply(200, known[1])
+        data = [{"id": f"item_{place}", "type": "message"} | item for place, item in enumerate(known[0])]
+        ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
+        return json_reply(200, {"object": "list", "data": data, "has_more": False} | ends)
+
+
+def _as_items(given: Any) -> list[Any]:
+    return [{"role": "user", "content": given}] if isinstance(given, str) else given
 
 
 def codex_models() -> Reply:

@@ -47,9 +47,10 @@ POSTS: dict[str, Endpoint] = {
 
 
 class Routes:
-    """Answers requests. Remembers nothing but how often a body has met a scripted error."""
+    """Answers requests. Remembers how often a body has met a scripted error, and the responses that it is to hold."""
 
     def __init__(self) -> None:
+        self._stored = responses_api.Stored()
         self._failed: Counter[bytes] = Counter()
 
     async def __call__(self, received: Received) -> Reply:
@@ -57,6 +58,8 @@ class Routes:
             return self._post(endpoint, received)
         if received.method == "GET" and (reply := _models(received)):
             return reply
+        if received.method == "GET" and received.path.startswith("/v1/responses/"):
+            return chat_api.refused(received) or self._stored.get(received.path) or _echo(received)
         if received.method == "GET" and received.path == f"{responses_api.CODEX}/models":
             return responses_api.refused(received) or responses_api.codex_models()
         if received.method == "GET" and received.path == responses_api.ACCOUNT:
@@ -72,12 +75,17 @@ class Routes:
             return endpoint.error(400, "The request body is not valid JSON.")
         if not isinstance(value, dict):
             return endpoint.error(400, "The request body is not a JSON object.")
+        holds = endpoint is _RESPONSES
+        if holds:
+            value = self._stored.whole(value)
         script = endpoint.script_of(value)
         if script.redirect:
             return Reply(307, (("location", script.redirect),))
         if script.failure and self._fails(script.failure, received.body):
             reply = endpoint.error(script.failure.status, "This error was asked for.")
             return Reply(reply.status, (*reply.headers, *script.failure.headers, *script.headers), reply.steps)
+        if holds and "input" in value and "model" in value:
+            self._stored.keep(value, responses_api.made(value, script, received.number))
         return endpoint.answer(value, script, received.number)
 
     def _fails(self, failure: Failure, body: bytes) -> bool:

@@ -20,7 +20,8 @@
 | `[[gzip]]` `[[br]]` `[[zstd]]` `[[deflate]]` | in this coding |
 
 In TEXT and in JSON `$LAST` stands for the last user text without its directives, `$VALUE` for the last placeholder that
-arrived in it (`[EMAIL_ADDRESS_0123456789ab]`; empty if none did), and `$VALUES` for all of them, with spaces between.
+arrived in it (`[EMAIL_ADDRESS_0123456789ab]`; empty if none did), `$VALUES` for all of them, with spaces between, and `$FIRST`
+for the first of the whole conversation, with the turns that the provider holds (OpenAI's Responses).
 `$FOREIGN` stands for a URL that the request need not hold: to such a place a model would send a value when it was talked
 into it.
 
@@ -82,13 +83,23 @@ class Script:
     coding: str = ""
 
 
-def read(model: str, user_text: str, tool_text: str = "", images: int = 0) -> Script:
-    """The script for a request whose last user turn has `user_text`, results of tools (`tool_text`) and images."""
+def read(model: str, user_text: str, tool_text: str = "", images: int = 0, conversation: str = "") -> Script:
+    """The script for a request whose last user turn has `user_text`, results of tools (`tool_text`) and images.
+
+    `conversation`: all of it, where that is more.
+    """
     last = without_directives(user_text)
     values = PLACEHOLDER.findall(last)
+    first = "".join(PLACEHOLDER.findall(conversation or last)[:1])
 
     def fill(text: str) -> str:
-        meanings = {"$FOREIGN": FOREIGN, "$LAST": last, "$VALUES": " ".join(values), "$VALUE": "".join(values[-1:])}
+        meanings = {
+            "$FOREIGN": FOREIGN,
+            "$FIRST": first,
+            "$LAST": last,
+            "$VALUES": " ".join(values),
+            "$VALUE": "".join(values[-1:]),
+        }
         for name, value in meanings.items():
             text = text.replace(name, value)
         return text
