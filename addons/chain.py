@@ -7,7 +7,7 @@ from addons.redaction import Redaction
 from tokenman_core import secret
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
-from tokenman_core.redaction import Allowed, Detection, Memo
+from tokenman_core.redaction import Allowed, Detection, Held, Memo
 from tokenman_core.redaction.policy import options_of
 from tokenman_core.stages import HOOKS, Link, Stages
 
@@ -40,12 +40,17 @@ def allowed(settings: Settings, root: bytes) -> Allowed:
 
 
 def redaction(
-    settings: Settings, root: bytes, detection: Detection, memo: Memo | None = None, taken_out: Allowed | None = None
+    settings: Settings,
+    root: bytes,
+    detection: Detection,
+    memo: Memo | None = None,
+    taken_out: Allowed | None = None,
+    held: Held | None = None,
 ) -> Redaction:
-    """The stage as the settings and `tokenman allow` want it. `memo` and `taken_out` may be those of a stage that it replaces."""
+    """The stage as the settings and `tokenman allow` want it. What it remembers may be that of a stage that it replaces."""
     taken_out = allowed(settings, root) if taken_out is None else taken_out
     finder = detection.under(options_of(settings.redaction))
-    return Redaction(settings.redaction, secret.derive(root, "placeholder"), finder, memo, taken_out)
+    return Redaction(settings.redaction, secret.derive(root, "placeholder"), finder, memo, taken_out, held)
 
 
 class ChainError(Exception):

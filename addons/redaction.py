@@ -16,6 +16,7 @@ from tokenman_core.redaction import (
     CALLER,
     Allowed,
     Egress,
+    Held,
     Mapping,
     Memo,
     Redactor,
@@ -24,6 +25,7 @@ from tokenman_core.redaction import (
     WorkerUnavailable,
     judged,
 )
+from tokenman_core.redaction.held import Turn, given, turn
 from tokenman_core.redaction.mask import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
@@ -48,11 +50,14 @@ class State:
     """Of one call, in `exchange.notes["redaction"]`. `logged`: values found and, as the settings say, left in the clear.
 
     `policy`: of its project. `spots`: where what has been masked stood, also before the call was masked again. `noted`: the
-    line to the model stands in the request.
+    line to the model stands in the request. `turn`: what the call has to do with what the provider holds. `gave`: what its
+    answer is held under is known.
     """
 
     mapping: Mapping
     policy: Policy
+    turn: Turn = field(default_factory=Turn)
+    gave: bool = False
     logged: Counter[str] = field(default_factory=Counter)
     spots: tuple[Spot, ...] = ()
     noted: bool = False
@@ -62,7 +67,7 @@ class State:
     def of(self, reader: AnswerReader | None, egress: Egress) -> Restorer:
         """The restorer of the answer that this reader reads; another answer has another one."""
         if self.restorer is None or self.reader is not reader:
-            self.reader, self.restorer = reader, Restorer(self.mapping, egress)
+            self.reader, self.restorer = reader, Restorer(self.mapping, egress, strange=bool(self.turn.named))
         return self.restorer
 
 
@@ -80,17 +85,22 @@ class Redaction:
         detection: Finder,
         memo: Memo | None = None,
         allowed: Allowed | None = None,
+        held: Held | None = None,
     ) -> None:
+        """`held`: where it is remembered what stands behind the placeholders that providers hold; None: nowhere."""
+        self._held = held
         self._redactor = Redactor(settings, key, detection, memo, allowed, options_of(settings))
 
     def wants_events(self, exchange: Exchange) -> bool:
         state: State | None = exchange.notes.get(self.name)
-        return state is not None and state.policy.restore and state.mapping.restorable
+        return state is not None and state.policy.restore and (state.mapping.restorable or bool(state.turn.named))
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
         CALLER.set(exchange.caller.credential or exchange.caller.client or exchange.caller.run)
         policy = self._redactor.policies.of(exchange.project)
-        exchange.notes[self.name] = State(self._redactor.mapping(), policy)
+        state = exchange.notes[self.name] = State(self._redactor.mapping(), policy)
+        if policy.restore:
+            self._inherit(exchange, state)
         if exchange.body is not None and exchange.body.unreadable:
             if policy.unreadable == "block":
                 kinds = ", ".join(sorted(exchange.body.unreadable))
@@ -108,6 +118,8 @@ class Redaction:
     def llm_event(self, exchange: Exchange, event: Event) -> Event | list[Event] | None:
         state: State = exchange.notes[self.name]
         restorer = state.of(exchange.reader, state.policy.restore_egress)
+        if not state.gave:
+            self._hold(exchange, state, event)
         if event.kind == "whole":
             restorer.whole(event.slots)
             exchange.unrestored = restorer.unrestored
@@ -137,6 +149,28 @@ class Redaction:
                 log.info("masked %s; left in the clear %s", _counts(exchange.masked), _counts(state.logged))
             state.mapping.forget()
 
+    def _inherit(self, exchange: Exchange, state: State) -> None:
+        """What a call goes on with that the provider holds has values that this caller sent before."""
+        value = exchange.body.value if exchange.body is not None else None
+        state.turn = turn(exchange.sent.method, exchange.sent.path, value)
+        if self._held is not None and state.turn.named and (caller := _caller(exchange)):
+            known = self._held.of(caller, state.turn.named)
+            state.mapping.inherit(each for each in known if state.policy.action(each.entity) != "hash")
+
+    def _hold(self, exchange: Exchange, state: State, event: Event) -> None:
+        """Remember the values of a call that the provider holds from now on, before the program hears under which id."""
+        caller = _caller(exchange)
+        if self._held is None or not caller or not (state.turn.gives or state.turn.grows):
+            state.gave = True
+            return
+        id = given(event.value) if state.turn.gives else ""
+        if state.turn.gives and not id:
+            return
+        state.gave = True
+        pairs = state.mapping.pairs()
+        for each in {id, *state.turn.grows} - {""}:
+            self._held.keep(caller, each, pairs)
+
     async def _mask(self, exchange: Exchange) -> Verdict | None:
         if exchange.body is None:
             return None
@@ -159,7 +193,7 @@ class Redaction:
             place = f" at {masked.place}" if masked.place else ""
             message = f"The call holds a value of type {masked.blocked}{place}, and {setting} is block."
             return Refuse(400, "redaction", message)
-        exchange.masked.update(masked.masked)
+        exchange.masked.update(masked.masked + state.mapping.met())
         exchange.redactions = _redactions(policy, exchange.masked, masked.logged)
         state.logged = masked.logged  # of the request as it is now: masked again, it holds the same values
         state.spots = (*(each for each in state.spots if each.action != "log"), *masked.spots)[-MOST:]
@@ -177,6 +211,13 @@ class Redaction:
         """What the record calls a call by is text like any other: a project may be named after somebody's address."""
         said = {"project": exchange.project, "session": exchange.session, "model": exchange.model}
         return await judged(self._redactor, said, state.mapping, state.policy)
+
+
+def _caller(exchange: Exchange) -> tuple[str, str] | None:
+    """By whom it is remembered what a provider holds. None: nobody can be told from others."""
+    caller = exchange.caller
+    named = (("credential", caller.credential), ("client", caller.client), ("run", caller.run))
+    return next((each for each in named if each[1]), None)
 
 
 def _redactions(policy: Policy, masked: Counter[str], logged: Counter[str]) -> tuple[Redacted, ...]:

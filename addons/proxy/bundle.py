@@ -44,7 +44,7 @@ from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers
 from tokenman_core.ratelimit import limiter
 from tokenman_core.ratelimit.pace import Paces
-from tokenman_core.redaction import Detection, Memo
+from tokenman_core.redaction import Detection, Held, Memo
 from tokenman_core.redaction.policy import options_of
 from tokenman_core.state import State, open_state
 from tokenman_core.telemetry.feed import Feed
@@ -211,7 +211,8 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     hook = Webhook(upstream, clock, lambda: f"msg_{request_id()[4:]}", random.random)
     lasting = Lasting(
         master, root, clock, listeners, upstream, detection, Memo(),
-        chain.allowed(settings, root), Meter(prices, Providers(())), breakers, PassedOver(clock),
+        chain.allowed(settings, root), Held(secret.derive(root, "held by providers"), clock),
+        Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
         lambda it: ledger.ended(lost.record(it)),
         watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),

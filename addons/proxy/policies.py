@@ -49,7 +49,7 @@ from tokenman_core.ratelimit import limiter
 from tokenman_core.ratelimit.pace import Paces
 from tokenman_core.ratelimit.rules import Rate
 from tokenman_core.ratelimit.rules import Rule as RateRule
-from tokenman_core.redaction import Allowed, Detection, Memo
+from tokenman_core.redaction import Allowed, Detection, Held, Memo
 from tokenman_core.routes import Routes
 from tokenman_core.scopes import Reach, Subject
 from tokenman_core.sending import Sender
@@ -75,6 +75,7 @@ class Lasting:
     detection: Detection
     memo: Memo
     allowed: Allowed
+    turns: Held
     meter: Meter
     breakers: Breakers
     passed_over: PassedOver
@@ -123,7 +124,9 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     """Changes nothing of what lasts. Raises ConfigError."""
     settings, clock = loaded.settings, lasting.clock
     providers = of_settings(settings)
-    redaction = chain.redaction(settings, lasting.root, lasting.detection, lasting.memo, lasting.allowed)
+    redaction = chain.redaction(
+        settings, lasting.root, lasting.detection, lasting.memo, lasting.allowed, lasting.turns
+    )  # fmt: skip
     failover = Failover(lasting.breakers, settings.retry.max_delay, providers, clock, lasting.passed_over)
     prices = Prices(settings.pricing, price_lists.at(settings.data_dir))
     meter = lasting.meter.by(prices, providers)

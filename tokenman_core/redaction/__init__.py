@@ -4,6 +4,7 @@ from tokenman_core.redaction.allowed import Allowed
 from tokenman_core.redaction.detection import CALLER, Detection, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
+from tokenman_core.redaction.held import Held
 from tokenman_core.redaction.labels import judged
 from tokenman_core.redaction.mask import Masked, Redactor
 from tokenman_core.redaction.memo import Memo
@@ -21,6 +22,7 @@ __all__ = [
     "Detection",
     "Egress",
     "Finding",
+    "Held",
     "Mapping",
     "Masked",
     "Memo",

@@ -1,9 +1,11 @@
 """Placeholders and the mapping of one exchange: which placeholder stands for which value, for as long as the call lasts."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tokenman_core.redaction.forms import Forms
+from tokenman_core.redaction.held import MOST_PAIRS, Pair
 from tokenman_core.redaction.json_source import read
 from tokenman_core.redaction.keyed import Keyed
 
@@ -49,6 +51,7 @@ class Mapping:
         self._lower: dict[str, str] = {}
         self._hosts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._left = _SEARCHED
+        self._inherited: dict[str, Value] = {}  # not met in this request so far
 
     def __len__(self) -> int:
         return len(self._values)
@@ -71,6 +74,26 @@ class Mapping:
         other._placeholders = dict(self._placeholders)
         other._values = {name: Value(each.entity, each.text, restorable=False) for name, each in self._values.items()}
         return other
+
+    def __contains__(self, placeholder: str) -> bool:
+        return placeholder in self._values
+
+    def inherit(self, pairs: Iterable[Pair]) -> None:
+        """Take up values of calls that this one goes on with. They stood with nothing in this request: see egress."""
+        for each in pairs:
+            if each.placeholder not in self._values:
+                value = self._add(each.placeholder, each.entity, each.text, True, each.whole, each.depth)
+                self._inherited[each.placeholder] = value
+
+    def pairs(self) -> list[Pair]:
+        """What may be put back, for calls that go on with this one; the newest last."""
+        known = ((name, self._values[name]) for name in self._restorable[-MOST_PAIRS:])
+        return [Pair(name, each.entity, each.text, each.whole, each.depth) for name, each in known]
+
+    def met(self) -> Counter[str]:
+        """Of the values that were inherited, how many of each entity stand in this request, and were not told before."""
+        met = [name for name, each in self._inherited.items() if each.stood]
+        return Counter(self._inherited.pop(name).entity for name in met)
 
     def values(self) -> list[Value]:
         """In the order in which they were found."""
@@ -175,6 +198,7 @@ class Mapping:
         self._placeholders.clear()
         self._values.clear()
         self._restorable.clear()
+        self._inherited.clear()
         self._forms = None
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from tokenman_core.redaction.egress import JUDGED, Egress, ToolClass, call_allows, in_url, tool_class
+from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.forms import EDGE
 from tokenman_core.redaction.json_source import JsonSource, TextSource, unescaped
 from tokenman_core.redaction.placeholders import Mapping
@@ -16,6 +17,7 @@ CALL = (
     128 * 1024
 )  # characters of one call's input that are judged whole (Linux takes no longer argument); a longer one stays masked
 
+_MOST_STAYED = 10_000  # placeholders that are counted: an answer may hold any number of strange ones
 _FIRST_WORDS = frozenset({"A", "I", "a"})  # the first word of an answer waits for nothing, though a name may begin so
 _LINE = re.compile(r"[\n\r\"]")
 _BLANK = re.compile(r"[\s\"'<>`]")
@@ -172,12 +174,14 @@ class Restorer:
     """Of one answer. Pieces of one channel come in order; texts without a channel are complete in themselves.
 
     `restored`: how often a value was put back. `unrestored`: how many placeholders stayed in some place; one counts once, for many
-    streams say all that they said once more at their end.
+    streams say all that they said once more at their end. `strange`: so are those in complete texts that this exchange does not
+    know, because the provider may have them from earlier calls.
     """
 
-    def __init__(self, mapping: Mapping, egress: Egress) -> None:
+    def __init__(self, mapping: Mapping, egress: Egress, *, strange: bool = False) -> None:
         self.mapping = mapping
         self.egress: Egress = egress
+        self._strange = strange
         self.restored = 0
         self._stayed: set[str] = set()
         self._channels: dict[str, _Channel] = {}
@@ -250,6 +254,8 @@ class Restorer:
         forms = self.mapping.forms
         calls: dict[object, list[Slot]] = {}
         for slot in slots:
+            if self._strange:
+                self._count_strange(slot.text)
             if forms.gate(slot.text) < 0 and slot.kind != "tool_input":
                 continue
             if slot.signed:
@@ -260,6 +266,13 @@ class Restorer:
                 self._running(slot)
         for parts in calls.values():
             self._call(parts)
+
+    def _count_strange(self, text: str) -> None:
+        for found in PLACEHOLDER.finditer(text):
+            if len(self._stayed) >= _MOST_STAYED:
+                return
+            if found[0] not in self.mapping:
+                self._stayed.add(found[0])
 
     def _running(self, slot: Slot) -> None:
         channel = _Channel(self, "", slot.partial_json)

@@ -1,0 +1,237 @@
+"""What stands behind the placeholders that a provider holds: for the caller who sent it, for a while, within bounds."""
+
+from typing import Any
+
+import pytest
+
+from tokenman_core.clock import ManualClock
+from tokenman_core.redaction import held
+from tokenman_core.redaction.egress import in_url
+from tokenman_core.redaction.held import Held, Pair, Turn, given, turn
+from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.redaction.restore import Restorer
+from tokenman_core.slots import Slot
+
+ME, YOU = ("credential", "me"), ("credential", "you")
+KEY = b"k" * 32
+
+
+def pair(number: int = 0, text: str = "alice@example.com") -> Pair:
+    return Pair(f"[EMAIL_ADDRESS_{number:012x}]", "EMAIL_ADDRESS", text)
+
+
+def store(clock: ManualClock | None = None, **bounds: Any) -> Held:
+    return Held(KEY, clock or ManualClock(), **bounds)
+
+
+def test_values_are_known_to_the_caller_who_sent_them_and_under_their_id_alone() -> None:
+    them = store()
+    them.keep(ME, "resp_1", [pair(1)])
+    assert them.of(ME, ["resp_1"]) == [pair(1)]
+    assert them.of(ME, ["resp_2"]) == them.of(ME, []) == []
+    for other in (YOU, ("client", "me"), ("credential", ""), ("credentialme", ""), ()):
+        assert them.of(other, ["resp_1"]) == []
+
+
+def test_parts_of_a_caller_and_an_id_cannot_be_moved_over_their_border() -> None:
+    them = store()
+    them.keep(("credential", "a"), "bc", [pair(1)])
+    assert them.of(("credential", "ab"), ["c"]) == them.of(("credential",), ["abc"]) == []
+
+
+def test_what_is_added_to_an_id_joins_what_is_known_of_it() -> None:
+    them = store()
+    them.keep(ME, "conv", [pair(1), pair(2)])
+    them.keep(ME, "conv", [pair(2), pair(3)])
+    them.keep(ME, "resp", [pair(4), pair(1)])
+    assert them.of(ME, ["conv"]) == [pair(1), pair(2), pair(3)]
+    assert {each.placeholder for each in them.of(ME, ["conv", "resp"])} == {pair(at).placeholder for at in (1, 2, 3, 4)}
+    assert len(them.of(ME, ["conv", "resp", "conv"])) == 4
+
+
+def test_nothing_is_remembered_of_a_call_without_values() -> None:
+    them = store()
+    them.keep(ME, "resp", [])
+    assert (len(them), them.size) == (0, 0)
+
+
+def test_it_is_forgotten_when_its_time_is_over_and_naming_it_in_a_call_that_it_holds_renews_that() -> None:
+    clock = ManualClock()
+    them = store(clock, ttl_s=60)
+    them.keep(ME, "first", [pair(1)])
+    clock.advance(40)
+    them.keep(ME, "second", [pair(2)])
+    them.keep(ME, "first", [pair(1)])
+    clock.advance(40)
+    assert them.of(ME, ["first", "second"]) == [pair(1), pair(2)]
+    clock.advance(20)
+    assert them.of(ME, ["first"]) == []
+    assert (len(them), them.size) == (0, 0)
+
+
+def test_reading_does_not_keep_it_alive() -> None:
+    clock = ManualClock()
+    them = store(clock, ttl_s=60)
+    them.keep(ME, "first", [pair(1)])
+    clock.advance(59)
+    assert them.of(ME, ["first"])
+    clock.advance(1)
+    assert not them.of(ME, ["first"])
+
+
+def test_a_full_store_forgets_the_oldest_id() -> None:
+    them = store(most=3)
+    for at in range(5):
+        them.keep(ME, f"resp_{at}", [pair(at)])
+    assert [bool(them.of(ME, [f"resp_{at}"])) for at in range(5)] == [False, False, True, True, True]
+    them.keep(ME, "resp_2", [pair(2)])
+    them.keep(ME, "resp_5", [pair(5)])
+    assert them.of(ME, ["resp_2"])
+    assert not them.of(ME, ["resp_3"])
+    assert len(them) == 3
+
+
+def test_the_bytes_are_bounded_whatever_the_values_are() -> None:
+    them = store(most_bytes=100_000)
+    for at in range(100):
+        them.keep(ME, f"resp_{at}", [pair(at, f"{at}" + "x" * 9_000)])
+        assert them.size <= 100_000
+    assert 8 <= len(them) <= 11
+    assert them.of(ME, ["resp_99"])
+    assert not them.of(ME, ["resp_0"])
+
+
+def test_the_bytes_of_wide_characters_are_counted_as_they_are() -> None:
+    assert pair(1, "\U0001f600" * 1000).size > 4000
+
+
+def test_one_call_fills_a_part_of_the_store_and_the_newest_of_its_values_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "LARGEST", 10_000)
+    them = store()
+    them.keep(ME, "large", [pair(1, "y" * 20_000), pair(2), pair(3)])
+    them.keep(ME, "too large", [pair(1, "y" * 20_000)])
+    assert them.of(ME, ["large"]) == [pair(2), pair(3)]
+    assert them.of(ME, ["too large"]) == []
+    many = [pair(at) for at in range(held.MOST_PAIRS + 10)]
+    monkeypatch.undo()
+    them.keep(ME, "many", many)
+    assert them.of(ME, ["many"]) == many[10:]
+    them.keep(ME, "more", [pair(10**6)])
+    assert len(them.of(ME, ["many", "more"])) == held.MOST_PAIRS
+
+
+def test_neither_values_nor_ids_are_shown_or_stand_in_the_keys() -> None:
+    them = store()
+    them.keep(ME, "resp_1", [pair(1)])
+    (entry,) = them._entries.items()
+    assert "alice" not in f"{pair(1)!r} {entry!r} {them!r}"
+    assert b"resp" not in entry[0]
+    assert Held(b"other", ManualClock())._mark(ME, "resp_1") != entry[0]
+
+
+RESPONSES, CONVERSATIONS = "/v1/responses", "/v1/conversations"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("POST", RESPONSES, {"input": "x"}, Turn((), (), True)),
+        ("POST", RESPONSES, {"input": "x", "store": None}, Turn((), (), True)),
+        ("POST", RESPONSES, {"input": "x", "store": False}, Turn()),
+        ("POST", "/backend-api/codex/responses", {"store": False, "previous_response_id": "r"}, Turn(("r",))),
+        ("POST", RESPONSES, {"previous_response_id": "resp_1"}, Turn(("resp_1",), (), True)),
+        ("POST", RESPONSES + "/", {"conversation": "conv_1"}, Turn(("conv_1",), ("conv_1",), True)),
+        ("POST", RESPONSES, {"conversation": {"id": "conv_1"}, "store": False}, Turn(("conv_1",), ("conv_1",))),
+        ("POST", RESPONSES, {"conversation": {}, "previous_response_id": 7}, Turn((), (), True)),
+        ("POST", RESPONSES, {"previous_response_id": "r" * 600}, Turn((), (), True)),
+        ("POST", RESPONSES + "/compact", {"previous_response_id": "r"}, Turn(("r",), (), True)),
+        ("POST", RESPONSES + "/input_tokens", {"previous_response_id": "r"}, Turn(("r",))),
+        ("GET", RESPONSES + "/resp_1", None, Turn(("resp_1",), ("resp_1",))),
+        ("GET", RESPONSES + "/resp_1/input_items", None, Turn(("resp_1",), ("resp_1",))),
+        ("POST", RESPONSES + "/resp_1/cancel", None, Turn(("resp_1",), ("resp_1",))),
+        ("POST", CONVERSATIONS, {"items": []}, Turn((), (), True)),
+        ("POST", CONVERSATIONS + "/conv_1/items", {"items": []}, Turn(("conv_1",), ("conv_1",))),
+        ("GET", CONVERSATIONS + "/conv_1/items/msg_1", None, Turn(("conv_1",), ("conv_1",))),
+        ("POST", "/v1/chat/completions", {"messages": []}, Turn()),
+        ("POST", "/v1/chat/completions", {"messages": [], "store": True}, Turn((), (), True)),
+        ("GET", "/v1/chat/completions/chatcmpl-1", None, Turn(("chatcmpl-1",), ("chatcmpl-1",))),
+        ("POST", "/v1/messages/batches", {"requests": []}, Turn((), (), True)),
+        ("GET", "/v1/messages/batches/msgbatch_1/results", None, Turn(("msgbatch_1",), ("msgbatch_1",))),
+        ("POST", "/v1/messages", {"messages": []}, Turn()),
+        ("POST", RESPONSES, ["resp_1"], Turn((), (), True)),
+        ("GET", RESPONSES, None, Turn()),
+        ("GET", "/v1/models", None, Turn()),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_call_has_to_do_with_what_the_provider_holds(method: str, path: str, body: Any, expected: Turn) -> None:
+    assert turn(method, path, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"id": "resp_1", "object": "response"}, "resp_1"),
+        ({"type": "response.created", "response": {"id": "resp_1"}}, "resp_1"),
+        ({"type": "response.output_item.added", "item": {"id": "msg_1"}}, ""),
+        ({"type": "x", "id": "evt_1", "response": {"status": "queued"}}, ""),
+        ({"id": 7}, ""),
+        ({"id": ""}, ""),
+        ([{"id": "resp_1"}], ""),
+        (None, ""),
+    ],
+)
+def test_the_id_that_an_answer_gives(value: Any, expected: str) -> None:
+    assert given(value) == expected
+
+
+def inherited(*pairs: Pair) -> Mapping:
+    mapping = Mapping(KEY)
+    mapping.inherit(pairs)
+    return mapping
+
+
+def test_an_inherited_value_has_the_placeholder_that_it_had_though_another_would_be_made_now() -> None:
+    odd = Pair("[PASSWORD_00000000beef]", "PASSWORD", "hunter2xx")  # its own was another value's then
+    mapping = inherited(odd)
+    assert mapping.placeholder("PASSWORD", "hunter2xx") == (odd.placeholder, False)
+    assert mapping.pairs() == [odd]
+    assert odd.placeholder in mapping
+
+
+def test_an_inherited_value_goes_to_no_host_that_this_request_does_not_name_with_it() -> None:
+    mapping = inherited(pair(1))
+    place = pair(1).placeholder
+    assert in_url("see https://shop.example/?q=", place, " ", mapping, "same_host") is False
+    assert in_url("write to ", place, " ", mapping, "same_host") is True
+    mapping.stood_in(place, "alice@example.com at https://shop.example/")
+    assert in_url("see https://shop.example/?q=", place, " ", mapping, "same_host") is True
+
+
+def test_what_is_met_again_is_told_once() -> None:
+    mapping = inherited(pair(1), Pair("[PASSWORD_000000000001]", "PASSWORD", "hunter2xx"))
+    assert not mapping.met()
+    mapping.again(pair(1).placeholder, "EMAIL_ADDRESS", pair(1).text, True, "", 0, "to alice@example.com")
+    assert mapping.met() == {"EMAIL_ADDRESS": 1}
+    assert not mapping.met()
+    mapping.forget()
+    assert not mapping.pairs()
+
+
+@pytest.mark.parametrize("strange", [True, False])
+def test_placeholders_that_nobody_knows_any_more_are_counted_where_an_earlier_call_may_have_made_them(
+    strange: bool,
+) -> None:
+    restorer = Restorer(inherited(pair(1)), "same_host", strange=strange)
+    gone = pair(2).placeholder
+    slots = [Slot(("a",), "assistant", f"{pair(1).placeholder} and {gone}, {gone}"), Slot(("b",), "tool_input", gone)]
+    restorer.whole(slots)
+    assert [slot.text for slot in slots] == [f"alice@example.com and {gone}, {gone}", gone]
+    assert restorer.unrestored == int(strange)
+
+
+def test_strange_placeholders_are_counted_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenman_core.redaction.restore._MOST_STAYED", 5)
+    restorer = Restorer(Mapping(KEY), "same_host", strange=True)
+    restorer.whole([Slot(("a",), "assistant", " ".join(pair(at).placeholder for at in range(9)))])
+    assert restorer.unrestored == 5
