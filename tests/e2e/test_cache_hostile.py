@@ -19,7 +19,7 @@ import zstandard
 from addons.demo.provider import FakeProvider
 from tests.e2e.harness import PLANTED, Proxy, forms, leaked
 from tests.e2e.resilience.house import metric, until
-from tests.e2e.test_cache import CACHE, HEADERS, MAIL, ask, body, how, path
+from tests.e2e.test_cache import CACHE, HEADERS, MAIL, _rows, ask, body, how, path
 
 OPEN = CACHE | {"mode": "all", "tools": "on", "tool_calls": "on"}
 BREAKER = {"failures": 100_000, "min_calls": 0}
@@ -153,10 +153,11 @@ def test_of_a_hundred_at_once_all_but_one_leave_and_that_one_is_answered(
 ) -> None:
     question = text + " [[slow 150ms]]"
     url, made = proxy.url + path("anthropic", True), body("anthropic", question, True)
-    before = len(costs(proxy))
+    ids: list[str] = []
 
     async def leaves(client: httpx.AsyncClient, number: int) -> str:
         async with client.stream("POST", url, json=made) as answer:
+            ids.append(answer.headers["x-tokenman-request-id"])
             if number == 60:
                 return (await answer.aread()).decode()
             if number % 2:
@@ -175,8 +176,8 @@ def test_of_a_hundred_at_once_all_but_one_leave_and_that_one_is_answered(
     assert "message_stop" in answers[60]
     assert len(provider.received) == 1
     until(lambda: metric(proxy, "tokenman_active_requests")[""] == 0)
-    rows = until(lambda: len(found := costs(proxy)[before:]) >= 100 and found)
-    assert [cost > 0 for _, cost in rows].count(True) == 1, "one of them pays"
+    rows = until(lambda: len(found := _rows(proxy, *ids)) == 100 and found)
+    assert [row["cost"] > 0 for row in rows].count(True) == 1, "one of them pays"
 
 
 def costs(proxy: Proxy) -> list[tuple[str, float]]:

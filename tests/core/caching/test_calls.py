@@ -513,3 +513,15 @@ async def test_a_call_that_cannot_be_waited_for_any_more_is_ended_and_booked():
     ((payer, _, _),) = world.shares.bills
     assert payer == first.exchange.id
     assert world.upstream.open == 0
+
+
+async def test_who_asks_for_another_shape_does_not_wait_for_what_will_not_be_kept():
+    more = asyncio.Event()
+    world = World(streaming(START, WORD, more, END), (200, JSON, [SAID]))
+    world.shares.fit = False
+    first, other = world.begin(STREAMED), world.begin(BODY)
+    await turns()
+    await asyncio.wait({other.task}, timeout=10)
+    assert other.body == SAID, "the first one speaks still"
+    more.set()
+    await first.end()
