@@ -1,0 +1,329 @@
+"""The redaction stage and what providers hold: which calls go on with it, who they must come from, and for how long."""
+
+import json
+from typing import Any
+
+import pytest
+
+from addons.redaction import Redaction
+from tests.addons.test_redaction import ByContext, FakeBody, Finder, pieces, play, sse
+from tokenman_core.clock import ManualClock
+from tokenman_core.config.models import Redaction as Settings
+from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.exchange import Caller, Exchange, Sent
+from tokenman_core.redaction import Held
+from tokenman_core.redaction.entities import PLACEHOLDER
+from tokenman_core.sse import Event
+
+MAIL, WORD = "alice@example.com", 'p"w\\9xyz'  # the second must be escaped wherever it stands in JSON
+ME = Caller("me")
+RESPONSES = "/v1/responses"
+
+
+class House:
+    """A stage that remembers what providers hold, and a clock to turn."""
+
+    def __init__(self, finder: Any = None, *, held: bool = True, **settings: Any) -> None:
+        self.clock = ManualClock()
+        self.held = Held(b"h" * 32, self.clock)
+        self.finder = finder or Finder()
+        self.stage = self.under(held=held, **settings)
+
+    def under(self, *, held: bool = True, **settings: Any) -> Redaction:
+        """A stage with these settings and the same memory."""
+        return Redaction(
+            Settings.model_validate(settings), b"k" * 32, self.finder, held=self.held if held else None
+        )  # fmt: skip
+
+    async def call(
+        self, *texts: str, body: Any = None, path: str = RESPONSES, method: str = "POST", caller: Caller = ME,
+        dialect: str = "openai", stage: Redaction | None = None,
+    ) -> Exchange:  # fmt: skip
+        wire = DIALECTS[dialect]
+        operation = wire.operation(method, path)
+        made = Exchange("req_1", Sent(method, path, "", (), ""), wire, operation, (), caller=caller)
+        made.body = FakeBody(*texts)  # type: ignore[assignment]
+        made.body.value = body or {}  # type: ignore[union-attr,misc]
+        made.reader = wire.reader(operation)
+        assert await (stage or self.stage).llm_request(made) is None
+        return made
+
+    async def answer(self, call: Exchange, *events: Event, stage: Redaction | None = None) -> list[Any]:
+        """What the program gets of the events, if anybody looks at them."""
+        stage = stage or self.stage
+        out = play(stage, call, [*events, Event(b"", "end")]) if stage.wants_events(call) else []
+        await stage.llm_done(call)
+        return out
+
+    async def whole(self, call: Exchange, value: Any, stage: Redaction | None = None) -> Any:
+        """The answer in one piece, as the program gets it."""
+        stage = stage or self.stage
+        event = Event(json.dumps(value).encode(), "whole")
+        if stage.wants_events(call):
+            assert call.reader is not None
+            call.reader.read(event)
+            assert stage.llm_event(call, event) is None
+        await stage.llm_done(call)
+        return json.loads(event.render())
+
+    async def first(self, *texts: str, id: str = "resp_1", **more: Any) -> list[str]:
+        """A turn that the provider holds; the placeholders in it."""
+        call = await self.call(*(texts or (MAIL, WORD)), **more)
+        sent = [slot.text for slot in call.body.slots]  # type: ignore[union-attr]
+        await self.whole(call, {"id": id, "object": "response", "output": []}, more.get("stage"))
+        return [found for text in sent for found in PLACEHOLDER.findall(text)]
+
+
+def said(text: str, id: str = "resp_2") -> dict[str, Any]:
+    return {"id": id, "object": "response", "output": [{"type": "message", "content": [{"text": text}]}]}
+
+
+def text_of(answer: dict[str, Any]) -> str:
+    return str(answer["output"][0]["content"][0]["text"])
+
+
+NEXT = {"previous_response_id": "resp_1"}
+
+
+def headers(call: Exchange) -> dict[bytes, bytes]:
+    return dict(call.answer_headers)
+
+
+async def test_the_next_turn_is_restored_and_the_one_after_it_and_the_time_begins_anew_with_each() -> None:
+    house = House()
+    mail, word = await house.first()
+    last = "resp_1"
+    for at in range(2, 6):
+        house.clock.advance(3000)
+        call = await house.call("go on", body={"previous_response_id": last})
+        last = f"resp_{at}"
+        assert text_of(await house.whole(call, said(f"{mail} {word}", last))) == f"{MAIL} {WORD}"
+        assert call.unrestored == 0
+    house.clock.advance(3600)
+    call = await house.call("go on", body={"previous_response_id": last})
+    assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{mail} {word}"
+    assert call.unrestored == 2
+    assert headers(call)[b"x-tokenman-unrestored"] == b"2"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+async def test_streams_and_arguments_of_tools_are_restored_however_they_are_cut(size: int) -> None:
+    house = House()
+    mail, word = await house.first()
+    call = await house.call("go on", body=NEXT)
+    whole = f"To {mail}: {word}."
+    arguments = json.dumps({"to": mail, "deep": [word], "inner": json.dumps({"pw": word})})
+    item = {"type": "function_call", "id": "fc_1", "name": "note"}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "resp_2", "output": []}},
+        *(
+            {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": piece}
+            for piece in pieces(whole, size)
+        ),
+        {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": whole},
+        {"type": "response.output_item.added", "output_index": 1, "item": {**item, "arguments": ""}},
+        *(
+            {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": piece}
+            for piece in pieces(arguments, size)
+        ),
+        {"type": "response.function_call_arguments.done", "output_index": 1, "arguments": arguments},
+        {"type": "response.completed", "response": said(whole)},
+    ]
+    out = await house.answer(call, *(sse(each, str(each["type"])) for each in events))
+
+    def joined(kind: str) -> str:
+        return "".join(each["delta"] for each in out if each["type"] == f"response.{kind}.delta")
+
+    assert joined("output_text") == f"To {MAIL}: {WORD}."
+    given = json.loads(joined("function_call_arguments"))
+    assert (given["to"], given["deep"], json.loads(given["inner"])) == (MAIL, [WORD], {"pw": WORD})
+    assert call.unrestored == 0
+
+
+async def test_it_is_known_from_the_first_event_on_that_tells_the_id() -> None:
+    house = House()
+    call = await house.call(MAIL)
+    (mail,) = PLACEHOLDER.findall(call.body.slots[0].text)  # type: ignore[union-attr]
+    event = sse({"type": "response.created", "response": {"id": "resp_1"}})
+    assert call.reader is not None
+    call.reader.read(event)
+    house.stage.llm_event(call, event)  # and the stream runs on
+    poll = await house.call(path=f"{RESPONSES}/resp_1", method="GET")
+    assert text_of(await house.whole(poll, said(mail, "resp_1"))) == MAIL
+
+
+async def test_a_stream_counts_what_was_forgotten() -> None:
+    house = House()
+    mail, _ = await house.first()
+    house.clock.advance(10**6)
+    call = await house.call("go on", body=NEXT)
+    done = {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": mail}
+    await house.answer(call, sse(done), sse({"type": "response.completed", "response": said(mail)}))
+    assert call.unrestored == 1
+
+
+async def test_a_call_that_names_nothing_neither_inherits_nor_counts() -> None:
+    house = House()
+    mail, word = await house.first()
+    call = await house.call("go on")
+    assert not house.stage.wants_events(call)
+    call = await house.call(WORD)
+    assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{mail} {WORD}"
+    assert call.unrestored == 0
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"),
+    [
+        (ME, Caller("another")),
+        (ME, Caller()),
+        (Caller("", "me"), Caller("me")),
+        (Caller("", "", run="me"), Caller("", "me")),
+        (Caller(address="10.0.0.1"), Caller(address="10.0.0.1")),
+    ],
+    ids=["of another key", "of none", "of a client", "of a run", "nobody can be told from others"],
+)
+async def test_an_id_brings_nothing_to_whom_it_was_not_given(mine: Caller, other: Caller) -> None:
+    house = House()
+    mail, word = await house.first(caller=mine)
+    for more in ({"body": NEXT}, {"path": f"{RESPONSES}/resp_1", "method": "GET"}):
+        call = await house.call("go on", caller=other, **more)
+        assert text_of(await house.whole(call, said(f"{mail} {word}", "resp_1"))) == f"{mail} {word}"
+        assert call.unrestored == 2
+
+
+async def test_whoever_puts_values_under_anothers_id_changes_nothing_for_him() -> None:
+    house = House()
+    mail, word = await house.first()
+    await house.first("hunter2xx", caller=Caller("another"))
+    call = await house.call("go on", body=NEXT)
+    assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{MAIL} {WORD}"
+
+
+@pytest.mark.parametrize("caller", [ME, Caller("", "me"), Caller("", "", run="me")], ids=["key", "client", "run"])
+async def test_a_caller_is_told_by_what_he_has(caller: Caller) -> None:
+    house = House()
+    mail, _ = await house.first(caller=caller)
+    call = await house.call("go on", body=NEXT, caller=caller)
+    assert text_of(await house.whole(call, said(mail))) == MAIL
+
+
+async def test_what_is_not_stored_is_not_remembered() -> None:
+    house = House()
+    mail, word = await house.first(body={"store": False})
+    assert len(house.held) == 0
+    call = await house.call("go on", body=NEXT)
+    assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{mail} {word}"
+    assert call.unrestored == 2
+
+
+async def test_a_turn_that_is_not_stored_goes_on_with_one_that_is() -> None:
+    house = House()
+    mail, _ = await house.first()
+    call = await house.call("go on", body={**NEXT, "store": False})
+    assert text_of(await house.whole(call, said(mail))) == MAIL
+    assert len(house.held) == 1
+
+
+async def test_a_value_of_an_earlier_turn_is_masked_where_it_stands_bare_and_is_counted() -> None:
+    house = House(ByContext())
+    (word,) = await house.first("the password is Kn0tty+Pine")
+    call = await house.call("use Kn0tty+Pine, Kn0tty+Pine", body=NEXT)
+    assert call.body.slots[0].text == f"use {word}, {word}"  # type: ignore[union-attr]
+    assert call.masked == {"PASSWORD": 1}
+    assert headers(call)[b"x-tokenman-redacted"] == b"1"
+    assert await house.stage.llm_recheck(call) is None
+    assert call.masked == {"PASSWORD": 1}
+    call = await house.call("nothing of it", body=NEXT)
+    assert call.body.slots[0].text == "nothing of it"  # type: ignore[union-attr]
+    assert (call.masked, call.answer_headers) == ({}, [])
+    call = await house.call("use Kn0tty+Pine", body=NEXT, caller=Caller("another"))
+    assert call.body.slots[0].text == "use Kn0tty+Pine"  # type: ignore[union-attr]
+
+
+async def test_conversations_gather_what_each_of_their_calls_brings() -> None:
+    house = House()
+    (mail,) = await house.first(MAIL, path="/v1/conversations", body={"items": []}, id="conv_1")
+    (word,) = await house.first(WORD, path="/v1/conversations/conv_1/items", id="unused")
+    (other,) = await house.first("hunter2xx", body={"conversation": {"id": "conv_1"}}, id="resp_1")
+    for more in (
+        {"body": {"conversation": "conv_1"}},
+        {"path": "/v1/conversations/conv_1/items", "method": "GET"},
+    ):
+        call = await house.call("go on", **more)
+        text = text_of(await house.whole(call, said(f"{mail} {word} {other}", "")))
+        assert text == f"{MAIL} {WORD} hunter2xx"
+    call = await house.call("go on", body=NEXT)
+    assert text_of(await house.whole(call, said(f"{mail} {word} {other}"))) == f"{MAIL} {WORD} hunter2xx"
+
+
+async def test_what_an_item_list_of_a_response_holds_is_restored() -> None:
+    house = House()
+    mail, _ = await house.first()
+    call = await house.call(path=f"{RESPONSES}/resp_1/input_items", method="GET")
+    answer = {"object": "list", "data": [{"id": "msg_1", "type": "message", "content": [{"text": mail}]}]}
+    assert (await house.whole(call, answer))["data"][0]["content"][0]["text"] == MAIL
+
+
+async def test_the_results_of_a_batch_are_restored_line_by_line() -> None:
+    house = House()
+    wire: dict[str, Any] = {"dialect": "anthropic"}
+    mail, _ = await house.first(path="/v1/messages/batches", id="msgbatch_1", **wire)
+    call = await house.call(path="/v1/messages/batches/msgbatch_1/results", method="GET", **wire)
+    result = {
+        "type": "succeeded",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": f"To {mail}"}]},
+    }
+    lines = b"".join(json.dumps({"custom_id": f"c{at}", "result": result}).encode() + b"\n" for at in range(2))
+    event = Event(lines, "whole")
+    assert house.stage.wants_events(call)
+    assert call.reader is not None
+    call.reader.read(event)
+    house.stage.llm_event(call, event)
+    assert event.render().decode() == lines.decode().replace(mail, MAIL)
+
+
+async def test_where_nothing_is_put_back_nothing_is_remembered_or_taken_up() -> None:
+    house = House()
+    off = house.under(restore=False)
+    mail, _ = await house.first()
+    call = await house.call("go on", body=NEXT, stage=off)
+    assert not off.wants_events(call)
+    assert len(call.notes["redaction"].mapping) == 0
+    other = House(restore=False)
+    await other.first()
+    assert len(other.held) == 0
+    assert text_of(await house.whole(call, said(mail), off)) == mail
+
+
+async def test_values_that_are_only_hashed_now_stay_as_they_are() -> None:
+    house = House()
+    mail, word = await house.first()
+    stage = house.under(entities={"EMAIL_ADDRESS": "hash"})
+    call = await house.call("go on", body=NEXT, stage=stage)
+    assert text_of(await house.whole(call, said(f"{mail} {word}"), stage)) == f"{mail} {WORD}"
+
+
+async def test_a_stage_without_a_memory_works_as_ever() -> None:
+    house = House(held=False)
+    mail, word = await house.first()
+    call = await house.call(WORD, body=NEXT)
+    assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{mail} {WORD}"
+    assert (call.unrestored, len(house.held)) == (1, 0)
+
+
+async def test_an_error_without_an_id_is_remembered_nowhere() -> None:
+    house = House()
+    call = await house.call(MAIL)
+    await house.whole(call, {"error": {"message": "no"}})
+    assert len(house.held) == 0
+
+
+async def test_what_is_remembered_outlives_the_call_that_brought_it() -> None:
+    """The call forgets its own values when it is over."""
+    house = House()
+    call = await house.call(MAIL)
+    mapping = call.notes["redaction"].mapping
+    await house.whole(call, said("", "resp_1"))
+    assert len(mapping) == 0
+    assert [each.text for each in house.held.of(("credential", "me"), ["resp_1"])] == [MAIL]
