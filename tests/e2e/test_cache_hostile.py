@@ -180,6 +180,33 @@ def test_of_a_hundred_at_once_all_but_one_leave_and_that_one_is_answered(
     assert [row["cost"] > 0 for row in rows].count(True) == 1, "one of them pays"
 
 
+def test_streams_of_one_connection_share_and_leave_each_for_itself(
+    proxy: Proxy, provider: FakeProvider, text: str
+) -> None:
+    made = body("anthropic", text + " [[slow 150ms]]", True)
+
+    async def one(client: httpx.AsyncClient, number: int) -> str:
+        async with client.stream("POST", "https://api.anthropic.com/v1/messages", json=made) as answer:
+            assert answer.http_version == "HTTP/2"
+            assert answer.status_code == 200
+            if number == 7:
+                return (await answer.aread()).decode()
+            async for _ in answer.aiter_bytes():
+                break  # its stream is reset, and the connection stays
+        return ""
+
+    async def all_of_them() -> list[str]:
+        async with httpx.AsyncClient(
+            http2=True, http1=False, proxy=proxy.url, verify=proxy.trust(only_h2=True), timeout=60, trust_env=False,
+            headers=HEADERS["anthropic"],
+        ) as client:  # fmt: skip
+            return await asyncio.gather(*(one(client, number) for number in range(20)))
+
+    assert "message_stop" in asyncio.run(all_of_them())[7]
+    assert len(provider.received) == 1
+    until(lambda: metric(proxy, "tokenman_active_requests")[""] == 0)
+
+
 def costs(proxy: Proxy) -> list[tuple[str, float]]:
     """Of each call, in the order of their ends, what became of it and what it cost."""
     with closing(sqlite3.connect(f"file:{proxy.data}/ledger.db?mode=ro", uri=True)) as ledger:
