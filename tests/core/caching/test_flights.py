@@ -384,3 +384,29 @@ async def test_who_leaves_before_the_call_is_made_leaves_no_lease_behind(two, wh
     others._keys.clear()
     lease, _ = await there.first(KEY, nothing)
     assert lease not in ("", ALONE)
+
+
+async def test_a_store_that_fails_while_a_lease_is_held_is_asked_again_the_next_time():
+    asked: list[Any] = []
+
+    async def ask(question: Any) -> Any:
+        asked.append(question)
+        if len(asked) > 1:
+            raise Unavailable
+        return "leased", None
+
+    leases = StoreLeases(ask, ManualClock())
+    assert await leases.take(KEY) not in ("", ALONE)
+    await leases.keep()
+    await leases.keep()
+    assert len(asked) == 3
+
+
+async def test_beyond_so_many_flights_calls_go_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tokenman_core.caching.flights.MOST", 1)
+    flights = Flights(ManualClock())
+    first, second = (flights.begin(key, None, 1, lambda: True) for key in (KEY, b"o" * 32))
+    assert flights.of(KEY) is first
+    assert flights.of(b"o" * 32) is None
+    flights.end(second)
+    assert flights.of(KEY) is first
