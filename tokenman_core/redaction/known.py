@@ -33,12 +33,17 @@ _LONGER = 64  # characters by which a form may be longer than its value, before 
 _FEW = 16
 _LEAST_RUN = 4
 # Printed ASCII that no reader decodes: where such a value is written otherwise, a reader sees all its letters and digits.
-_PLAIN = re.compile(r"(?:[ !-$'-<>-\[\]-~]++|=(?!40|3D))++")
+_PLAIN = re.compile(r"(?:[\0 !-$'-<>-\[\]-~]++|=(?!40|3D))++")  # NUL: between two of them
 _RUN = re.compile(r"[a-z0-9]+(?:[._~-]+[a-z0-9]+)*")
 # What is written otherwise in some form, with all that may belong to it: escapes, references, breaks of lines.
 _ESCAPES = re.compile(r"\\+[A-Za-z0-9{}]*|[%&][#A-Za-z0-9]*;?|=[0-9A-F]{0,2}|\s+[>|#*;+/!\s-]*|[^\x00-\x7f]+")
 _SMALL = bytes(range(256)).lower()
 _NO_ANCHOR = bytes(byte for byte in range(256) if byte > 127 or not chr(byte).isalnum())
+_NO_ANCHOR_OR_END = _NO_ANCHOR.replace(b"\0", b"")
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_ESCAPE_BEGINS = frozenset("%&\\=")
+_HEAD = 4  # characters, as many as any value that is looked for has
 _BORDERED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 Standing = Sequence[Finding]
@@ -73,6 +78,7 @@ class Known:
         self.always: list[_Value] = []  # without one: looked for in every text, one by one
         self._forms = Needles()  # or all in one go, where they are many
         self._entities: dict[str, tuple[str, ...]] = {}  # by form, of those
+        self.led: dict[str, list[_Value]] = {}  # those that begin with a digit of hexadecimal, by how they begin
         self.longest = 0
 
     def __bool__(self) -> bool:
@@ -98,31 +104,32 @@ class Known:
         """Choose the anchors of what was added since."""
         if not self._added:
             return
-        for number, (entity, text) in enumerate(self._added):
-            self.longest = max(self.longest, len(text) + _LONGER)
-            anchor, times = self._anchor(text)
-            value = _Value(entity, text, anchor, times)
-            if not anchor:
-                self.always.append(value)
-            elif anchor in self._values:
-                self._values[anchor].append(value)
-            else:
-                self._values[anchor] = [value]
-                self._anchors.add(anchor)
-            if number % _STEP == 0:
-                yield None
+        self.longest = max(self.longest, _LONGER + max(len(text) for _, text in self._added))
+        for low in range(0, len(self._added), _STEP):
+            added = self._added[low : low + _STEP]
+            for (entity, text), (bare, plain) in zip(added, _bares([text for _, text in added]), strict=True):
+                anchor, times = self._anchor(text, bare, plain)
+                value = _Value(entity, text, anchor, times)
+                if text[:1] in _HEX_DIGITS:
+                    self.led.setdefault(text[:_HEAD], []).append(value)
+                if not anchor:
+                    self.always.append(value)
+                elif anchor in self._values:
+                    self._values[anchor].append(value)
+                else:
+                    self._values[anchor] = [value]
+                    self._anchors.add(anchor)
+            yield None
         self._added.clear()
         yield from self._anchors.settle()
         if len(self.always) > _EXPANDED:
             yield from self._take_together()
 
-    def _anchor(self, text: str) -> tuple[str, int]:
+    def _anchor(self, text: str, bare: str, plain: bool) -> tuple[str, int]:
         """A value's anchor, and how often it stands in the value itself; "" if nothing stands in every form."""
-        if _PLAIN.fullmatch(text) is not None and len(text) >= ANYWHERE and len(set(text)) >= _LEAST_DISTINCT:
-            bare = _bare(text.encode("ascii"))
+        if plain and len(text) >= ANYWHERE and len(set(text)) >= _LEAST_DISTINCT:
             anchor = bare[:LONGEST_ANCHOR]
         else:
-            bare = _bare(_encoded(text))
             anchor = min(_runs(text), key=lambda run: (len(self._values.get(run, ())), -len(run)), default="")
         if len(anchor) < _LEAST_ANCHOR:
             return "", 0
@@ -192,6 +199,8 @@ def find(knowns: Sequence[Known], text: str, standing: Standing) -> Iterator[Fin
             yield from _over_lines(knowns, text, [*likely.values()])
     yield from _in_codes(knowns, text)
     yield from _shown(knowns, text, standing)
+    if "%" in text:
+        yield from _astray(knowns, text)
 
 
 def _likely(
@@ -285,6 +294,28 @@ def _shown(knowns: Sequence[Known], text: str, standing: Standing) -> Iterator[F
         yield None
 
 
+def _astray(knowns: Sequence[Known], text: str) -> Iterator[Finding | None]:
+    """Behind a `%` that encodes nothing, or one with a digit: what the value begins with reads as if it belonged to those."""
+    led = [known.led for known in knowns if known.led]
+    if not led:
+        return
+    begin = {head[:2] for heads in led for head in heads}
+    for number, match in enumerate(_PERCENT.finditer(text), 1):
+        if number % _STEP == 0:
+            yield None
+        for at in (match.start() + 1, match.start() + 2):
+            if text[at : at + 2] not in begin and text[at + 1 : at + 2] not in _ESCAPE_BEGINS:
+                continue
+            head = decode(text[at : at + _HEAD * _WIDEST]).text[:_HEAD]
+            for value in itertools.chain.from_iterable(heads.get(head, ()) for heads in led):
+                behind = decode(text[at : at + len(value.text) * _WIDEST])
+                if not behind.text.startswith(value.text):
+                    continue
+                if _stands_alone(text[at - 1] + behind.text, 1, value.text):
+                    _, end = behind.original(0, len(value.text))
+                    yield Finding(at, at + end, value.entity)
+
+
 def _kept(view: View, text: str, standing: Standing, low: int, high: int) -> Counter[tuple[str, str]]:
     """Of what stands in the characters `low` to `high` of a text, what stands in their view as it is, and how often."""
     kept: Counter[tuple[str, str]] = Counter()
@@ -351,6 +382,15 @@ def _encoded(text: str) -> bytes:
 def _bare(data: bytes) -> str:
     """The letters and digits of ASCII in a text, in small letters: what anchors are looked for in."""
     return data.translate(_SMALL, _NO_ANCHOR).decode("ascii")
+
+
+def _bares(texts: Sequence[str]) -> Iterable[tuple[str, bool]]:
+    """Of each text its letters and digits as in `_bare`, and whether it is plain: of all in one go, where that can be."""
+    joined = "\0".join(texts)
+    bares = _encoded(joined).translate(_SMALL, _NO_ANCHOR_OR_END).decode("ascii").split("\0")
+    if len(bares) == len(texts) and _PLAIN.fullmatch(joined) is not None:
+        return zip(bares, itertools.repeat(True))
+    return [(_bare(_encoded(text)), "\0" not in text and _PLAIN.fullmatch(text) is not None) for text in texts]
 
 
 def _pieces(text: str, *, breaks: bool = True) -> Iterator[tuple[int, str]]:

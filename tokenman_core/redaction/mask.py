@@ -32,6 +32,7 @@ from tokenman_core.redaction.policy import Policies, Policy
 from tokenman_core.slots import Path, Slot
 
 _BREATH_S = 0.0005  # the longest time on the event loop between two pauses
+_LONG_WORK = 8  # such pauses; what shorter work leaves behind is put away at once
 _READ = 16 * 1024  # characters of a text that may be read for JSON: well under 1 ms
 _ASIDE = 32 * 1024  # characters
 _ACTS = 16  # values between two looks at the clock
@@ -67,14 +68,14 @@ class _Breath:
 
     def __init__(self) -> None:
         self._until = time.perf_counter() + _BREATH_S
-        self.taken = False
+        self.taken = 0  # how often
 
     @property
     def due(self) -> bool:
         return time.perf_counter() > self._until
 
     async def take(self) -> None:
-        self.taken = True
+        self.taken += 1
         await asyncio.sleep(0)
         self._until = time.perf_counter() + _BREATH_S
 
@@ -83,9 +84,9 @@ class _Spots:
     """Where what was found, the last places of all; values are here for as long as the masking lasts."""
 
     def __init__(self) -> None:
-        self._last: deque[tuple[Slot, str, tuple[Act, ...]]] = deque(maxlen=MOST)
+        self._last: deque[tuple[Slot, str, Acts]] = deque(maxlen=MOST)
 
-    def add(self, slot: Slot, text: str, acts: tuple[Act, ...]) -> None:
+    def add(self, slot: Slot, text: str, acts: Acts) -> None:
         """What was done about a slot that held `text`."""
         self._last.append((slot, text, acts))
 
@@ -93,15 +94,19 @@ class _Spots:
         """In the order of the request; a value by its keyed hash."""
         spots = []
         for slot, text, acts in reversed(self._last):
-            found: dict[tuple[str, Action, str, str], int] = {}
-            for number, (start, end, entity, action, placeholder, _, _) in enumerate(acts):
-                said = (entity, action, text[start:end], placeholder)
-                found[said] = found.get(said, 0) + 1
-                if number % _ACTS == _ACTS - 1 and breath.due:
-                    await breath.take()
+            if not acts.told:
+                found: dict[tuple[str, Action, str, str], int] = {}
+                for number, (start, end, entity, action, placeholder, _, _) in enumerate(acts.acts):
+                    said = (entity, action, text[start:end], placeholder)
+                    found[said] = found.get(said, 0) + 1
+                    if number % _ACTS == _ACTS - 1 and breath.due:
+                        await breath.take()
+                acts.told[:] = [
+                    (entity, action, hashed.hash(value, placeholder), count)
+                    for (entity, action, value, placeholder), count in [*found.items()][: -MOST - 1 : -1]
+                ]
             place = place_of(slot.path)
-            for (entity, action, value, placeholder), count in [*found.items()][: -MOST - 1 : -1]:
-                spots.append(Spot(place, entity, action, hashed.hash(value, placeholder), count))
+            spots += [Spot(place, *said) for said in acts.told]
             if len(spots) >= MOST:
                 break
         return tuple(spots[:MOST][::-1])
@@ -228,7 +233,7 @@ class Redactor:
                 break
             known += 1
             if acts.acts:
-                spots.add(slot, slot.text, acts.acts)
+                spots.add(slot, slot.text, acts)
                 await self._apply(slot, acts, (), mapping, so_far, masked, breath)
                 if masked.blocked:
                     break
@@ -237,7 +242,7 @@ class Redactor:
         if known < len(slots) and not masked.blocked:
             await self._judge(slots, known, names, edges, mapping, so_far, masked, spots, breath)
         masked.spots = await spots.told(self._hashed, breath)
-        if breath.taken:  # what long work leaves behind is put away in steps of its own
+        if breath.taken > _LONG_WORK:  # what long work leaves behind is put away in steps of its own
             await breath.take()
             so_far.known = Known()
             await breath.take()
@@ -247,7 +252,7 @@ class Redactor:
         """What was done about a text of this name where the same was known as now; None if that is not remembered."""
         acts = self._memo.acts(name + so_far.digest)
         if acts is None and not so_far.values and not so_far.policy.denied and self._memo.get(name) == ():
-            return Acts((), so_far.digest)
+            return Acts((), so_far.digest, [])
         return acts
 
     async def _judge(
@@ -274,7 +279,7 @@ class Redactor:
                 if acts is None:
                     acts = await self._judged(slot.text, name, found, here, mapping, so_far, breath)
                 if acts.acts:
-                    spots.add(slot, slot.text, acts.acts)
+                    spots.add(slot, slot.text, acts)
                     await self._apply(slot, acts, here, mapping, so_far, masked, breath)
                     if masked.blocked:
                         break
@@ -399,7 +404,7 @@ class Redactor:
                 new.add(said)
                 behind.add(*said)
             acts.append(Act(start, end, entity, action, placeholder, depth, first))
-        judged = Acts(tuple(acts), behind.digest)
+        judged = Acts(tuple(acts), behind.digest, [])
         self._memo.put_acts(name, judged)
         return judged
 

@@ -11,7 +11,7 @@ from tokenman_core.redaction.entities import DETECTOR_VERSION, Findings
 
 _ENTRY = 220  # bytes that an entry without findings takes: two digests' worth of key, the tuple, the links
 _FINDING = 130  # and each finding
-_ACT = 260  # and each act, with its placeholder
+_ACT = 480  # and each act, with its placeholder and how it is told
 _PREFIXES = 1024  # object keys whose part of the hash is kept
 
 
@@ -31,10 +31,14 @@ class Act(NamedTuple):
 
 
 class Acts(NamedTuple):
-    """All that is done about a text, in order of place; `after` names the values that are known behind it."""
+    """All that is done about a text, in order of place; `after` names the values that are known behind it.
+
+    `told`: the last of it in the words of the audit (entity, action, keyed hash, how often), put there when it is first asked for.
+    """
 
     acts: tuple[Act, ...]
     after: bytes
+    told: list[tuple[str, Action, str, int]]
 
 
 class Memo:

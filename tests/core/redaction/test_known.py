@@ -256,10 +256,19 @@ def test_what_stands_in_a_text_already_is_looked_for_only_where_there_is_more() 
         assert [place for place in known.find(hidden, [Finding(1, 8, "PASSWORD")]) if place and place.start > 8]
 
 
+@pytest.mark.parametrize("value", ["41bc@d.com", "1bc-d@e.com", "40%x9/ yz", "4a b9"])
+@pytest.mark.parametrize("stray", ["%", "%4", "100%", "x%%"])
+def test_a_percent_sign_before_an_encoded_value_does_not_hide_it(stray: str, value: str) -> None:
+    for written in (quote(value, safe=""), quote(value, safe="").lower(), value):
+        text = f"see {stray}{written} ok"
+        if len(value) >= 8 or stray[-1] == "%":
+            assert covered(text, places(text, ("PASSWORD", value))) == written
+
+
 class Slowly(Known):
     """Looks for every value in every text, in all its forms."""
 
-    def _anchor(self, text: str) -> tuple[str, int]:
+    def _anchor(self, text: str, bare: str, plain: bool) -> tuple[str, int]:
         return "", 0
 
 

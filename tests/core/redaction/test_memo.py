@@ -31,7 +31,7 @@ def test_many_findings_weigh_more_than_few() -> None:
 def test_what_was_done_is_forgotten_too_and_weighs_what_it_holds() -> None:
     memo = Memo(max_bytes=10_000)
     acts = Acts(
-        tuple(Act(place, place + 1, "PASSWORD", "redact", "[PASSWORD_0123456789ab]") for place in range(10)), b""
+        tuple(Act(place, place + 1, "PASSWORD", "redact", "[PASSWORD_0123456789ab]") for place in range(10)), b"", []
     )
     for number in range(50):
         memo.put(b"%d" % number, ())
@@ -40,8 +40,8 @@ def test_what_was_done_is_forgotten_too_and_weighs_what_it_holds() -> None:
     assert memo.acts(b"49") == acts
     assert memo.acts(b"0") is None
     assert 0 < len(memo) < 30
-    memo.put_acts(b"49", Acts((), b""))
-    assert memo.acts(b"49") == Acts((), b"")
+    memo.put_acts(b"49", Acts((), b"", []))
+    assert memo.acts(b"49") == Acts((), b"", [])
 
 
 def test_a_text_under_another_key_has_another_name() -> None:
@@ -76,7 +76,7 @@ def test_any_change_of_options_changes_their_digest() -> None:
 
 def test_what_was_done_again_weighs_no_more() -> None:
     memo = Memo()
-    acts = Acts((Act(0, 1, "PASSWORD", "redact", "[PASSWORD_0123456789ab]"),) * 9, b"")
+    acts = Acts((Act(0, 1, "PASSWORD", "redact", "[PASSWORD_0123456789ab]"),) * 9, b"", [])
     memo.put_acts(b"a", acts)
     size = memo.size
     memo.put_acts(b"a", acts)

@@ -85,6 +85,7 @@ _HINT = re.compile(
     rb"|\\(?:[uU][0-9a-fA-FdD{]|x[2-7]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-][A-Za-z0-9])|=(?:40[A-Za-z]|3D|\r?\n)"
     rb"|(?:\x1b|\\(?:x1[bB]|033|e))\[[0-9;:]{0,24}[mK]"
 )
+_HINTS = (b"%", b"&", b"\\", b"=40", b"=3D", b"=\n", b"=\r\n", b"\x1b")  # one of them stands in whatever that finds
 _BEYOND_ASCII = re.compile(_SHOWN_OTHERWISE)
 
 
@@ -121,7 +122,9 @@ class View:
 
 def needed(text: str, data: bytes) -> bool:
     """Whether a second look may show anything that the first did not. `data`: the text's UTF-8."""
-    return _HINT.search(data) is not None or (not text.isascii() and _BEYOND_ASCII.search(text) is not None)
+    return (any(map(data.__contains__, _HINTS)) and _HINT.search(data) is not None) or (
+        not text.isascii() and _BEYOND_ASCII.search(text) is not None
+    )
 
 
 def fold(text: str) -> str:
