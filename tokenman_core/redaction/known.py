@@ -51,12 +51,12 @@ Standing = Sequence[Finding]
 
 
 class _Value:
-    """A value to look for. `anchor` stands in every form of it, `times` over in the value itself."""
+    """A value to look for. Its anchor stands `times` over in the value itself."""
 
-    __slots__ = ("_forms", "anchor", "entity", "text", "times")
+    __slots__ = ("_forms", "entity", "text", "times")
 
-    def __init__(self, entity: str, text: str, anchor: str, times: int) -> None:
-        self.entity, self.text, self.anchor, self.times = entity, text, anchor, times
+    def __init__(self, entity: str, text: str, times: int) -> None:
+        self.entity, self.text, self.times = entity, text, times
         self._forms: list[str] | None = None
 
     @property
@@ -67,6 +67,10 @@ class _Value:
         return self._forms
 
 
+type _Entry = tuple[str, str, str]
+"""Entity, text, and the text's letters and digits as anchors are looked for in them."""
+
+
 class Known:
     """The values that later texts are searched for."""
 
@@ -74,11 +78,14 @@ class Known:
         """`values`: by entity and text."""
         self._added = [*values]  # not yet taken up: a request that is all known never searches
         self._anchors = Needles()
-        self._values: dict[str, list[_Value]] = {}  # by anchor
+        self._values: dict[str, list[_Entry]] = {}  # by anchor
+        self._likely: dict[_Entry, _Value] = {}  # made of those whose anchors stood in some text: few
         self.always: list[_Value] = []  # without one: looked for in every text, one by one
         self._forms = Needles()  # or all in one go, where they are many
         self._entities: dict[str, tuple[str, ...]] = {}  # by form, of those
-        self.led: dict[str, list[_Value]] = {}  # those that begin with a digit of hexadecimal, by how they begin
+        self.led: dict[
+            str, list[tuple[str, str]]
+        ] = {}  # those that begin with a digit of hexadecimal, by how they begin
         self.longest = 0
 
     def __bool__(self) -> bool:
@@ -105,35 +112,44 @@ class Known:
         if not self._added:
             return
         self.longest = max(self.longest, _LONGER + max(len(text) for _, text in self._added))
+        values = self._values
         for low in range(0, len(self._added), _STEP):
             added = self._added[low : low + _STEP]
-            for (entity, text), (bare, plain) in zip(added, _bares([text for _, text in added]), strict=True):
-                anchor, times = self._anchor(text, bare, plain)
-                value = _Value(entity, text, anchor, times)
-                if text[:1] in _HEX_DIGITS:
-                    self.led.setdefault(text[:_HEAD], []).append(value)
-                if not anchor:
-                    self.always.append(value)
-                elif anchor in self._values:
-                    self._values[anchor].append(value)
+            new: list[str] = []
+            for each, (bare, plain) in zip(added, self._bares([text for _, text in added]), strict=True):
+                entity, text = each
+                if plain and len(text) >= ANYWHERE and len(set(text)) >= _LEAST_DISTINCT:
+                    anchor = bare[:LONGEST_ANCHOR]
                 else:
-                    self._values[anchor] = [value]
-                    self._anchors.add(anchor)
+                    anchor = self._anchor(text)
+                if text[:1] in _HEX_DIGITS:
+                    self.led.setdefault(text[:_HEAD], []).append(each)
+                if len(anchor) < _LEAST_ANCHOR:
+                    self.always.append(_Value(entity, text, 0))
+                elif anchor in values:
+                    values[anchor].append((entity, text, bare))
+                else:
+                    values[anchor] = [(entity, text, bare)]
+                    new.append(anchor)
+            self._anchors.add(*new)
             yield None
         self._added.clear()
         yield from self._anchors.settle()
         if len(self.always) > _EXPANDED:
             yield from self._take_together()
 
-    def _anchor(self, text: str, bare: str, plain: bool) -> tuple[str, int]:
-        """A value's anchor, and how often it stands in the value itself; "" if nothing stands in every form."""
-        if plain and len(text) >= ANYWHERE and len(set(text)) >= _LEAST_DISTINCT:
-            anchor = bare[:LONGEST_ANCHOR]
-        else:
-            anchor = min(_runs(text), key=lambda run: (len(self._values.get(run, ())), -len(run)), default="")
-        if len(anchor) < _LEAST_ANCHOR:
-            return "", 0
-        return anchor, 1 if len(anchor) == len(bare) else sum(1 for _ in starts(bare, anchor))
+    def _anchor(self, text: str) -> str:
+        """The anchor of a value that is written otherwise in some form; "" if nothing stands in every form."""
+        return min(_runs(text), key=lambda run: (len(self._values.get(run, ())), -len(run)), default="")
+
+    @staticmethod
+    def _bares(texts: Sequence[str]) -> Iterable[tuple[str, bool]]:
+        """Of each text its letters and digits as in `_bare`, and whether it is plain: of all in one go, where that can be."""
+        joined = "\0".join(texts)
+        bares = _encoded(joined).translate(_SMALL, _NO_ANCHOR_OR_END).decode("ascii").split("\0")
+        if len(bares) == len(texts) and _PLAIN.fullmatch(joined) is not None:
+            return zip(bares, itertools.repeat(True))
+        return [(_bare(_encoded(text)), "\0" not in text and _PLAIN.fullmatch(text) is not None) for text in texts]
 
     def _take_together(self) -> Iterator[None]:
         """Of many values without an anchor: from now on their forms are looked for in every text, all in one go."""
@@ -163,7 +179,12 @@ class Known:
             else:
                 counts[found[0]] += found[1]
         for anchor, count in counts.items():
-            for value in self._values[anchor]:
+            for entry in self._values[anchor]:
+                value = self._likely.get(entry)
+                if value is None:
+                    entity, text, bare = entry
+                    times = 1 if len(anchor) == len(bare) else sum(1 for _ in starts(bare, anchor))
+                    value = self._likely[entry] = _Value(entity, text, times)
                 if count > value.times * credit[value.entity, value.text]:
                     yield value
 
@@ -307,13 +328,13 @@ def _astray(knowns: Sequence[Known], text: str) -> Iterator[Finding | None]:
             if text[at : at + 2] not in begin and text[at + 1 : at + 2] not in _ESCAPE_BEGINS:
                 continue
             head = decode(text[at : at + _HEAD * _WIDEST]).text[:_HEAD]
-            for value in itertools.chain.from_iterable(heads.get(head, ()) for heads in led):
-                behind = decode(text[at : at + len(value.text) * _WIDEST])
-                if not behind.text.startswith(value.text):
+            for entity, value in itertools.chain.from_iterable(heads.get(head, ()) for heads in led):
+                behind = decode(text[at : at + len(value) * _WIDEST])
+                if not behind.text.startswith(value) or not looked_for(value):
                     continue
-                if _stands_alone(text[at - 1] + behind.text, 1, value.text):
-                    _, end = behind.original(0, len(value.text))
-                    yield Finding(at, at + end, value.entity)
+                if _stands_alone(text[at - 1] + behind.text, 1, value):
+                    _, end = behind.original(0, len(value))
+                    yield Finding(at, at + end, entity)
 
 
 def _kept(view: View, text: str, standing: Standing, low: int, high: int) -> Counter[tuple[str, str]]:
@@ -382,15 +403,6 @@ def _encoded(text: str) -> bytes:
 def _bare(data: bytes) -> str:
     """The letters and digits of ASCII in a text, in small letters: what anchors are looked for in."""
     return data.translate(_SMALL, _NO_ANCHOR).decode("ascii")
-
-
-def _bares(texts: Sequence[str]) -> Iterable[tuple[str, bool]]:
-    """Of each text its letters and digits as in `_bare`, and whether it is plain: of all in one go, where that can be."""
-    joined = "\0".join(texts)
-    bares = _encoded(joined).translate(_SMALL, _NO_ANCHOR_OR_END).decode("ascii").split("\0")
-    if len(bares) == len(texts) and _PLAIN.fullmatch(joined) is not None:
-        return zip(bares, itertools.repeat(True))
-    return [(_bare(_encoded(text)), "\0" not in text and _PLAIN.fullmatch(text) is not None) for text in texts]
 
 
 def _pieces(text: str, *, breaks: bool = True) -> Iterator[tuple[int, str]]:

@@ -32,13 +32,13 @@ class Needles:
     def __bool__(self) -> bool:
         return bool(self._recent or self._automata or self._long)
 
-    def add(self, needle: str) -> None:
-        """One that was not added before."""
-        if len(needle) > _LONG:
-            self._long.append(needle)
-        else:
-            self._recent.append(needle)
-            self._longest = max(self._longest, len(needle))
+    def add(self, *needles: str) -> None:
+        """Some that were not added before."""
+        short = [needle for needle in needles if len(needle) <= _LONG]
+        if len(short) < len(needles):
+            self._long += [needle for needle in needles if len(needle) > _LONG]
+        self._recent += short
+        self._longest = max(self._longest, *map(len, short), 0)
 
     def settle(self) -> Iterator[None]:
         """To be done to the end after adding, before the next search."""

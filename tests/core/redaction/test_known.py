@@ -268,8 +268,12 @@ def test_a_percent_sign_before_an_encoded_value_does_not_hide_it(stray: str, val
 class Slowly(Known):
     """Looks for every value in every text, in all its forms."""
 
-    def _anchor(self, text: str, bare: str, plain: bool) -> tuple[str, int]:
-        return "", 0
+    def _anchor(self, text: str) -> str:
+        return ""
+
+    @staticmethod
+    def _bares(texts: Sequence[str]) -> Iterable[tuple[str, bool]]:
+        return [("", False) for _ in texts]
 
 
 VALUES = [
