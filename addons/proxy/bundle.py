@@ -55,6 +55,8 @@ from tokenman_core.webhook import Webhook
 
 log = logging.getLogger("tokenman")
 
+_CUT_S = 2.0  # for calls whose connections have just been closed to be booked, also those that go on for others
+
 
 @dataclass
 class Bundle:
@@ -160,6 +162,7 @@ class Keeper:
         bundle = self._bundle
         bundle.exchanges.closing = True
         await bundle.lasting.upstream.aclose()
+        await bundle.exchanges.drained(_CUT_S)
         await bundle.detection.close()
         bundle.lasting.meter.close()
         for task in self._tasks:

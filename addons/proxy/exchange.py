@@ -263,12 +263,14 @@ class Exchanges(Admission):
         finally:
             forget(flow)  # first: nothing that fails below may keep the call
             ended = self._clock.monotonic()
-            await policies.conductor.settle(exchange)
-            self._leave(exchange)
-            if stages is not None:
-                await stages.done(exchange)
-            self._tell(exchange, ended - start)
-            self._observe(exchange, ended)
+            try:
+                await policies.conductor.settle(exchange)
+                if stages is not None:
+                    await stages.done(exchange)
+                self._tell(exchange, ended - start)
+                self._observe(exchange, ended)
+            finally:
+                self._leave(exchange)  # last: whoever waits for calls to end closes what they are booked in
             _forget_old_flows()
 
     @staticmethod

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +295,35 @@ def test_a_stop_amid_a_call_whose_first_asker_left_ends_in_time_and_books_it(
     assert "Traceback" not in proxy.log
     rows = costs(proxy)
     assert sorted(cost > 0 for _, cost in rows) == [False, True]
+
+
+def test_a_stop_in_haste_books_the_call_whose_first_asker_left(
+    running: Callable[..., Proxy], fake: FakeProvider
+) -> None:
+    proxy = running(cache=CACHE)
+    url, made = proxy.url + path("anthropic", True), body("anthropic", "what is a hash? [[stall]]", True)
+
+    def follows() -> None:
+        with suppress(httpx.HTTPError):
+            httpx.post(url, json=made, timeout=60, trust_env=False, headers=HEADERS["anthropic"])
+
+    with (
+        httpx.Client(timeout=60, trust_env=False, headers=HEADERS["anthropic"]) as client,
+        client.stream("POST", url, json=made) as first,
+        ThreadPoolExecutor() as pool,
+    ):
+        pieces = first.iter_bytes()
+        next(pieces)
+        other = pool.submit(follows)
+        until(lambda: metric(proxy, "tokenman_active_requests")[""] > 1)
+        first.close()
+        proxy.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.post(url, json=made, trust_env=False).status_code == 503)
+        proxy.process.send_signal(signal.SIGTERM)  # which waits for nothing
+        assert proxy.process.wait(25) == 0
+        other.result(30)
+    assert "after the ledger was closed" not in proxy.log
+    assert [cost > 0 for _, cost in costs(proxy)].count(True) == 1
 
 
 def test_the_file_may_be_taken_away_while_it_runs(running: Callable[..., Proxy], fake: FakeProvider) -> None:
