@@ -54,11 +54,12 @@ class House:
         rules: Rules | None = None,
         routes: Any = (),
         behind: Any = (),
+        dialect: str = "anthropic",
         **more: Any,
     ) -> None:
         """`behind`: stages that stand behind the cache."""
         self.clock = ManualClock()
-        them = (provider("a"), provider("b", key="sk-b"))
+        them = (provider("a", dialect), provider("b", dialect, key="sk-b"))
         leases = StoreLeases(unavailable, self.clock)
         settings = Settings(data_dir=folder)  # type: ignore[call-arg]
         self.lasting = Lasting(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from addons.caching import State
 from tests.addons.test_caching import BODY, House, said
-from tests.core.scripted import JSON, call
+from tests.core.scripted import JSON, SSE, call
 from tokenman_core.caching.rules import Rules
 from tokenman_core.exchange import Attempt, Caller, Exchange
 from tokenman_core.net import UpstreamError
@@ -180,3 +181,74 @@ async def test_whose_account_it_was_is_told_to_no_other_caller(
     head, _ = await it.world.carry(made)
     assert made.cache == "hit"
     assert dict(head.headers).get(b"anthropic-organization-id") == told
+
+
+async def test_who_follows_is_told_a_saving_and_who_went_alone_is_not(house: Callable[..., House]) -> None:
+    holds = Holds()
+    it = house({"a": [said("x"), said("y")]}, holds)
+    (_, _, first), (how, _, other) = await together(it, holds, {}, {})
+    assert how == "coalesced"
+    assert first.attempts[0].bill is not None
+    assert other.saved == first.attempts[0].bill.cost == Decimal("0.00084")
+    holds = Holds()
+    it = house({"a": [ended("max_tokens"), said("y")]}, holds)
+    (_, _, first), (how, _, other) = await together(it, holds, {}, {})
+    assert how == "miss"
+    assert other.saved == 0, "it was paid for"
+
+
+async def test_what_a_subscription_pays_for_saves_no_money(house: Callable[..., House]) -> None:
+    it = house({"a": [said("x")]})
+    login = Caller("who", login="oauth")
+    _, _, first = await it.ask(caller=login)
+    how, _, second = await it.ask(caller=login)
+    assert first.attempts[0].bill is not None
+    assert first.attempts[0].bill.notional
+    assert (how, second.saved) == ("hit", 0)
+
+
+class Slow:
+    """Books slowly, so that others come when an answer is complete and not kept yet."""
+
+    def __init__(self) -> None:
+        self.go, self.held = asyncio.Event(), asyncio.Event()
+
+    async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
+        self.held.set()
+        await self.go.wait()
+
+
+async def test_who_comes_while_an_answer_is_put_away_is_told_its_age(house: Callable[..., House]) -> None:
+    slow = Slow()
+    it = house({"a": [said("x")]}, behind=(slow,))
+    first = asyncio.create_task(it.ask())
+    await slow.held.wait()
+    it.clock.advance(3)
+    late = asyncio.create_task(it.ask())
+    for _ in range(60):
+        await asyncio.sleep(0)
+    slow.go.set()
+    how, text, made = await late
+    assert (how, text) == ("hit", "x")
+    assert dict(made.answer_headers)[b"age"] == b"3"
+    await first
+
+
+async def test_who_follows_is_not_told_the_usage_that_nobody_asked_for(tmp_path: Path) -> None:
+    holds = Holds()
+    body = b'{"model":"gpt-5-mini","stream":true,"temperature":0,"messages":[{"role":"user","content":"hello"}]}'
+    chunk = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"gpt-5-mini","choices":[%s]%s}\n\n'
+    events = (
+        chunk % (b'{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":null}', b"")
+        + chunk % (b'{"index":0,"delta":{},"finish_reason":"stop"}', b"")
+        + chunk % (b"", b',"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}')
+        + b"data: [DONE]\n\n"
+    )
+    it = House(tmp_path, {"a": [(200, SSE, [events])]}, holds, dialect="openai")
+    asked = {"body": body, "path": "/v1/chat/completions", "dialect": "openai"}
+    (_, _, first), (how, _, other) = await together(it, holds, asked, asked)
+    it.world.meter.close()
+    assert how == "coalesced"
+    assert first.attempts[0].asked_usage
+    assert other.unasked
+    assert (await it.ask(**asked))[0] == "hit"
