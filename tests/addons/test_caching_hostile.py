@@ -252,3 +252,21 @@ async def test_who_follows_is_not_told_the_usage_that_nobody_asked_for(tmp_path:
     assert first.attempts[0].asked_usage
     assert other.unasked
     assert (await it.ask(**asked))[0] == "hit"
+
+
+class AddsBehind:
+    """A script behind the cache that says what time it is to a call that is made."""
+
+    async def llm_request(self, exchange: Exchange) -> None:
+        assert exchange.body is not None
+        exchange.body.slots[0].text += " It is noon."
+
+
+async def test_what_a_script_behind_the_cache_has_asked_is_no_answer_to_what_was_asked_before_it(
+    house: Callable[..., House],
+) -> None:
+    holds = Holds()
+    it = house({"a": [said("noon"), said("later")]}, holds, behind=(AddsBehind(),))
+    first, other = await together(it, holds, {}, {})
+    assert (first[:2], other[:2]) == (("miss", "noon"), ("miss", "later"))
+    assert (await it.ask())[0] == "miss"

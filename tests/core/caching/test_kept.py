@@ -6,6 +6,7 @@ import pytest
 
 from tokenman_core.caching import kept
 from tokenman_core.caching.answers import FILE, NotForgotten
+from tokenman_core.caching.cipher import Cipher
 from tokenman_core.caching.entry import Entry
 from tokenman_core.caching.kept import Kept
 from tokenman_core.clock import ManualClock
@@ -137,3 +138,27 @@ async def test_a_key_that_cannot_be_had_is_told_before_anything_is_open_and_aske
     it.answers.keep(KEY, entry(clock))
     assert it.answers.hot(KEY) is not None, "all is as it was"
     await it.aclose()
+
+
+async def test_a_reload_keeps_what_is_open_and_holds_it_to_the_new_bounds(of, settings, clock):
+    it = await of(settings())
+    answers = it.answers
+    answers.keep(KEY, entry(clock))
+    clock.advance(20)
+    await it.obey(settings())
+    assert it.answers is answers, "it is opened anew only to be sealed otherwise"
+    assert answers.hot(KEY)
+    shorter = settings()
+    await it.obey(shorter.model_copy(update={"cache": shorter.cache.model_copy(update={"ttl": 10.0})}))
+    assert it.answers is answers
+    assert answers.hot(KEY) is None
+
+
+async def test_of_two_that_are_sealed_otherwise_one_at_a_time_has_the_file(of, settings, clock, monkeypatch):
+    it = await of(settings())
+    before = it.answers
+    monkeypatch.setattr(it, "_cipher", lambda *_: Cipher(KEY))
+    await it.obey(settings(encrypt="on"))
+    assert it.answers is not before
+    assert it.answers.figures().encrypted
+    assert not before._thread.is_alive()
