@@ -152,6 +152,23 @@ async def test_it_is_known_from_the_first_event_on_that_tells_the_id() -> None:
     assert text_of(await house.whole(poll, said(mail, "resp_1"))) == MAIL
 
 
+async def test_the_id_is_waited_for_and_then_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    noted: list[str] = []
+    keep = house.held.keep
+
+    def note(caller: tuple[str, str], id: str, pairs: Any) -> None:
+        noted.append(id)
+        keep(caller, id, pairs)
+
+    monkeypatch.setattr(house.held, "keep", note)
+    call = await house.call(MAIL, body={"conversation": "conv_1"})
+    created = {"type": "response.created", "response": {"id": "resp_1"}}
+    late = {"type": "response.completed", "response": {"id": "resp_2"}}
+    await house.answer(call, sse({"type": "keepalive"}), sse(created), sse(late))
+    assert sorted(noted) == ["conv_1", "resp_1"]
+
+
 async def test_a_stream_counts_what_was_forgotten() -> None:
     house = House()
     mail, _ = await house.first()

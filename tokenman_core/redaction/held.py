@@ -20,7 +20,6 @@ MOST_BYTES: Final = 64 * 1024 * 1024  # an estimate of the memory taken
 MOST_PAIRS: Final = 2_000  # values of one id: more would hold the event loop when they are taken up again
 LARGEST: Final = 1024 * 1024  # bytes of the values of one id: nobody is to fill the store with one call
 _LONGEST_ID: Final = 512  # characters; what is longer is no id
-_MOST_NAMED: Final = 8  # ids of one call
 _ENTRY, _PAIR = 300, 200  # bytes beside the texts
 
 # `/responses/ID`, `/responses/ID/input_items`, `/conversations/ID/items`, `/chat/completions/ID`, `/messages/batches/ID/results`.
@@ -74,7 +73,7 @@ def turn(method: str, path: str, value: Any) -> Turn:
     named = [*grows, *(each for each in (before,) if _is_id(each))]
     store = body.get("store")
     gives = method == "POST" and any(where.search(path) and held(store) for where, held in _GIVES)
-    return Turn(tuple(named[:_MOST_NAMED]), tuple(grows[:_MOST_NAMED]), gives)
+    return Turn(tuple(named), tuple(grows), gives)
 
 
 def given(value: Any) -> str:

@@ -199,6 +199,24 @@ def test_an_inherited_value_has_the_placeholder_that_it_had_though_another_would
     assert odd.placeholder in mapping
 
 
+def test_an_inherited_value_is_taken_up_once_and_as_it_was() -> None:
+    """In how many strings it stood, and of which value it is a part, are told with it."""
+    deep, half = (
+        Pair("[PASSWORD_000000000001]", "PASSWORD", '\\"x\\"', "", 1),
+        Pair("[A_000000000002]", "A", "al", "alice", 0),
+    )
+    mapping = inherited(deep, half, deep)
+    mapping.inherit([half])
+    assert mapping.pairs() == [deep, half]
+    assert mapping.values()[0].standing(0) == ('"x"', 0)
+    assert [each.whole for each in mapping.values()] == ["", "alice"]
+
+
+def test_no_more_is_told_to_later_calls_than_they_take_up() -> None:
+    many = [pair(at, f"{at}@example.com") for at in range(held.MOST_PAIRS + 5)]
+    assert inherited(*many).pairs() == many[5:]
+
+
 def test_an_inherited_value_goes_to_no_host_that_this_request_does_not_name_with_it() -> None:
     mapping = inherited(pair(1))
     place = pair(1).placeholder
