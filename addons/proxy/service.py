@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -63,6 +64,7 @@ class Service:
         self._instance.publish(Address(host, port), Address(*self._server.address))
         self._looking = asyncio.create_task(self._reloads.look())
         _on_hangup(self._reloads.now, ctx.master.shutdown)
+        gc.freeze()  # what is loaded stays: to look through it for garbage would stop all calls for 20 ms and more, again and again
         if self._on_ready:
             self._on_ready(self._bundle)
         else:

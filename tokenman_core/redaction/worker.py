@@ -5,6 +5,7 @@ frame says what to make the detectors from; it says `ready` once they stand, pre
 them. It opens no file or socket, keeps nothing of what it has read, and ends when it has grown too large, to be replaced.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -67,6 +68,7 @@ def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
             detector.find(_SAMPLE)
             sink.write(READY)
             first = resident()
+            gc.freeze()  # what is loaded stays, and is never looked through for garbage
         elif kind == GATE:
             gate = HyperscanGate(bytes(body))
             if detector is not None:
