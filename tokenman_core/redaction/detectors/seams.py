@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tokenman_core.redaction.detectors.rules import SHAPES
 from tokenman_core.redaction.detectors.view import View
 from tokenman_core.redaction.entities import SECRETS, Finding, Findings
+from tokenman_core.redaction.needles import starts
 
 # Blanks, a backslash that says that the line goes on, the end of the line (or how JSON writes it), and what may stand before the
 # next one: indentation, the marks of quotations, of comments, of lists and of patches.
@@ -158,12 +159,19 @@ def _is_column(text: str, finding: Finding, seams: tuple[int, ...]) -> bool:
 def broken_lines(text: str) -> Iterator[Joined]:
     """The places of a text where a value may go on in the next line, each with its surroundings and without the break."""
     done = 0
-    for line in _LINE.finditer(text):
-        at = line.start()
+    for at in _ends(text):
         if at < done or text[at - 1] not in _MAY_END or (joined := _at_break(text, at)) is None:
             continue
         done = joined.places[-1]
         yield joined
+
+
+def _ends(text: str) -> Iterator[int]:
+    """Where lines end, also those whose ends are written out."""
+    if "\\n" in text:
+        yield from (line.start() for line in _LINE.finditer(text))
+    else:
+        yield from starts(text, "\n")
 
 
 def _at_break(text: str, at: int) -> Joined | None:
