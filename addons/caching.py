@@ -10,7 +10,7 @@ from decimal import Decimal
 from tokenman_core import headers as h
 from tokenman_core.caching.calls import Following, Leading, afterwards, live
 from tokenman_core.caching.detective import Detective, Look
-from tokenman_core.caching.eligible import bypassed
+from tokenman_core.caching.eligible import bypassed, tools_at_hand
 from tokenman_core.caching.entry import Entry, kept_headers
 from tokenman_core.caching.flights import Flight, Flights, StoreLeases
 from tokenman_core.caching.keepable import unkept
@@ -39,7 +39,7 @@ from tokenman_core.verdicts import Answer, Candidate, Parts, Verdict
 log = logging.getLogger("tokenman.cache")
 
 _HEADER = b"x-tokenman-cache"
-SMALL = 32 << 10  # bytes of an answer that is judged on the event loop, which takes half a millisecond
+SMALL = 16 << 10  # bytes of an answer that is judged, or told in another shape, on the event loop
 _SETTLED_S = 5.0  # whoever followed a call waits no longer for what it cost
 
 
@@ -56,13 +56,14 @@ class Lasting:
 
 @dataclass
 class Note:
-    """Of a call that may be cached. `edition` and `texts`: of the request that the key was made of."""
+    """Of a call that may be cached. `edition` and `texts`: of the request that the key was made of. `round`: of what is kept."""
 
     key: bytes
     candidate: Candidate
     wanted: Wanted
     edition: int
     texts: list[str]
+    round: int
     flight: Flight | None = None
     leads: bool = False
 
@@ -100,13 +101,15 @@ class Caching:
         if key is None or exchange.body is None:
             _say(exchange, "bypass")
             return None
-        note = state.note = Note(key, exchange.plan[0], wanted_of(exchange), exchange.body.edition, texts(exchange))
+        note = state.note = Note(
+            key, exchange.plan[0], wanted_of(exchange), exchange.body.edition, texts(exchange), self._kept.round
+        )
         if b"no-cache" not in wish:
             entry = self._kept.answers.hot(key) or await self._kept.answers.find(key)
             if entry is not None and (parts := await self._again(exchange, note, entry)) is not None:
                 self._hit(exchange, entry, "hit")
                 return Answer(parts)
-            if (flight := self._flights.of(key)) is not None:
+            if (flight := self._flights.of(key)) is not None and self._may_follow(exchange, flight):
                 self._follow(exchange, note, flight)
                 return None
         _say(exchange, "miss")
@@ -151,8 +154,8 @@ class Caching:
         return await asyncio.to_thread(made) if _large(exchange) else made()
 
     async def _again(self, exchange: Exchange, note: Note, entry: Entry) -> Parts | None:
-        large = len(entry.body) > OFF_LOOP and entry.stream != note.wanted.stream
-        if large:
+        streams = entry.stream or note.wanted.stream  # of those there is more to do than to give the bytes
+        if len(entry.body) > SMALL and streams:
             it = await asyncio.to_thread(in_shape, entry, exchange, note.wanted)
         else:
             it = in_shape(entry, exchange, note.wanted)
@@ -191,6 +194,11 @@ class Caching:
             lambda entry: self._hit(exchange, entry, "coalesced"),
             lambda: self._entry(exchange, flight),
         )  # fmt: skip
+
+    def _may_follow(self, exchange: Exchange, flight: Flight) -> bool:
+        """A stream is given on before it is known that it calls a tool, which then two programs would do."""
+        live = exchange.stream and not flight.ended
+        return not live or self._rules.tool_calls or not tools_at_hand(exchange)
 
     def _follow(self, exchange: Exchange, note: Note, flight: Flight) -> None:
         note.flight = flight
@@ -234,7 +242,7 @@ class Caching:
         flight, bill = note.flight, attempt.bill
         if bill is not None and bill.cost is not None and not bill.notional:
             flight.cost = bill.cost
-        if flight.entry is None:
+        if flight.entry is None or note.round != self._kept.round:  # what was there is to be forgotten since
             return
         key: bytes | None = note.key
         if attempt.candidate != note.candidate:
@@ -266,7 +274,8 @@ class Caching:
             )  # fmt: skip
 
         try:
-            return await asyncio.to_thread(made) if flight.size > SMALL else made()
+            packed = any(name.lower() == b"content-encoding" for name, _ in exchange.tried[-1].said)
+            return await asyncio.to_thread(made) if flight.size > (SMALL // 8 if packed else SMALL) else made()
         except Exception as e:  # whatever is wrong with it, whoever asked gets it
             log.error("an answer could not be judged, and is not kept: %s", trace(e))
             return None

@@ -29,6 +29,16 @@ from tokenman_core.verdicts import Candidate, Reroute
 BODY = b'{"model":"claude-sonnet-4-5","max_tokens":900,"temperature":0,"messages":[{"role":"user","content":"hello"}]}'
 BOTH: Any = ({"try": ["a", "b"]},)
 ROOT = bytes(32)
+STREAM = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":'
+    b'"claude-sonnet-4-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n'
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+    b'"usage":{"output_tokens":5}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
 
 
 def said(text: str) -> Any:
@@ -273,18 +283,42 @@ async def test_an_answer_that_cannot_be_judged_is_given_and_not_kept(
 
 
 async def test_a_stream_is_given_again_as_a_stream(house: Callable[..., House]) -> None:
-    events = (
-        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":'
-        b'"claude-sonnet-4-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
-        b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
-        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n'
-        b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
-        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
-        b'"usage":{"output_tokens":5}}\n\n'
-        b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-    )
-    it = house({"a": [(200, SSE, [events[:200], events[200:]])]})
+    it = house({"a": [(200, SSE, [STREAM[:200], STREAM[200:]])]})
     streamed = BODY.replace(b'"temperature"', b'"stream":true,"temperature"')
     assert [(await it.ask(streamed))[:2] for _ in range(2)] == [("miss", ""), ("hit", "")]
     assert (await it.ask())[:2] == ("hit", "Hi")
     assert it.asked == ["a"]
+
+
+async def test_of_calls_that_run_while_answers_are_forgotten_none_is_kept(house: Callable[..., House]) -> None:
+    hold = asyncio.Event()
+
+    class Slow:
+        async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
+            await hold.wait()
+
+    it = house({"a": [said("before"), said("after")]}, Slow())
+    first = asyncio.create_task(it.ask())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await it.lasting.kept.forget()
+    hold.set()
+    assert (await first)[:2] == ("miss", "before")
+    assert (await it.ask())[:2] == ("miss", "after")
+    assert (await it.ask())[:2] == ("hit", "after")
+
+
+TOOLS = BODY.replace(
+    b'"temperature"', b'"stream":true,"tools":[{"name":"now","input_schema":{"type":"object"}}],"temperature"'
+)
+
+
+@pytest.mark.parametrize("tool_calls", [False, True])
+async def test_a_stream_that_may_call_a_tool_is_followed_only_where_such_answers_are_given_again(
+    house: Callable[..., House], tool_calls: bool
+) -> None:
+    it = house({"a": [(200, SSE, [STREAM])]}, rules=Rules("all", tool_calls=tool_calls))
+    first, other = asyncio.create_task(it.ask(TOOLS)), asyncio.create_task(it.ask(TOOLS))
+    assert {(await first)[0], (await other)[0]} == ({"miss", "coalesced"} if tool_calls else {"miss"})
+    plain = TOOLS.replace(b'"stream":true,', b"")
+    assert (await it.ask(plain))[0] == "hit", "it called none, so it is kept"

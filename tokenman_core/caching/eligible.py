@@ -141,6 +141,15 @@ def bypassed(exchange: Exchange, mode: Mode, *, tools: bool) -> str | None:
     return None
 
 
+def tools_at_hand(exchange: Exchange) -> bool:
+    """Whether the answer may call a tool, of the program's or of the provider's."""
+    kind = (exchange.dialect.name, exchange.operation.name)
+    value = exchange.body.value if exchange.body is not None else None
+    if type(value) is not dict:
+        return False
+    return any(_at_hand(kind, _asked(kind, value))) or _look_through(kind[0], value)[1]
+
+
 def _asked(kind: tuple[str, str], value: dict[str, Any]) -> dict[str, Any]:
     """What Code Assist wraps in `request` is a call of the Gemini API."""
     inner = value.get("request")

@@ -32,6 +32,7 @@ class Kept:
         self._prepared: tuple[tuple[Encrypt, bool], Cipher | None] | None = None
         self._opened = 0.0
         self._path = settings.data_dir / FILE
+        self.round = 0  # how often answers were forgotten: of calls that run then none are kept
         self.answers = self._made(settings, None)
 
     def _made(self, settings: Settings, cipher: Cipher | None) -> Answers:
@@ -65,6 +66,7 @@ class Kept:
 
     async def forget(self, model: str | None = None, project: str | None = None) -> int:
         """As `Answers.forget`; also while no call may be cached. Raises NotForgotten."""
+        self.round += 1
         if self._sealed is not None:
             return await self.answers.forget(model, project)
         if not await asyncio.to_thread(self._clear):
