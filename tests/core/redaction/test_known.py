@@ -265,6 +265,14 @@ def test_a_percent_sign_before_an_encoded_value_does_not_hide_it(stray: str, val
             assert covered(text, places(text, ("PASSWORD", value))) == written
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("demo", "%de%6Do"), ("admin", "%ad%6Din"), ("4a b9", "%4a%20b9x"), ("1a1a1a1a", "%1a%31a1a1ax")],
+)
+def test_behind_a_percent_sign_too_only_what_is_looked_for_and_stands_alone_is_found(value: str, text: str) -> None:
+    assert not places(text, ("PASSWORD", value))
+
+
 class Slowly(Known):
     """Looks for every value in every text, in all its forms."""
 

@@ -80,6 +80,28 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "%40",
+        "&#64;",
+        "&amp;#64;",
+        "\\u0040",
+        "\\n",
+        "=40a",
+        "=3D",
+        "=\n",
+        "=\r\n",
+        "\x1b[1m",
+        "\\033[m",
+        "\u200b",
+        "１",
+    ],
+)
+def test_whatever_may_show_more_is_looked_at_again(hint: str) -> None:
+    assert needed(f"so {hint} on", encode(f"so {hint} on"))
+
+
 @given(st.lists(PIECES).map("".join))
 def test_every_place_of_the_view_leads_back_to_its_characters(text: str) -> None:
     view = decode(text)
