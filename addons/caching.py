@@ -310,7 +310,7 @@ class Caching:
             terms = exchange.reader.terms if exchange.reader else None
             return self._prices.bill(usage, provider, names, begun, terms=terms, subscription=monthly).cost
 
-        if look.large and attempt.usage is not None:
+        if look.large and look.matters(attempt.usage):
             await asyncio.to_thread(look.read)
         self._detective.ended(look, attempt.usage, cost)
 

@@ -72,6 +72,11 @@ class Look:
         """The key of its session, or of its caller where it has none."""
         return self.keys[0]
 
+    def matters(self, usage: Usage | None) -> bool:
+        """Whether there is anything to compare or to remember, now that the usage is known: most providers' caches have nothing of
+        a call that nobody asked to keep, and then its request need not be read."""
+        return bool(usage and usage.input and (self.earlier or usage.cache_read or usage.cache_write))
+
     def read(self) -> Prints | None:
         """The prints of the request. Once; on any thread."""
         body = self.exchange.body
@@ -108,7 +113,7 @@ class Detective:
         Sets `cache_break`, `cache_lost` and `cache_lost_usd` of the exchange where something was lost, and remembers the request.
         Never waits; takes 0.2 ms for a conversation of 80 KB that goes on, once `Look.read` is done next to nothing.
         """
-        new = look.read() if usage is not None and usage.input else None
+        new = look.read() if look.matters(usage) else None
         if new is None or usage is None:
             return
         before = _before(look, new)

@@ -292,7 +292,7 @@ def test_what_tokenman_did_in_a_system_text_and_in_a_bare_text():
         ("gemini", gemini, {"system": "Other."}, "system prompt changed at systemInstruction.parts[0]"),
         ("gemini", gemini, {}, "not told by the request"),
     ],
-    ids=str,
+    ids=lambda it: getattr(it, "__name__", str(it)),
 )
 def test_the_other_dialects(wire, make, field, told):
     talk = Talk(wire)
