@@ -6,6 +6,8 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
+from typing import Literal
 
 from tokenman_core import headers as h
 from tokenman_core.caching.calls import Following, Leading, afterwards, live
@@ -25,6 +27,7 @@ from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.exchange import Repeats as Repeated
 from tokenman_core.metering import by_the_month
 from tokenman_core.net import UpstreamError
 from tokenman_core.outbound import OFF_LOOP
@@ -40,6 +43,7 @@ log = logging.getLogger("tokenman.cache")
 
 _HEADER = b"x-tokenman-cache"
 SMALL = 16 << 10  # bytes of an answer that is judged, or told in another shape, on the event loop
+_SIDE = 64 << 10  # bytes at either end by which large calls are told apart, where only a sum depends on it
 _SETTLED_S = 5.0  # whoever followed a call waits no longer for what it cost
 
 
@@ -123,7 +127,7 @@ class Caching:
 
     async def _bypassed(self, exchange: Exchange, wish: bytes, state: State) -> str | None:
         if mode_of(exchange, self._rules) == "off":
-            self._repeat(exchange, state)
+            await self._repeat(exchange, state)
             return "the cache is off"
         if b"no-store" in wish:
             return "the call asks for it"
@@ -131,19 +135,19 @@ class Caching:
             return await asyncio.to_thread(why_not, exchange, self._rules)
         return why_not(exchange, self._rules)
 
-    def _repeat(self, exchange: Exchange, state: State) -> None:
+    async def _repeat(self, exchange: Exchange, state: State) -> None:
         """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at: it costs next to
         nothing."""
-        sent = exchange.sent
-        whole = (exchange.caller.credential, exchange.plan[0], sent.path, sent.query, exchange.raw)
-        key = hash(whole).to_bytes(8, signed=True)
+        sent, raw = exchange.sent, exchange.raw
+        some = (raw,) if len(raw) <= OFF_LOOP else (len(raw), raw[:_SIDE], raw[-_SIDE:])
+        key = hash((exchange.caller.credential, exchange.plan[0], sent.path, sent.query, *some)).to_bytes(
+            8, signed=True
+        )
         if not self._repeats.seen(key, self._clock.monotonic()):
             state.first = key
             return
-        for mode in ("deterministic", "all"):
-            if bypassed(exchange, mode, tools=self._rules.tools) is None:
-                exchange.repeats = mode
-                return
+        judge = partial(_repeats, exchange, self._rules)
+        exchange.repeats = await asyncio.to_thread(judge) if _large(exchange) else judge()
 
     async def _key(self, exchange: Exchange, candidate: Candidate) -> bytes | None:
         provider = self._providers.by_name[candidate.provider]
@@ -313,6 +317,11 @@ class Caching:
         if look.large and look.matters(attempt.usage):
             await asyncio.to_thread(look.read)
         self._detective.ended(look, attempt.usage, cost)
+
+
+def _repeats(exchange: Exchange, rules: Rules) -> Repeated:
+    modes: tuple[Literal["deterministic", "all"], ...] = ("deterministic", "all")
+    return next((mode for mode in modes if bypassed(exchange, mode, tools=rules.tools) is None), "")
 
 
 def mode_of(exchange: Exchange, rules: Rules) -> Mode:
