@@ -109,7 +109,9 @@ class Caching:
             key, exchange.plan[0], wanted_of(exchange), exchange.body.edition, texts(exchange), self._kept.round
         )
         if b"no-cache" not in wish:
-            entry = self._kept.answers.hot(key) or await self._kept.answers.find(key)
+            answers = self._kept.answers
+            # While the disk was asked, the one that is under way may have been kept and forgotten as a flight.
+            entry = answers.hot(key) or await answers.find(key) or self._kept.answers.hot(key)
             if entry is not None and (parts := await self._again(exchange, note, entry)) is not None:
                 self._hit(exchange, entry, "hit")
                 return Answer(parts)

@@ -322,3 +322,23 @@ async def test_a_stream_that_may_call_a_tool_is_followed_only_where_such_answers
     assert {(await first)[0], (await other)[0]} == ({"miss", "coalesced"} if tool_calls else {"miss"})
     plain = TOOLS.replace(b'"stream":true,', b"")
     assert (await it.ask(plain))[0] == "hit", "it called none, so it is kept"
+
+
+async def test_who_asks_the_disk_while_an_answer_is_being_kept_gets_it(
+    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = house({"a": [said("x")]})
+    answers, asked = it.lasting.kept.answers, asyncio.Event()
+
+    async def slowly(key: bytes) -> None:
+        await asked.wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(answers, "find", slowly)
+        late = asyncio.create_task(it.ask())
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert (await it.ask())[:2] == ("miss", "x")
+    asked.set()
+    assert (await late)[:2] == ("hit", "x")
+    assert it.asked == ["a"]
