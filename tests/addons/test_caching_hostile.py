@@ -1,7 +1,7 @@
 """The cache against calls that look alike and are not: other plans, other headers, answers that nobody may have again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from addons.caching import State
-from tests.addons.test_caching import BODY, House, said
+from tests.addons.cached import BODY, House, said
 from tests.core.scripted import JSON, SSE, call
 from tokenman_core.caching.rules import Rules
 from tokenman_core.exchange import Attempt, Caller, Exchange
@@ -20,19 +20,6 @@ TWO_WAYS: Any = (
     {"match": {"project": "x"}, "try": ["a", "b"]},
     {"match": {"project": "y"}, "try": ["a"]},
 )
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Callable[..., House]]:
-    made: list[House] = []
-
-    def make(answers: Any, *stages: object, **more: Any) -> House:
-        made.append(House(tmp_path, answers, *stages, **more))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.world.meter.close()
 
 
 class Holds:
