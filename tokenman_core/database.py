@@ -56,6 +56,11 @@ class Database:
         return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)
 
 
+def code_of(error: BaseException) -> int:
+    """SQLite's own of an error, without the upper bits, which say more of the same; 0 for what is not its."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def version(connection: sqlite3.Connection) -> int:
     found: int = connection.execute("pragma user_version").fetchone()[0]
     return found

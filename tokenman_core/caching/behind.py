@@ -16,6 +16,7 @@ from tokenman_core.caching.entry import Damaged, Entry
 from tokenman_core.caching.memory import Limits, Memory
 from tokenman_core.caching.packed import Packing, Row
 from tokenman_core.clock import Clock
+from tokenman_core.database import code_of
 from tokenman_core.errors import trace
 from tokenman_core.secret import derive
 
@@ -378,7 +379,7 @@ def _matches(entry: Entry, model: str | None, project: str | None) -> bool:
 
 def _why(error: BaseException) -> str:
     if isinstance(error, sqlite3.Error):
-        return _WHY.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _OTHER)
+        return _WHY.get(code_of(error), _OTHER)
     if isinstance(error, Later):
         return "a later version of tokenman made it: use that one, or remove it"
     return _WHY_OF_SYSTEM.get(error.errno or 0, _OTHER) if isinstance(error, OSError) else _OTHER

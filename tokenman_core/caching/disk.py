@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenman_core.caching.entry import Damaged
 from tokenman_core.caching.packed import FORM, MOST_BYTES, Row
-from tokenman_core.database import Database, version
+from tokenman_core.database import Database, code_of, version
 
 STEPS = (
     (
@@ -97,7 +97,7 @@ class Disk:
             self.count()
         except BaseException as error:  # whatever it was, nobody would close it
             try:
-                if _code(error) == sqlite3.SQLITE_ERROR and version(self._connection) > len(STEPS):
+                if code_of(error) == sqlite3.SQLITE_ERROR and version(self._connection) > len(STEPS):
                     raise Later from None
             finally:
                 self._connection.close()
@@ -330,12 +330,7 @@ class _Whole:
 def is_damage(error: BaseException) -> bool:
     """Whether the file itself is at fault, so that a new one would do."""
     odd = isinstance(error, Damaged | TypeError | OverflowError)  # the latter: a column is not what was put there
-    return odd or _code(error) in _DAMAGE
-
-
-def _code(error: BaseException) -> int:
-    """SQLite's own, without the upper bits, which say more of the same; 0 for what is not its."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return odd or code_of(error) in _DAMAGE
 
 
 Mark = tuple[int, int]

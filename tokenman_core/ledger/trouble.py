@@ -5,6 +5,7 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tokenman_core.database import code_of
 from tokenman_core.errors import ConfigError
 
 _LOCKED = "another process keeps the ledger locked: end it, or close the tool that has ledger.db open"
@@ -39,7 +40,7 @@ _MOST_ASIDE = 5  # damaged files kept: a disk that damages each new one must not
 
 def in_words(error: BaseException) -> str:
     """Holds neither a path nor anything of a row."""
-    if isinstance(error, sqlite3.Error) and (words := _OF_SQLITE.get(_code(error))):
+    if isinstance(error, sqlite3.Error) and (words := _OF_SQLITE.get(code_of(error))):
         return words
     if isinstance(error, OSError):
         return _OF_SYSTEM.get(error.errno or 0, _CANNOT_OPEN)
@@ -56,7 +57,7 @@ def is_outside(error: BaseException) -> bool:
 
 
 def is_damage(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.DatabaseError) and _code(error) in _DAMAGED
+    return isinstance(error, sqlite3.DatabaseError) and code_of(error) in _DAMAGED
 
 
 def move_aside(path: Path, now: float) -> Path | None:
@@ -71,7 +72,3 @@ def move_aside(path: Path, now: float) -> Path | None:
         if beside.exists():
             beside.rename(aside.with_name(aside.name + end))
     return aside
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits say more of the same
