@@ -65,7 +65,6 @@ class Flight:
     ended: bool = False
     whole: bool = True  # everything that came is still here
     private: bool = False
-    followers: int = 0
     lease: str = ""
     provider: str = ""  # who answers
     first: bool = True  # it is who the key is of, and no other place of the plan
@@ -73,7 +72,7 @@ class Flight:
     cost: Decimal = Decimal(0)  # USD, as booked; 0 while it is not known
     entry: Entry | None = None  # what it is worth keeping of it, once it has ended
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # it is booked, and kept if it will be
-    _sizes: list[int] = field(default_factory=lambda: [0])  # bytes before each part, and of all
+    _sizes: list[int] = field(default_factory=lambda: [0])  # bytes before each part that is here, and of all
     _dropped: int = 0  # parts that are here no more
     _places: dict[int, int] = field(default_factory=dict)  # follower -> the part that he reads next
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,24 +139,22 @@ class Flight:
             return False
         self._drop()
         place = (max if self.whole else min)(self._places.values())
-        return self.size - self._sizes[place] > AHEAD
+        return self.size - self._sizes[place - self._dropped] > AHEAD
 
     def _drop(self) -> None:
         if self.whole:
             return
-        slowest = min(self._places.values())
-        if slowest > self._dropped:
-            del self.parts[: slowest - self._dropped], self.moments[: slowest - self._dropped]
-            self._dropped = slowest
+        read = min(self._places.values()) - self._dropped
+        del self.parts[:read], self.moments[:read], self._sizes[:read]
+        self._dropped += read
 
     async def follow(self) -> Pieces:
         """All of it, from its beginning. Raises whatever its source did. When nobody follows it any more, it ends."""
         self._number += 1
         me, self._places[self._number] = self._number, 0
-        self.followers += 1
         try:
             while True:
-                if (place := self._places[me]) < len(self._sizes) - 1:
+                if (place := self._places[me]) < self._dropped + len(self.parts):
                     part = self.parts[place - self._dropped]
                     self._places[me] = place + 1
                     self._room.set()
@@ -170,9 +167,8 @@ class Flight:
                     await self._news.wait()
         finally:
             del self._places[me]
-            self.followers -= 1
             self._room.set()
-            if not self.followers:
+            if not self._places:
                 self.cancel()
 
     def cancel(self) -> None:

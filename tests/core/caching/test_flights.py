@@ -166,6 +166,7 @@ async def test_what_is_too_large_to_be_kept_is_kept_only_as_far_as_somebody_has_
     assert not it.whole
     assert not it.open
     assert sum(len(part) for part in it.parts if isinstance(part, bytes)) <= 2 * AHEAD + (1 << 20)
+    assert len(it._sizes) == len(it.moments) + 1 == len(it.parts) + 1
     assert await _count(slow) == 51
     assert await read == 201
 
