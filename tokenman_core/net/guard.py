@@ -141,16 +141,21 @@ class Guard:
         return is_inner(address) or self._own(embedded(address) or address)
 
     def _is_listener(self, address: Address, port: int) -> bool:
-        """An address of this machine with a port of ours, whichever address of it we are bound to."""
+        """An address of this machine with a port of ours, whichever address of it we are bound to: firewalls lead from one to
+        another. But what is bound to one address of loopback is not met at the others, where a provider may listen."""
         hosts = [host for host, listening in self._listeners() if listening == port]
         if not hosts:
             return False
         address = embedded(address) or address
-        here = address.is_loopback or address.is_unspecified or address in _THIS_NETWORK
-        return here or str(address) in hosts or self._own(address)
+        if str(address) in hosts or address.is_unspecified or address in _THIS_NETWORK:
+            return True
+        if address in _LOOPBACK:
+            return any((bound := _literal(host)) is None or bound not in _LOOPBACK for host in hosts)
+        return address.is_loopback or self._own(address)
 
 
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
+_LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
 def _normal(host: str) -> str:
