@@ -189,7 +189,7 @@ async def test_a_proxy_that_leads_to_ourselves_is_not_used(caplog: pytest.LogCap
             return ["127.0.0.1"]
 
     async with Fake(reply) as provider, Fake(reply) as ourselves:
-        pool = Upstream(guard=Ours(ourselves.port), proxies=Proxies(http=Proxy("127.0.0.2", ourselves.port)))
+        pool = Upstream(guard=Ours(ourselves.port), proxies=Proxies(http=Proxy("0.0.0.0", ourselves.port)))
         request = Request(b"GET", "http", "provider.test", provider.port, b"/")
         async with pool.call(request, QUICK) as answer:
             assert answer.status == 200
