@@ -94,6 +94,9 @@ class Slot:
         """The name of the nearest object key that says anything: context for a detector ("password": "…")."""
         if self.named:
             return self.named
+        last = self.path[-1] if self.path else ""
+        if type(last) is str and last not in _HOLDERS:
+            return last
         nearest = ""
         for step in reversed(self.path):
             if isinstance(step, Key):

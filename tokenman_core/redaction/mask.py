@@ -291,8 +291,7 @@ class Redactor:
         names: list[bytes] = []
         memo, prefixes = self._memo, dict[str, bytes]()
         for number, slot in enumerate(slots, 1):
-            text, last = slot.text, slot.path[-1] if slot.path else ""
-            key = last if type(last) is str else slot.key
+            text, key = slot.text, slot.key
             prefix = prefixes.get(key)
             if prefix is None:
                 prefix = prefixes[key] = memo.prefix(key, self._options)

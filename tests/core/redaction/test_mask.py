@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Coroutine, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -469,3 +470,22 @@ async def test_a_conversation_that_grows_is_masked_as_if_none_of_it_was_remember
 ) -> None:
     for end in range(len(texts) + 1):
         assert await grown(texts[:end], GROWN, messages) == await grown(texts[:end], Memo(max_bytes=0), messages)
+
+
+@pytest.mark.parametrize(
+    ("innocent", "telling"),
+    [
+        ({"path": ("env", 0, "value"), "named": "COLOR"}, {"path": ("env", 0, "value"), "named": "DB_PASSWORD"}),
+        ({"path": ("color", "value")}, {"path": ("password", "value")}),
+        ({"path": ("color", 0)}, {"path": ("password", 0)}),
+        ({"path": ("color", "default")}, {"path": ("password", "values", 3)}),
+    ],
+)  # fmt: skip
+async def test_what_was_judged_under_one_name_is_judged_again_under_another(
+    innocent: dict[str, Any], telling: dict[str, Any]
+) -> None:
+    redactor = Redactor(Settings(), KEY, FINDER)
+    for said, masked in ((innocent, False), (telling, True), (innocent, False)):
+        here = [Slot(kind="tool_input", text="kiteflyer9!", **said)]
+        await redactor.mask(here, redactor.mapping())
+        assert (here[0].text != "kiteflyer9!") is masked
