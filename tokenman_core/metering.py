@@ -20,10 +20,11 @@ from tokenman_core.ahead.output import stated
 from tokenman_core.capture import Capture
 from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.errors import trace
-from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.exchange import Attempt, Exchange, Login
 from tokenman_core.pricing import Prices
-from tokenman_core.providers import Providers
+from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event, SseError, SseParser
+from tokenman_core.underway import Left
 from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate
 
@@ -151,6 +152,28 @@ class Meter:
             estimated=used.estimated,
         )
 
+    async def lost(self, left: Left) -> Bill | None:
+        """What is booked for the attempt that was not over when its process ended: what it read."""
+        if left.input is None:
+            return None
+        said, usage = left.said, Usage(input=left.input)
+        provider = self._providers.by_name.get(said["provider"])
+        try:
+            await self._wake()
+        except Exception as e:  # as in `settle`: a call without a price is still a call
+            log.error("a call is booked without its price: %s", trace(e))
+            provider = None
+        if provider is None:
+            return Bill(usage, None, "unknown", estimated=True)
+        return self._prices.bill(
+            usage,
+            provider,
+            [said["model"]],
+            datetime.fromtimestamp(said["begun"], UTC),
+            subscription=_pays_by_the_month(provider, said["named"], said["login"]),
+            estimated=True,
+        )
+
     # -- what nobody said --
 
     async def _estimate(self, exchange: Exchange, said: Usage) -> "_Used":
@@ -270,12 +293,15 @@ def _written(tools: Any) -> str:
 def by_the_month(providers: Providers, exchange: Exchange, candidate: Candidate) -> bool:
     """Whether the caller's own login pays for a call there, by the month. With a login at the APIs of Google and OpenAI themselves
     he pays by use."""
-    provider = providers.by_name[candidate.provider]
-    if provider.key is not None or provider.name != exchange.named:
+    return _pays_by_the_month(providers.by_name[candidate.provider], exchange.named, exchange.caller.login)
+
+
+def _pays_by_the_month(provider: Provider, named: str, login: Login) -> bool:
+    if provider.key is not None or provider.name != named:
         return False  # the caller's login is not what the provider sees
     if provider.name in ("codex", "gemini-code-assist"):
         return True
-    return exchange.caller.login == "oauth" and provider.dialect.name == "anthropic"
+    return login == "oauth" and provider.dialect.name == "anthropic"
 
 
 def _came(captured: Capture | None, whole: bytes | None, reader: AnswerReader) -> int:

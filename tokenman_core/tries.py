@@ -26,7 +26,8 @@ NOBODY = Refuse(503, "upstream", "No configured provider may serve this call.", 
 class Means:
     """What all calls share. `cap`: bytes of a whole answer, 0 for no cap. `sleep` waits between attempts.
 
-    `may`: whether a candidate that is left would be asked, as far as that is known now.
+    `may`: whether a candidate that is left would be asked, as far as that is known now. `note` is told of each attempt that is
+    about to be sent, and with None once it is booked: for the case that the process is killed.
     """
 
     sender: Sender
@@ -36,6 +37,7 @@ class Means:
     cap: int
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     may: Callable[[Candidate, Exchange], bool] = lambda candidate, exchange: True
+    note: Callable[[Exchange, Attempt | None], None] = lambda exchange, attempt: None
 
 
 class Tries:
@@ -79,6 +81,7 @@ class Tries:
                     course = Course(course.tries + 1, course.waited)
                     if course.tries == 1:
                         policy.budget(provider).first()
+            self._means.note(exchange, attempt)
             try:
                 async with aclosing(self._means.sender.attempt(exchange, attempt)) as source:
                     seen = await self._look(source, attempt)
@@ -136,6 +139,7 @@ class Tries:
         try:
             await self._means.meter.settle(self._exchange, attempt)
         finally:
+            self._means.note(self._exchange, None)
             await self._stages.attempt_done(self._exchange, attempt, self._entered)
 
 

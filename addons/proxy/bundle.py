@@ -17,7 +17,7 @@ from addons.proxy.gate import Gate
 from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable
 from addons.proxy.policies import LOOPBACK_NAMES, Arrivals, Lasting, Policies, breaker_rules, make, model_breakers
-from tokenman_core import bound_store, ca, lost, price_lists, secret
+from tokenman_core import bound_store, ca, lost, price_lists, secret, underway
 from tokenman_core.admin.keys import Codes, Keys, admin_token
 from tokenman_core.admin.runs import Runs
 from tokenman_core.ahead.quote import Sizes
@@ -80,6 +80,7 @@ class Bundle:
     prover: Prover
     gate: Gate
     hook: Webhook
+    underway: underway.Underway
 
     @property
     def policies(self) -> Policies:
@@ -132,6 +133,7 @@ class Keeper:
     async def running(self) -> None:
         bundle = self._bundle
         bundle.lasting.meter.start()
+        bundle.underway.open()
         await bundle.ledger.start()
         await bundle.state.start()
         await bundle.sharing.start()
@@ -147,11 +149,23 @@ class Keeper:
 
     async def _keep(self) -> None:
         """What running calls hold of budgets is renewed for as long as we run."""
-        await self._bundle.policies.books.look(alone=True)  # the data folder is ours
+        await self._take_up()
         while True:
             await asyncio.sleep(books.RENEW_S)
             await self._bundle.policies.books.keep()
             await self._bundle.policies.limiter.keep()
+            if self._bundle.underway.left:
+                await self._take_up()
+
+    async def _take_up(self) -> None:
+        """Records the calls that ended with the process before: first those that budgets held, as they were booked there."""
+        bundle = self._bundle
+        await bundle.policies.books.look(alone=True)  # the data folder is ours
+        if bundle.state.trouble is not None:
+            return  # nobody knows yet which of them budgets held
+        for left in list(bundle.underway.left.values()):
+            bundle.underway.left.pop(left.id, None)
+            bundle.ledger.ended(underway.record(left, await bundle.policies.meter.lost(left)))
 
     async def _keep_flights(self) -> None:
         while True:
@@ -173,6 +187,7 @@ class Keeper:
         await bundle.sharing.aclose()
         await bundle.state.aclose()
         await bundle.ledger.aclose()
+        bundle.underway.close()
 
 
 def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
@@ -211,23 +226,24 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
         kept, Flights(clock, leases), leases, Repeats(settings.cache.ttl),
         Detective(clock, secret.derive(root, "cache breaks")),
     )  # fmt: skip
+    noted = underway.Underway(settings.data_dir / underway.FILE)
     hook = Webhook(upstream, clock, lambda: f"msg_{request_id()[4:]}", random.random)
     lasting = Lasting(
         master, root, clock, listeners, upstream, detection, Memo(),
         chain.allowed(settings, root), Held(secret.derive(root, "held by providers"), clock),
         Meter(prices, Providers(())), breakers, PassedOver(clock),
         makers, {}, arrivals, Counter(), Sizes(), books.Lasting(), limiter.Lasting(), state.ask, alert,
-        lambda it: ledger.ended(lost.record(it)),
+        lambda it: ledger.ended(noted.known(lost.record(it))),
         watch.Watch(secret.derive(root, "guard"), clock, lambda what: hook.tell("guard.alert", what)),
         Clients(settings.data_dir, secret.derive(root, "clients")), Failures(clock),
-        Paces(clock), cache,
+        Paces(clock), cache, noted,
     )  # fmt: skip
     detection.configure(options_of(settings.redaction))
     policies = make(loaded, lasting)
     tallies = Tallies(lambda: len(exchanges.active))
     runs, prover = Runs(tallies), Prover(secret.derive(root, "proof"))
     metrics, feed, health = Metrics(), Feed(), Health(clock)
-    ledger = open_ledger(settings, metrics.not_recorded)
+    ledger = open_ledger(settings, metrics.not_recorded, noted.forget)
     observers = (ledger, tallies, metrics, feed, health)
     exchanges = Exchanges(policies, clock, secret.derive(root, "caller"), observers, runs, prover)
     runs.keys_needed = lambda: exchanges.policies.keys_needed
@@ -235,7 +251,7 @@ def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:
     codes = Codes(clock)
     bundle = Bundle(
         exchanges, authority, lasting, guard, Sharing(state, breakers, clock), bound_store.BoundStore(state, makers, clock), state,
-        ledger, metrics, feed, health, tallies, codes, Keys(admin_token(settings), codes, clock), runs, prover, gate, hook,
+        ledger, metrics, feed, health, tallies, codes, Keys(admin_token(settings), codes, clock), runs, prover, gate, hook, noted,
     )  # fmt: skip
     bundle.tidy()
     remember(master, arrivals)

@@ -57,6 +57,7 @@ from tokenman_core.session import Sessions
 from tokenman_core.stages import Stages
 from tokenman_core.state import AskStore, Unavailable
 from tokenman_core.tries import Means
+from tokenman_core.underway import Underway
 
 log = logging.getLogger("tokenman")
 
@@ -94,6 +95,7 @@ class Lasting:
     failures: Failures
     paces: Paces
     cache: caching.Lasting
+    underway: Underway
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +117,7 @@ class Policies:
     """What may be dialled though its address is private: base URLs, and what `intercept.private` names."""
     books: books.Books
     limiter: limiter.Limiter
+    meter: Meter
     origins: frozenset[tuple[str, str, int]]
     """Scheme, host and port of every base URL, and of the webhook."""
     hook: webhook.Address | None
@@ -188,7 +191,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
     caps = Caps(settings.limits.request_body, settings.limits.response_body, settings.limits.stream_capture)
     judge = policy.Policy(_retry(settings), clock, random.random, lasting.retries)
     sender = Sender(providers, lasting.upstream, clock)
-    means = Means(sender, judge, meter, clock, caps.response_body, may=failover.may)
+    means = Means(sender, judge, meter, clock, caps.response_body, may=failover.may, note=lasting.underway.note)
     sessions = Sessions(secret.derive(lasting.root, "session"))
     routes = Routes(settings.routes, providers, lasting.makers)
     return Policies(
@@ -200,7 +203,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
             *((host, None) for host in settings.intercept.private),
             *(((hook.host.lower(), hook.port),) if hook else ()),
         ]),
-        kept, limited,
+        kept, limited, meter,
         frozenset([
             *((it.scheme, it.host, it.port) for it in providers.by_name.values()), *((hook.origin,) if hook else ()),
         ]),

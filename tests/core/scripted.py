@@ -147,6 +147,7 @@ class World:
         clock: ManualClock | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
         may: Callable[[Candidate, Exchange], bool] = lambda candidate, exchange: True,
+        note: Callable[[Exchange, Attempt | None], None] = lambda exchange, attempt: None,
     ) -> None:
         self.clock, self.waits = clock or ManualClock(), list[float]()
         self.notes = Notes()
@@ -156,7 +157,7 @@ class World:
         self.meter = Meter(Prices(Pricing()), self.providers)
         sender = Sender(self.providers, self.upstream, self.clock)  # type: ignore[arg-type]
         self.policy = Policy(rules or Rules(), self.clock, lambda: 0.5)
-        means = Means(sender, self.policy, self.meter, self.clock, cap, sleep=sleep or self.sleep, may=may)
+        means = Means(sender, self.policy, self.meter, self.clock, cap, sleep=sleep or self.sleep, may=may, note=note)
         self.routes = Routes([Route.model_validate(one) for one in routes], self.providers)
         self.conductor = Conductor(
             lambda: self.stages, self.providers, means, Caps(0, cap, 1 << 20), self.clock, Sessions(b"k"), self.routes

@@ -274,6 +274,53 @@ def test_a_killed_proxy_frees_what_its_streams_held_and_books_what_they_had_read
     assert "50 calls ran when their process ended" in second.log
 
 
+def test_a_killed_proxy_leaves_a_row_of_each_call_without_any_budget_about_it(running, fake, tmp_path):
+    first = running()
+    body = json.dumps(
+        {"model": MODEL, "max_tokens": 500, "stream": True, "messages": user("[[slow 200ms]] " + "word " * 400)}
+    )
+    streams = [http.client.HTTPConnection("127.0.0.1", first.port, timeout=60) for _ in range(20)]
+    for connection in streams:
+        connection.request(
+            "POST", "/v1/messages", body, {"content-type": "application/json", "x-api-key": ANTHROPIC_KEY}
+        )
+    for connection in streams:
+        assert connection.getresponse().readline()
+    ended = [
+        claude(first).messages.with_raw_response.create(model=MODEL, max_tokens=9, messages=user(f"number {number}"))
+        for number in range(5)
+    ]
+    os.kill(first.process.pid, signal.SIGKILL)  # the last rows have hardly been written
+    first.process.wait()
+    for connection in streams:
+        connection.close()
+    second_folder = tmp_path / "second"
+    second_folder.mkdir()
+    (tmp_path / "data").rename(second_folder / "data")
+    second = running(second_folder)
+    booked(second, 25)
+    rows = LedgerReader(second.data / "ledger.db").page(limit=500).rows
+    lost = [row for row in rows if row.stream]
+    assert len(rows) == 25
+    assert len(lost) == 20
+    assert {(row.outcome, row.error, row.model, row.estimated, row.basis) for row in lost} == {
+        ("crashed", "internal", MODEL, True, "list")
+    }
+    assert all(400 < row.usage.input < 1000 and row.cost == row.usage.input * Decimal("0.000003") for row in lost)
+    whole = {row.id: row for row in rows if not row.stream}
+    assert set(whole) == {answer.headers["x-tokenman-request-id"] for answer in ended}
+    for answer in ended:
+        assert whole[answer.headers["x-tokenman-request-id"]].cost == Decimal(answer.headers["x-tokenman-cost-usd"])
+    second.stop()
+    third_folder = tmp_path / "third"
+    third_folder.mkdir()
+    (second_folder / "data").rename(third_folder / "data")
+    third = running(third_folder)
+    claude(third).messages.create(model=MODEL, max_tokens=9, messages=user("again"))
+    booked(third, 26)
+    assert len(LedgerReader(third.data / "ledger.db").page(limit=500).rows) == 26
+
+
 class Hook(http.server.BaseHTTPRequestHandler):
     """Takes messages, the second time that one comes."""
 

@@ -24,7 +24,8 @@ _OPEN_S = 2.0  # the start waits no longer for the file
 
 class Ledger:
     """An `Observer`. `on_error` is called on the event loop, with the request id, once for each row that could not be written
-    at first (it may have been later), and with "ledger_purge" when a purge failed.
+    at first (it may have been later), and with "ledger_purge" when a purge failed; `written`, on the ledger's thread, with the
+    request id of each that is in the file, or never will be.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class Ledger:
         on_error: Callable[[str], None],
         clock: Clock,
         opens: Callable[[Path], Store] = Store,
+        written: Callable[[str], None] = lambda id: None,
     ) -> None:
-        self._writer = Writer(path, retention, clock, self._tell, opens)
+        self._writer = Writer(path, retention, clock, self._tell, opens, written)
         self._on_error = on_error
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake, self._closing, self._opened = threading.Event(), threading.Event(), threading.Event()
@@ -103,6 +105,8 @@ def path_of(settings: Settings) -> Path:
     return settings.data_dir / "ledger.db"
 
 
-def open_ledger(settings: Settings, on_error: Callable[[str], None]) -> Ledger:
-    """The ledger in `data_dir`, which is not touched before `start`. `on_error` as in `Ledger`."""
-    return Ledger(path_of(settings), settings.ledger.retention, on_error, SystemClock())
+def open_ledger(
+    settings: Settings, on_error: Callable[[str], None], written: Callable[[str], None] = lambda id: None
+) -> Ledger:
+    """The ledger in `data_dir`, which is not touched before `start`. `on_error` and `written` as in `Ledger`."""
+    return Ledger(path_of(settings), settings.ledger.retention, on_error, SystemClock(), written=written)

@@ -33,7 +33,8 @@ PURGE = "ledger_purge"
 
 class Writer:
     """Rows from any thread go in by `put`; one thread calls `step` again and again. `tell` is called once for each row that
-    could not be written at first, with its request id, and with the purge's name when that failed.
+    could not be written at first, with its request id, and with the purge's name when that failed; `written` once for each that
+    is in the file, or never will be.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Writer:
         clock: Clock,
         tell: Callable[[str], None],
         opens: Callable[[Path], Store] = Store,
+        written: Callable[[str], None] = lambda id: None,
     ) -> None:
         self._path, self._retention, self._clock, self._tell, self._opens = path, retention, clock, tell, opens
+        self._written = written
         self._waiting: deque[Record] = deque()  # on the right by `put`, from the left by `step`, each of one thread
         self._told = 0  # so many from the left have been told of
         self._store: Store | None = None
@@ -161,7 +164,7 @@ class Writer:
 
     def _done(self, rows: int) -> None:
         for _ in range(rows):
-            self._waiting.popleft()
+            self._written(self._waiting.popleft().id)
         self._told = max(0, self._told - rows)
 
     # -- failures --
