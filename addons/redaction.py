@@ -26,7 +26,7 @@ from tokenman_core.redaction import (
     judged,
 )
 from tokenman_core.redaction.held import Turn, given, turn
-from tokenman_core.redaction.mask import Finder
+from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
 from tokenman_core.slots import Path

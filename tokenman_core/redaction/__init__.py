@@ -6,7 +6,8 @@ from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
 from tokenman_core.redaction.held import Held
 from tokenman_core.redaction.labels import judged
-from tokenman_core.redaction.mask import Masked, Redactor
+from tokenman_core.redaction.mask import Redactor
+from tokenman_core.redaction.masking import Masked
 from tokenman_core.redaction.memo import Memo
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.restore import Restorer

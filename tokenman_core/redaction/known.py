@@ -99,6 +99,10 @@ class Known:
     def add(self, entity: str, value: str) -> None:
         self._added.append((entity, value))
 
+    def extend(self, values: Iterable[tuple[str, str]]) -> None:
+        """Some more, by entity and text."""
+        self._added += values
+
     def find(self, text: str, standing: Standing = ()) -> Iterator[Finding | None]:
         """Every place of a known value in a text, in every way in which it may be written there; None now and then.
 

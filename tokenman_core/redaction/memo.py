@@ -2,17 +2,20 @@
 
 import secrets
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tokenman_core.config.redacting import Action
 from tokenman_core.redaction.entities import DETECTOR_VERSION, Findings
+from tokenman_core.slots import Slot
 
-_ENTRY = 220  # bytes that an entry without findings takes: two digests' worth of key, the tuple, the links
-_FINDING = 130  # and each finding
-_ACT = 480  # and each act, with its placeholder and how it is told
-_PREFIXES = 1024  # object keys whose part of the hash is kept
+_ENTRY: Final = 220  # bytes that an entry without findings takes: two digests' worth of key, the tuple, the links
+_FINDING: Final = 130  # and each finding
+_ACT: Final = 480  # and each act, with its placeholder and how it is told
+_PREFIXES: Final = 1024  # object keys whose part of the hash is kept
+_LONGEST_BLOCK: Final = 128 * 1024  # characters that are hashed at once: well under 1 ms
 
 
 class Act(NamedTuple):
@@ -41,14 +44,61 @@ class Acts(NamedTuple):
     told: list[tuple[str, Action, str, int]]
 
 
+class Block(NamedTuple):
+    """All that is done about some texts in a row: of those about which something is, by their number among them."""
+
+    acts: tuple[tuple[int, Acts], ...]
+    after: bytes
+
+
+class _Shelf[T]:
+    """Entries of one sort, the least recently used first. `weigh`: the bytes that one takes."""
+
+    def __init__(self, weigh: Callable[[T], int]) -> None:
+        self._entries: OrderedDict[bytes, T] = OrderedDict()
+        self._weigh = weigh
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: bytes) -> T | None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def put(self, key: bytes, entry: T) -> None:
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self.bytes -= self._weigh(old)
+        self._entries[key] = entry
+        self.bytes += self._weigh(entry)
+
+    def drop(self) -> None:
+        self.bytes -= self._weigh(self._entries.popitem(last=False)[1])
+
+
+def _of_findings(findings: Findings) -> int:
+    return _ENTRY + _FINDING * len(findings)
+
+
+def _of_acts(acts: Acts) -> int:
+    return _ENTRY + _ACT * len(acts.acts)
+
+
+def _of_block(block: Block) -> int:
+    return _ENTRY + sum(_of_acts(acts) for _, acts in block.acts)
+
+
 class Memo:
     """The least recently used go when `max_bytes` (an estimate of the memory taken) is reached."""
 
     def __init__(self, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[bytes, Findings] = OrderedDict()
-        self._acts: OrderedDict[bytes, Acts] = OrderedDict()
-        self._bytes = 0
+        self._findings = _Shelf(_of_findings)
+        self._acts = _Shelf(_of_acts)
+        self._blocks = _Shelf(_of_block)
         # The code of a text is GMAC's, 20 times as fast as a hash. It is keyed by a secret of this process and never leaves it, so
         # that nobody can prepare two texts of one code (the chance is one in 2**100 for the longest) and one nonce does for all.
         self._code = AESGCM(secrets.token_bytes(32))
@@ -56,70 +106,65 @@ class Memo:
         self._prefixes: dict[tuple[str, bytes], bytes] = {}
 
     def __len__(self) -> int:
-        return len(self._entries) + len(self._acts)
+        return len(self._findings) + len(self._acts) + len(self._blocks)
 
     @property
     def size(self) -> int:
         """The estimate of the memory taken, in bytes."""
-        return self._bytes
+        return self._findings.bytes + self._acts.bytes + self._blocks.bytes
 
-    def key(self, text: bytes, key: str, options: bytes = b"") -> bytes:
-        """The name of a text under an object key: everything that the detector is given.
+    def name(self, text: str, key: str, options: bytes = b"") -> bytes:
+        """The name of a text under an object key: of everything that the detector is given.
 
         `options`: the digest of what the detectors are made from (16 bytes, or none where it never changes).
         """
-        return self.name(self.prefix(key, options), text)
+        prefix = self._prefixes.get((key, options)) or self._prefix(key, options)
+        return self._code.encrypt(self._nonce, b"", prefix + text.encode("utf-8", "surrogatepass"))
 
-    def prefix(self, key: str, options: bytes) -> bytes:
-        """What the names of all texts under an object key have in common."""
-        prefix = self._prefixes.get((key, options))
-        if prefix is None:
-            prefix = f"{DETECTOR_VERSION}:{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass") + options
-            if len(key) <= 64:
-                if len(self._prefixes) >= _PREFIXES:
-                    self._prefixes.clear()
-                self._prefixes[key, options] = prefix
+    def _prefix(self, key: str, options: bytes) -> bytes:
+        prefix = f"{DETECTOR_VERSION}:{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass") + options
+        if len(key) <= 64:
+            if len(self._prefixes) >= _PREFIXES:
+                self._prefixes.clear()
+            self._prefixes[key, options] = prefix
         return prefix
 
-    def name(self, prefix: bytes, text: bytes) -> bytes:
-        """The name of a text: see `key`."""
-        return self._code.encrypt(self._nonce, b"", prefix + text)
+    def block_name(self, slots: Sequence[Slot], options: bytes) -> bytes:
+        """The name of some texts in a row, each under its key; b"" for what is too long to be named in one go."""
+        texts = [slot.text for slot in slots]
+        lengths = [*map(len, texts)]
+        if sum(lengths) > _LONGEST_BLOCK:
+            return b""
+        keys = [slot.key for slot in slots]
+        head = f"block:{DETECTOR_VERSION}:{len(options)}:{lengths}:{[*map(len, keys)]}:"  # so that it is plain what ends where
+        whole = "".join((head, *keys, *texts)).encode("utf-8", "surrogatepass")
+        return self._code.encrypt(self._nonce, b"", options + whole)
 
-    def get(self, key: bytes) -> Findings | None:
-        findings = self._entries.get(key)
-        if findings is not None:
-            self._entries.move_to_end(key)
-        return findings
+    def get(self, name: bytes) -> Findings | None:
+        return self._findings.get(name)
 
-    def put(self, key: bytes, findings: Findings) -> None:
-        old = self._entries.pop(key, None)
-        if old is not None:
-            self._bytes -= _ENTRY + _FINDING * len(old)
-        self._entries[key] = findings
-        self._bytes += _ENTRY + _FINDING * len(findings)
+    def put(self, name: bytes, findings: Findings) -> None:
+        self._findings.put(name, findings)
         self._shrink()
 
-    def acts(self, key: bytes) -> Acts | None:
-        """What was done about a text. `key`: its name and all else that it depends on."""
-        acts = self._acts.get(key)
-        if acts is not None:
-            self._acts.move_to_end(key)
-        return acts
+    def acts(self, name: bytes) -> Acts | None:
+        """What was done about a text. `name`: its own, and of all else that it depends on."""
+        return self._acts.get(name)
 
-    def put_acts(self, key: bytes, acts: Acts) -> None:
-        old = self._acts.pop(key, None)
-        if old is not None:
-            self._bytes -= _ENTRY + _ACT * len(old.acts)
-        self._acts[key] = acts
-        self._bytes += _ENTRY + _ACT * len(acts.acts)
+    def put_acts(self, name: bytes, acts: Acts) -> None:
+        self._acts.put(name, acts)
+        self._shrink()
+
+    def block(self, name: bytes) -> Block | None:
+        """What was done about some texts in a row. `name`: their own, and of all else that it depends on."""
+        return self._blocks.get(name)
+
+    def put_block(self, name: bytes, block: Block) -> None:
+        self._blocks.put(name, block)
         self._shrink()
 
     def _shrink(self) -> None:
         """A text has one entry of each sort, so those that are more are the older ones."""
-        while self._bytes > self._max_bytes:
-            if len(self._acts) > len(self._entries):
-                _, acts = self._acts.popitem(last=False)
-                self._bytes -= _ENTRY + _ACT * len(acts.acts)
-            else:
-                _, findings = self._entries.popitem(last=False)
-                self._bytes -= _ENTRY + _FINDING * len(findings)
+        shelves: tuple[_Shelf[Any], ...] = (self._findings, self._acts, self._blocks)
+        while self.size > self._max_bytes:
+            max(shelves, key=len).drop()

@@ -8,6 +8,7 @@ from tokenman_core.redaction.forms import Forms
 from tokenman_core.redaction.held import MOST_PAIRS, Pair
 from tokenman_core.redaction.json_source import read
 from tokenman_core.redaction.keyed import Keyed
+from tokenman_core.redaction.memo import Act
 
 _DIGITS = 12
 _STOOD = 64  # texts remembered for each value as evidence of what it stood with
@@ -117,23 +118,28 @@ class Mapping:
         self._add(placeholder, entity, text, restorable, whole, depth)
         return placeholder, True
 
-    def again(
-        self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int, stood: str | None
-    ) -> str:
-        """The same as `placeholder`, of a value whose placeholder is remembered, without hashing it. `stood`: see stood_in."""
-        value = self._values.get(placeholder)
-        if value is None:
-            value = self._add(placeholder, entity, text, restorable, whole, depth)
-        elif (
-            value.text != text or value.entity != entity or value.depth != depth
-        ):  # another value of this exchange has it
-            placeholder, _ = self.placeholder(entity, text, restorable, whole, depth)
-            value = self._values[placeholder]
-        if stood is not None:
-            texts = value.stood
-            if not texts or (texts[-1] is not stood and len(texts) < _STOOD):
-                texts.append(stood)
-        return placeholder
+    def again(self, text: str, acts: Iterable[Act], wholes: Iterable[str], stood: str | None) -> list[str]:
+        """The same as `placeholder` for all values of a text whose places and placeholders are remembered, in order, without
+        hashing them. `wholes`: see Value, one for each. `stood`: see stood_in.
+        """
+        values = self._values
+        found: list[str] = []
+        for (start, end, entity, action, placeholder, depth, _), whole in zip(acts, wholes, strict=False):
+            here = text[start:end]
+            whole = whole if whole != here else ""
+            value = values.get(placeholder)
+            if value is None:
+                value = self._add(placeholder, entity, here, action == "redact", whole, depth)
+            elif value.text != here or value.entity != entity or value.depth != depth:
+                # another value of this exchange has it
+                placeholder, _ = self.placeholder(entity, here, action == "redact", whole, depth)
+                value = values[placeholder]
+            if stood is not None:
+                texts = value.stood
+                if not texts or (texts[-1] is not stood and len(texts) < _STOOD):
+                    texts.append(stood)
+            found.append(placeholder)
+        return found
 
     def _add(self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int) -> Value:
         self._placeholders[entity, text, depth] = placeholder

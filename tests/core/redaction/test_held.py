@@ -8,6 +8,7 @@ from tokenman_core.clock import ManualClock
 from tokenman_core.redaction import held
 from tokenman_core.redaction.egress import in_url
 from tokenman_core.redaction.held import Held, Pair, Turn, given, turn
+from tokenman_core.redaction.memo import Act
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.restore import Restorer
 from tokenman_core.slots import Slot
@@ -229,7 +230,8 @@ def test_an_inherited_value_goes_to_no_host_that_this_request_does_not_name_with
 def test_what_is_met_again_is_told_once() -> None:
     mapping = inherited(pair(1), Pair("[PASSWORD_000000000001]", "PASSWORD", "hunter2xx"))
     assert not mapping.met()
-    mapping.again(pair(1).placeholder, "EMAIL_ADDRESS", pair(1).text, True, "", 0, "to alice@example.com")
+    text = f"to {pair(1).text}"
+    mapping.again(text, [Act(3, len(text), "EMAIL_ADDRESS", "redact", pair(1).placeholder)], [""], text)
     assert mapping.met() == {"EMAIL_ADDRESS": 1}
     assert not mapping.met()
     mapping.forget()

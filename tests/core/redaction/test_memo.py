@@ -9,7 +9,7 @@ from tokenman_core.redaction.memo import Act, Acts
 
 def test_it_forgets_the_least_recently_used_when_it_is_full() -> None:
     memo = Memo(max_bytes=1000)
-    names = [memo.key(b"%d" % number, "") for number in range(10)]
+    names = [memo.name(str(number), "") for number in range(10)]
     for name in names:
         memo.put(name, ())
         memo.get(names[0])
@@ -46,16 +46,16 @@ def test_what_was_done_is_forgotten_too_and_weighs_what_it_holds() -> None:
 
 def test_a_text_under_another_key_has_another_name() -> None:
     memo = Memo()
-    assert memo.key(b"x", "password") != memo.key(b"x", "")
-    assert memo.key(b"x", "ab") != memo.key(b"bx", "a")
-    assert memo.key(b"x", "") == memo.key(b"x", "")
-    assert Memo().key(b"x", "") != memo.key(b"x", "")  # keyed by a secret of its own
+    assert memo.name("x", "password") != memo.name("x", "")
+    assert memo.name("x", "ab") != memo.name("bx", "a")
+    assert memo.name("x", "") == memo.name("x", "")
+    assert Memo().name("x", "") != memo.name("x", "")  # keyed by a secret of its own
 
 
 def test_a_text_judged_by_other_detectors_has_another_name() -> None:
     memo = Memo()
-    assert memo.key(b"x", "k", Options().digest) != memo.key(b"x", "k", Options(ner="some_model").digest)
-    assert memo.key(b"x", "k", Options().digest) == memo.key(b"x", "k", Options().digest)
+    assert memo.name("x", "k", Options().digest) != memo.name("x", "k", Options(ner="some_model").digest)
+    assert memo.name("x", "k", Options().digest) == memo.name("x", "k", Options().digest)
 
 
 def test_any_change_of_options_changes_their_digest() -> None:
@@ -86,7 +86,8 @@ def test_what_was_done_again_weighs_no_more() -> None:
 def test_a_remembered_placeholder_that_another_value_has_is_not_used_for_two() -> None:
     mapping = Mapping(b"k")
     placeholder, _ = mapping.placeholder("PASSWORD", "Zebra-77")
-    assert mapping.again(placeholder, "PASSWORD", "Zebra-77", True, "", 0, None) == placeholder
-    other = mapping.again(placeholder, "PASSWORD", "Kite-88", True, "", 0, None)
+    act = Act(0, 8, "PASSWORD", "redact", placeholder)
+    assert mapping.again("Zebra-77", [act], [""], None) == [placeholder]
+    (other,) = mapping.again("Kite-888", [act], [""], None)
     assert other != placeholder
-    assert [each.text for each in mapping.values()] == ["Zebra-77", "Kite-88"]
+    assert [each.text for each in mapping.values()] == ["Zebra-77", "Kite-888"]

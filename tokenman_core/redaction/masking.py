@@ -1,0 +1,384 @@
+"""The masking of one request, text after text: what was done about it before is done again, what is new is judged."""
+
+import asyncio
+import functools
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tokenman_core.exchange import Spot
+from tokenman_core.redaction import known
+from tokenman_core.redaction.audit import Hashed, Spots
+from tokenman_core.redaction.blocks import blocks, grows
+from tokenman_core.redaction.breath import Breath
+from tokenman_core.redaction.choose import choose
+from tokenman_core.redaction.detectors.merge import Taken
+from tokenman_core.redaction.detectors.seams import Joined, moved, over
+from tokenman_core.redaction.entities import Finding, Findings, Text
+from tokenman_core.redaction.json_source import depth_at
+from tokenman_core.redaction.known import Known
+from tokenman_core.redaction.memo import Act, Acts, Block, Memo
+from tokenman_core.redaction.neighbours import Half, beside
+from tokenman_core.redaction.placeholders import Mapping
+from tokenman_core.redaction.places import place_of
+from tokenman_core.redaction.policy import Policy
+from tokenman_core.redaction.so_far import SoFar
+from tokenman_core.slots import Path, Slot
+
+_LONG_WORK: Final = 8  # pauses; what shorter work leaves behind is put away at once
+_READ: Final = 16 * 1024  # characters of a text that may be read for JSON: well under 1 ms
+_ASIDE: Final = 32 * 1024  # characters
+_STEP: Final = 16  # values between two looks at the clock
+_MODELS_OWN: Final = frozenset(
+    {"assistant", "thinking", "tool_input"}
+)  # what a model wrote is no evidence of where a value may go
+
+_MASKS: Final = frozenset({"redact", "hash"})
+
+# Found by their own form wherever they stand: a text in which one was found needs no second search for it.
+_PLAIN_EVERYWHERE: Final = frozenset(
+    {"EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "JWT", "PRIVATE_KEY", "CONNECTION_STRING"}
+)
+
+
+class Finder(Protocol):
+    async def find(self, texts: Sequence[Text]) -> list[Findings]: ...
+
+
+@dataclass
+class Masked:
+    """What masking did. `blocked` names an entity whose setting forbids the call, and stands at `place`: then the slots are
+    unfinished. `spots`: the last of the places where something was found; `paths`: of all slots that hold placeholders now.
+    """
+
+    masked: Counter[str] = field(default_factory=Counter)  # values masked for the first time in this exchange
+    logged: Counter[str] = field(default_factory=Counter)  # values found and left as they are, as the settings say
+    blocked: str = ""
+    place: str = ""
+    spots: tuple[Spot, ...] = ()
+    paths: list[Path] = field(default_factory=list)
+
+
+class Masking:
+    """Of some slots, once. `options`: the digest of those that the detection was made with."""
+
+    def __init__(
+        self, slots: Sequence[Slot], mapping: Mapping, so_far: SoFar, memo: Memo, detection: Finder, options: bytes
+    ) -> None:
+        self._slots, self._mapping, self._so_far = slots, mapping, so_far
+        self._memo, self._detection, self._options = memo, detection, options
+        self._names: dict[int, bytes] = {}
+        self._block_names: dict[int, bytes] = {}  # by their first place
+        self._findings: dict[int, Findings] = {}
+        self._halves: dict[int, list[Half]] = {}
+        self._edges: list[Joined] = []
+        self._beside: frozenset[int] = frozenset()  # the places that an edge touches
+        self._masked, self._spots, self._breath = Masked(), Spots(), Breath()
+
+    async def run(self, hashed: Hashed) -> Masked:
+        """Mask, and say what was done, the values by their hashes. Raises what the detection raises."""
+        breath, masked = self._breath, self._masked
+        await self._take_up()
+        for edge in beside(self._slots):
+            if edge is not None:
+                self._edges.append(edge)
+            if breath.due:
+                await breath.take()
+        self._beside = frozenset(source for edge in self._edges for source in edge.sources)
+        for block in blocks(self._slots):
+            await self._do(block)
+            if masked.blocked:
+                break
+            if breath.due:
+                await breath.take()
+        masked.spots = await self._spots.told(hashed, breath)
+        if breath.taken > _LONG_WORK:  # what long work leaves behind is put away in steps of its own
+            await breath.take()
+            self._so_far.forget()
+            await breath.take()
+        return masked
+
+    async def _take_up(self) -> None:
+        """The values that the exchange has met before."""
+        so_far = self._so_far
+        behind, seen = so_far.behind(), set[tuple[str, str]]()
+        for number, each in enumerate(self._mapping.values(), 1):
+            said = (each.entity, each.whole or each.text)
+            if said not in seen:
+                seen.add(said)
+                behind.add(*said)
+                so_far.add(*said)
+            if number % _STEP == 0 and self._breath.due:
+                await self._breath.take()
+        so_far.digest = behind.digest
+
+    # -- what is remembered --
+
+    async def _do(self, block: range) -> None:
+        """Mask the texts of a block, all at once where the same was done before."""
+        so_far, slots = self._so_far, self._slots
+        name = self._block_name(block)
+        if name:
+            name += so_far.digest
+            known = self._memo.block(name)
+            if known is not None:
+                for number, acts in known.acts:
+                    await self._apply(block[number], acts)
+                    if self._masked.blocked:
+                        return
+                so_far.digest = known.after
+                return
+        done: list[tuple[int, Acts]] = []
+        for number, place in enumerate(block):
+            acts = await self._acts(place)
+            if acts.acts:
+                done.append((number, acts))
+                await self._apply(place, acts)
+                if self._masked.blocked:
+                    return
+            if (acts.acts or len(slots[place].text) > _READ) and self._breath.due:
+                await self._breath.take()
+        if name:
+            self._memo.put_block(name, Block(tuple(done), so_far.digest))
+
+    def _block_name(self, block: range) -> bytes:
+        """The name of a block's texts; b"" if they are not known by one: more may come, or what is done depends on neighbours."""
+        name = self._block_names.get(block.start)
+        if name is None:
+            slots = self._slots
+            alone = len(block) > 1 and not grows(slots, block) and self._beside.isdisjoint(block)
+            name = self._memo.block_name(slots[block.start : block.stop], self._options) if alone else b""
+            self._block_names[block.start] = name
+        return name
+
+    def _name(self, place: int) -> bytes:
+        """The name under which it is remembered what was found in a text."""
+        name = self._names.get(place)
+        if name is None:
+            slot = self._slots[place]
+            name = self._names[place] = self._memo.name(slot.text, slot.key, self._options)
+        return name
+
+    async def _acts(self, place: int) -> Acts:
+        """What is to be done about a text."""
+        so_far, memo = self._so_far, self._memo
+        if place in self._beside and self._edges:
+            await self._over_edges()
+        name = self._name(place)
+        acts = memo.acts(name + so_far.digest)
+        if acts is not None:
+            return acts
+        found = await self._found(place)
+        if not found and not so_far.searches:
+            return Acts((), so_far.digest, [])
+        return await self._judged(place, found)
+
+    # -- what is found --
+
+    async def _found(self, place: int) -> Findings:
+        """What detection says of a text: remembered, or found now, with all others that nobody remembers."""
+        found = self._findings.get(place)
+        if found is None:
+            found = self._memo.get(self._name(place))
+        if found is None:
+            await self._detect(place)
+            found = self._findings[place]
+        return found
+
+    async def _detect(self, since: int) -> None:
+        """Ask the detection about the text at a place, and about those behind it that it will be asked about."""
+        fresh: dict[bytes, list[int]] = {}
+        for block in blocks(self._slots):
+            if block.stop <= since:
+                continue
+            if (
+                block.start > since
+                and (name := self._block_name(block))
+                and self._memo.block(name + self._so_far.digest)
+            ):
+                continue  # if nothing new is found before it, nobody asks
+            for place in block:
+                if place < since or place in self._findings:
+                    continue
+                found = self._memo.get(self._name(place))
+                if found is None:
+                    fresh.setdefault(self._name(place), []).append(place)
+                else:
+                    self._findings[place] = found  # by the time it is asked for, it may be forgotten
+            if self._breath.due:
+                await self._breath.take()
+        asked = [self._slots[places[0]] for places in fresh.values()]
+        answers = await self._ask([Text(slot.text, slot.key) for slot in asked], [*fresh])
+        for places, found in zip(fresh.values(), answers, strict=True):
+            self._findings.update(dict.fromkeys(places, found))
+            if self._breath.due:
+                await self._breath.take()
+
+    async def _ask(self, texts: Sequence[Text], names: Sequence[bytes]) -> list[Findings]:
+        """What is found is remembered under `names`."""
+        answers = await self._detection.find(texts)
+        for name, found in zip(names, answers, strict=True):
+            self._memo.put(name, found)
+            if self._breath.due:
+                await self._breath.take()
+        return answers
+
+    async def _over_edges(self) -> None:
+        """The values that begin in one text and end in the next; each part is put among the findings of its text.
+
+        What a text's name stands for then depends on its neighbours, so they become a part of it.
+        """
+        edges, self._edges = self._edges, []
+        pieces = [Text(each.text, self._slots[each.sources[0]].key) for each in edges]
+        names = [self._memo.name(*piece, self._options) for piece in pieces]
+        for place in sorted(self._beside):
+            self._findings[place] = await self._found(place)
+        over_all = [self._memo.get(name) for name in names]
+        fresh = [number for number, found in enumerate(over_all) if found is None]
+        if fresh:
+            answers = await self._ask([pieces[number] for number in fresh], [names[number] for number in fresh])
+            for number, found in zip(fresh, answers, strict=True):
+                over_all[number] = found
+        for joined, whole_edge in zip(edges, over_all, strict=True):
+            assert whole_edge is not None
+            alone = moved(joined, [self._findings[source] for source in joined.sources])
+            for value in over(joined, alone, whole_edge, lines=False):
+                if self._so_far.say(joined.text, value) not in ("mask", "block", "log"):
+                    continue
+                whole = joined.text[value.start : value.end]
+                for source, start, end in joined.cut(value.start, value.end):
+                    self._halves.setdefault(source, []).append(Half(start, end, whole))
+                    part = Finding(start, end, value.entity, value.score)
+                    self._findings[source] = (*self._findings[source], part)
+            if self._breath.due:
+                await self._breath.take()
+        for source, here in self._halves.items():
+            said = repr(here).encode("utf-8", "surrogatepass")
+            self._names[source] = self._name(source) + hashlib.blake2b(said, digest_size=16).digest()
+
+    # -- what is judged --
+
+    async def _judged(self, place: int, found: Findings) -> Acts:
+        """What is done about a text in which this was found; that is remembered."""
+        text, so_far, breath = self._slots[place].text, self._so_far, self._breath
+        acts: list[Act] = []
+        new: set[tuple[str, str]] = set()
+        behind = so_far.behind()
+        for number, (start, end, entity, _) in enumerate(await self._with_known(place, found), 1):
+            if number % _STEP == 0 and breath.due:
+                await breath.take()
+            action = so_far.policy.action(entity)
+            if action in ("block", "log"):
+                acts.append(Act(start, end, entity, action))
+                if action == "block":
+                    break
+                continue
+            value = text[start:end]
+            whole = self._whole(place, start, end)
+            # Where it stands escaped for a JSON string, it is restored escaped for the place that it comes to.
+            depth = depth_at(text, start) if "\\" in value and start < _READ else 0
+            placeholder = self._mapping.placeholder(
+                entity, value, action == "redact", whole if whole != value else "", depth
+            )[0]
+            said = (entity, whole or value)
+            first = said not in so_far.values and said not in new
+            if first:
+                new.add(said)
+                behind.add(*said)
+            acts.append(Act(start, end, entity, action, placeholder, depth, first))
+        judged = Acts(tuple(acts), behind.digest, [])
+        self._memo.put_acts(self._name(place) + so_far.digest, judged)
+        return judged
+
+    async def _with_known(self, place: int, found: Findings) -> Findings:
+        """The findings of a text, and all places in it of the values found before it or in it."""
+        text, policy, breath = self._slots[place].text, self._so_far.policy, self._breath
+        if policy.denied:
+            found = (*found, *await _denied(policy, text))
+        chosen = await self._chosen(text, found)
+        standing: list[Finding] = []
+        own: dict[tuple[str, str], None] = {}
+        for number, each in enumerate(chosen, 1):
+            start, end, entity, _ = each
+            if policy.action(entity) in _MASKS and not self._whole(place, start, end):
+                standing.append(each)
+                if entity not in _PLAIN_EVERYWHERE and (said := (entity, text[start:end])) not in self._so_far.values:
+                    own[said] = None
+            if number % _STEP == 0 and breath.due:
+                await breath.take()
+        here = Known(own)
+        places: list[Finding] = []
+        for each_place in known.find((policy.exact, self._so_far.known, here), text, standing):
+            if each_place is not None:
+                places.append(each_place)
+            if breath.due:
+                await breath.take()
+        if places:
+            if taken := Taken(text):
+                places = [each for each in places if not taken.inside(each.start, each.end)]
+            chosen = await self._chosen(text, (*found, *places))
+        return chosen
+
+    async def _chosen(self, text: str, found: Iterable[Finding]) -> Findings:
+        """What is to be acted on."""
+        chosen: list[Finding] = []
+        so_far = self._so_far
+        for each in choose(text, found, functools.partial(so_far.say, text), so_far.policy.rank):
+            if each is not None:
+                chosen.append(each)
+            elif self._breath.due:
+                await self._breath.take()
+        return tuple(chosen)
+
+    def _whole(self, place: int, start: int, end: int) -> str:
+        """The value that a finding in a text holds a part of, "" if it is one itself."""
+        halves = self._halves.get(place, ()) if self._halves else ()
+        return next((each.whole for each in halves if start <= each.start and each.end <= end), "")
+
+    # -- what is done --
+
+    async def _apply(self, place: int, acts: Acts) -> None:
+        """Do it; a text with a value that blocks stays as it is."""
+        slot, masked, so_far = self._slots[place], self._masked, self._so_far
+        self._spots.add(slot, acts)
+        here: Sequence[Act] = acts.acts
+        if not {act.action for act in here} <= _MASKS:
+            for act in here:
+                if act.action == "block":
+                    masked.blocked, masked.place = act.entity, place_of(slot.path)
+                    return
+                masked.logged[act.entity] += act.action == "log"
+            here = [act for act in here if act.action != "log"]
+        text = slot.text
+        stood = text if slot.kind not in _MODELS_OWN else None
+        pieces: list[str] = []
+        last = 0
+        for low in range(0, len(here), _STEP):
+            if low and self._breath.due:
+                await self._breath.take()
+            some = here[low : low + _STEP]
+            wholes = (
+                [self._whole(place, each.start, each.end) for each in some] if self._halves else itertools.repeat("")
+            )
+            for act, placeholder in zip(some, self._mapping.again(text, some, wholes, stood), strict=True):
+                start, end, entity, _, _, _, first = act
+                pieces += text[last:start], placeholder
+                last = end
+                if first:
+                    so_far.add(entity, (self._whole(place, start, end) if self._halves else "") or text[start:end])
+                    masked.masked[entity] += 1
+        so_far.digest = acts.after
+        if pieces:
+            pieces.append(text[last:])
+            slot.text = "".join(pieces)
+            masked.paths.append(slot.path)
+
+
+async def _denied(policy: Policy, text: str) -> Findings:
+    """Where values stand that the settings name; of a long text aside, for it is looked through in one go."""
+    if len(text) > _ASIDE:
+        return await asyncio.to_thread(lambda: tuple(policy.denied.find(text)))
+    return tuple(policy.denied.find(text))
