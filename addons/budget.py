@@ -136,12 +136,12 @@ class Budget:
         blocking = next((rule for rule in rules if rule.blocks), None)
         if blocking is None:
             return None
-        if bound.rates is None:
-            return _no_price(model, f"budget {blocking.name} cannot hold what it may cost")
         strict = next((rule for rule in rules if rule.blocks and not rule.lets_unbounded), None)
         if bound.unbounded and strict is not None:
             message = f"Budget {strict.name} cannot hold this call: {bound.unbounded}. To let such calls pass: unbounded: allow"
             return Refuse(400, "pricing", message)
+        if bound.rates is None and (model or not bound.unbounded):
+            return _no_price(model, f"budget {blocking.name} cannot hold what it may cost")
         return None
 
 

@@ -213,7 +213,7 @@ def _used(exchange: Exchange, said: Usage, given: int, answered: int) -> _Used:
     failed = reader is not None and reader.failed is not None and not answered and said == Usage()
     readable = exchange.captured is not None or exchange.said is not None or reader is None
     usage = replace(said, input=max(said.input, given), output=max(said.output, answered))
-    return _Used(usage, True, counted=readable and exchange.operation.name not in _UNCOUNTED, nothing=failed)
+    return _Used(usage, True, counted=readable and not _uncounted(exchange), nothing=failed)
 
 
 def _beyond(exchange: Exchange, said: Usage) -> bool:
@@ -264,7 +264,11 @@ def _told(exchange: Exchange, said: Usage) -> bool:
 def _doubtful(exchange: Exchange, said: Usage) -> bool:
     """Whether a side is said to be nothing: then it is looked whether there was any text, since no text is free."""
     name = exchange.operation.name
-    return name not in _UNCOUNTED and not (said.input and (said.output or name == "embeddings"))
+    return not _uncounted(exchange) and not (said.input and (said.output or name == "embeddings"))
+
+
+def _uncounted(exchange: Exchange) -> bool:
+    return exchange.operation.elsewhere or exchange.operation.name in _UNCOUNTED
 
 
 def _writes(exchange: Exchange, said: Usage) -> bool:

@@ -176,6 +176,35 @@ def gemini_usage(said: Mapping[str, Any]) -> Usage:
     )  # fmt: skip
 
 
+def interactions_usage(said: Mapping[str, Any]) -> Usage:
+    """From a `usage` of Google's Interactions API: thoughts and what tools brought are no part of output and input.
+
+    (https://ai.google.dev/api/interactions-api.)
+    """
+    thoughts = _tokens(said, "total_thought_tokens")
+    tools = (one for one in _list(said.get("grounding_tool_count")) if type(one) is dict)
+    searches = sum(_tokens(one, "count") for one in tools if one.get("type") == "google_search")
+    return Usage(
+        input=_tokens(said, "total_input_tokens") + _tokens(said, "total_tool_use_tokens"),
+        output=_tokens(said, "total_output_tokens") + thoughts,
+        cache_read=_tokens(said, "total_cached_tokens"),
+        reasoning=thoughts,
+        parts=_parts({
+            **{
+                f"{side}_{kind}{tail}": count
+                for name, side, tail in _BY_MODALITY
+                for kind, count in _modalities(said.get(name), "tokens").items()
+            },
+            "web_searches": searches,
+        }),
+    )  # fmt: skip
+
+
+_BY_MODALITY = (
+    ("input_tokens_by_modality", "input", "_tokens"),
+    ("output_tokens_by_modality", "output", "_tokens"),
+    ("cached_tokens_by_modality", "cache", "_read_tokens"),
+)
 _DETAILS = (
     ("promptTokensDetails", "input", "_tokens"),
     ("candidatesTokensDetails", "output", "_tokens"),
@@ -183,12 +212,12 @@ _DETAILS = (
 )
 
 
-def _modalities(said: Any) -> dict[str, int]:
+def _modalities(said: Any, counted: str = "tokenCount") -> dict[str, int]:
     """Tokens by what they are tokens of, text left out: Gemini's `[{"modality": "AUDIO", "tokenCount": 12}]`."""
     counts: Counter[str] = Counter()
     for one in said if type(said) is list else ():
         if type(one) is dict and (kind := str(one.get("modality")).lower()) in ("audio", "image", "video"):
-            counts[kind] += _tokens(one, "tokenCount")
+            counts[kind] += _tokens(one, counted)
     return counts
 
 

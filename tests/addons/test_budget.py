@@ -126,6 +126,38 @@ async def test_a_call_with_no_place_for_a_limit_is_refused_and_frees_what_it_hel
     assert (made.held(), made.open) == (0, 0)
 
 
+@pytest.mark.parametrize("unknown", ["ceiling", "allow"])
+async def test_what_costs_by_the_day_is_refused_until_the_budget_lets_it_pass_and_holds_nothing_then(
+    stage, tmp_path, unknown
+):
+    rule = Rule("daily", units(Decimal(5)), "day")
+    strict = Stage(tmp_path / "strict.db", rule, unknown_model=unknown)
+    lets = Stage(tmp_path / "lets.db", replace(rule, lets_unbounded=True), unknown_model=unknown)
+    for made in (strict, lets):
+        exchange = exchange_of("openai", "/v1/containers", model="")
+        attempt = Attempt(1, Candidate("openai", ""), sent=True)
+        verdict = await made.stage.llm_attempt(exchange, attempt)
+        if made is strict:
+            assert isinstance(verdict, Refuse)
+            assert (verdict.status, verdict.kind) == (400, "pricing")
+            assert "unbounded: allow" in verdict.message
+        else:
+            assert verdict is None
+        assert (made.held(), made.open) == (0, 0)
+        attempt.bill = Bill(Usage(), None, "unknown")
+        await made.stage.llm_attempt_done(exchange, attempt)
+        made.store.close()
+
+
+async def test_a_job_for_a_model_of_no_list_is_refused_though_the_budget_lets_what_is_unbounded_pass(stage):
+    made = stage("5", lets_unbounded=True)
+    made.stage._quotes._prices = Prices(Pricing(unknown_model="allow"))
+    exchange = exchange_of("openai", "/v1/images/generations", model="house-model")
+    verdict = await made.stage.llm_attempt(exchange, Attempt(1, Candidate("openai", "house-model")))
+    assert isinstance(verdict, Refuse)
+    assert "No price is known of house-model" in verdict.message
+
+
 @pytest.mark.parametrize(
     ("sent", "bill", "spent"),
     [

@@ -403,12 +403,55 @@ async def test_speech_is_booked_by_the_characters_that_were_read_aloud(meter: Me
     )  # tts-1: $15 a million characters
 
 
-@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/batches"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/images/generations",
+        "/v1/batches",
+        "/v1/containers",
+        "/v1/vector_stores/vs_1/files",
+        "/v1/fine_tuning/jobs",
+        "/v1/videos",
+    ],
+)
 async def test_what_no_text_tells_has_no_price_rather_than_a_wrong_one(meter: Meter, path: str) -> None:
     exchange = call("openai", "gpt-4o-mini-tts", path, body={"model": "gpt-4o-mini-tts", "input": QUESTION})
     attempt = await settled(meter, whole(exchange, {"data": []}))
     assert attempt.bill is not None
     assert (attempt.bill.cost, attempt.bill.basis, attempt.bill.estimated) == (None, "unknown", True)
+
+
+INTERACTION = {
+    "id": "v1_abc", "status": "completed", "object": "interaction", "model": "gemini-2.5-flash",
+    "outputs": [{"type": "text", "text": ANSWER}],
+    "usage": {
+        "total_input_tokens": 1000, "total_output_tokens": 100, "total_thought_tokens": 400, "total_cached_tokens": 0,
+        "total_tool_use_tokens": 50, "total_tokens": 1550,
+        "input_tokens_by_modality": [{"modality": "text", "tokens": 900}, {"modality": "audio", "tokens": 100}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("end", ["interaction.complete", "interaction.completed"])
+async def test_of_an_interaction_thoughts_and_what_tools_brought_are_booked_as_said(
+    meter: Meter, streamed: bool, end: str
+) -> None:
+    body = {"model": "gemini-2.5-flash", "input": QUESTION}
+    exchange = call("gemini", "gemini-2.5-flash", "/v1beta/interactions", body=body)
+    if streamed:
+        began = {"event_type": "interaction.created", "interaction": {"id": "v1_abc", "status": "in_progress"}}
+        delta = {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": ANSWER}}
+        answered(exchange, began, delta, {"event_type": end, "interaction": INTERACTION | {"outputs": []}})
+    else:
+        whole(exchange, INTERACTION)
+    bill = (await settled(meter, exchange)).bill
+    assert bill is not None
+    assert (bill.usage.input, bill.usage.output, bill.usage.reasoning) == (1050, 500, 400)
+    assert bill.usage.parts == {"input_audio_tokens": 100}
+    assert not bill.estimated
+    # 0.30 and 2.50 USD for a million tokens of input and output, 1.00 of sound (https://ai.google.dev/gemini-api/docs/pricing)
+    assert bill.cost == Decimal("0.30e-6") * 950 + Decimal("1.00e-6") * 100 + Decimal("2.50e-6") * 500
 
 
 async def test_an_answer_that_cannot_be_read_has_no_price(meter: Meter) -> None:

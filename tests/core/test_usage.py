@@ -16,6 +16,7 @@ from tokenman_core.usage import (
     anthropic_usage,
     gemini_tools,
     gemini_usage,
+    interactions_usage,
     openai_tools,
     openai_usage,
 )
@@ -28,6 +29,8 @@ def test_a_count_that_is_none_is_nothing(count: Any) -> None:
     assert anthropic_usage({"input_tokens": count, "cache_creation": count}) == Usage()
     assert openai_usage({"prompt_tokens": count, "prompt_tokens_details": count}) == Usage()
     assert gemini_usage({"promptTokenCount": count}) == Usage()
+    nonsense = {"total_input_tokens": count, "grounding_tool_count": count, "input_tokens_by_modality": count}
+    assert interactions_usage(nonsense) == Usage()
 
 
 def test_a_whole_number_counts_however_it_is_written() -> None:
@@ -55,6 +58,12 @@ def test_thoughts_count_once_whether_the_total_has_them_or_not() -> None:
     inside = {"prompt_tokens": 10, "completion_tokens": 50, "total_tokens": 60, **details}
     beside = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 60, **details}
     assert openai_usage(inside) == openai_usage(beside) == Usage(input=10, output=50, reasoning=40)
+
+
+def test_searches_of_an_interaction_are_counted() -> None:
+    tools = [{"type": "google_search", "count": 3}, {"type": "google_maps", "count": 2}, "x", {"type": "google_search"}]
+    found = interactions_usage({"total_input_tokens": 5, "grounding_tool_count": tools})
+    assert found == Usage(input=5, parts={"web_searches": 3})
 
 
 LISTED = Bill(Usage(input=1, output=2), Decimal("0.5"), "list")

@@ -43,7 +43,6 @@ _KEPT: Final = 20_000  # ids of what providers hold, whose size is known
 
 # Whose cost nothing in the request bounds.
 _UNBOUNDED: Final = frozenset({"batches", "images", "audio", "other"})
-_VERBS: Final = ("batch", "predict", "asyncBatch")  # Gemini's that are priced by the image, the second or the batch
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,8 @@ class Quotes:
         said = stated(exchange.operation, value)
         limit = Stated(ceiling.output) if said is None else said
         rates, basis = self._dearest(exchange, candidate, model, read, tools.searches, value)
+        if exchange.operation.elsewhere and not model:
+            rates, basis = None, "unknown"  # the dearest price of a token says nothing of it
         most = ceiling.output
         for other in _fallbacks(value):
             more, its = self._dearest(exchange, candidate, other, read, tools.searches, value)
@@ -408,7 +409,7 @@ _KINDS: Final = ("audio", "image", "video")
 def _unbounded(exchange: Exchange, value: Any, said: Stated | None) -> str:
     if type(value) is dict and value.get("background") is True:
         return "it runs in the background, where nobody sees what it uses"
-    if exchange.sent.path.rpartition(":")[2].startswith(_VERBS):
+    if exchange.operation.elsewhere:
         return "it is priced by other measures than tokens"
     if said is None and exchange.operation.name in _UNBOUNDED:
         return f"nothing in it says how much a call of this kind ({exchange.operation.name}) may cost"

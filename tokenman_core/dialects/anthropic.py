@@ -21,6 +21,8 @@ _OPERATIONS: tuple[Row, ...] = (
     ("", re.compile(r"/v1/models(/|$)"), Operation("models", free=True)),
     ("", re.compile(r"/v1/files(/|$)"), Operation("files", free=True)),
     ("", re.compile(r"/v1/(oauth|skills|organizations)(/|$)"), Operation("other", free=True)),
+    # Of agents that run there, by the hour (https://platform.claude.com/docs/en/about-claude/pricing).
+    ("POST", re.compile(r"/v1/(sessions|environments)(/|$)"), Operation("other", generates=True, elsewhere=True)),
     ("POST", re.compile(r"^/v1/"), Operation("other", generates=True)),
 )
 

@@ -11,11 +11,15 @@ from tokenman_core.usage import Usage
 
 @dataclass(frozen=True)
 class Operation:
-    """What a call asks for. `generates`: a model answers, so it costs. `free`: never counts against money (count_tokens)."""
+    """What a call asks for. `generates`: a model answers, so it costs. `free`: never counts against money (count_tokens).
+
+    `elsewhere`: what it costs stands in no text of it: places that are kept by the day, machines, jobs that run unseen.
+    """
 
     name: str  # "messages", "count_tokens", "chat", "models", …; "other" for what no dialect knows
     generates: bool = False
     free: bool = False
+    elsewhere: bool = False
 
 
 class AnswerReader(Protocol):

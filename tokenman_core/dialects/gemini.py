@@ -3,6 +3,7 @@
 A stream's chunks are whole answers that each hold a piece of the text (https://ai.google.dev/api/generate-content).
 """
 
+import re
 from typing import Any
 
 from tokenman_core.dialects.base import AnswerReader, Operation
@@ -12,6 +13,10 @@ from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Path, Slot
 from tokenman_core.sse import Event
+
+# Caches by the hour that they are kept, stores by what is read into them, models by what they are trained with.
+_KEPT = re.compile(r"/(cachedContents|fileSearchStores|tunedModels)(/|:|$)")
+_CANCEL = re.compile(r"/batches/[^/:]+:cancel$|/interactions/[^/]+/cancel$")
 
 
 class GeminiReader(GenericReader):
@@ -106,6 +111,8 @@ class Gemini(Generic):
         {"generateContent", "streamGenerateContent", "predict", "predictLongRunning", "batchGenerateContent"}
     )
     _EMBEDDING = frozenset({"embedContent", "batchEmbedContents", "asyncBatchEmbedContent"})
+    # Priced by the image, the second or the batch (https://ai.google.dev/gemini-api/docs/pricing).
+    _ELSEWHERE = frozenset({"predict", "predictLongRunning", "batchGenerateContent", "asyncBatchEmbedContent"})
     # What Code Assist, the Gemini CLI's Google login, is asked besides the model.
     _ACCOUNT = frozenset(
         {"loadCodeAssist", "onboardUser", "retrieveUserQuota", "listExperiments", "fetchAdminControls",
@@ -118,10 +125,11 @@ class Gemini(Generic):
         if verb == "countTokens":
             return Operation("count_tokens", free=True)
         if verb in self._GENERATING or verb in self._EMBEDDING:
-            return Operation("embeddings" if verb in self._EMBEDDING else "generate", generates=True)
-        if method != "POST" or "/files" in path or verb in self._ACCOUNT:
+            name = "embeddings" if verb in self._EMBEDDING else "generate"
+            return Operation(name, generates=True, elsewhere=verb in self._ELSEWHERE)
+        if method != "POST" or "/files" in path or verb in self._ACCOUNT or _CANCEL.search(path):
             return Operation("models" if "/models" in path else "other", free=True)
-        return Operation("other", generates=True)
+        return Operation("other", generates=True, elsewhere=_KEPT.search(path) is not None)
 
     def reader(self, operation: Operation) -> AnswerReader:
         """A reader that puts the pieces of a text together over the chunks."""

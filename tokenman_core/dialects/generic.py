@@ -15,7 +15,14 @@ from tokenman_core.dialects.shapes import STATUSES, dump, openai_error
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
-from tokenman_core.usage import anthropic_usage, gemini_tools, gemini_usage, openai_tools, with_tools
+from tokenman_core.usage import (
+    anthropic_usage,
+    gemini_tools,
+    gemini_usage,
+    interactions_usage,
+    openai_tools,
+    with_tools,
+)
 
 # Where a running text of the Responses API stands. The item's id comes last: some gateways give it anew in every event.
 _COORDINATES = ("output_index", "content_index", "summary_index", "index")
@@ -25,6 +32,9 @@ _ENDINGS = frozenset({
     "response.completed", "response.incomplete", "response.failed", "response.cancelled", "error",
     "image_generation.completed", "image_edit.completed", "transcript.text.done", "speech.audio.done",
 })  # fmt: skip
+_INTERACTED = frozenset(
+    {"interaction.complete", "interaction.completed"}
+)  # https://ai.google.dev/gemini-api/docs/streaming
 _FAILURES = frozenset({"response.failed", "error"})
 
 
@@ -34,6 +44,7 @@ class GenericReader(ChatReader):
     markers = (
         *ChatReader.markers,
         b'.completed"',
+        b'"interaction.complete"',
         b'"transcript.text.done"',
         b'"speech.audio.done"',
         b'"response.incomplete"',
@@ -56,6 +67,11 @@ class GenericReader(ChatReader):
         if type(response) is dict:  # of the Responses API, and of Google's Code Assist
             super()._learn({**response, "type": kind})
             self._learn_usage(response)
+        interaction = value.get("interaction")
+        if type(interaction) is dict:  # of Google's Interactions API
+            super()._learn({**interaction, "type": text_of(value, "event_type")})
+            self._learn_usage(interaction)
+            self.finished = self.finished or text_of(value, "event_type") in _INTERACTED
         if kind in _FAILURES and self.failed is None:
             self.failed = text_of(value, "code", "message") or "error"
         if kind in _ENDINGS or kind == "message_stop":
@@ -75,6 +91,8 @@ class GenericReader(ChatReader):
         said = value.get("usage")
         if type(said) is dict and ("cache_read_input_tokens" in said or "cache_creation_input_tokens" in said):
             self.usage = anthropic_usage(said)
+        if type(said) is dict and "total_input_tokens" in said:
+            self.usage = interactions_usage(said)
         if self.usage is not None and type(output := value.get("output")) is list:
             self.usage = with_tools(self.usage, openai_tools(output))
         said = value.get("usageMetadata")

@@ -20,12 +20,23 @@ _OPERATIONS: tuple[Row, ...] = (
     # What a server makes of a slash too many nobody knows, and some run a model at its own address.
     ("POST", re.compile(r"/(responses|models)/"), Operation("other", generates=True)),
     ("", re.compile(r"/responses(/|$)"), Operation("responses", free=True)),
+    (
+        "POST",
+        re.compile(r"/(batches|jobs|file_batches|runs)/[^/]+/(cancel|pause|resume)$"),
+        Operation("other", free=True),
+    ),
     ("POST", re.compile(r"/completions$"), Operation("completions", generates=True)),
     ("POST", re.compile(r"/embeddings$"), Operation("embeddings", generates=True)),
     ("POST", re.compile(r"/images/\w+$"), Operation("images", generates=True)),
     ("POST", re.compile(r"/audio/\w+$"), Operation("audio", generates=True)),
     ("POST", re.compile(r"/batches$"), Operation("batches", generates=True)),
     ("POST", re.compile(r"/moderations$"), Operation("moderations", free=True)),
+    # By the size and the day, by the session, by what a job will have read (https://platform.openai.com/docs/pricing).
+    (
+        "POST",
+        re.compile(r"/(vector_stores|containers|fine_tuning|evals|videos|realtime)(/|$)"),
+        Operation("other", generates=True, elsewhere=True),
+    ),
     ("", re.compile(r"/models(/|$)"), Operation("models", free=True)),
     ("", re.compile(r"/(files|uploads)(/|$)"), Operation("files", free=True)),
     ("", re.compile(r"/(conversations|vector_stores|containers)(/|$)"), Operation("other", free=True)),

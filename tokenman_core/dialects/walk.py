@@ -24,6 +24,8 @@ _ID_KEYS = ("_id", "_ids", "Id")
 # Keys that may be data: an address, a sentence, a number, a credential. Others are names that a programmer chose.
 _DATA_KEY = re.compile(r"[@\s]|[0-9]{3}|[^\x00-\x7f]|(?=[\w./+=-]*[0-9])(?=[\w./+=-]*[A-Z])[\w./+=-]{16}")
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]*+[0-9]{0,2}")  # most keys: told at once
+_HEADING = re.compile(r"[^\W\d][\w .()/#-]{0,63}")
+_MOST_COLUMNS = 256
 _URL = ("data:", "Data:", "DATA:")
 _LEAST, _BEYOND = words.LEAST_NUMBER, 10**19  # integers in between have 9 to 19 digits
 _BASE64_KEYS = frozenset({"data", "file_data", "b64_json"})
@@ -79,15 +81,29 @@ class Walk:
             else:
                 self.object(value, path, place)
         elif kind is list:
-            for index, item in enumerate(value):
-                self.value(item, (*path, index), place)
+            if len(value) > 1 and type(value[0]) is list and (names := _headings(value[0])):
+                self._rows(value, path, place, names)
+            else:
+                for index, item in enumerate(value):
+                    self.value(item, (*path, index), place)
         elif kind is int and (value >= _LEAST or value <= -_LEAST):
             self._number(value, path, place)
+
+    def _rows(self, rows: list[Any], path: Path, place: Place, names: list[str]) -> None:
+        """A table of lists: each cell is told by the heading of its column."""
+        columns = [place._replace(named=name) for name in names]
+        for index, row in enumerate(rows):
+            if type(row) is not list or len(row) != len(names):
+                self.value(row, (*path, index), place)
+                continue
+            for number, (cell, column) in enumerate(zip(row, columns, strict=True)):
+                self.value(cell, (*path, index, number), place if type(cell) in (dict, list) else column)
 
     def _number(self, number: int, path: Path, place: Place) -> None:
         """A card's number, say, which programs put into JSON without quotes."""
         if -_BEYOND < number < _BEYOND and not self._answer:
-            self.slots.append(Slot((*path, NUMBER), place.kind, str(number), place.tool, message=place.message))
+            path = (*path, NUMBER)
+            self.slots.append(Slot(path, place.kind, str(number), place.tool, message=place.message, named=place.named))
 
     def text(self, text: str, path: Path, place: Place) -> None:
         """A string: a slot, or media that are counted."""
@@ -115,7 +131,7 @@ class Walk:
                 else:
                     self._member(value, key, item, here, place)
             elif type(item) in (dict, list):
-                self._nested(key, item, here, place)
+                self._nested(value, key, item, here, place)
             elif type(item) is int and (item >= _LEAST or item <= -_LEAST) and not _is_protocols_number(key):
                 self._number(item, here, place)
 
@@ -171,7 +187,7 @@ class Walk:
         """Whether this is a string of an answer in which no placeholder stands."""
         return self._answer and "[" not in text
 
-    def _nested(self, key: str, item: Any, path: Path, place: Place) -> None:
+    def _nested(self, owner: dict[str, Any], key: str, item: Any, path: Path, place: Place) -> None:
         """An object or a list of an object."""
         if key in ("input", "prompt") and type(item) is list and _is_tokens(item):
             self.unreadable["tokens"] += 1
@@ -198,16 +214,22 @@ class Walk:
             self.value(item, path, Place(place.kind, place.tool, place.message, True))
         elif key in words.SPEAKERS and place.kind == "other":
             self.value(item, path, Place(words.SPEAKERS[key], place.tool, place.message))
+        elif _are_rows(item) and (names := _columns(owner)):
+            self._rows(item, path, place, names)
         else:
             self.value(item, path, place)
 
     def _free(self, value: dict[str, Any], path: Path, place: Place) -> None:
         name = next((value[key] for key in words.PAIRED_NAMES if type(value.get(key)) is str), "")
         named = place._replace(named=name) if name else place
+        names = _columns(value)
         for key, item in value.items():
             if _PLAIN_KEY.fullmatch(key) is None and _DATA_KEY.search(key):
                 self._key(key, path, place)
-            self.value(item, (*path, key), named if key in words.PAIRED_VALUES and type(item) is str else place)
+            if names and _are_rows(item):
+                self._rows(item, (*path, key), place, names)
+            else:
+                self.value(item, (*path, key), named if key in words.PAIRED_VALUES and type(item) is str else place)
 
     def _key(self, key: str, path: Path, place: Place) -> None:
         self.slots.append(Slot((*path, Key(key)), place.kind, key, place.tool, message=place.message))
@@ -312,6 +334,34 @@ def load(data: bytes) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
+
+
+def _are_rows(value: Any) -> bool:
+    return type(value) is list and bool(value) and type(value[0]) is list
+
+
+def _columns(value: dict[str, Any]) -> list[str]:
+    """What the columns are called of the rows that an object holds (`{"columns": […], "rows": [[…]]}`); none if it holds none."""
+    for item in value.values():
+        if _are_rows(item):
+            said = (each for each in value.values() if type(each) is list and len(each) == len(item[0]))
+            return next((names for names in map(_headings, said) if names), [])
+    return []
+
+
+def _headings(listed: list[Any]) -> list[str]:
+    """A list of names, or of objects that have one each: of at least two columns; none if it is none."""
+    if not 2 <= len(listed) <= _MOST_COLUMNS:
+        return []
+    names = [
+        each
+        if type(each) is str
+        else next((each[key] for key in words.COLUMN_NAMES if type(each.get(key)) is str), "")
+        if type(each) is dict
+        else ""
+        for each in listed
+    ]
+    return names if all(map(_HEADING.fullmatch, names)) and len(set(names)) == len(names) else []
 
 
 def _is_tokens(value: list[Any]) -> bool:

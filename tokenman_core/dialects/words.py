@@ -156,6 +156,9 @@ FREE_FORM = frozenset({"args", "input_examples", "metadata", "variables"})
 PAIRED_NAMES = ("name", "key", "Name", "Key")
 PAIRED_VALUES = frozenset({"value", "Value"})
 
+# Of an object that describes a column of a table: under which key it says what the column is called.
+COLUMN_NAMES = ("name", "Name", "column", "field", "label", "title", "key")
+
 # Of a tool's definition: the names by which a program knows its tools again, and the grammar of what a tool takes.
 TOOL_NAMES = frozenset({"format", "name"})
 # Keys under which a JSON Schema stands: of a tool's input and result, and of the answer that a program asks for.

@@ -143,6 +143,21 @@ async def test_a_call_that_nothing_bounds_says_why(path, value):
     assert (await bound("openai", "gpt-5", value, path)).unbounded
 
 
+async def test_what_costs_by_the_day_or_the_job_has_no_bound_and_no_token_tells_its_price():
+    kept = await bound("openai", "", {"name": "docs"}, "/v1/vector_stores")
+    trained = await bound("openai", "gpt-4.1-mini", {"training_file": "file_1"}, "/v1/fine_tuning/jobs")
+    filmed = await bound(
+        "gemini", "veo-3.0", {"instances": [{"prompt": "x"}]}, "/v1beta/models/veo-3.0:predictLongRunning"
+    )
+    assert (kept.rates, kept.basis) == (None, "unknown")
+    assert all("other measures than tokens" in it.unbounded for it in (kept, trained, filmed))
+    asked = {"requests": [{"model": "models/gemini-embedding-001", "content": {"parts": [{"text": TEXT}]}}]}
+    found = await bound(
+        "gemini", "gemini-embedding-001", asked, "/v1beta/models/gemini-embedding-001:batchEmbedContents"
+    )
+    assert (found.unbounded, found.output) == ("", 0)
+
+
 async def test_embeddings_write_nothing_and_an_unknown_model_has_no_price():
     assert (await bound("openai", "text-embedding-3-small", {"input": [TEXT]}, "/v1/embeddings")).output == 0
     found = await bound("openai", "house-model", said(), unknown_model="allow")

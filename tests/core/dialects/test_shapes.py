@@ -44,7 +44,62 @@ from tokenman_core.sse import Event, SseParser
         ("openai", "GET", "/v1/models", Operation("models", free=True)),
         ("openai", "POST", "/v1/files", Operation("files", free=True)),
         ("openai", "POST", "/v1/batches", Operation("batches", generates=True)),
-        ("openai", "POST", "/v1/videos", Operation("other", generates=True)),
+        *(
+            ("openai", "POST", path, Operation("other", generates=True, elsewhere=True))
+            for path in (
+                "/v1/videos",
+                "/v1/containers",
+                "/v1/containers/c/files",
+                "/v1/vector_stores",
+                "/v1/vector_stores/vs/files",
+                "/v1/vector_stores/vs/search",
+                "/v1//vector_stores//vs/",
+                "/v1/fine_tuning/jobs",
+                "/v1/evals/e/runs",
+                "/v1/realtime/client_secrets",
+            )
+        ),
+        *(
+            ("openai", "POST", path, Operation("other", free=True))
+            for path in (
+                "/v1/batches/b/cancel",
+                "/v1/fine_tuning/jobs/f/pause",
+                "/v1/vector_stores/vs/file_batches/b/cancel",
+                "/v1/conversations",
+                "/v1/conversations/c/items",
+            )
+        ),
+        ("openai", "POST", "/v1/models/acme/jobs/x/cancel", Operation("other", generates=True)),
+        ("openai", "GET", "/v1/vector_stores", Operation("other", free=True)),
+        ("openai", "DELETE", "/v1/containers/c", Operation("other", free=True)),
+        ("openai", "GET", "/v1/fine_tuning/jobs", Operation("other")),
+        ("anthropic", "POST", "/v1/sessions", Operation("other", generates=True, elsewhere=True)),
+        ("anthropic", "POST", "/v1/sessions/s/events", Operation("other", generates=True, elsewhere=True)),
+        *(
+            ("gemini", "POST", path, Operation("other", generates=True, elsewhere=True))
+            for path in (
+                "/v1beta/cachedContents",
+                "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore",
+                "/v1beta/tunedModels",
+            )
+        ),
+        ("gemini", "PATCH", "/v1beta/cachedContents/c", Operation("other", free=True)),
+        (
+            "gemini",
+            "POST",
+            "/v1beta/models/veo-3:predictLongRunning",
+            Operation("generate", generates=True, elsewhere=True),
+        ),
+        (
+            "gemini",
+            "POST",
+            "/v1beta/models/g:batchGenerateContent",
+            Operation("generate", generates=True, elsewhere=True),
+        ),
+        ("gemini", "POST", "/v1beta/models/e:batchEmbedContents", Operation("embeddings", generates=True)),
+        ("gemini", "POST", "/v1beta/batches/b:cancel", Operation("other", free=True)),
+        ("gemini", "POST", "/v1beta/interactions/i/cancel", Operation("other", free=True)),
+        ("gemini", "POST", "/v1beta/interactions", Operation("other", generates=True)),
         ("openai", "GET", "/v1/anything", Operation("other")),
         ("gemini", "POST", "/v1beta/models/g-2:generateContent", Operation("generate", generates=True)),
         ("gemini", "POST", "/v1/models/g-2:streamGenerateContent", Operation("generate", generates=True)),
