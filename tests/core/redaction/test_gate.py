@@ -1,5 +1,6 @@
 """The gates: that both answer alike, miss nothing that a check could find, and cost little."""
 
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from tests.corpora.build import corpus
 from tokenman_core.kinds import KINDS
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import (
+    _EXPRESSIONS,
+    BEHIND,
     CONDITIONS,
     RULES,
     WORDS,
@@ -60,6 +63,9 @@ def test_the_gates_see_the_same_in_the_corpora(number: int) -> None:
     for sample in corpus("tune")[number::20]:
         first = seen(GATES[0], sample.text)
         assert all(seen(gate, sample.text) == first for gate in GATES), sample.text
+        assert all(gate.sees(sample.text.encode()) == bool(gate.scan(sample.text.encode())) for gate in GATES), (
+            sample.text
+        )
 
 
 PIECES = st.one_of(
@@ -84,6 +90,45 @@ def test_a_key_is_seen_whose_beginning_stands_inside_what_looks_like_another() -
 def test_the_gates_see_the_same_in_any_mixture(text: str) -> None:
     first = seen(GATES[0], text)
     assert all(seen(gate, text) == first for gate in GATES)
+    data = text.encode("utf-8", "surrogatepass")
+    assert all(gate.sees(data) == bool(gate.scan(data)) for gate in GATES)
+
+
+@pytest.mark.parametrize(
+    ("at", "needed"),
+    [(at, group.head) for group in BEHIND for at in group.members],
+    ids=lambda it: str(it) if isinstance(it, int) else "",
+)
+def test_what_is_looked_for_behind_a_coarse_condition_holds_that_condition(at: int, needed: bytes) -> None:
+    """Else Hyperscan would not be asked for it."""
+    coarse = re.compile(needed)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.from_regex(_EXPRESSIONS[at], fullmatch=True))
+    def holds(match: bytes) -> None:
+        assert coarse.search(match) is not None
+
+    holds()
+
+
+def test_a_rule_by_context_is_found_wherever_it_stands_in_much_text() -> None:
+    """Where Hyperscan only tells how far a match goes, its beginning is looked for near that end."""
+    filler = "nothing of interest in these words; " * 40
+    for rule_text in (
+        'password = "kite7Wing!"',
+        "the password is kite7Wing!",
+        "postgres://app:pw7xK@db.example.com/prod",
+    ):
+        for text in (
+            rule_text,
+            filler + rule_text,
+            rule_text + filler,
+            f"{filler}{rule_text} {filler}{rule_text}{filler}",
+        ):
+            alone = [place for place in GATES[0].scan(text.encode()).rules if place[0] >= len(SHAPES)]
+            assert alone, text
+            places = {(at, match.start()) for at, _ in alone for match in re2_head(RULES[at]).finditer(text.encode())}
+            assert set(alone) == places
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,8 +7,9 @@ Aho-Corasick on the rules' keywords and RE2 on the rules found. Both read UTF-8 
 import functools
 import importlib.util
 import re
+import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tokenman_core.redaction.detectors import coded, context, seams, view
@@ -53,6 +54,10 @@ class Gate(Protocol):
     inline: int
 
     def scan(self, data: bytes) -> Hits: ...
+
+    def sees(self, data: bytes) -> bool:
+        """Whether `scan` would tell anything; it stops at the first thing."""
+        ...
 
 
 _EXPRESSIONS: tuple[bytes, ...] = (
@@ -104,9 +109,57 @@ def _for_hyperscan(index: int) -> bytes:
     return _EXPRESSIONS[index]
 
 
-def _in_hyperscan() -> list[int]:
-    """What Hyperscan looks for: all but the numbers that mean nothing without a word, which stand in most texts."""
-    return [at for at in range(len(_EXPRESSIONS)) if at not in _NUMBERS.values()]
+_SHORTENED = frozenset(at for at in range(len(SHAPES), len(RULES)) if _for_hyperscan(at) != _EXPRESSIONS[at])
+
+# What begins with any digit or letter costs time at each of them, and all the more where much of it stands in one automaton. So
+# there are several: the first looks for whatever has a literal, and for two coarse conditions, each of which holds in one piece
+# of code of five. Only then the automaton is asked that knows the expressions none of which matches without the condition.
+_DIGITS = rb"[0-9](?:[ ().\-/_]{0,3}[0-9]){5}"
+_RUN = rb"[A-Za-z0-9_-]{24}"
+_HAVE_DIGITS = frozenset({"telegram", "digits"})  # and the ids but for the next ones
+_HAVE_FEWER = frozenset({"id:IN_GSTIN", "id:IN_PAN", "id:IT_FISCAL_CODE", "id:US_MBI"})
+_HAVE_RUNS = frozenset(
+    {"asana", "bitwarden", "crypto", "discord-bot", "facebook-app", "fal", "mailgun-hex", "ngrok", "okta", "sentry-dsn",
+     "vault-old", "zhipu"}
+)  # fmt: skip
+
+
+class _Behind(NamedTuple):
+    """`members`: places in _EXPRESSIONS of what cannot match where `head` does not."""
+
+    head: bytes
+    members: tuple[int, ...]
+
+
+def _behind() -> tuple[_Behind, ...]:
+    names = [*(rule.id for rule in RULES), *_IDS]
+    with_digits = [
+        at for at, id in enumerate(names) if id in _HAVE_DIGITS or (id.startswith("id:") and id not in _HAVE_FEWER)
+    ]
+    return (
+        _Behind(_DIGITS, tuple(with_digits)),
+        _Behind(_RUN, tuple(at for at, id in enumerate(names) if id in _HAVE_RUNS)),
+    )
+
+
+BEHIND: tuple[_Behind, ...] = _behind()
+
+
+def _automata() -> list[list[int]]:
+    """What each automaton looks for: the first, those behind a coarse condition, and each number that words announce."""
+    later = {*_NUMBERS.values(), *(at for group in BEHIND for at in group.members)}
+    first = [at for at in range(len(_EXPRESSIONS)) if at not in later]
+    coarse = range(len(_EXPRESSIONS), len(_EXPRESSIONS) + len(BEHIND))
+    return [[*first, *coarse], *(list(group.members) for group in BEHIND), *([at] for at in _NUMBERS.values())]
+
+
+def _flag(at: int) -> int:
+    """Of a shape all places, of a rule by context all ends; of anything else that it is there."""
+    import hyperscan
+
+    if at < len(SHAPES):
+        return int(hyperscan.HS_FLAG_SOM_LEFTMOST)
+    return 0 if at < len(RULES) else int(hyperscan.HS_FLAG_SINGLEMATCH)
 
 
 @functools.cache
@@ -120,54 +173,143 @@ def compile_database() -> bytes | None:
         return None
     import hyperscan
 
-    places = _in_hyperscan()
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[_for_hyperscan(at) for at in places],
-        ids=places,
-        elements=len(places),
-        flags=[hyperscan.HS_FLAG_SOM_LEFTMOST if at < len(SHAPES) else hyperscan.HS_FLAG_SINGLEMATCH for at in places],
-    )
-    return bytes(hyperscan.dumpb(database))
+    parts: list[bytes] = []
+    for places in _automata():
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(
+            expressions=[
+                _for_hyperscan(at) if at < len(_EXPRESSIONS) else BEHIND[at - len(_EXPRESSIONS)].head for at in places
+            ],
+            ids=places,
+            elements=len(places),
+            flags=[_flag(at) for at in places],
+        )
+        made = bytes(hyperscan.dumpb(database))
+        parts += [_LENGTH.pack(len(made)), made]
+    return b"".join(parts)
+
+
+_LENGTH = struct.Struct("!I")
+
+
+def _load(packed: bytes) -> Iterator[Any]:
+    """The automata that `compile_database` has packed."""
+    import hyperscan
+
+    at = 0
+    while at < len(packed):
+        (size,) = _LENGTH.unpack_from(packed, at)
+        at += _LENGTH.size + size
+        database = hyperscan.loadb(packed[at - size : at], hyperscan.HS_MODE_BLOCK)
+        database.scratch = hyperscan.Scratch(database)
+        yield database
+
+
+def _longest(at: int) -> int:
+    """Bytes that a match may have at most."""
+    parser = importlib.import_module("re._parser")  # no other part of the interpreter says it
+    return int(parser.parse(_EXPRESSIONS[at].decode()).getwidth()[1])
+
+
+Hit = Callable[[int, int, int, int, Any], bool | None]
+"""Told by Hyperscan of a match: its place in _EXPRESSIONS, start, end. True: look no further."""
 
 
 class HyperscanGate:
-    """All heads as one automaton, made by `compile_database`; some 15 µs/KB of code.
+    """All heads as a few automata, made by `compile_database`; some 8 µs/KB of code.
 
-    It tells the places of shapes; of heads that vary in length (the rules by context) only that they occur, for tracking
-    their starts makes the automaton too large: RE2 finds the places then.
+    They tell the places of shapes; of heads that vary in length (the rules by context) only where they end, for tracking
+    their starts makes an automaton too large: RE2 finds the places then, near those ends.
     """
 
     inline = 16 * 1024
 
     def __init__(self, database: bytes) -> None:
-        import hyperscan
-
-        self._database = hyperscan.loadb(database, hyperscan.HS_MODE_BLOCK)
-        self._database.scratch = hyperscan.Scratch(self._database)
+        self._first, *others = _load(database)
+        self._behind = others[: len(BEHIND)]
+        self._numbers = dict(zip(_NUMBERS, others[len(BEHIND) :], strict=True))
         self._heads = _heads()
-        self._lock = threading.Lock()  # one scratch space, one scan at a time
+        self._reach = {at: _longest(at) for at in range(len(SHAPES), len(RULES))}
+        self._lock = threading.Lock()  # one scratch space each, one scan at a time
+
+    def _run(self, data: bytes, hit: Hit) -> None:
+        """Tell `hit` of whatever is there, but of a number only where a word announces it."""
+        coarse: list[int] = []
+        asked: set[str] = set()
+
+        def first(at: int, start: int, end: int, flags: int, context: Any) -> bool | None:
+            if at >= len(_EXPRESSIONS):
+                coarse.append(at - len(_EXPRESSIONS))
+                return None
+            if at >= len(RULES) and (number := conditions.NEEDS.get(_IDS[at - len(RULES)])) is not None:
+                asked.add(number)
+            return hit(at, start, end, flags, context)
+
+        with self._lock:
+            self._first.scan(data, match_event_handler=first)
+            for group in coarse:
+                self._behind[group].scan(data, match_event_handler=hit)
+            for number in asked:
+                self._numbers[number].scan(data, match_event_handler=hit)
+
+    def _places(self, at: int, ends: Iterable[int], data: bytes) -> Iterator[int]:
+        """Where the head of a rule by context begins, of which a match, or what Hyperscan looks for of it, ends so."""
+        reach, head = self._reach[at], self._heads[at]
+        low = high = -1
+        for end in sorted(ends):
+            if end - reach > high:
+                if high >= 0:
+                    yield from _begins(head, data, low, high)
+                low = max(0, end - reach)
+            high = min(len(data), end + reach)
+        yield from _begins(head, data, low, high)
 
     def scan(self, data: bytes) -> Hits:
         found: set[tuple[int, int]] = set()
-        once: list[int] = []
+        ends: dict[int, list[int]] = {}
+        holds: set[str] = set()
 
         def hit(at: int, start: int, end: int, flags: int, context: Any) -> None:
             if at < len(SHAPES):
                 found.add((at, start))
+            elif at < len(RULES):
+                ends.setdefault(at, []).append(end)
             else:
-                once.append(at)
+                holds.add(_IDS[at - len(RULES)])
 
-        with self._lock:
-            self._database.scan(data, match_event_handler=hit)
-        for at in once:
+        self._run(data, hit)
+        for at, its in ends.items():
+            found.update((at, place) for place in self._places(at, its, data))
+        return Hits(conditions.hold(holds) if holds else frozenset(), sorted(found))
+
+    def sees(self, data: bytes) -> bool:
+        import hyperscan
+
+        ends: dict[int, list[int]] = {}
+        holds: set[str] = set()
+
+        def hit(at: int, start: int, end: int, flags: int, context: Any) -> bool | None:
+            if at in _SHORTENED:
+                ends.setdefault(at, []).append(end)
+                return None
             if at < len(RULES):
-                found.update((at, match.start()) for match in self._heads[at].finditer(data))
-        holds = {_IDS[at - len(RULES)] for at in once if at >= len(RULES)}
-        for number in {conditions.NEEDS[id] for id in holds & conditions.NEEDS.keys()}:
-            if self._heads[_NUMBERS[number]].search(data):
-                holds.add(number)
-        return Hits(conditions.hold(holds), sorted(found))
+                return True
+            holds.add(id := _IDS[at - len(RULES)])
+            return id not in conditions.NEEDS and id not in _NUMBERS
+
+        try:
+            self._run(data, hit)
+        except hyperscan.ScanTerminated:
+            return True
+        return bool(conditions.hold(holds)) or any(
+            True for at, its in ends.items() for _ in self._places(at, its, data)
+        )
+
+
+def _begins(head: Any, data: bytes, low: int, high: int) -> Iterator[int]:
+    """Where the matches of an expression of RE2 begin that stand in a part of the data."""
+    for match in head.finditer(data, low, high):
+        yield match.start()
 
 
 class Re2Gate:
@@ -219,6 +361,9 @@ class Re2Gate:
                 holds.add(id)
         return Hits(conditions.hold(holds), sorted(found))
 
+    def sees(self, data: bytes) -> bool:
+        return bool(self.scan(data))
+
 
 def _starts(head: Any, data: bytes) -> Iterator[int]:
     """Where a shape begins, also inside of an earlier one (`sk-ant-sk-ant-…`); of those with one end the first."""
@@ -239,7 +384,7 @@ def trips(gate: Gate, text: str, key: str = "", custom: Patterns | None = None, 
     return (
         context.tells(key)
         or bool(key_topics(key))
-        or bool(gate.scan(data))
+        or gate.sees(data)
         or view.needed(text, data)
         or any(True for _ in seams.broken_lines(text))
         or any(True for _ in coded.readable(text))

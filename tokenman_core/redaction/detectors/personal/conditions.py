@@ -113,9 +113,9 @@ def heads() -> Iterator[tuple[str, str, str]]:
     yield (
         "crypto",
         "",
-        rf"(?:^|[^A-Za-z0-9])[13LMDTXAr48]{_BASE58}{{24}}|0x[0-9a-fA-F]{{40}}"
-        r"|(?:bc|tb|ltc|addr|stake|cosmos|osmo|BC|LTC)1[02-9ac-hj-np-zA-HJ-NP-Z]{11}",
+        rf"(?:^|[^A-Za-z0-9])[13LMDTXAr48]{_BASE58}{{24}}|0x[0-9a-fA-F]{{40}}",
     )
+    yield "bech32", "1", "(?:bc|tb|ltc|addr|stake|cosmos|osmo|BC|LTC)1[02-9ac-hj-np-zA-HJ-NP-Z]{11}"
     # Five digits, or a form with fewer: a postcode or plate of the UK, a plate of Nigeria.
     yield (
         "id-number",

@@ -46,7 +46,7 @@ class Personal:
             yield from self._addresses.ipv6(plain)
         if "mac" in conditions:
             yield from self._addresses.mac(plain, spotted)
-        if "crypto" in conditions:
+        if "crypto" in conditions or "bech32" in conditions:
             yield from self._crypto.find(plain)
         if "birth-words" in conditions or "DATE_OF_BIRTH" in spotted.key_topics:
             yield from self._births.find(spotted)
