@@ -9,6 +9,7 @@ from tokenman_core.ahead.quote import Bound, Quotes
 from tokenman_core.budget.books import LEAST_OUTPUT, Books, Granted, Quote, Short, Uncounted
 from tokenman_core.budget.rules import Rule, dollars, units
 from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.ledger.row import LONGEST_NAME, model_name, short
 from tokenman_core.metering import by_the_month
 from tokenman_core.providers import Providers
 from tokenman_core.scopes import Subject
@@ -150,16 +151,16 @@ HIDDEN = "-"
 
 
 def subject_of(exchange: Exchange, candidate: Candidate) -> Subject:
-    """Whose call it is: told by what the call says, counted and shown in the words that a record may show."""
+    """Whose call it is: told by what the call says, counted and shown as the ledger has it, from which counts can be made anew."""
     model = candidate.model or exchange.model
     own = candidate.model not in ("", exchange.model)  # the configuration's own word
     client, provider, labels = exchange.caller.client, candidate.provider, exchange.labels
     shown = Subject(
-        client,
-        labels.get("project") or (HIDDEN if exchange.project else ""),
+        short(client, LONGEST_NAME),
+        short(labels.get("project") or (HIDDEN if exchange.project else ""), LONGEST_NAME),
         provider,
-        model if own else labels.get("model") or (HIDDEN if model else ""),
-        labels.get("session") or (HIDDEN if exchange.session else ""),
+        model_name(model if own else labels.get("model") or (HIDDEN if model else "")),
+        short(labels.get("session") or (HIDDEN if exchange.session else ""), LONGEST_NAME),
     )
     return Subject(client, exchange.project, provider, model, exchange.session, shown)
 

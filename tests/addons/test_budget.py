@@ -19,7 +19,9 @@ from tokenman_core.budget.rules import Rule, units
 from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Caller, Exchange, Sent, Times
+from tokenman_core.ledger import row_of
 from tokenman_core.pricing import Prices
+from tokenman_core.record import record_of
 from tokenman_core.scopes import Reach
 from tokenman_core.state import Sqlite
 from tokenman_core.usage import Bill, Usage
@@ -85,6 +87,22 @@ def test_a_label_that_may_not_be_shown_takes_no_call_out_of_its_budget():
         assert Reach(scope, {scope: "4539*"}).takes_in(subject)
         assert Reach(scope).counted_by(subject) == HIDDEN
     assert Reach("model").counted_by(subject_of(exchange, HAIKU)) == HAIKU.model
+
+
+@pytest.mark.parametrize(
+    "name", ["p" * 200, "é" * 90, "a\u202eb\n", "sk-ant-api03-" + "k" * 93 + "AA", "plain"], ids=range(5)
+)
+def test_a_call_is_counted_under_the_name_that_its_row_has(name):
+    exchange = exchange_of()
+    exchange.project = exchange.session = name
+    exchange.labels = {"project": name, "session": name, "model": "gpt 4 \n" + name}
+    exchange.model, exchange.caller = "gpt 4 \n" + name, Caller(client=name)
+    exchange.attempts.append(Attempt(1, Candidate("anthropic", exchange.model), sent=True))
+    row = row_of(record_of(exchange, 0.0))
+    subject = subject_of(exchange, exchange.attempts[0].candidate)
+    for scope in ("client", "project", "model", "session", "provider"):
+        assert Reach(scope).counted_by(subject) == getattr(row, scope)
+    assert Reach(match={"project": name}).takes_in(subject)
 
 
 async def test_each_attempt_says_its_own_limit_and_no_longer_that_of_the_one_before(stage):

@@ -59,10 +59,16 @@ def test_a_store_that_is_damaged_refuses_calls_and_one_that_is_gone_is_made_anew
 
 
 def test_a_budget_stands_where_it_stood_when_the_store_was_lost_while_nothing_ran(running, fake, tmp_path):
-    budgets = [{**DAY, "limit_usd": 5}, {**DAY, "name": "each", "limit_usd": 5, "scope": "model", "window": "total"}]
+    budgets = [
+        {**DAY, "limit_usd": 5},
+        *(
+            {**DAY, "name": f"each {scope}", "limit_usd": 5, "scope": scope, "window": "total"}
+            for scope in ("model", "project", "session", "client", "provider")
+        ),
+    ]
     proxy = running(budgets=budgets)
     for _ in range(3):
-        assert ask(proxy)[0] == 200
+        assert ask(proxy, x_tokenman_project="p" * 150, x_tokenman_session="s" * 65)[0] == 200
     total = booked(proxy, 3)
     before = settled(proxy)
     proxy.stop()

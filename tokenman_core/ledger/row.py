@@ -20,6 +20,7 @@ LONGEST_DETAIL = 200
 MOST_TRIED = 10  # attempts of a call that are kept one by one: few calls make more, and a row has its bound
 MOST_SPOTS = 24
 MOST_PARTS = 16  # of a usage, beside its counts
+_REMEMBERED = 200  # characters of a name that is remembered as it is kept: most come again and again
 UNNAMED = "-"  # for a model whose name is none: it may be a value that a program put into the wrong field
 
 _PICO = Decimal(10) ** 12
@@ -227,11 +228,18 @@ def clean(text: str) -> str:
 
 def short(text: str, longest: int) -> str:
     """A clean text within its bound, credentials masked. Different long ones stay different: what is cut off leaves a hash."""
+    return _shortened(text, longest) if len(text) <= _REMEMBERED else _shorten(text, longest)
+
+
+def _shorten(text: str, longest: int) -> str:
     text = clean(text)
     if len(text) > longest:
         tail = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         text = f"{text[: longest - 1 - len(tail)]}~{tail}"
     return _masked(text)
+
+
+_shortened = lru_cache(4096)(_shorten)
 
 
 def model_name(text: str) -> str:
