@@ -4,12 +4,13 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from addons.cli import figures
 from addons.spending import budget_rule
-from tokenman_core import forecast
+from tokenman_core import crashed, forecast
 from tokenman_core.budget.books import Books, State
 from tokenman_core.budget.rules import dollars
 from tokenman_core.budget.windows import zone
@@ -21,7 +22,8 @@ from tokenman_core.ledger import LedgerReader
 from tokenman_core.ledger.row import clean, iso, plain
 from tokenman_core.state import Sqlite, Store, Unavailable, path_of
 
-Standing = tuple[State, Forecast | None]
+Standing = tuple[State, Forecast | None, Decimal]
+"""The last: what of it was booked of calls that ended with their process (USD)."""
 
 MOST_LINES = 20
 
@@ -46,8 +48,13 @@ def standing(settings: Settings, reader: LedgerReader, clock: Clock) -> list[Sta
     finally:
         store.close()
     now = clock.now()
-    days = forecast.days_of(reader.totals("day", forecast.since(now)), settings.pricing.subscriptions == "count")
-    return [(state, forecast.of_budget(state, now, days)) for state in states]
+    counts_all = settings.pricing.subscriptions == "count"
+    days = forecast.days_of(reader.totals("day", forecast.since(now)), counts_all)
+    lost = crashed.since(states, reader)
+    return [
+        (state, forecast.of_budget(state, now, days), crashed.part(state, lost, counts_subscriptions=counts_all))
+        for state in states
+    ]
 
 
 def _opened(path: Path) -> Sqlite:
@@ -57,7 +64,7 @@ def _opened(path: Path) -> Sqlite:
         raise Unavailable(str(error)) from error
 
 
-def as_json(state: State, ahead: Forecast | None) -> dict[str, Any]:
+def as_json(state: State, ahead: Forecast | None, lost: Decimal) -> dict[str, Any]:
     """As `GET /api/budgets` has it, without what only the configuration says."""
     endless = state.rule.span == "total"
     return {
@@ -68,6 +75,7 @@ def as_json(state: State, ahead: Forecast | None) -> dict[str, Any]:
         "ends": None if endless else iso(_moment(state.window.ends)),
         "limit_usd": plain(dollars(state.rule.limit)),
         "spent_usd": plain(dollars(state.count.spent)),
+        "crashed_usd": plain(lost),
         "held_usd": plain(dollars(state.count.held)),
         "forecast_usd": plain(ahead.usd) if ahead else None,
         "forecast_by": ahead.method if ahead else None,
@@ -78,8 +86,8 @@ def as_json(state: State, ahead: Forecast | None) -> dict[str, Any]:
 def lines(found: list[Standing]) -> Iterator[str]:
     """A line a counter, those first that are nearest to their limit."""
     ordered = sorted(found, key=lambda each: -each[0].count.spent / each[0].rule.limit)
-    for state, ahead in ordered[:MOST_LINES]:
-        yield _line(state, ahead)
+    for each in ordered[:MOST_LINES]:
+        yield _line(*each)
     if len(ordered) > MOST_LINES:
         yield f"{len(ordered) - MOST_LINES} more counters of budgets: tokenman report --json has them all."
 
@@ -88,15 +96,16 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _line(state: State, ahead: Forecast | None) -> str:
+def _line(state: State, ahead: Forecast | None, lost: Decimal) -> str:
     rule = state.rule
     whose = "" if rule.reach.scope == "global" else f" of {rule.reach.scope} {clean(state.counted_by) or '(none)'}"
     told = f"budget {rule.name}{whose}: {figures.money(dollars(state.count.spent))} of {figures.money(dollars(rule.limit))} spent"
     if state.count.held:
         told += f", {figures.money(dollars(state.count.held))} held"
-    if rule.span == "total":
-        return told
-    told += f" this {rule.span}"
+    if rule.span != "total":
+        told += f" this {rule.span}"
+    if lost:
+        told += f" ({figures.money(lost)} of it by calls that ended with their process; what they wrote is not known)"
     if ahead is None:
         return told
     how = "as fast as until now" if ahead.method == "linear" else "as on the same weekdays before"

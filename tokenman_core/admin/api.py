@@ -1,6 +1,7 @@
 """What the API answers: sums, calls, what was masked, providers, settings. Read from the ledger on a thread, never on the loop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, get_args
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenman_core import __version__, forecast
+from tokenman_core import __version__, crashed, forecast
 from tokenman_core.admin import cache, clients, events, openapi
 from tokenman_core.admin.answers import Wrong, body, error, not_found, query
 from tokenman_core.admin.aside import aside
@@ -26,6 +27,7 @@ from tokenman_core.ledger.row import details, iso, model_name, plain, spots
 from tokenman_core.state import Unavailable
 
 BYS: tuple[By, ...] = get_args(By)
+_CRASHED_S = 60.0  # between two looks for calls that ended with their process
 _FILTERS = ("model", "project", "client", "provider", "status", "session", "q")
 
 
@@ -35,6 +37,8 @@ class Api:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._settings: Settings = parts.loaded.settings
+        self._crashes: crashed.Crashed = ()
+        self._crashed_until = float("-inf")
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -137,7 +141,21 @@ class Api:
             return error(503, "persistence", "the counts of budgets cannot be read now; the log says why")
         now = self._parts.clock.now()
         days = await aside(self._days, now) if states else None
-        return JSONResponse({"items": [_budget(state, forecast.of_budget(state, now, days)) for state in states]})
+        lost, counts_all = await aside(self._crashed, states, now), self._settings.pricing.subscriptions == "count"
+        return JSONResponse({
+            "items": [
+                _budget(state, forecast.of_budget(state, now, days), crashed.part(state, lost, counts_subscriptions=counts_all))
+                for state in states
+            ]
+        })  # fmt: skip
+
+    def _crashed(self, states: Sequence[State], now: float) -> crashed.Crashed:
+        """Calls that ended with their process: there is hardly ever another one, so they are not looked for at each question."""
+        if now >= self._crashed_until:
+            with suppress(LedgerError):
+                self._crashes = crashed.since(states, self._parts.ledger)
+            self._crashed_until = now + _CRASHED_S
+        return self._crashes
 
     def _days(self, now: float) -> Mapping[date, Decimal] | None:
         """What the days before have cost. A ledger that cannot be read keeps nobody from seeing his budgets."""
@@ -261,7 +279,7 @@ def _listed(page: Page) -> bytes:
     return bytes(JSONResponse({"items": [details(row) for row in page.rows], "next": page.next}).body)
 
 
-def _budget(state: State, ahead: forecast.Forecast | None) -> dict[str, Any]:
+def _budget(state: State, ahead: forecast.Forecast | None, lost: Decimal) -> dict[str, Any]:
     rule, count, endless = state.rule, state.count, state.rule.span == "total"
     return {
         "name": rule.name,
@@ -274,6 +292,7 @@ def _budget(state: State, ahead: forecast.Forecast | None) -> dict[str, Any]:
         "on_exceed": rule.on_exceed,
         "limit_usd": plain(dollars(rule.limit)),
         "spent_usd": plain(dollars(count.spent)),
+        "crashed_usd": plain(lost),
         "held_usd": plain(dollars(count.held)),
         "left_usd": plain(dollars(max(0, rule.limit - count.spent - count.held))),
         "spent_ratio": round(count.spent / rule.limit, 6),

@@ -136,8 +136,8 @@ _SCHEMAS: dict[str, Schema] = {
     ),
     "Budget": _object(
         name=_TEXT, scope=_TEXT, counted_by=_maybe(_TEXT), match={"type": "object"}, window=_TEXT, begins=_maybe(_TIME),
-        ends=_maybe(_TIME), on_exceed=_TEXT, limit_usd=_MONEY, spent_usd=_MONEY, held_usd=_MONEY, left_usd=_MONEY,
-        spent_ratio={"type": "number"}, forecast_usd=_maybe(_MONEY),
+        ends=_maybe(_TIME), on_exceed=_TEXT, limit_usd=_MONEY, spent_usd=_MONEY, crashed_usd=_MONEY, held_usd=_MONEY,
+        left_usd=_MONEY, spent_ratio={"type": "number"}, forecast_usd=_maybe(_MONEY),
         forecast_by=_maybe({"type": "string", "enum": ["linear", "weekdays"]}), full_at=_maybe(_TIME),
     ),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from tokenman_core.ledger import pages, trouble
 from tokenman_core.ledger.pages import Filter, Page, moment
 from tokenman_core.ledger.row import Row, dollars
 from tokenman_core.ledger.span import EVER, Span, split
-from tokenman_core.ledger.spent import Spent, spent
+from tokenman_core.ledger.spent import Spent, crashed, spent
 from tokenman_core.ledger.store import DAY_US, ESTIMATED, EXACT, NOTIONAL, OTHER, REPEATED, SUMS, micro
 from tokenman_core.ledger.sums import Break, Redactions, Sums, Totals
 from tokenman_core.record import cause_of
@@ -180,6 +180,11 @@ class LedgerReader:
                 return []
             found = connection.execute("select value from facts where name = 'horizon'").fetchone()
             return spent(connection, micro(since), found[0] if found else 0)
+
+    def crashed(self, since: datetime) -> list[tuple[float, Spent]]:
+        """The same of each call that ended with its process, with when it began (seconds since the epoch)."""
+        with self._open() as connection:
+            return [] if connection is None else crashed(connection, micro(since))
 
     # -- inside --
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tokenman_core.ledger.store import DAY_US, NOTIONAL
 
 _HALF = 1_000_000  # money is summed in two halves: a whole sum could leave the 64 bits, where SQLite gives up
+_MOST_CRASHED = 10_000
 _NAMES = ("provider", "model", "project", "client", "session")
 
 
@@ -48,3 +49,19 @@ def spent(connection: sqlite3.Connection, since: int, horizon: int) -> list[Spen
         cost = whole * _HALF + rest
         found.append(Spent(provider, model, project, client, session, cost, cost if notional else 0))
     return found
+
+
+def crashed(connection: sqlite3.Connection, since: int) -> list[tuple[float, Spent]]:
+    """Calls that ended with their process, as far as calls are kept one by one, each with when it began (seconds since the
+    epoch); the latest of very many.
+    """
+    said = ", ".join(f"coalesce((select text from names where n = {name}), '')" for name in _NAMES)
+    of = connection.execute("select n from names where text = 'crashed'").fetchone()
+    if of is None:
+        return []
+    calls = connection.execute(
+        f"select time, {said}, cost, iif(flags & {NOTIONAL}, cost, 0) from calls"
+        " where time >= ? and cost > 0 and outcome = ? order by time desc limit ?",
+        (since, of[0], _MOST_CRASHED),
+    )
+    return [(time / 1e6, Spent(*names)) for time, *names in calls]

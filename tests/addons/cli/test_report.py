@@ -435,9 +435,17 @@ def test_budgets_are_told_with_what_their_window_will_have_cost(home, monkeypatc
     (budget,) = json.loads(told("--json").stdout)["budgets"]
     assert budget == {
         "name": "daily", "scope": "global", "counted_by": None, "window": "day", "ends": "2026-11-25T00:00:00.000Z",
-        "limit_usd": "10", "spent_usd": "6", "held_usd": "0", "forecast_usd": "12", "forecast_by": "linear",
+        "limit_usd": "10", "spent_usd": "6", "crashed_usd": "0", "held_usd": "0", "forecast_usd": "12", "forecast_by": "linear",
         "full_at": "2026-11-24T20:00:00.000Z",
     }  # fmt: skip
+
+
+def test_what_was_booked_of_calls_that_a_crash_ended_is_said(home, monkeypatch):
+    record(home, call(1, time=NOW, bill=bill("0.25"), outcome="crashed"), call(2, time=NOW, bill=bill("4")))
+    booked(home, monkeypatch, ("", "6"))
+    told_of = "spent this day ($0.2500 of it by calls that ended with their process; what they wrote is not known); by its end"
+    assert told_of in told().stdout
+    assert json.loads(told("--json").stdout)["budgets"][0]["crashed_usd"] == "0.25"
 
 
 def test_days_before_tell_more_than_a_line(home, monkeypatch):

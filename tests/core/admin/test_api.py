@@ -524,6 +524,24 @@ async def test_budgets_tell_what_is_spent_and_what_their_window_will_have_cost(a
     assert second["full_at"].startswith("2026-11-24T20:0")
 
 
+async def test_what_was_booked_of_calls_that_a_crash_ended_is_marked(admin):
+    plan = Bill(Usage(1, 1), Decimal(4), "list", notional=True)
+    early, other = NOON - timedelta(days=1), NOON - timedelta(hours=1)
+    admin.end(
+        call(1, time=other, bill=bill("0.25"), outcome="crashed", project="shop"),
+        call(2, time=other, bill=bill("0.5"), outcome="crashed", project="web"),
+        call(3, time=other, bill=bill("3"), project="shop"),
+        call(4, time=early, bill=bill("2"), outcome="crashed", project="shop"),
+        call(5, time=other, bill=plan, outcome="crashed", project="shop"),
+    )
+    admin.budgets = Standing(standing(admin, "6"), standing(admin, "6", scope="project"))
+    first, second = (await admin.get("/api/budgets")).json()["items"]
+    assert (first["crashed_usd"], second["crashed_usd"]) == ("0.75", "0.25")
+    admin.settings = {"pricing": {"subscriptions": "count"}}
+    first, second = (await admin.get("/api/budgets")).json()["items"]
+    assert (first["crashed_usd"], second["crashed_usd"]) == ("4.75", "4.25")
+
+
 async def test_a_subscription_is_no_part_of_the_days_that_budgets_go_by(admin):
     plan = Bill(Usage(1, 1), Decimal(4), "list", notional=True)
     admin.end(*(call(week, time=NOON - timedelta(weeks=week), bill=plan) for week in range(1, 6)))

@@ -72,6 +72,7 @@ function tone(budget) {
 function note(budget) {
   const parts = [];
   if (Number(budget.held_usd)) parts.push(`${words.money(budget.held_usd)} held by running calls`);
+  if (Number(budget.crashed_usd)) parts.push(`${words.money(budget.crashed_usd)} by calls that a crash ended, at least`);
   if (budget.spent_ratio >= 1) parts.push("spent");
   else if (budget.full_at) parts.push(`full at ${words.moment(budget.full_at)}`);
   if (budget.forecast_usd !== null) parts.push(`${words.money(budget.forecast_usd)} expected by its end`);
