@@ -45,8 +45,9 @@ class Spots:
 
     async def told(self, hashed: Hashed, breath: Breath) -> tuple[Spot, ...]:
         """In the order of the request; a value by its keyed hash."""
-        spots = []
+        spots: list[Spot] = []
         for slot, text, acts in reversed(self._last):
+            place = place_of(slot.path)
             if not acts.told:
                 found: dict[tuple[str, Action, str, str], int] = {}
                 for number, (start, end, entity, action, placeholder, _, _) in enumerate(acts.acts):
@@ -55,11 +56,11 @@ class Spots:
                     if number % _STEP == _STEP - 1 and breath.due:
                         await breath.take()
                 acts.told[:] = [
-                    (entity, action, hashed.hash(value, placeholder), count)
+                    Spot(place, entity, action, hashed.hash(value, placeholder), count)
                     for (entity, action, value, placeholder), count in [*found.items()][: -MOST - 1 : -1]
                 ]
-            place = place_of(slot.path)
-            spots += [Spot(place, *said) for said in acts.told]
+            here = acts.told[0].place == place  # else the same text stood elsewhere when that was first told
+            spots += acts.told if here else [each._replace(place=place) for each in acts.told]
             if len(spots) >= MOST:
                 break
         return tuple(spots[:MOST][::-1])

@@ -27,7 +27,8 @@ _LEAST_WRAPPED = 12  # characters of a value that is looked for over the breaks 
 _LEAST_WRAPPED_DISTINCT = 6
 _EXPANDED = 24  # up to here values are looked for one by one,
 _SHORT_TEXT = 2048  # and in a text of so many characters always
-_STEP = 16  # values taken up between two pauses
+_STEP = 16  # values looked for between two pauses
+_TAKEN_UP = 64  # and taken up
 _WIDEST = 10  # characters that one of a value may take where it is written with escapes
 _LONGER = 64  # characters by which a form may be longer than its value, before it is escaped
 _FEW = 16
@@ -83,9 +84,9 @@ class Known:
         self.always: list[_Value] = []  # without one: looked for in every text, one by one
         self._forms = Needles()  # or all in one go, where they are many
         self._entities: dict[str, tuple[str, ...]] = {}  # by form, of those
-        self.led: dict[
-            str, list[tuple[str, str]]
-        ] = {}  # those that begin with a digit of hexadecimal, by how they begin
+        self._taken_up: list[tuple[str, str]] = []
+        self._led: dict[str, list[tuple[str, str]]] = {}  # of the first so many of these:
+        self._led_of = 0
         self.longest = 0
 
     def __bool__(self) -> bool:
@@ -115,19 +116,16 @@ class Known:
         """Choose the anchors of what was added since."""
         if not self._added:
             return
-        self.longest = max(self.longest, _LONGER + max(len(text) for _, text in self._added))
+        self.longest = max(self.longest, _LONGER + max([len(text) for _, text in self._added]))
         values = self._values
-        for low in range(0, len(self._added), _STEP):
-            added = self._added[low : low + _STEP]
+        for low in range(0, len(self._added), _TAKEN_UP):
+            added = self._added[low : low + _TAKEN_UP]
             new: list[str] = []
-            for each, (bare, plain) in zip(added, self._bares([text for _, text in added]), strict=True):
-                entity, text = each
+            for (entity, text), (bare, plain) in zip(added, self._bares([text for _, text in added]), strict=True):
                 if plain and len(text) >= ANYWHERE and len(set(text)) >= _LEAST_DISTINCT:
                     anchor = bare[:LONGEST_ANCHOR]
                 else:
                     anchor = self._anchor(text)
-                if text[:1] in _HEX_DIGITS:
-                    self.led.setdefault(text[:_HEAD], []).append(each)
                 if len(anchor) < _LEAST_ANCHOR:
                     self.always.append(_Value(entity, text, 0))
                 elif anchor in values:
@@ -137,10 +135,19 @@ class Known:
                     new.append(anchor)
             self._anchors.add(*new)
             yield None
-        self._added.clear()
+        self._taken_up += self._added
+        self._added = []
         yield from self._anchors.settle()
         if len(self.always) > _EXPANDED:
             yield from self._take_together()
+
+    def led(self) -> dict[str, list[tuple[str, str]]]:
+        """The values that begin with a digit of hexadecimal, by how they begin."""
+        for entity, text in self._taken_up[self._led_of :]:
+            if text[:1] in _HEX_DIGITS:
+                self._led.setdefault(text[:_HEAD], []).append((entity, text))
+        self._led_of = len(self._taken_up)
+        return self._led
 
     def _anchor(self, text: str) -> str:
         """The anchor of a value that is written otherwise in some form; "" if nothing stands in every form."""
@@ -321,7 +328,7 @@ def _shown(knowns: Sequence[Known], text: str, standing: Standing) -> Iterator[F
 
 def _astray(knowns: Sequence[Known], text: str) -> Iterator[Finding | None]:
     """Behind a `%` that encodes nothing, or one with a digit: what the value begins with reads as if it belonged to those."""
-    led = [known.led for known in knowns if known.led]
+    led = [heads for known in knowns if (heads := known.led())]
     if not led:
         return
     begin = {head[:2] for heads in led for head in heads}

@@ -103,16 +103,18 @@ class Masking:
 
     async def _take_up(self) -> None:
         """The values that the exchange has met before."""
+        if not len(self._mapping):
+            return
         so_far = self._so_far
-        behind, seen = so_far.behind(), set[tuple[str, str]]()
+        behind, seen = so_far.behind(), dict[tuple[str, str], None]()
         for number, each in enumerate(self._mapping.values(), 1):
             said = (each.entity, each.whole or each.text)
             if said not in seen:
-                seen.add(said)
+                seen[said] = None
                 behind.add(*said)
-                so_far.add(*said)
             if number % _STEP == 0 and self._breath.due:
                 await self._breath.take()
+        so_far.add(seen)
         so_far.digest = behind.digest
 
     # -- what is remembered --
@@ -360,18 +362,15 @@ class Masking:
             if low and self._breath.due:
                 await self._breath.take()
             some = here[low : low + _STEP]
-            wholes = (
-                [self._whole(place, each.start, each.end) for each in some] if self._halves else itertools.repeat("")
-            )
-            for act, placeholder in zip(some, self._mapping.again(text, some, wholes, stood), strict=True):
-                start, end, entity, _, _, _, first = act
-                pieces += text[last:start], placeholder
-                last = end
-                if first:
-                    so_far.add(entity, (self._whole(place, start, end) if self._halves else "") or text[start:end])
-                    masked.masked[entity] += 1
+            wholes = [self._whole(place, act.start, act.end) for act in some] if self._halves else itertools.repeat("")
+            more, first = self._mapping.again(text, last, some, wholes, stood)
+            pieces += more
+            last = some[-1].end
+            if first:
+                so_far.add(first)
+                masked.masked.update([entity for entity, _ in first])
         so_far.digest = acts.after
-        if pieces:
+        if last:
             pieces.append(text[last:])
             slot.text = "".join(pieces)
             masked.paths.append(slot.path)

@@ -1,6 +1,7 @@
 """What was found in texts before, and done about it, under a keyed code of the text: never the texts or the values."""
 
 import secrets
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tokenman_core.config.redacting import Action
+from tokenman_core.exchange import Spot
 from tokenman_core.redaction.entities import DETECTOR_VERSION, Findings
 from tokenman_core.slots import Slot
 
@@ -15,6 +17,7 @@ _ENTRY: Final = 220  # bytes that an entry without findings takes: two digests' 
 _FINDING: Final = 130  # and each finding
 _ACT: Final = 480  # and each act, with its placeholder and how it is told
 _PREFIXES: Final = 1024  # object keys whose part of the hash is kept
+_BLOCK: Final = f"block:{DETECTOR_VERSION}:".encode()
 _LONGEST_BLOCK: Final = 128 * 1024  # characters that are hashed at once: well under 1 ms
 
 
@@ -36,12 +39,12 @@ class Act(NamedTuple):
 class Acts(NamedTuple):
     """All that is done about a text, in order of place; `after` names the values that are known behind it.
 
-    `told`: the last of it in the words of the audit (entity, action, keyed hash, how often), put there when it is first asked for.
+    `told`: the last of it in the words of the audit, put there when it is first asked for, with the place that the text had then.
     """
 
     acts: tuple[Act, ...]
     after: bytes
-    told: list[tuple[str, Action, str, int]]
+    told: list[Spot]
 
 
 class Block(NamedTuple):
@@ -131,14 +134,12 @@ class Memo:
 
     def block_name(self, slots: Sequence[Slot], options: bytes) -> bytes:
         """The name of some texts in a row, each under its key; b"" for what is too long to be named in one go."""
-        texts = [slot.text for slot in slots]
-        lengths = [*map(len, texts)]
-        if sum(lengths) > _LONGEST_BLOCK:
+        if sum([len(slot.text) for slot in slots]) > _LONGEST_BLOCK:
             return b""
-        keys = [slot.key for slot in slots]
-        head = f"block:{DETECTOR_VERSION}:{len(options)}:{lengths}:{[*map(len, keys)]}:"  # so that it is plain what ends where
-        whole = "".join((head, *keys, *texts)).encode("utf-8", "surrogatepass")
-        return self._code.encrypt(self._nonce, b"", options + whole)
+        parts = [slot.key for slot in slots] + [slot.text for slot in slots]
+        encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+        lengths = array("Q", map(len, encoded)).tobytes()  # so that it is plain what ends where
+        return self._code.encrypt(self._nonce, b"", b"".join((_BLOCK, options, lengths, *encoded)))
 
     def get(self, name: bytes) -> Findings | None:
         return self._findings.get(name)

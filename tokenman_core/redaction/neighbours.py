@@ -37,7 +37,7 @@ def beside(slots: Sequence[Slot]) -> Iterator[Joined | None]:
     while at + 1 < len(slots):
         if at % _STEP == 0:
             yield None
-        if not _meet(slots[at], slots[at + 1]):
+        if slots[at].message != slots[at + 1].message or not _meet(slots[at], slots[at + 1]):
             at += 1
             continue
         run = [at, at + 1]

@@ -1,5 +1,6 @@
 """Placeholders and the mapping of one exchange: which placeholder stands for which value, for as long as the call lasts."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -45,8 +46,9 @@ class Mapping:
 
     def __init__(self, key: bytes | Keyed) -> None:
         self._keyed = key if isinstance(key, Keyed) else Keyed(key)
-        self._placeholders: dict[tuple[str, str, int], str] = {}
         self._values: dict[str, Value] = {}
+        self._placeholders: dict[tuple[str, str, int], str] = {}  # of the first so many of these:
+        self._indexed = 0
         self._restorable: list[str] = []
         self._forms: Forms | None = None
         self._lower: dict[str, str] = {}
@@ -72,7 +74,6 @@ class Mapping:
     def aside(self) -> "Mapping":
         """Another mapping that knows these values by these placeholders; what is added to it, the exchange never sees."""
         other = Mapping(self._keyed)
-        other._placeholders = dict(self._placeholders)
         other._values = {name: Value(each.entity, each.text, restorable=False) for name, each in self._values.items()}
         return other
 
@@ -104,7 +105,7 @@ class Mapping:
         self, entity: str, text: str, restorable: bool = True, whole: str = "", depth: int = 0
     ) -> tuple[str, bool]:
         """The placeholder of a value, and whether the value is new in this exchange. `whole` and `depth`: see Value."""
-        known = self._placeholders.get((entity, text, depth))
+        known = self._index().get((entity, text, depth))
         if known is not None:
             return known, False
         message = f"{entity}\0{text}".encode("utf-8", "surrogatepass") + b"\0in JSON %d" % depth * (depth > 0)
@@ -118,36 +119,52 @@ class Mapping:
         self._add(placeholder, entity, text, restorable, whole, depth)
         return placeholder, True
 
-    def again(self, text: str, acts: Iterable[Act], wholes: Iterable[str], stood: str | None) -> list[str]:
-        """The same as `placeholder` for all values of a text whose places and placeholders are remembered, in order, without
-        hashing them. `wholes`: see Value, one for each. `stood`: see stood_in.
+    def again(
+        self, text: str, since: int, acts: Iterable[Act], wholes: Iterable[str], stood: str | None
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        """A text from character `since` to the end of its last act, in pieces, with the placeholders that are remembered of its
+        values; and those of the values that are the first of their kind, by entity and text, whole.
+
+        The same as `placeholder` without hashing anything. `wholes`: see Value, one for each act. `stood`: see stood_in.
         """
         values = self._values
-        found: list[str] = []
-        for (start, end, entity, action, placeholder, depth, _), whole in zip(acts, wholes, strict=False):
+        pieces: list[str] = []
+        first: list[tuple[str, str]] = []
+        for (start, end, entity, action, placeholder, depth, is_first), whole in zip(acts, wholes, strict=False):
             here = text[start:end]
-            whole = whole if whole != here else ""
             value = values.get(placeholder)
             if value is None:
-                value = self._add(placeholder, entity, here, action == "redact", whole, depth)
+                value = self._add(placeholder, entity, here, action == "redact", whole if whole != here else "", depth)
             elif value.text != here or value.entity != entity or value.depth != depth:
                 # another value of this exchange has it
-                placeholder, _ = self.placeholder(entity, here, action == "redact", whole, depth)
+                placeholder, _ = self.placeholder(
+                    entity, here, action == "redact", whole if whole != here else "", depth
+                )
                 value = values[placeholder]
             if stood is not None:
                 texts = value.stood
                 if not texts or (texts[-1] is not stood and len(texts) < _STOOD):
                     texts.append(stood)
-            found.append(placeholder)
-        return found
+            pieces += text[since:start], placeholder
+            since = end
+            if is_first:
+                first.append((entity, whole or here))
+        return pieces, first
 
     def _add(self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int) -> Value:
-        self._placeholders[entity, text, depth] = placeholder
         value = self._values[placeholder] = Value(entity, text, restorable, [], whole, depth)
         if restorable:
             self._restorable.append(placeholder)
             self._forms = None
         return value
+
+    def _index(self) -> dict[tuple[str, str, int], str]:
+        """The placeholders by what they stand for: a request that is all remembered asks for none."""
+        if self._indexed < len(self._values):
+            for placeholder, value in itertools.islice(self._values.items(), self._indexed, None):
+                self._placeholders[value.entity, value.text, value.depth] = placeholder
+            self._indexed = len(self._values)
+        return self._placeholders
 
     def stood_in(self, placeholder: str, text: str) -> None:
         """Remember a text of the request that held the value: what else stands in it is where the value may go."""
@@ -203,6 +220,7 @@ class Mapping:
         self._hosts.clear()
         self._placeholders.clear()
         self._values.clear()
+        self._indexed = 0
         self._restorable.clear()
         self._inherited.clear()
         self._forms = None

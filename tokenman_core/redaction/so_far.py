@@ -1,6 +1,7 @@
 """The values of a request as they are found, text after text: what is done about a text depends on those before it."""
 
 import hashlib
+from collections.abc import Iterable
 
 from tokenman_core.redaction.allowed import Permitted
 from tokenman_core.redaction.choose import Say
@@ -50,9 +51,9 @@ class SoFar:
         """The digest that will be, once more values are added."""
         return Behind(self.digest)
 
-    def add(self, entity: str, value: str) -> None:
-        """A value that was not found before; one of several parts is added once."""
-        self._added.append((entity, value))
+    def add(self, values: Iterable[tuple[str, str]]) -> None:
+        """Values that were not found before, by entity and text; one of several parts is added once."""
+        self._added += values
 
     @property
     def searches(self) -> bool:

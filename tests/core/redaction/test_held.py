@@ -231,7 +231,7 @@ def test_what_is_met_again_is_told_once() -> None:
     mapping = inherited(pair(1), Pair("[PASSWORD_000000000001]", "PASSWORD", "hunter2xx"))
     assert not mapping.met()
     text = f"to {pair(1).text}"
-    mapping.again(text, [Act(3, len(text), "EMAIL_ADDRESS", "redact", pair(1).placeholder)], [""], text)
+    mapping.again(text, 0, [Act(3, len(text), "EMAIL_ADDRESS", "redact", pair(1).placeholder)], [""], text)
     assert mapping.met() == {"EMAIL_ADDRESS": 1}
     assert not mapping.met()
     mapping.forget()

@@ -87,7 +87,7 @@ def test_a_remembered_placeholder_that_another_value_has_is_not_used_for_two() -
     mapping = Mapping(b"k")
     placeholder, _ = mapping.placeholder("PASSWORD", "Zebra-77")
     act = Act(0, 8, "PASSWORD", "redact", placeholder)
-    assert mapping.again("Zebra-77", [act], [""], None) == [placeholder]
-    (other,) = mapping.again("Kite-888", [act], [""], None)
+    assert mapping.again("Zebra-77", 0, [act], [""], None) == (["", placeholder], [])
+    (_, other), _ = mapping.again("Kite-888", 0, [act], [""], None)
     assert other != placeholder
     assert [each.text for each in mapping.values()] == ["Zebra-77", "Kite-888"]
