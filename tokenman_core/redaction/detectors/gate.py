@@ -208,7 +208,7 @@ def _load(packed: bytes) -> Iterator[Any]:
 def _longest(at: int) -> int:
     """Bytes that a match may have at most."""
     parser = importlib.import_module("re._parser")  # no other part of the interpreter says it
-    return int(parser.parse(_EXPRESSIONS[at].decode()).getwidth()[1])
+    return int(parser.parse(_EXPRESSIONS[at].decode("latin-1")).getwidth()[1])
 
 
 Hit = Callable[[int, int, int, int, Any], bool | None]
