@@ -47,8 +47,8 @@ class Mapping:
     def __init__(self, key: bytes | Keyed) -> None:
         self._keyed = key if isinstance(key, Keyed) else Keyed(key)
         self._values: dict[str, Value] = {}
-        self._placeholders: dict[tuple[str, str, int], str] = {}  # of the first so many of these:
-        self._indexed = 0
+        self._placeholders: dict[tuple[str, str, int], str] = {}  # of all of them but these:
+        self._not_indexed: list[str] = []
         self._restorable: list[str] = []
         self._forms: Forms | None = None
         self._lower: dict[str, str] = {}
@@ -74,7 +74,8 @@ class Mapping:
     def aside(self) -> "Mapping":
         """Another mapping that knows these values by these placeholders; what is added to it, the exchange never sees."""
         other = Mapping(self._keyed)
-        other._values = {name: Value(each.entity, each.text, restorable=False) for name, each in self._values.items()}
+        for name, each in self._values.items():
+            other._add(name, each.entity, each.text, False, "", each.depth)
         return other
 
     def __contains__(self, placeholder: str) -> bool:
@@ -153,6 +154,7 @@ class Mapping:
 
     def _add(self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int) -> Value:
         value = self._values[placeholder] = Value(entity, text, restorable, [], whole, depth)
+        self._not_indexed.append(placeholder)
         if restorable:
             self._restorable.append(placeholder)
             self._forms = None
@@ -160,10 +162,10 @@ class Mapping:
 
     def _index(self) -> dict[tuple[str, str, int], str]:
         """The placeholders by what they stand for: a request that is all remembered asks for none."""
-        if self._indexed < len(self._values):
-            for placeholder, value in itertools.islice(self._values.items(), self._indexed, None):
-                self._placeholders[value.entity, value.text, value.depth] = placeholder
-            self._indexed = len(self._values)
+        for placeholder in self._not_indexed:
+            value = self._values[placeholder]
+            self._placeholders[value.entity, value.text, value.depth] = placeholder
+        self._not_indexed.clear()
         return self._placeholders
 
     def stood_in(self, placeholder: str, text: str) -> None:
@@ -220,7 +222,7 @@ class Mapping:
         self._hosts.clear()
         self._placeholders.clear()
         self._values.clear()
-        self._indexed = 0
+        self._not_indexed.clear()
         self._restorable.clear()
         self._inherited.clear()
         self._forms = None
