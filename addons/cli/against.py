@@ -1,6 +1,8 @@
 """`tokenman report --against`: a provider's own export of costs beside what the ledger has of the same days and models."""
 
+import codecs
 import csv
+import io
 import json
 import re
 import sys
@@ -51,6 +53,15 @@ _DATES = ("date", "day", "usage_date", "timestamp", "start_time")
 _MODELS = ("model", "model_version", "line_item", "sku", "description")
 _AMOUNTS = ("amount_usd", "cost_usd", "amount", "cost", "total")
 _CURRENCIES = ("currency", "amount_currency")
+_SEPARATOR = re.compile(r'\s*"?sep=(.)"?\r?\n', re.IGNORECASE)  # the first line of what Excel makes for itself
+_AROUND = re.compile(r"US\$|\$|\bUSD\b|['’\s]", re.IGNORECASE)
+_FOREIGN = re.compile(r"[€£¥₹]|\b(?!USD)[A-Z]{3}\b")
+_NUMBER = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d{1,2})?|\([\d.,]+\)", re.ASCII)
+# Which of the two marks stands before the cents: the last of both; one that stands once, and not before three digits (or behind 0).
+_COMMA = re.compile(r"\D*(?:[\d.]*\.[\d.]*,\d+|\d*,(?:\d{1,2}|\d{4,})|0,\d+|\d+(?:\.\d{3}){2,})\D*", re.ASCII)
+_POINT = re.compile(
+    r"\D*(?:[\d,]*,[\d,]*\.\d+|\d*\.(?:\d{1,2}|\d{4,})|0\.\d+|\d+(?:,\d{3}){2,})(?:[eE].*|\D*)", re.ASCII
+)
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d\d-\d\d|latest)\Z")
 
 
@@ -112,32 +123,46 @@ def read(file: Path, columns: str | None = None) -> Invoice:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise Unreadable(f"the file has more than {MOST_BYTES // 1024**2} MiB; export fewer days")
-        text = file.read_text("utf-8-sig")
+        data = file.read_bytes()
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 or UTF-16"
         raise Unreadable(f"the file cannot be read: {reason}") from None
+    separator = _SEPARATOR.match(text)
+    text = text[separator.end() :] if separator else text
     head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    lines = csv.reader(text.splitlines(), delimiter=delimiter)
+    lines = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator[1] if separator else max(",;\t", key=head.count)
+    )
     heads = [clean(name).strip().lower() for name in next(lines, [])]
     names = _named(columns, heads) if columns else _told(heads)
     places = {
         each: heads.index(name) for each in ("date", "model", "amount", "currency") if (name := getattr(names, each))
     }
-    amounts: defaultdict[Key, Decimal] = defaultdict(Decimal)
+    found: list[tuple[date, str, str]] = []
     skipped = 0
     try:
         for cells in lines:
             line = {each: cells[at].strip() for each, at in places.items() if at < len(cells)}
-            day, amount = _day(line.get("date", "")), _amount(line.get("amount", ""))
-            if day is None or amount is None:
+            day, amount = _day(line.get("date", "")), line.get("amount", "")
+            if day is None or not amount:
                 skipped += any(cell.strip() for cell in cells)
                 continue
-            if (currency := line.get("currency", "usd").lower()) not in ("usd", "$", ""):
-                raise Unreadable(f"line {lines.line_num} is in {currency[:10]}, and the ledger in USD")
-            amounts[day, _model(line.get("model", ""))] += amount
+            other = _FOREIGN.search(amount)
+            currency = (other[0] if other else line.get("currency", "")).lower()
+            if currency not in ("usd", "$", "us$", ""):
+                raise Unreadable(f"line {lines.line_num} is in {clean(currency)[:10]}, and the ledger in USD")
+            found.append((day, _model(line.get("model", "")), _AROUND.sub("", amount)))
     except csv.Error as error:
         raise Unreadable(f"line {lines.line_num} is no CSV: {error}") from None
+    comma = _decimal_comma([amount for *_, amount in found])
+    amounts: defaultdict[Key, Decimal] = defaultdict(Decimal)
+    for day, model, text in found:
+        amount = _amount(text, comma=comma)
+        if amount is None:
+            skipped += 1
+        else:
+            amounts[day, model] += amount
     if not amounts:
         raise Unreadable(f"no line has a day and an amount in the columns {names.date} and {names.amount}")
     if len({day for day, _ in amounts}) > MOST_DAYS:
@@ -187,12 +212,33 @@ def _day(text: str) -> date | None:
     return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
 
 
-def _amount(text: str) -> Decimal | None:
+def _decimal_comma(amounts: Sequence[str]) -> bool:
+    """Whether a comma stands before the cents, by all amounts together: `1,234` alone says nothing. Raises Unreadable."""
+    comma = any(_COMMA.fullmatch(text) for text in amounts)
+    point = any(_POINT.fullmatch(text) for text in amounts)
+    unclear = next((text for text in amounts if "," in text), None)
+    if comma and point:
+        raise Unreadable("some of its amounts have a comma before the cents and some a point")
+    if unclear is not None and not (comma or point):
+        raise Unreadable(
+            f"{unclear[:20]} may be a thousand or a part of one: export amounts with a point before the cents"
+        )
+    return comma
+
+
+def _amount(text: str, *, comma: bool = False) -> Decimal | None:
+    """Amounts in brackets are credits, as accountants write them."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = text.strip("()")
+    number = number.replace(".", "").replace(",", ".") if comma else number.replace(",", "")
     try:
-        amount = Decimal(text.removeprefix("$").replace(",", ""))
+        amount = Decimal(number)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and abs(amount) < 10**9 else None
+    if not amount.is_finite() or abs(amount) >= 10**9:
+        return None
+    return -amount if text.startswith("(") else amount
 
 
 def _model(text: str) -> str:

@@ -1,3 +1,4 @@
+import codecs
 import csv
 import io
 import json
@@ -96,6 +97,51 @@ def test_any_file_with_a_date_and_an_amount_is_compared_by_day(home):
     assert json.loads(of.stdout)["total"]["ours_usd"] == "0.5"
 
 
+@pytest.mark.parametrize(
+    ("amounts", "total"),
+    [
+        (["1,50", "2,5"], "4.0"), (["1.234,56", "0,5"], "1235.06"), (["1,234.56", "0.5"], "1235.06"), (["1,234,567"], "1234567"),
+        (["1.234.567"], "1234567"), (["0,125"], "0.125"), (["2.125"], "2.125"), (["1,234", "0.5"], "1234.5"),
+        (["1,234", "0,5"], "1.734"), (["$1.50", "-$0.25", "US$ 1", "1 USD", "usd 2"], "5.25"), (["(0.50)", "2"], "1.5"),
+        (["5e-05", "1E-5"], "0.00006"), (["1'000.5"], "1000.5"), (["12", "3"], "15"), (["0.0000421875"], "0.0000421875"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_amounts_are_read_as_their_file_writes_them(tmp_path, amounts, total):
+    file = tmp_path / "i.csv"
+    file.write_text("date;amount\n" + "".join(f"2026-11-24;{amount}\n" for amount in amounts))
+    found = read(file)
+    assert (sum(found.amounts.values()), found.skipped) == (Decimal(total), 0)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "why"),
+    [
+        (["1,234"], "1,234 may be a thousand or a part of one"), (["1,5", "1.5"], "some of its amounts have a comma"),
+        (["€1.50"], "line 2 is in €"), (["1.50", "EUR 2"], "line 3 is in eur"), (["1e-999999"], "no line has"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_amounts_that_can_be_read_in_two_ways_are_not_guessed(tmp_path, amounts, why):
+    file = tmp_path / "i.csv"
+    file.write_text("date;amount\n" + "".join(f"2026-11-24;{amount}\n" for amount in amounts))
+    with pytest.raises(Unreadable, match=why):
+        read(file)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("first", ["", "sep=;\n", '"sep=;"\r\n'])
+def test_what_spreadsheets_put_around_their_cells_is_no_part_of_them(tmp_path, coding, line_end, first):
+    text = first + line_end.join(['Date;"Model";Amount', '2026-11-24;"a;b\nc\x1e";1.5', "2026-11-24;x;2", ""])
+    file = tmp_path / "i.csv"
+    file.write_bytes((codecs.BOM_UTF16_LE if coding == "utf-16-le" else b"") + text.encode(coding))
+    assert {name: amount for (_, name), amount in read(file).amounts.items()} == {
+        "a;bc": Decimal("1.5"),
+        "x": Decimal(2),
+    }
+
+
 def test_the_form_for_spreadsheets_holds_no_formula_and_no_control(home):
     text = told(home, "date,model,amount\n2026-11-24,=HYPERLINK(1)\x1b[31m,1\n2026-11-24,\u202egpt,2\n", "--csv").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -135,7 +181,7 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path):
     with pytest.raises(Unreadable, match="No such file"):
         read(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"date,amount\n\xff\xfe,1\n")
-    with pytest.raises(Unreadable, match="no UTF-8"):
+    with pytest.raises(Unreadable, match="no text in UTF-8 or UTF-16"):
         read(tmp_path / "bytes.csv")
 
 
