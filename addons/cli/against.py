@@ -158,11 +158,11 @@ def read(file: Path, columns: str | None = None) -> Invoice:
     comma = _decimal_comma([amount for *_, amount in found])
     amounts: defaultdict[Key, Decimal] = defaultdict(Decimal)
     for day, model, text in found:
-        amount = _amount(text, comma=comma)
-        if amount is None:
+        value = _amount(text, comma=comma)
+        if value is None:
             skipped += 1
         else:
-            amounts[day, model] += amount
+            amounts[day, model] += value
     if not amounts:
         raise Unreadable(f"no line has a day and an amount in the columns {names.date} and {names.amount}")
     if len({day for day, _ in amounts}) > MOST_DAYS:
