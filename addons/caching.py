@@ -11,7 +11,7 @@ from typing import Literal
 
 from tokenman_core import headers as h
 from tokenman_core.caching.calls import Following, Leading, afterwards, live
-from tokenman_core.caching.detective import Detective, Look
+from tokenman_core.caching.detective import Detective
 from tokenman_core.caching.eligible import bypassed, tools_at_hand
 from tokenman_core.caching.entry import Entry, kept_headers
 from tokenman_core.caching.flights import Flight, Flights, StoreLeases
@@ -43,7 +43,7 @@ log = logging.getLogger("tokenman.cache")
 
 _HEADER = b"x-tokenman-cache"
 SMALL = 16 << 10  # bytes of an answer that is judged, or told in another shape, on the event loop
-_SIDE = 64 << 10  # bytes at either end by which large calls are told apart, where only a sum depends on it
+_SIDE = 16 << 10  # bytes at either end by which larger calls are told apart, where only a sum depends on it
 _SETTLED_S = 5.0  # whoever followed a call waits no longer for what it cost
 
 
@@ -60,7 +60,9 @@ class Lasting:
 
 @dataclass
 class Note:
-    """Of a call that may be cached. `edition` and `texts`: of the request that the key was made of. `round`: of what is kept."""
+    """Of a call that may be cached, in `exchange.notes["caching"]`. `edition` and `texts`: of the request that the key was made of.
+    `round`: of what is kept.
+    """
 
     key: bytes
     candidate: Candidate
@@ -70,15 +72,6 @@ class Note:
     round: int
     flight: Flight | None = None
     leads: bool = False
-
-
-@dataclass
-class State:
-    """Of one call, in `exchange.notes["caching"]`. `first`: under which it is remembered, in place of an answer."""
-
-    note: Note | None = None
-    first: bytes | None = None
-    look: Look | None = None
 
 
 class Caching:
@@ -98,14 +91,17 @@ class Caching:
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
         if not exchange.operation.generates:
             return None
-        state = exchange.notes[self.name] = State()
+        if (
+            mode_of(exchange, self._rules) == "off"
+        ):  # what there is to see is looked at in `llm_done`, when nobody waits
+            _say(exchange, "bypass")
+            return None
         wish = (exchange.sent.header(_HEADER) or b"").strip().lower()
-        why = await self._bypassed(exchange, wish, state)
-        key = None if why else await self._key(exchange, exchange.plan[0])
+        key = None if await self._bypassed(exchange, wish) else await self._key(exchange, exchange.plan[0])
         if key is None or exchange.body is None:
             _say(exchange, "bypass")
             return None
-        note = state.note = Note(
+        note = exchange.notes[self.name] = Note(
             key, exchange.plan[0], wanted_of(exchange), exchange.body.edition, texts(exchange), self._kept.round
         )
         if b"no-cache" not in wish:
@@ -122,34 +118,12 @@ class Caching:
         self._lead(exchange, note, fresh=b"no-cache" in wish)
         return None
 
-    async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
-        state: State | None = exchange.notes.get(self.name)
-        if state is not None:
-            state.look = self._detective.sent(exchange, attempt.candidate)
-
-    async def _bypassed(self, exchange: Exchange, wish: bytes, state: State) -> str | None:
-        if mode_of(exchange, self._rules) == "off":
-            await self._repeat(exchange, state)
-            return "the cache is off"
+    async def _bypassed(self, exchange: Exchange, wish: bytes) -> str | None:
         if b"no-store" in wish:
             return "the call asks for it"
         if _large(exchange):  # all of it is looked through
             return await asyncio.to_thread(why_not, exchange, self._rules)
         return why_not(exchange, self._rules)
-
-    async def _repeat(self, exchange: Exchange, state: State) -> None:
-        """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at: it costs next to
-        nothing."""
-        sent, raw = exchange.sent, exchange.raw
-        some = (raw,) if len(raw) <= OFF_LOOP else (len(raw), raw[:_SIDE], raw[-_SIDE:])
-        key = hash((exchange.caller.credential, exchange.plan[0], sent.path, sent.query, *some)).to_bytes(
-            8, signed=True
-        )
-        if not self._repeats.seen(key, self._clock.monotonic()):
-            state.first = key
-            return
-        judge = partial(_repeats, exchange, self._rules)
-        exchange.repeats = await asyncio.to_thread(judge) if _large(exchange) else judge()
 
     async def _key(self, exchange: Exchange, candidate: Candidate) -> bytes | None:
         provider = self._providers.by_name[candidate.provider]
@@ -241,8 +215,7 @@ class Caching:
         return len(now) == len(note.texts) and all(a is b for a, b in zip(now, note.texts, strict=True))
 
     async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
-        state: State | None = exchange.notes.get(self.name)
-        note = state.note if state is not None else None
+        note: Note | None = exchange.notes.get(self.name)
         if note is None or not note.leads or note.flight is None or not attempt.answered:
             return
         flight, bill = note.flight, attempt.bill
@@ -287,10 +260,7 @@ class Caching:
             return None
 
     async def llm_done(self, exchange: Exchange) -> None:
-        state: State | None = exchange.notes.pop(self.name, None)
-        if state is None:
-            return
-        note = state.note
+        note: Note | None = exchange.notes.pop(self.name, None)
         flight = None if note is None else note.flight
         if note is not None and note.leads and flight is not None:
             self._flights.end(flight)  # first: whatever fails below, nobody is to wait for it, or find it, for ever
@@ -299,26 +269,44 @@ class Caching:
                 async with asyncio.timeout(_SETTLED_S):
                     await flight.settled.wait()
             exchange.saved = flight.cost
-        if state.first is not None and not (exchange.outcome == "answered" and exchange.status == 200):
-            self._repeats.unkept(state.first)
-        if state.look is not None:
-            await self._look(exchange, state.look)
+        if not exchange.operation.generates:
+            return
+        if exchange.outcome == "answered" and exchange.status == 200 and mode_of(exchange, self._rules) == "off":
+            await self._repeat(exchange)
+        await self._look(exchange)
 
-    async def _look(self, exchange: Exchange, look: Look) -> None:
+    async def _repeat(self, exchange: Exchange) -> None:
+        """Notes whether a cache, were there one, would have answered the call. Only its bytes are looked at: it costs next to
+        nothing."""
+        caller, sent, raw = exchange.caller, exchange.sent, exchange.raw
+        who = caller.credential or (caller.client, caller.run, caller.address)
+        some = (raw,) if len(raw) <= 2 * _SIDE else (len(raw), raw[:_SIDE], raw[-_SIDE:])
+        key = hash((who, exchange.plan[0], sent.path, sent.query, *some))
+        if not self._repeats.seen(key, self._clock.monotonic()):
+            return
+        judge = partial(_repeats, exchange, self._rules)
+        exchange.repeats = await asyncio.to_thread(judge) if _large(exchange) else judge()
+
+    async def _look(self, exchange: Exchange) -> None:
         """Why the provider's own cache did not have what it used to have."""
-        attempt = exchange.attempts[-1]
-        provider = self._providers.by_name[attempt.candidate.provider]
-        names = [exchange.reader.model or "" if exchange.reader else "", attempt.candidate.model or exchange.model]
+        look = self._detective.look(exchange)
+        if look is None:
+            return
+        if look.large:
+            await asyncio.to_thread(look.read)
+        provider = self._providers.by_name[look.attempt.candidate.provider]
+        names = [
+            exchange.reader.model or "" if exchange.reader else "",
+            look.attempt.candidate.model or exchange.model,
+        ]
 
         def cost(usage: Usage) -> Decimal | None:
             begun = datetime.fromtimestamp(exchange.times.begun, UTC)
-            monthly = by_the_month(self._providers, exchange, attempt.candidate)
+            monthly = by_the_month(self._providers, exchange, look.attempt.candidate)
             terms = exchange.reader.terms if exchange.reader else None
             return self._prices.bill(usage, provider, names, begun, terms=terms, subscription=monthly).cost
 
-        if look.large and look.matters(attempt.usage):
-            await asyncio.to_thread(look.read)
-        self._detective.ended(look, attempt.usage, cost)
+        self._detective.ended(look, cost)
 
 
 def _repeats(exchange: Exchange, rules: Rules) -> Repeated:

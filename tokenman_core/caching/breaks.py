@@ -54,7 +54,7 @@ def same_conversation(old: Prints, new: Prints) -> bool:
     return 0 < min(len(ours), len(theirs)) <= 2 * len(ours & theirs)
 
 
-def _said(messages: Sequence[Part]) -> set[bytes]:
+def _said(messages: Sequence[Part]) -> set[int]:
     return {hash for part in messages for hash in part.texts}
 
 

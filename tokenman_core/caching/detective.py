@@ -6,7 +6,6 @@ a program's session cannot be told, since a clock in the system text makes it an
 looked at.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +14,8 @@ from decimal import Decimal
 from tokenman_core.caching import breaks
 from tokenman_core.caching.prints import DAY, Prints, prints
 from tokenman_core.clock import Clock
-from tokenman_core.exchange import Exchange
+from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.usage import Usage
-from tokenman_core.verdicts import Candidate
 
 Cost = Callable[[Usage], Decimal | None]
 """What a call like this one costs in USD with another usage; None: there is no price."""
@@ -26,7 +24,7 @@ _LANES = 6  # conversations of a session, or of a caller, that are known apart: 
 _LEAST = 256  # tokens that are missed: no provider keeps fewer than 1,024, and OpenAI counts in steps of 128
 _SLACK = 0.1  # of what was kept may be missing without a cause
 _ROUGH = 0.5  # the same where it is only known by its share of the bytes
-_SMALL = 96 * 1024  # bytes of a body that is read on the event loop
+_SMALL = 128 * 1024  # bytes of a body that is read on the event loop
 _FRESH = 24 * 1024  # the same of one whose session is new: none of its parts is known yet
 _NONE: tuple[float, tuple["_Call", ...]] = (0.0, ())
 
@@ -42,50 +40,62 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """A request that was answered. `kept`: tokens that then stood in the provider's cache."""
+    """A request that was answered. `kept`: tokens that stood in the provider's cache from the moment `begun` on."""
 
     prints: Prints
-    whose: bytes  # its session's key, or its caller's where it has none
+    whose: int  # its session's key, or its caller's where it has none
     sent: float
+    begun: float
     kept: int
 
 
 @dataclass(eq=False)
 class Look:
-    """An attempt's request, as it was sent. Holds the call's own body, so it must not outlive the call.
+    """An attempt's request, as it was sent, and what its provider said of it. Holds the call's own body, so it must not outlive
+    the call.
 
-    `large`: have `read` called on a thread first, else `Detective.ended` does that, and takes more than 0.2 ms.
+    `sent`, `begun`: when it set out, and when its answer began. `large`: have `read` called on a thread first, else
+    `Detective.ended` does that, and takes more than 0.2 ms.
     """
 
     exchange: Exchange = field(repr=False)
-    candidate: Candidate
+    attempt: Attempt
+    usage: Usage
     sent: float
+    begun: float
     key: bytes = field(repr=False)
-    keys: tuple[bytes, ...]
+    keys: tuple[int, ...]
     earlier: tuple[_Call, ...]
-    large: bool
     _prints: Prints | None = None
     _done: bool = False
 
     @property
-    def whose(self) -> bytes:
+    def whose(self) -> int:
         """The key of its session, or of its caller where it has none."""
         return self.keys[0]
 
-    def matters(self, usage: Usage | None) -> bool:
-        """Whether there is anything to compare or to remember, now that the usage is known: most providers' caches have nothing of
-        a call that nobody asked to keep, and then its request need not be read."""
-        return bool(usage and usage.input and (self.earlier or usage.cache_read or usage.cache_write))
+    @property
+    def large(self) -> bool:
+        size = len(self.exchange.raw)
+        return size > _FRESH and not self._read and size > (_SMALL if self.earlier else _FRESH)
+
+    @property
+    def _read(self) -> list[Prints]:
+        """Of earlier requests those of which all that was kept was read, to the token: so far this one says the same."""
+        read = self.usage.cache_read
+        return [call.prints for call in self.earlier if call.kept == read] if read else []
 
     def read(self) -> Prints | None:
         """The prints of the request. Once; on any thread."""
         body = self.exchange.body
         if not self._done and body is not None:
-            slots = [slot for slot in body.slots if slot.changed] if body.changed else []
             earlier = [call.prints for call in self.earlier]
-            it = self.candidate
-            model = it.model or self.exchange.model
-            self._prints = prints(self.key, self.exchange.dialect.name, it.provider, model, body.value, slots, earlier)
+            it = self.attempt.candidate
+            slots = body.slots if body.changed else ()
+            self._prints = prints(
+                self.key, self.exchange.dialect.name, it.provider, it.model or self.exchange.model, body.value, slots,
+                earlier, self._read,
+            )  # fmt: skip
         self._done = True
         return self._prints
 
@@ -95,26 +105,40 @@ class Detective:
 
     def __init__(self, clock: Clock, key: bytes, bounds: Bounds = Bounds()) -> None:
         self._clock, self._key, self._bounds = clock, key, bounds
-        self._calls: OrderedDict[bytes, tuple[float, tuple[_Call, ...]]] = OrderedDict()  # when, and the latest first
+        self._calls: OrderedDict[int, tuple[float, tuple[_Call, ...]]] = OrderedDict()  # when, and the latest first
         self._size = 0
 
-    def sent(self, exchange: Exchange, candidate: Candidate) -> Look | None:
-        """Once for each attempt, when its request is final. Takes some microseconds. None: no call that a cache is about."""
-        if not exchange.operation.generates or exchange.operation.free or exchange.body is None:
+    def look(self, exchange: Exchange) -> Look | None:
+        """Once the call is over and its usage is known, as its provider said it. Takes some microseconds.
+
+        None: there is nothing to compare, or to remember. Most providers' caches have nothing of a call that nobody asked to keep,
+        and then its request need not be read.
+        """
+        times, attempts = exchange.times, exchange.tried
+        usage = attempts[-1].usage if attempts else None
+        if usage is None or not usage.input or times.sent is None or exchange.body is None or exchange.operation.free:
             return None
         keys = self._keys(exchange)
-        earlier = tuple(dict.fromkeys(call for key in keys for call in self._calls.get(key, _NONE)[1]))
-        large = len(exchange.raw) > (_SMALL if earlier else _FRESH)
-        return Look(exchange, candidate, self._clock.monotonic(), self._key, keys, earlier, large)
+        if not (usage.cache_read or usage.cache_write or any(key in self._calls for key in keys)):
+            return None
+        attempt = attempts[-1]
+        sent = times.sent + sum(each.seconds + each.waited for each in exchange.attempts) - attempt.seconds
+        begun = self._clock.monotonic() if times.first is None else times.first
+        # What is kept is there for others once its answer begins
+        # (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#cache-storage-and-sharing).
+        held = [call for key in keys for call in self._calls.get(key, _NONE)[1] if call.begun < sent]
+        earlier = tuple(dict.fromkeys(held))
+        if not (earlier or usage.cache_read or usage.cache_write):
+            return None
+        return Look(exchange, attempt, usage, sent, begun, self._key, keys, earlier)
 
-    def ended(self, look: Look, usage: Usage | None, cost: Cost | None = None) -> None:
-        """Once the usage of that attempt's answer is known, as its provider said it; None: it said none.
+    def ended(self, look: Look, cost: Cost | None = None) -> None:
+        """Sets `cache_break`, `cache_lost` and `cache_lost_usd` of the exchange where something was lost; remembers the request.
 
-        Sets `cache_break`, `cache_lost` and `cache_lost_usd` of the exchange where something was lost, and remembers the request.
-        Never waits; takes 0.2 ms for a conversation of 80 KB that goes on, once `Look.read` is done next to nothing.
+        Never waits; takes 0.1 ms for a conversation of 80 KB that goes on, once `Look.read` is done next to nothing.
         """
-        new = look.read() if look.matters(usage) else None
-        if new is None or usage is None:
+        new, usage = look.read(), look.usage
+        if new is None:
             return
         before = _before(look, new)
         if before is not None and (missed := before.missed(usage)):
@@ -122,7 +146,7 @@ class Detective:
             nothing, kept = usage.cache_read * 10 < before.expected, usage.cache_write > 0
             exchange.cache_break = breaks.explain(before.call.prints, new, gap, nothing=nothing, kept=kept)
             exchange.cache_lost, exchange.cache_lost_usd = missed, _lost(usage, missed, cost)
-        call = _Call(new, look.whose, look.sent, usage.cache_read + usage.cache_write)
+        call = _Call(new, look.whose, look.sent, look.begun, usage.cache_read + usage.cache_write)
         self._remember(look.keys, call, before.call if before and before.goes_on else None)
 
     @property
@@ -132,21 +156,14 @@ class Detective:
 
     # -- inside --
 
-    def _keys(self, exchange: Exchange) -> tuple[bytes, ...]:
-        """Of the session, and of the caller."""
+    def _keys(self, exchange: Exchange) -> tuple[int, ...]:
+        """Of the session, and of the caller: Python's own hashes, whose key is of this process alone."""
         caller = exchange.caller
-        whose = (caller.credential, caller.client)
-        session = (self._hash("session", *whose, exchange.session),) if exchange.session else ()
-        return (*session, self._hash("caller", *whose, exchange.project))
+        whose = (self._key, caller.credential, caller.client)
+        theirs = hash(("caller", *whose, exchange.project))
+        return (hash(("session", *whose, exchange.session)), theirs) if exchange.session else (theirs,)
 
-    def _hash(self, *names: str) -> bytes:
-        digest = hashlib.blake2b(digest_size=16, key=self._key[:64])
-        for name in names:
-            data = name.encode("utf-8", "surrogatepass")
-            digest.update(b"%d:" % len(data) + data)
-        return digest.digest()
-
-    def _remember(self, keys: Sequence[bytes], call: _Call, instead_of: _Call | None) -> None:
+    def _remember(self, keys: Sequence[int], call: _Call, instead_of: _Call | None) -> None:
         now = self._clock.monotonic()
         for key in keys:
             _, calls = self._calls.pop(key, (now, ()))

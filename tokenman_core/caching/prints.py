@@ -1,16 +1,15 @@
 """What is remembered of a request, to tell later which part of it has changed: keyed hashes of its parts, and nothing of its text.
 
 Parts stand in the order in which providers read them: tools, system text and messages, each with its blocks. Marks for the cache
-(`cache_control`) are left out of what is hashed, since they move from turn to turn. In a conversation all that stood in the last
-request is known again by one hash, so that only what is new is looked at closely.
+(`cache_control`) are left out of what is hashed, since they move from turn to turn. In a conversation what stood in the last
+request is known again by the hashes of a few runs of parts, or by its provider's word that it read it again, so that only what is
+new is looked at closely.
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -23,7 +22,7 @@ MOST_PARTS = 4000  # tools and messages of a request that are told apart; what c
 TELLING = 24  # bytes of a text that says something: not one that every conversation has, as a role or a flag
 _MOST_LEAVES = 64  # of one message
 _MOST_PIECES = 64  # of one text
-_BYTES = 12  # of a hash: enough that no two texts of an installation are taken for one
+_MOST_RUNS = 16  # of a section: then they are made one
 
 # The names under which the wire formats have them, the first that is there.
 _KEYS: Mapping[Section, tuple[str, ...]] = {
@@ -74,158 +73,216 @@ _PASSING = re.compile(
 _DIGITS = b"0123456789"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A tool, a block of the system text, or a message. `whole`: all of it, `loose`: without its digits. `raw`: as the program
     sent it, where TokenMan masked something in it. `name`: a tool's. `leaves`: of a message, by their place in it; `texts`: those
     of them that say something. `pieces`: of a system text, each with and without what passes by itself. `size` in bytes, `blocks`
     as Anthropic counts them.
     """
 
-    whole: bytes
-    loose: bytes
+    whole: int
+    loose: int
     size: int
     blocks: int = 1
     images: bool = False
-    raw: bytes = b""
-    name: bytes = b""
-    leaves: tuple[tuple[str, bytes], ...] = ()
-    texts: frozenset[bytes] = frozenset()
-    pieces: tuple[tuple[bytes, bytes], ...] = ()
+    raw: int = 0
+    name: int = 0
+    leaves: tuple[tuple[str, int], ...] = ()
+    texts: frozenset[int] = frozenset()
+    pieces: tuple[tuple[int, int], ...] = ()
     weight: int = 320  # bytes of memory, roughly
 
     @property
-    def sent(self) -> bytes:
+    def sent(self) -> int:
         """All of it, as the program sent it."""
         return self.raw or self.whole
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The provider is to keep all up to this block; for so many seconds."""
 
     block: int
     life: float
 
 
-@dataclass(frozen=True, slots=True)
-class Prints:
+class Head(NamedTuple):
+    """The parts that a section begins with and that the next request is likely to have as they are, their marks too: all tools, the
+    whole system text, and the messages before the first that is marked. `runs`: of so many parts each, a hash of their JSON.
+    `last`: of the last part alone. The rest is of all of them; `whole` is one hash of theirs.
+    """
+
+    length: int = 0
+    runs: tuple[tuple[int, int], ...] = ()
+    last: int = 0
+    marks: tuple[tuple[int, float], ...] = ()  # block in the section, seconds
+    whole: int = 0
+    blocks: int = 0
+    images: bool = False
+    weight: int = 0
+
+
+class Prints(NamedTuple):
     """What is remembered of one request. `places`: what a part is called where a change in it is told."""
 
-    provider: bytes
-    model: bytes
+    provider: int
+    model: int
     dialect: str
     order: tuple[Section, ...]
     parts: Mapping[Section, tuple[Part, ...]]
-    whole: Mapping[Section, bytes]  # one hash of all parts of a section
-    places: Mapping[Section, tuple[str, int]]  # how the first is called, and its number there
-    fields: Mapping[str, bytes]
+    heads: Mapping[Section, Head]
+    whole: Mapping[Section, int]  # one hash of all parts of a section
+    places: Mapping[Section, tuple[tuple[str, ...], int]]  # the way to the first, and its number there
+    fields: Mapping[str, int]
     marks: tuple[Mark, ...]
     life: float  # seconds that a provider keeps what has no mark
-    weight: int = field(default=0, compare=False)
+    weight: int = 0
 
     def size(self, section: Section) -> int:
         return sum(part.size for part in self.parts[section])
 
     def place(self, section: Section, index: int, within: str = "") -> str:
         """`messages[3].content[0].text`."""
-        name, first = self.places[section]
+        root, first = self.places[section]
+        name = ".".join(root)
         at = f"{name}[{first + index}]" if first >= 0 else name
         return f"{at}.{within}" if within else at
 
 
 def prints(
-    key: bytes, dialect: str, provider: str, model: str, value: Any, slots: Iterable[Slot], earlier: Sequence[Prints]
+    key: bytes,
+    dialect: str,
+    provider: str,
+    model: str,
+    value: Any,
+    slots: Sequence[Slot],
+    earlier: Sequence[Prints],
+    read: Sequence[Prints] = (),
 ) -> Prints | None:
-    """The prints of a request's parsed body, `slots` being those that were changed in it; None if it is no conversation.
+    """The prints of a request's parsed body, `slots` being those in it, if any was changed; None if it is no conversation.
 
-    `earlier`: what they may be like; it only saves work. On any thread.
+    `earlier`: what they may be like, `read`: those of them of which the provider read all that it had kept. Both only save work.
+    On any thread.
     """
     depth = 0
     if type(value) is dict and type(value.get("request")) is dict:
         value, depth = value["request"], 1  # Code Assist wraps what Gemini is sent
     if type(value) is not dict or not any(name in value for name in _KEYS["messages"]):
         return None
-    return _Reading(key, earlier).all(dialect, provider, model, value, slots, depth)
+    return _Reading(key, earlier, read).all(dialect, provider, model, value, slots, depth)
 
 
 class _Reading:
-    def __init__(self, key: bytes, earlier: Sequence[Prints]) -> None:
-        self._key, self._earlier = key[:32], earlier
+    def __init__(self, key: bytes, earlier: Sequence[Prints], read: Sequence[Prints]) -> None:
+        self._key, self._earlier, self._read = key[:32], earlier, read
 
-    def hash(self, data: bytes) -> bytes:
-        """The key stands before the text, and what comes out is cut: enough to be known again, nothing to be read from."""
-        return hashlib.sha256(self._key + data).digest()[:_BYTES]
+    def hash(self, data: bytes) -> int:
+        """Python's own, which has a key of this process, of our key and the text: nothing that could be read back, and enough that
+        no two texts of an installation are taken for one.
+        """
+        return hash(self._key + data)
 
     def all(
-        self, dialect: str, provider: str, model: str, value: dict[str, Any], slots: Iterable[Slot], depth: int
+        self, dialect: str, provider: str, model: str, value: dict[str, Any], slots: Sequence[Slot], depth: int
     ) -> Prints:
         found = _sections(dialect, value)
-        changed = _changed(found, slots, depth)
-        parts, whole, marks = dict[Section, tuple[Part, ...]](), dict[Section, bytes](), list[Mark]()
+        parts, whole, marks = dict[Section, tuple[Part, ...]](), dict[Section, int](), list[Mark]()
+        heads, images, weight = dict[Section, Head](), False, 1000
         order, blocks = ORDER.get(dialect, USUAL_ORDER), 0
+        place = self.hash(provider.encode()), self.hash(model.encode("utf-8", "surrogatepass"))
+        read = [each for each in self._read if (each.provider, each.model) == place]
         for section in order:
-            bare, inside = _bare(found[section].items[:MOST_PARTS])
-            parts[section], whole[section] = self._section(section, bare, changed)
-            if inside:
-                starts = _starts(parts[section], blocks)
-                marks += [Mark(starts[at] + block, life) for at, block, life in inside]
-            blocks += sum(part.blocks for part in parts[section])
-        if (own := _life(value.get("cache_control"))) is not None:  # the provider puts the mark itself, at the end
-            marks.append(Mark(max(0, blocks - 1), own))
-        fields = {
-            name: self.hash(written(value[name])) for name in FIELDS.get(dialect, {}) if value.get(name) is not None
-        }
+            items = found[section].items[:MOST_PARTS]
+            known, head = self._known(section, items, read, blocks) if items else (None, Head())
+            if head.length == len(items):  # all of it is known, or there is none
+                parts[section] = known.parts[section][: head.length] if known else ()
+                heads[section] = head
+            else:
+                bare, inside = _bare(items[head.length :])
+                changed = _changed(found[section], slots, depth, head.length) if slots else {}
+                fresh = self._fresh(section, bare, head.length, known, changed)
+                parts[section] = (*known.parts[section][: head.length], *fresh) if known else fresh
+                starts = _starts(fresh, head.blocks)
+                own = [*head.marks, *((starts[at] + block, life) for at, block, life in inside)]
+                first = inside[0][0] if inside and section == "messages" else len(fresh)
+                heads[section] = self._longer(head, items, fresh[:first], () if section == "messages" else own)
+                head = _with(head, fresh, own)
+            whole[section] = head.whole
+            marks += [Mark(blocks + block, life) for block, life in head.marks]
+            blocks, weight, images = blocks + head.blocks, weight + head.weight, head.images  # messages are the last
+        if (own_life := _life(value.get("cache_control"))) is not None:  # the provider puts the mark itself, at the end
+            marks.append(Mark(max(0, blocks - 1), own_life))
+        named = FIELDS.get(dialect, {}).keys() & value.keys()
+        fields = {name: self.hash(written(value[name])) for name in named if value[name] is not None}
         if dialect == "anthropic":
-            fields["images"] = self.hash(b"1" if any(part.images for part in parts["messages"]) else b"0")
+            fields["images"] = int(images)
         return Prints(
-            self.hash(provider.encode()), self.hash(model.encode("utf-8", "surrogatepass")), dialect, order, parts, whole,
-            {section: (each.label, each.first) for section, each in found.items()}, fields, tuple(marks),
-            DAY if value.get("prompt_cache_retention") == "24h" else FIVE_MINUTES,
-            1000 + sum(part.weight for each in parts.values() for part in each),
+            *place, dialect, order, parts, heads, whole,
+            {section: (each.root, each.first) for section, each in found.items()}, fields, tuple(marks),
+            DAY if value.get("prompt_cache_retention") == "24h" else FIVE_MINUTES, weight,
         )  # fmt: skip
 
     # -- a section --
 
-    def _section(
-        self, section: Section, bare: list[Any], changed: Mapping[tuple[Section, int], list[tuple[Path, Slot]]]
-    ) -> tuple[tuple[Part, ...], bytes]:
-        """Its parts, and a hash of them all."""
-        if not bare:
-            return (), b""
-        known, digest = self._known(section, bare)
-        start = len(known)
-        if start < len(bare):
-            digest.update(b"," if start else b"")
-            digest.update(memoryview(written(bare[start:]))[1:-1])
-        # What follows an earlier request is new; else much of it may be known, though not where it stands now.
-        like = {} if start else {part.whole: part for each in self._earlier for part in each.parts[section]}
-        fresh = [self._part(section, bare[at], like, changed.get((section, at), [])) for at in range(start, len(bare))]
-        return (*known, *fresh), digest.digest()[:_BYTES]
-
-    def _known(self, section: Section, bare: list[Any]) -> tuple[tuple[Part, ...], Any]:
-        """The parts that stood in an earlier request, if this section begins with all of them, and the hash so far."""
-        lasts = dict[int, bytes]()
-        for each in self._earlier:
-            parts = each.parts[section]
-            count = len(parts)
-            if not 0 < count <= len(bare):
+    def _known(
+        self, section: Section, items: list[Any], read: Sequence[Prints], before: int
+    ) -> tuple[Prints | None, Head]:
+        """An earlier request with whose head this section begins, and that head; none: an empty one. `before`: blocks of the
+        sections before it.
+        """
+        lasts = dict[int, int]()
+        for at, each in enumerate((*read, *self._earlier)):
+            head = each.heads[section]
+            if not 0 < head.length <= len(items):
                 continue
-            if count not in lasts:
-                lasts[count] = self.hash(written(bare[count - 1]))
-            if lasts[count] == parts[-1].whole:
-                digest = hashlib.sha256(self._key)
-                digest.update(memoryview(written(bare[:count]))[1:-1])
-                if digest.digest()[:_BYTES] == each.whole[section]:
-                    return parts, digest
-        return (), hashlib.sha256(self._key)
+            if head.length not in lasts:
+                lasts[head.length] = self.hash(written(items[head.length - 1]))
+            if lasts[head.length] != head.last:
+                continue
+            kept = at < len(read) and any(mark.block >= before + head.blocks - 1 for mark in each.marks)
+            if kept or self._stands(head, items):  # what was kept was read
+                return each, head
+        return None, Head()
 
-    def _part(self, section: Section, part: Any, like: Mapping[bytes, Part], slots: list[tuple[Path, Slot]]) -> Part:
+    def _stands(self, head: Head, items: list[Any]) -> bool:
+        at = 0
+        for count, known in head.runs:
+            if self.hash(written(items[at : at + count])) != known:
+                return False
+            at += count
+        return True
+
+    def _longer(self, head: Head, items: list[Any], more: Sequence[Part], marks: Sequence[tuple[int, float]]) -> Head:
+        """The head with so many more parts behind it."""
+        if not more:
+            return head
+        length = head.length + len(more)
+        runs = head.runs
+        if len(runs) < _MOST_RUNS:
+            runs = (*runs, (len(more), self.hash(written(items[head.length : length]))))
+        else:
+            runs = ((length, self.hash(written(items[:length]))),)
+        last = self.hash(written(items[length - 1]))
+        return _with(head, more, marks)._replace(length=length, runs=runs, last=last)
+
+    def _fresh(
+        self,
+        section: Section,
+        bare: list[Any],
+        start: int,
+        known: Prints | None,
+        changed: Mapping[int, list[tuple[Path, Slot]]],
+    ) -> tuple[Part, ...]:
+        """The parts behind the head. Much of them may be known, though not where it stands now."""
+        those = self._earlier if known is None else (known,)
+        like = {part.whole: part for each in those for part in each.parts[section][start:]}
+        return tuple([self._part(section, part, like, changed.get(at, [])) for at, part in enumerate(bare, start)])
+
+    def _part(self, section: Section, part: Any, like: Mapping[int, Part], slots: list[tuple[Path, Slot]]) -> Part:
         data = written(part)
         whole = self.hash(data)
         if (same := like.get(whole)) is not None:
             return same
-        raw = self.hash(written(original)) if slots and (original := _restored(part, slots)) is not None else b""
+        raw = self.hash(written(original)) if slots and (original := _restored(part, slots)) is not None else 0
         loose = self.hash(data.translate(None, _DIGITS))
         if section == "tools":
             return Part(whole, loose, len(data), raw=raw, name=self.hash(_tool_name(part)))
@@ -239,7 +296,7 @@ class _Reading:
         weight = 320 + 110 * len(leaves) + 200
         return Part(whole, loose, len(data), _blocks(part), images, raw, leaves=leaves, texts=texts, weight=weight)
 
-    def _pieces(self, text: str, like: Mapping[bytes, Part]) -> Iterator[tuple[bytes, bytes]]:
+    def _pieces(self, text: str, like: Mapping[int, Part]) -> Iterator[tuple[int, int]]:
         """A text in at most so many runs of lines, so that what changed in it is found."""
         known = dict(pair for part in like.values() for pair in part.pieces)
         lines = text.split("\n")
@@ -251,6 +308,20 @@ class _Reading:
             yield whole, loose
 
 
+def _with(head: Head, more: Sequence[Part], marks: Sequence[tuple[int, float]]) -> Head:
+    """What is said of the head's parts, said of these too."""
+    whole = head.whole
+    for part in more:
+        whole = hash((whole, part.whole))
+    return head._replace(
+        marks=tuple(marks),
+        whole=whole,
+        blocks=head.blocks + sum([part.blocks for part in more]),
+        images=head.images or any(part.images for part in more),
+        weight=head.weight + sum([part.weight for part in more]),
+    )
+
+
 def written(value: Any) -> bytes:
     """JSON without blanks, in the order of the program's own keys: a provider reads them in that order, too."""
     try:
@@ -260,17 +331,12 @@ def written(value: Any) -> bytes:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """The parts of a section: `root` leads to them in the body, where the first has the number `first`, -1 for a bare text."""
 
     items: list[Any]
-    root: Path
+    root: tuple[str, ...]
     first: int = 0
-
-    @property
-    def label(self) -> str:
-        return ".".join(str(step) for step in self.root)
 
 
 def _sections(dialect: str, value: dict[str, Any]) -> dict[Section, _Found]:
@@ -291,22 +357,23 @@ def _sections(dialect: str, value: dict[str, Any]) -> dict[Section, _Found]:
     return found
 
 
-def _changed(
-    found: Mapping[Section, _Found], slots: Iterable[Slot], depth: int
-) -> dict[tuple[Section, int], list[tuple[Path, Slot]]]:
-    """The changed slots of each part, and where they stand in it."""
-    changed = dict[tuple[Section, int], list[tuple[Path, Slot]]]()
-    for slot in slots:
+def _changed(found: _Found, slots: Sequence[Slot], depth: int, start: int) -> dict[int, list[tuple[Path, Slot]]]:
+    """The changed slots of each part from `start` on, and where they stand in it."""
+    changed = dict[int, list[tuple[Path, Slot]]]()
+    below = len(found.root)
+    for slot in reversed(slots):  # they come in the order of the document
         path = slot.path[depth:]
-        for section, each in found.items():
-            below = len(each.root)
-            if path[:below] != each.root:
-                continue
-            step = path[below] if len(path) > below else None
-            if each.first < 0:
-                changed.setdefault((section, 0), []).append((path[below:], slot))
-            elif type(step) is int and 0 <= step - each.first < len(each.items):
-                changed.setdefault((section, step - each.first), []).append((path[below + 1 :], slot))
+        if path[:below] != found.root:
+            continue
+        step = path[below] if len(path) > below else None
+        at, rest = (0, path[below:]) if found.first < 0 else (step, path[below + 1 :])
+        at = at - found.first if type(at) is int and found.first > 0 else at
+        if type(at) is not int or at >= len(found.items):
+            continue
+        if at < start:
+            break
+        if slot.changed:
+            changed.setdefault(at, []).insert(0, (rest, slot))
     return changed
 
 
@@ -413,7 +480,7 @@ def _restored(part: Any, slots: Sequence[tuple[Path, Slot]]) -> Any:
         if not all(type(step) in (str, int) for step in path):
             return None
         try:
-            part = _with(part, _spelt(part, path), text)
+            part = _put(part, _spelt(part, path), text)
         except (LookupError, TypeError):
             return None
     return part
@@ -428,10 +495,10 @@ def _spelt(part: Any, path: Path) -> Path:
     return path
 
 
-def _with(value: Any, path: Path, text: Any) -> Any:
+def _put(value: Any, path: Path, text: Any) -> Any:
     if not path:
         return text
     step: Any = path[0]
     copy = value.copy()
-    copy[step] = _with(value[step], path[1:], text)
+    copy[step] = _put(value[step], path[1:], text)
     return copy

@@ -1,21 +1,22 @@
-"""Tells, while there is no cache, which calls one would have answered: those that repeat another one in time."""
+"""Tells, while there is no cache, which calls one would have answered: those that repeat an answered one in time."""
 
 from collections import OrderedDict
 
-MOST_CALLS = 10_000  # some 2 MB
+MOST_CALLS = 10_000  # some 1.5 MB
 
 
 class Repeats:
-    """Keys of calls, and when a cache would have begun to have their answers. `ttl`: so many seconds it would have them.
+    """Hashes of calls that were answered, and when a cache would have begun to have their answers.
 
-    `most`: calls that are remembered; the one that was wanted longest ago is forgotten first, as a cache forgets it.
+    `ttl`: so many seconds it would have them. `most`: calls that are remembered; the one that was wanted longest ago is forgotten
+    first, as a cache forgets it.
     """
 
     def __init__(self, ttl: float, most: int = MOST_CALLS) -> None:
         self._ttl, self._most = ttl, most
-        self._calls: OrderedDict[bytes, float] = OrderedDict()
+        self._calls: OrderedDict[int, float] = OrderedDict()
 
-    def seen(self, key: bytes, now: float) -> bool:
+    def seen(self, key: int, now: float) -> bool:
         """Whether a cache would have had the answer. `now` in seconds that only grow. If not, it has it from now on.
 
         An answer that is given again is no younger for it: its time is that of the call that was paid for.
@@ -29,10 +30,6 @@ class Repeats:
         while len(self._calls) > self._most:
             self._calls.popitem(last=False)
         return False
-
-    def unkept(self, key: bytes) -> None:
-        """A call that was not seen before got an answer that no cache keeps (an error, a refusal): the next one is the first."""
-        self._calls.pop(key, None)
 
     def configure(self, ttl: float, most: int = MOST_CALLS) -> None:
         """At a reload: what is remembered is judged by the new settings."""

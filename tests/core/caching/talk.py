@@ -8,7 +8,7 @@ from tokenman_core.body.read import read_body
 from tokenman_core.caching.detective import Bounds, Cost, Detective
 from tokenman_core.clock import ManualClock
 from tokenman_core.dialects.registry import DIALECTS
-from tokenman_core.exchange import Caller, Exchange, Sent
+from tokenman_core.exchange import Attempt, Caller, Exchange, Sent
 from tokenman_core.usage import Usage
 from tokenman_core.verdicts import Candidate
 
@@ -34,6 +34,13 @@ def exchange(
     made.model = dialect.model(operation, path, made.body.value)
     for name, change in changes.items():
         setattr(made, name, change)
+    return made
+
+
+def answered(made: Exchange, candidate: Candidate, usage: Usage | None, sent: float) -> Exchange:
+    """It was sent then, and its answer began half a second later."""
+    made.attempts = [Attempt(1, candidate, usage, sent=True, answered=True, seconds=1.0)]
+    made.times.sent, made.times.first = sent, sent + 0.5
     return made
 
 
@@ -76,10 +83,11 @@ class Talk:
         for slot in made.body.slots if made.body else ():
             for old, new in masks.items():
                 slot.text = slot.text.replace(old, new)
-        look = self.detective.sent(made, candidate)
+        answered(made, candidate, usage, self.clock.monotonic())
+        self.clock.advance(1.0)
+        look = self.detective.look(made)
         if look is not None:
-            self.clock.advance(1.0)
-            self.detective.ended(look, usage, cost)
+            self.detective.ended(look, cost)
         return made
 
 
