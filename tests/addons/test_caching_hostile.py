@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from addons.caching import State
+from addons.caching import Note
 from tests.addons.cached import BODY, House, said
 from tests.core.scripted import JSON, SSE, call
 from tokenman_core.caching.rules import Rules
@@ -83,9 +83,8 @@ class Leads:
     """A script behind the cache that has some calls answered elsewhere."""
 
     async def llm_request(self, exchange: Exchange) -> Reroute | None:
-        state: State = exchange.notes["caching"]
-        leads = state.note is not None and state.note.leads
-        return Reroute((Candidate("b", "claude-sonnet-4-5"),)) if leads else None
+        note: Note = exchange.notes["caching"]
+        return Reroute((Candidate("b", "claude-sonnet-4-5"),)) if note.leads else None
 
 
 async def test_a_call_that_a_script_behind_the_cache_leads_elsewhere_is_followed_by_nobody(
