@@ -17,13 +17,13 @@ from tokenman_core.redaction import (
     Allowed,
     Egress,
     Held,
+    Labels,
     Mapping,
     Memo,
     Redactor,
     Restorer,
     TextRefused,
     WorkerUnavailable,
-    judged,
 )
 from tokenman_core.redaction.held import Turn, given, turn
 from tokenman_core.redaction.masking import Finder
@@ -90,6 +90,7 @@ class Redaction:
         """`held`: where it is remembered what stands behind the placeholders that providers hold; None: nowhere."""
         self._held = held
         self._redactor = Redactor(settings, key, detection, memo, allowed, options_of(settings))
+        self._labels = Labels(self._redactor)
 
     def wants_events(self, exchange: Exchange) -> bool:
         state: State | None = exchange.notes.get(self.name)
@@ -181,7 +182,7 @@ class Redaction:
             masked = await self._redactor.mask(exchange.body.slots, state.mapping, policy)
             if not masked.blocked:  # what the body holds is no less a value in a label
                 known = labels and not masked.masked
-                exchange.labels = labels if known else await self._labels(exchange, state)
+                exchange.labels = labels if known else await self._label(exchange, state, masked.known)
         except WorkerUnavailable:
             return _BUSY
         except TextRefused:
@@ -207,10 +208,10 @@ class Redaction:
                 state.noted = _note(exchange, masked.paths)
         return None
 
-    async def _labels(self, exchange: Exchange, state: State) -> dict[str, str]:
+    async def _label(self, exchange: Exchange, state: State, known: bytes) -> dict[str, str]:
         """What the record calls a call by is text like any other: a project may be named after somebody's address."""
         said = {"project": exchange.project, "session": exchange.session, "model": exchange.model}
-        return await judged(self._redactor, said, state.mapping, state.policy)
+        return await self._labels.judged(said, state.mapping, state.policy, known)
 
 
 def _caller(exchange: Exchange) -> tuple[str, str] | None:

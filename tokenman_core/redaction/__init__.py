@@ -5,7 +5,7 @@ from tokenman_core.redaction.detection import CALLER, Detection, TextRefused, Wo
 from tokenman_core.redaction.egress import Egress
 from tokenman_core.redaction.entities import DETECTOR_VERSION, ENTITIES, PII, PLACEHOLDER, SECRETS, Finding, Text
 from tokenman_core.redaction.held import Held
-from tokenman_core.redaction.labels import judged
+from tokenman_core.redaction.labels import Labels
 from tokenman_core.redaction.mask import Redactor
 from tokenman_core.redaction.masking import Masked
 from tokenman_core.redaction.memo import Memo
@@ -24,6 +24,7 @@ __all__ = [
     "Egress",
     "Finding",
     "Held",
+    "Labels",
     "Mapping",
     "Masked",
     "Memo",
@@ -32,5 +33,4 @@ __all__ = [
     "Text",
     "TextRefused",
     "WorkerUnavailable",
-    "judged",
 ]

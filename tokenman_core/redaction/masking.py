@@ -52,6 +52,7 @@ class Finder(Protocol):
 class Masked:
     """What masking did. `blocked` names an entity whose setting forbids the call, and stands at `place`: then the slots are
     unfinished. `spots`: the last of the places where something was found; `paths`: of all slots that hold placeholders now.
+    `known`: names the values that the exchange knows now, under the policy of the call; b"" if it does not name all of each.
     """
 
     masked: Counter[str] = field(default_factory=Counter)  # values masked for the first time in this exchange
@@ -60,6 +61,7 @@ class Masked:
     place: str = ""
     spots: tuple[Spot, ...] = ()
     paths: list[Path] = field(default_factory=list)
+    known: bytes = b""
 
 
 class Masking:
@@ -94,6 +96,7 @@ class Masking:
                 break
             if breath.due:
                 await breath.take()
+        masked.known = b"" if self._mapping.parts else self._so_far.digest
         masked.spots = await self._spots.told(hashed, breath)
         if breath.taken > _LONG_WORK:  # what long work leaves behind is put away in steps of its own
             await breath.take()

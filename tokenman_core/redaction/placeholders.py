@@ -1,6 +1,5 @@
 """Placeholders and the mapping of one exchange: which placeholder stands for which value, for as long as the call lasts."""
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -54,6 +53,7 @@ class Mapping:
         self._lower: dict[str, str] = {}
         self._hosts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._left = _SEARCHED
+        self.parts = False  # whether it holds parts of values, which other texts hold the rest of
         self._inherited: dict[str, Value] = {}  # not met in this request so far
 
     def __len__(self) -> int:
@@ -155,6 +155,7 @@ class Mapping:
     def _add(self, placeholder: str, entity: str, text: str, restorable: bool, whole: str, depth: int) -> Value:
         value = self._values[placeholder] = Value(entity, text, restorable, [], whole, depth)
         self._not_indexed.append(placeholder)
+        self.parts = self.parts or bool(whole)
         if restorable:
             self._restorable.append(placeholder)
             self._forms = None
