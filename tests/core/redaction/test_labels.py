@@ -82,7 +82,7 @@ async def test_what_is_remembered_is_bounded_and_holds_no_label_that_holds_a_val
     monkeypatch.setattr(labels, "_REMEMBERED", 2)
     world = World()
     for value in ("Zebra-77", "Kite-8812", "Heron-31x", "Zebra-77"):
-        await world.of(f"the password is {value}", said=SAID | {"session": value})
+        await world.of(f"the password is {value}", said={"session": value})
         assert len(world.labels._judged) <= 2
         assert value not in repr(world.labels._judged)
         assert world.asides == 1
