@@ -176,7 +176,11 @@ class Caching:
         )  # fmt: skip
 
     def _may_follow(self, exchange: Exchange, flight: Flight) -> bool:
-        """A stream is given on before it is known that it calls a tool, which then two programs would do."""
+        """One that has ended is as old as what was kept of it. A stream is given on before it is known that it calls a tool, which
+        then two programs would do.
+        """
+        if flight.entry is not None and self._kept.answers.stale(flight.entry):
+            return False
         live = exchange.stream and not flight.ended
         return not live or self._rules.tool_calls or not tools_at_hand(exchange)
 

@@ -220,6 +220,30 @@ async def test_who_comes_while_an_answer_is_put_away_is_told_its_age(house: Call
     await first
 
 
+async def test_an_answer_that_is_put_away_for_longer_than_it_may_be_given_is_given_to_nobody(
+    house: Callable[..., House],
+) -> None:
+    slow = Slow()
+    it = house({"a": [said("x"), said("y"), said("z")]}, behind=(slow,))
+    first = asyncio.create_task(it.ask())
+    await slow.held.wait()
+    it.clock.advance(299)
+    soon = asyncio.create_task(it.ask())
+    for _ in range(60):
+        await asyncio.sleep(0)
+    it.clock.advance(1)
+    slow.held.clear()
+    late = asyncio.create_task(it.ask())
+    await slow.held.wait()
+    same = asyncio.create_task(it.ask())
+    for _ in range(60):
+        await asyncio.sleep(0)
+    slow.go.set()
+    assert [(await one)[:2] for one in (soon, late, same)] == [("hit", "x"), ("miss", "y"), ("hit", "y")]
+    assert len(it.asked) == 2
+    await first
+
+
 async def test_who_follows_is_not_told_the_usage_that_nobody_asked_for(tmp_path: Path) -> None:
     holds = Holds()
     body = b'{"model":"gpt-5-mini","stream":true,"temperature":0,"messages":[{"role":"user","content":"hello"}]}'

@@ -83,7 +83,11 @@ class Answers:
     def hot(self, key: bytes) -> Entry | None:
         """From memory, without any waiting."""
         entry = self._memory.get(key)
-        return None if entry is None or self._behind.bounds.stale(entry, self._clock.now()) else entry
+        return None if entry is None or self.stale(entry) else entry
+
+    def stale(self, entry: Entry) -> bool:
+        """Whether it may not be given now."""
+        return self._behind.bounds.stale(entry, self._clock.now())
 
     async def find(self, key: bytes) -> Entry | None:
         """From memory, else from disk, whence it is hot. None too if the disk does not answer within a second; until it does,

@@ -21,7 +21,8 @@ from tokenman_core.verdicts import Head, Part, Refuse
 AHEAD = 256 << 10  # bytes that a provider may be ahead of whoever reads fastest
 LEASE_S = 10.0  # a process that dies with a flight under way keeps others from their own for no longer
 RENEW_S = LEASE_S / 4
-_LOOKS_S = (0.02, 0.05, 0.1, 0.2, *[0.5] * 28)  # between looks for what another process is having made: 15 s in all
+_FIRST_LOOKS_S, _LOOK_S = (0.02, 0.05, 0.1, 0.2), 0.5  # between looks for what another process is having made
+STREAM_WAITS_S = 15.0  # whoever wants a stream waits no longer for one that he will get at its end only
 _UNASKED_S = 5.0  # so long a store that could not be asked is not asked again
 MOST = 10_000  # flights at once; beyond them calls go alone
 KIND = "flight"
@@ -208,7 +209,8 @@ class Flights:
     def begin(self, key: bytes, like: object, most: int, fit: Callable[[], bool]) -> Flight:
         """A new one, which others find from now on unless there is one already. `start` sets it off, `end` forgets it."""
         flight = Flight(key, like, most, self._clock, fit)
-        if len(self._flights) < MOST and self.of(key) is None:
+        there = self.of(key)
+        if len(self._flights) < MOST and (there is None or there.ended):
             self._flights[key] = flight
         return flight
 
@@ -221,22 +223,26 @@ class Flights:
         flight.settled.set()
         self._leases.free(flight.lease)
 
-    async def first[T](self, key: bytes, find: Callable[[], Awaitable[T | None]] | None) -> tuple[str, T | None]:
+    async def first[T](
+        self, key: bytes, find: Callable[[], Awaitable[T | None]] | None, most: float = float("inf")
+    ) -> tuple[str, T | None]:
         """A lease to have an answer made, "" for none; or what `find` finds once another process had one made.
 
-        Waits while another process is at it, but not for ever; nor at all where nothing may be found (None).
+        Waits while another process is at it, `most` seconds, for that began earlier; not at all where nothing may be found (None).
+        If nothing can be found then, whoever waited for it has one made for himself.
         """
         if find is None:
             return await self._leases.take(key), None
-        for number, seconds in enumerate(_LOOKS_S):
+        waited, looks = 0.0, iter(_FIRST_LOOKS_S)
+        while waited < most:
             if lease := await self._leases.take(key):
-                try:
-                    # It may have been made between the look before this call and now.
-                    return lease, await find() if number else None
-                except BaseException:  # the client left: nobody knows of the lease yet
-                    self._leases.free(lease)
-                    raise
+                if not waited:
+                    return lease, None
+                self._leases.free(lease)  # else the next one who waited would wait once more
+                return "", await find()
+            seconds = next(looks, _LOOK_S)
             await self._sleep(seconds)
+            waited += seconds
             if (found := await find()) is not None:
                 return "", found
         return "", None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tokenman_core.caching.entry import Entry
-from tokenman_core.caching.flights import AHEAD, ALONE, LEASE_S, Flight, Flights, StoreLeases
+from tokenman_core.caching.flights import AHEAD, ALONE, LEASE_S, STREAM_WAITS_S, Flight, Flights, StoreLeases
 from tokenman_core.clock import ManualClock
 from tokenman_core.net import UpstreamError
 from tokenman_core.outward import Pieces
@@ -260,35 +260,57 @@ async def test_one_process_makes_it_and_the_other_finds_it(two):
 
 
 async def test_the_other_makes_it_itself_once_nobody_is_at_it(two):
-    clock, (here, there), (leases, _) = two
+    clock, (here, there), (leases, others) = two
     lease, _ = await here.first(KEY, nothing)
 
     async def freed() -> None:
         await leases._free(lease)
 
     there._sleep = Sleeps(clock, [lambda: None, freed])
-    mine, found = await there.first(KEY, nothing)
-    assert mine
-    assert found is None
+    assert await there.first(KEY, nothing) == ("", None)
+    assert len(there._sleep.slept) == 2
+    await asyncio.gather(*others._tasks)
+    assert (await here.first(b"another" * 4, nothing))[0]
+    lease, _ = await Flights(clock, leases, Sleeps(clock)).first(KEY, nothing)
+    assert lease, "who waited in vain keeps nobody else waiting"
+
+
+async def test_what_was_made_at_the_last_moment_is_found(two):
+    clock, (here, there), (leases, _) = two
+    lease, _ = await here.first(KEY, nothing)
+    there._sleep = Sleeps(clock, [lambda: leases._free(lease)])
+    kept = [None, "the answer"]
+
+    async def find() -> str | None:
+        return kept.pop(0)
+
+    assert await there.first(KEY, find) == ("", "the answer")
 
 
 async def test_a_process_that_died_is_waited_for_no_longer_than_its_lease(two):
     clock, (here, there), _ = two
     await here.first(KEY, nothing)  # and is never heard of again
     begun = clock.now()
-    lease, found = await there.first(KEY, nothing)
-    assert lease
-    assert found is None
-    assert clock.now() - begun <= LEASE_S + 1
+    assert await there.first(KEY, nothing) == ("", None)
+    assert LEASE_S - 1 <= clock.now() - begun <= LEASE_S + 1
 
 
-async def test_a_lease_that_is_kept_is_waited_for_and_then_no_more(two):
+async def test_a_slow_call_of_another_process_is_waited_for_as_long_as_it_is_under_way(two):
+    clock, (here, there), (leases, _) = two
+    lease, _ = await here.first(KEY, nothing)
+    there._sleep = Sleeps(clock, [*[leases.keep] * 1000, lambda: leases._free(lease)])
+    begun = clock.now()
+    assert await there.first(KEY, nothing) == ("", None)
+    assert 450 < clock.now() - begun < 510
+
+
+async def test_who_wants_a_stream_waits_for_a_lease_that_is_kept_for_some_seconds(two):
     clock, (here, there), (leases, _) = two
     await here.first(KEY, nothing)
     there._sleep = Sleeps(clock, [leases.keep] * 100)
     begun = clock.now()
-    assert await there.first(KEY, nothing) == ("", None)
-    assert 10 < clock.now() - begun < 20
+    assert await there.first(KEY, nothing, STREAM_WAITS_S) == ("", None)
+    assert STREAM_WAITS_S <= clock.now() - begun < STREAM_WAITS_S + 1
 
 
 async def test_other_keys_are_not_waited_for(two):
