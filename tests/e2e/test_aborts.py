@@ -52,7 +52,7 @@ APIS = {
     "responses": Api(
         "api.openai.com", "/v1/responses", {"model": "gpt-4.1", "stream": True, "input": SAID},
         {"authorization": f"Bearer {OPENAI_KEY}"}, b"response.created", b"output_text.delta", b"response.output_text.done",
-       
+
     ),
     "gemini": Api(
         "generativelanguage.googleapis.com", "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
