@@ -346,6 +346,18 @@ def mark_of(path: Path) -> Mark | None:
     return status.st_dev, status.st_ino
 
 
+def is_open(path: Path) -> bool:
+    """Whether anybody has the file open, another process too: nobody else may leave the log of a file that is in use."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        connection.execute("pragma journal_mode = delete")
+    except sqlite3.Error as error:  # what is no file of ours is in nobody's use
+        return code_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    finally:
+        connection.close()
+    return False
+
+
 def remove_file(path: Path, mark: Mark | None = None) -> None:
     """Removes the file and what lies beside it; if `mark` is given only that one: another process may have made a new one.
 

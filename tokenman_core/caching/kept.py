@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
-from tokenman_core.caching.answers import FILE, Answers, Limits, NotForgotten
+from tokenman_core.caching.answers import FILE, Answers, Limits
 from tokenman_core.caching.cipher import Cipher, cipher_for
-from tokenman_core.caching.disk import remove_file
+from tokenman_core.caching.disk import is_open, remove_file
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.secret import derive
@@ -67,11 +67,7 @@ class Kept:
     async def forget(self, model: str | None = None, project: str | None = None) -> int:
         """As `Answers.forget`; also while no call may be cached. Raises NotForgotten."""
         self.round += 1
-        if self._sealed is not None:
-            return await self.answers.forget(model, project)
-        if not await asyncio.to_thread(self._clear):
-            raise NotForgotten(f"{self._path} cannot be removed; see its folder, disk and rights")
-        return 0
+        return await self.answers.forget(model, project)
 
     @property
     def purge_age_seconds(self) -> float | None:
@@ -84,15 +80,13 @@ class Kept:
         done = self.answers.figures().round
         return max(0.0, self._clock.monotonic() - (self._opened if done is None else max(done, self._opened)))
 
-    def _clear(self) -> bool:
-        """What was kept before the cache was switched off is kept no longer: nobody would purge it. False: it is still there."""
+    def _clear(self) -> None:
+        """What was kept before the cache was switched off is kept no longer: nobody would purge it, unless another process does."""
         try:
-            if self._path.exists():
+            if self._path.exists() and not is_open(self._path):
                 remove_file(self._path)
         except OSError as error:
             log.warning("%s is not used and cannot be removed: %s", self._path, error.strerror)
-            return False
-        return True
 
     async def aclose(self) -> None:
         await self.answers.aclose()

@@ -1,10 +1,13 @@
 """The kept answers of a running proxy, switched on, off and on again."""
 
+import subprocess
+import sys
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
 
-from tokenman_core.caching import kept
+from tokenman_core.caching import behind, kept
 from tokenman_core.caching.answers import FILE, NotForgotten
 from tokenman_core.caching.cipher import Cipher
 from tokenman_core.caching.entry import Entry
@@ -15,6 +18,25 @@ from tokenman_core.errors import ConfigError
 from tokenman_core.usage import Usage
 
 KEY = b"k" * 32
+HAS_IT_OPEN = """
+import sqlite3, sys
+it = sqlite3.connect(sys.argv[1])
+it.execute("select count(*) from answers").fetchall()
+print("open", flush=True)
+sys.stdin.read()
+it.close()
+"""
+
+
+@contextmanager
+def opened(path):
+    """Another process has it open, and does nothing with it just now."""
+    reader = subprocess.Popen(
+        [sys.executable, "-c", HAS_IT_OPEN, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with reader:
+        assert reader.stdout.readline() == b"open\n"
+        yield reader
 
 
 @pytest.fixture
@@ -78,11 +100,12 @@ async def test_a_file_of_before_is_removed_where_no_call_may_be_cached(of, setti
 async def test_a_file_of_before_that_stays_is_told_to_whoever_wants_it_forgotten(
     of, settings, clock, tmp_path, monkeypatch, caplog
 ):
-    def stays(path):
+    def stays(path, mark=None):
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / FILE).write_bytes(b"of before")
     monkeypatch.setattr(kept, "remove_file", stays)
+    monkeypatch.setattr(behind, "remove_file", stays)
     it = await of(settings("off"))
     assert "cannot be removed: Permission denied" in caplog.text
     with pytest.raises(NotForgotten, match="folder, disk and rights"):
@@ -90,6 +113,32 @@ async def test_a_file_of_before_that_stays_is_told_to_whoever_wants_it_forgotten
     monkeypatch.undo()
     assert await it.forget() == 0
     assert not (tmp_path / FILE).exists()
+
+
+async def test_a_file_that_another_process_uses_is_left_to_it(of, settings, clock, tmp_path):
+    there = await of(settings())
+    there.answers.keep(KEY, entry(clock))
+    await there.answers.written()
+    with opened(tmp_path / FILE) as reader:
+        await there.aclose()
+        here = await of(settings("off"))
+        assert (tmp_path / FILE).exists()
+        assert await here.forget("claude-opus-4-5") == 0
+        assert await here.forget("claude-sonnet-4-5") == 1
+        reader.stdin.close()
+        assert reader.wait(30) == 0
+    await here.obey(settings("off"))
+    assert not list(tmp_path.glob(f"{FILE}*"))
+
+
+async def test_two_at_once_of_which_one_may_not_cache(of, settings, clock, tmp_path):
+    """Both of this process here; the file tells them apart no more than it does processes."""
+    there = await of(settings())
+    there.answers.keep(KEY, entry(clock))
+    await there.answers.written()
+    await of(settings("off"))
+    assert there.answers.figures().trouble is None
+    assert await there.forget("claude-sonnet-4-5") == 1, "it is still the same file"
 
 
 async def test_switched_off_while_it_runs_it_still_forgets_and_purges(of, settings, clock):
