@@ -95,14 +95,14 @@ class Slot:
         if self.named:
             return self.named
         last = self.path[-1] if self.path else ""
-        if type(last) is str and last not in _HOLDERS:
+        if type(last) is str and last not in _HOLDERS and not last.isdigit():
             return last
         nearest = ""
         for step in reversed(self.path):
             if isinstance(step, Key):
                 return step.name
             if isinstance(step, str):
-                if step not in _HOLDERS:
+                if step not in _HOLDERS and not step.isdigit():
                     return step
                 nearest = nearest or step
         return nearest

@@ -91,6 +91,7 @@ class Detector:
     def _secrets(self, text: str, data: bytes, hits: Hits) -> Iterator[Finding]:
         place = _Places(data, len(data) == len(text))
         done: dict[int, int] = {}
+        headings: list[int] = []
         for index, byte in sorted(hits.rules, key=lambda hit: hit[1]):
             start = place(byte)
             if start < done.get(index, 0):
@@ -100,6 +101,10 @@ class Detector:
             if match is None:
                 continue
             done[index] = match.end()
+            if rule is context.COLUMN:
+                headings.append(start)
             for finding in rule.judge(rule, match):
                 done[index] = max(done[index], finding.end)
                 yield finding
+        if headings:
+            yield from context.in_columns(text, headings)

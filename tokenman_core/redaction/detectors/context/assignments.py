@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from tokenman_core.redaction.detectors.context import names, verdicts
-from tokenman_core.redaction.detectors.likely import stands_for
+from tokenman_core.redaction.detectors.context import names, phrases, verdicts
+from tokenman_core.redaction.detectors.likely import is_code, stands_for
 from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
 
@@ -15,7 +15,7 @@ _SHORT_PASS: Final = (
     r"|(?<=mail)|(?<=ftp)|(?<=sql)|(?<=root)|(?<=admin)|(?<=wifi))pass(?![A-Za-z])"
     r"|(?<![A-Za-z])pw(?![A-Za-z-])|(?-i:(?<=[a-z0-9])Pw)(?![A-Za-z])|passw(?!or[dt])"
 )
-_PASS: Final = "|".join((*(re.escape(word) for word in names.PASSWORDS), _SHORT_PASS))
+PASS: Final = "|".join((*(re.escape(word) for word in names.PASSWORDS), _SHORT_PASS))
 _GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), "pass", "pw"))
 
 # Between a name and its value: an operator, or the form that pairs of name and value have (`name: X` / `value: Y`).
@@ -42,7 +42,7 @@ ASSIGNMENT: Final = Rule(
     rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]"
     rf"|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",
     re.compile(
-        rf"(?i:(?P<pass>{_PASS})"
+        rf"(?i:(?P<pass>{PASS})"
         rf"|(?:{names.KEYS})){names.OTHER}(?P<rest>[A-Za-z0-9_.-]{{0,24}}?){_NAME_END}{_TYPE}[ \t]{{0,12}}"
         rf"(?:(?P<pair>{_PAIR})|(?P<op>{_OPERATORS}))[ \t]{{0,12}}{_VALUE}"
     ),
@@ -50,7 +50,7 @@ ASSIGNMENT: Final = Rule(
     caseless=True,
     source="a telling name and a value, in any language",
 )  # fmt: skip
-_LIST: Final = r"s?\\{0,7}[\"'`]?[ \t]{0,4}[:=][ \t]{0,4}[\[(]"
+_LIST: Final = r"s?\\{0,7}[\"'`]?[ \t]{0,4}[:=][ \t]{0,4}(?:[\[(]|\{\s{0,40}\\{0,7}\"[0-9]{1,6}\\{0,7}\"[ \t]{0,4}:)"
 _ITEM: Final = re.compile(
     r"(?P<quote>\\{0,7}[\"'])(?P<item>(?:(?!(?P=quote))(?:\\[^\r\n]|[^\r\n\\])){4,512}?)(?P=quote)"
 )
@@ -59,7 +59,7 @@ LISTED: Final = Rule(
     "PASSWORD",
     ASSIGNMENT.keywords,
     rf"(?:{_GATE_PASS}|{names.KEYS}){_LIST}",
-    re.compile(rf"(?i:(?P<pass>{_PASS})|(?:{names.KEYS})){_LIST}(?P<items>[^\])]{{4,4096}})"),
+    re.compile(rf"(?i:(?P<pass>{PASS})|(?:{names.KEYS})){_LIST}(?P<items>[^\])]{{4,4096}})"),
     lambda rule, match: _judge_listed(rule, match),
     caseless=True,
     source="a telling name and a list of values",
@@ -101,7 +101,7 @@ _LINE_START: Final = re.compile(
 _BLANKS: Final = (" ", "\t")
 _SIGNS: Final = frozenset("()&|;<>{}[],")
 _PASSWORD_SIGNS: Final = frozenset("!@#$%^*+~?&|")
-_LICENCE: Final = re.compile(r"(?:[AL]?GPL|BSD-|MIT-|Apache|MPL-|CC-|CC0|CDDL|EUPL|EPL-)")  # of software: its name
+_LONGEST_PHRASE: Final = 64
 _REST: Final = re.compile(r"[^\s\"'`]{0,256}")
 
 
@@ -147,14 +147,20 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     start, end, quoted = _span(match)
     value = text[start:end]
     if op == ">":  # <password>…</password>
-        if text[end : end + 2] != "</":
+        close = text.find("<", end, end + _LONGEST_PHRASE)
+        if text[close : close + 2] != "</" or (close > end and not phrases.is_one(text[start:close])):
             return
+        end, value = max(end, close), text[start : max(end, close)]
         quoted = True
     elif op in (",", "(") and not quoted:
         return
+    if op == "," and value.isupper() and is_code(value):
+        return  # the next constant of a list of them
     if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
         return
     if is_password:
+        if not quoted and op in (":", "=") and value.isalpha() and (last := phrases.end_at(text, start)):
+            end, value, quoted = last, text[start:last], True
         score = _password(match, op, value, quoted)
     else:
         score = verdicts.token(value, quoted=quoted) if " " not in value else 0.0
@@ -185,6 +191,8 @@ def _may_be_chosen(match: re.Match[str], op: str | None, value: str) -> bool:
 
 
 def _password(match: re.Match[str], op: str | None, value: str, quoted: bool) -> float:
+    if phrases.is_one(value):
+        return verdicts.GUESS if op not in (",", "(") else 0.0
     if " " in value:
         return (
             verdicts.GUESS
@@ -215,8 +223,6 @@ def _judge_weak(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     before = names.before(text, match.start())
     in_address = text[max(0, match.start() - len(before) - 1) : match.start() - len(before)] in ("?", "&")
     named = in_address or (before[-1:] in ("-", "_") and (match["op"] == "=" or before.isupper()))
-    if _LICENCE.match(value):
-        return
     if " " not in value and (score := verdicts.token(value, quoted=quoted, named=named)):
         yield Finding(start, end, rule.entity, min(score, verdicts.LIKELY))
 

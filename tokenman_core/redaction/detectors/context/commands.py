@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from tokenman_core.redaction.detectors.context import verdicts
+from tokenman_core.redaction.detectors.context import phrases, verdicts
 from tokenman_core.redaction.detectors.likely import is_placeholder, is_random, is_strong
 from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
@@ -70,7 +70,11 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     value = match["bare"].rstrip(".,:")
     if match["user"] is not None and (value.startswith("//") or value.replace(":", "").isdigit()):
         return
-    if is_placeholder(value) or value.startswith(("-", "$", "/", "./", "@", "~/", "http")) or " " in value:
+    if is_placeholder(value) or value.startswith(("-", "$", "/", "./", "@", "~/", "http")):
+        return
+    if " " in value:
+        if phrases.is_one(value):
+            yield Finding(start, start + len(value), rule.entity, verdicts.GUESS)
         return
     if match["short"] is not None or match["user"] is not None:
         good = is_strong(value) or is_random(value)

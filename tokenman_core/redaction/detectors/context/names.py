@@ -55,7 +55,7 @@ _HARMLESS_BEFORE: Final = re.compile(
     r"|field|column|json|yaml|react|list|item"
     r"|artifact|integrity|checksum|bucket|s3|blob|doc|document|node|tree|parent|child|cursor|start|end|last"
     r"|first|image|file|host|known|fingerprint"
-    r"|device|lock|event|trace|span|request|resource|entity|rsa_public|verify|verification)[-_.]?$"
+    r"|device|lock|event|trace|span|request|resource|entity|rsa_public|verify|verification|tik)[-_.]?$"
 )
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NAME_BEFORE: Final = re.compile(r"[A-Za-z0-9_.$-]{0,48}$")
@@ -113,6 +113,11 @@ def is_harmless(text: str, start: int) -> bool:
 def loose(word: str) -> str:
     """A word as a pattern for gates, which read bytes: a letter beyond ASCII in either case."""
     return "".join(re.escape(letter) if letter.isascii() else r"[\x80-\xff]{2,3}" for letter in word)
+
+
+def gate_of(words: tuple[str, ...]) -> str:
+    """Any of some words as a pattern for gates."""
+    return "|".join(map(loose, words))
 
 
 def ascii_part(word: str) -> str:

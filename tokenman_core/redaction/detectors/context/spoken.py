@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from tokenman_core.redaction.detectors.context import names, verdicts
+from tokenman_core.redaction.detectors.context import names, phrases, verdicts
 from tokenman_core.redaction.detectors.likely import COMMON, TAILS, is_placeholder, is_random, is_strong
 from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
@@ -34,8 +34,8 @@ _GATE_VERB: Final = (
 )
 _VALUE: Final = (
     r"(?:(?P<quote>\*\*|\\{0,3}[\"'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){3,128})(?P=quote)"
-    r"|[“«„「『](?P<typeset>[^\r\n”»“」』]{3,128})[”»“」』]"
-    r"|(?:<(?:b|code|em|i|kbd|mark|span|strong|tt)>)?(?P<bare>[^\s\"'`<>{}\[\],;“”«»]{2,128}))"
+    r"|[“«„「『‘‚‹](?P<typeset>[^\r\n”»“」』’‘›]{3,128})[”»“」』’‘›]"
+    r"|(?:<(?:b|code|em|i|kbd|mark|span|strong|tt)>)?(?P<bare>[^\s\"'`<>{}\[\],;“”«»‘’]{2,128}))"
 )
 
 SPOKEN: Final = Rule(
@@ -161,8 +161,10 @@ PGPASS: Final = Rule(
     source="libpq §34.16: .pgpass",
 )
 
+_CALL: Final = re.compile(r"[A-Za-z_$][\w$.]*\(")
+_LEAST_SAID: Final = 3  # words of a passphrase without quotes; two are too often the end of a sentence
 _METHOD: Final = re.compile(
-    r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl|hs|rs|es)-?\d|.*\d(?:st|nd|rd|th|x|px"
+    r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl|hs|rs|es)-?\d[\d._-]*[a-z]{0,3}$|.*\d(?:st|nd|rd|th|x|px"
     r"|ms|s)$|.*-(?:bit|char)"
 )
 
@@ -180,7 +182,8 @@ _OF_WHAT: Final = re.compile(r"[ \t][^:;(){}<>\[\],]{2,48}$")
 
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     name = match.string[match.start() : match.start("gap")]
-    if match["short"] == ":" and " " not in name and not _OF_WHAT.match(match["gap"]):
+    bare = match["typeset"] is None
+    if bare and match["short"] == ":" and " " not in name and not _OF_WHAT.match(match["gap"]):
         return  # an assignment, which other rules know better, or code
     is_password = match["pass"] is not None
     entity = "PASSWORD" if is_password or match["doubtful"] is not None else "API_KEY"
@@ -203,6 +206,9 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     value = _trimmed(match["bare"])
     if is_password and (whole := _with_signs(match.string, match.start("bare"), len(value))):
         value = whole
+    if is_password and value.isalpha() and (end := phrases.end_at(match.string, match.start("bare"), _LEAST_SAID)):
+        yield Finding(match.start("bare"), end, entity, verdicts.GUESS)
+        return
     score = _said(value, verb, is_password or (doubtful and is_strong(value)))
     if score:
         yield Finding(match.start("bare"), match.start("bare") + len(value), entity, score)
@@ -229,7 +235,7 @@ _WORD: Final = re.compile(r"[^\s“”«»]{8,128}(?!\S)")
 
 
 def _said(value: str, verb: str, is_password: bool) -> float:
-    if len(value) < 4 or is_placeholder(value):
+    if len(value) < 4 or is_placeholder(value) or (verb in ("=>", "->", "=") and _CALL.match(value)):
         return 0.0
     if not is_password:
         return min(verdicts.token(value, quoted=False), verdicts.LIKELY)
@@ -264,12 +270,17 @@ def _judge_abroad(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
 def _judge_beside(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     group = "quoted" if match["quoted"] is not None else "bare"
     value = match[group] if group == "quoted" else _trimmed(match[group])
-    if _METHOD.match(value) or " " in value:
+    if _METHOD.match(value):
+        return
+    if " " in value:
+        if match["sql"] is not None and phrases.is_one(value):
+            yield Finding(*match.span(group), "PASSWORD", verdicts.GUESS)
         return
     if match["pass"] is None:
         score = verdicts.token(value, quoted=False) if len(value) >= 16 else 0.0
     elif match["sql"] is not None or is_strong(value) or (len(value) >= 12 and is_random(value)):
-        score = verdicts.password(value, quoted=group == "quoted" or match["sql"] is not None, plain=verdicts.GUESS)
+        chosen = group == "quoted" or (match["sql"] or "requirepass") != "identified by"
+        score = verdicts.password(value, quoted=chosen, plain=verdicts.GUESS if chosen else 0.0)
     else:
         score = 0.0
     if score:

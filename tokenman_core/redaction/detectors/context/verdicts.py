@@ -1,6 +1,7 @@
 """Whether the value beside a telling name is a secret, and how sure that is: of passwords, and of keys and tokens."""
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from tokenman_core.redaction.detectors.likely import (
@@ -18,14 +19,18 @@ SURE: Final = 0.95
 LIKELY: Final = 0.8
 GUESS: Final = 0.6
 
-_PATH: Final = re.compile(r"(?:~?\.{0,2}/|[A-Za-z]:\\|https?:|file:|\$[A-Za-z_]\w*-?$)")
+_PATH: Final = re.compile(r"(?:~?\.{0,2}/|[A-Za-z]:\\|https?:|file:|\$[A-Za-z_][\w:]*-?$|@[A-Z]+$)")
 _BASE64: Final = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])[A-Za-z0-9+/]{32,}={0,2}$")
 _DOTTED_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*(?:[./:][A-Za-z_$-][\w$-]*)+$")
 _TYPE: Final = re.compile(r"(?:\w+(?:\.|::))*[A-Z][A-Za-z0-9]*(?:Key|Token|Secret|Credentials?|Password)$")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+_LICENCE: Final = re.compile(
+    r"(?i)(?:LicenseRef|[AL]?GPL|GFDL|BSD|MIT|ISC|Apache|MPL|CC0?|CDDL|EUPL|EPL|OFL|ZPL|PSF|Zlib|BSL|SSPL|Artistic|Unicode|Ruby)"
+    r"(?:-[0-9]{1,4}(?:\.[0-9]{1,2}){0,2}|-[A-Za-z]{2,16}|-[a-z]{1,8}[0-9]{1,4})+$"
+)  # of software: the name of one (SPDX)
 _DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}", re.IGNORECASE)
 _METHOD: Final = re.compile(
-    r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:[-_][a-z0-9]+)*$"
+    r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:with[A-Za-z]{2,12})?(?:[-_][a-z0-9]+)*$"
 )
 _RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$")  # a tag of YAML; rules of a form
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}|v?\d+(?:\.\d+){1,3}$")
@@ -55,6 +60,8 @@ def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
         if is_code(value) and not quoted:
             return LIKELY if is_random(value) and not is_worded(value) else plain
         return SURE if quoted or is_random(value) else LIKELY
+    if _is_jumbled(value):
+        return LIKELY
     if value.lower() in COMMON or not any(map(str.isalpha, value)):
         return GUESS if len(value) >= 6 and value.isdigit() and quoted else 0.0
     return plain
@@ -64,7 +71,7 @@ def token(value: str, *, quoted: bool, named: bool = True) -> float:
     """How sure it is that this is a key or a token. `named`: whether the name beside it can mean nothing else."""
     if len(value) < 8 or is_placeholder(value) or _DIGEST.match(value) or _DATE.match(value):
         return 0.0
-    if _PATH.match(value) and not _BASE64.match(value):
+    if (_PATH.match(value) and not _BASE64.match(value)) or _LICENCE.match(value) or _METHOD.match(value):
         return 0.0
     if value.isdigit() or (not any(map(str.isdigit, value)) and len(value) < 20):
         return 0.0
@@ -86,6 +93,12 @@ def _drawn_name(value: str) -> bool:
     """Whether what could be the name of a variable is more likely drawn: digits among its letters, not only behind them."""
     inner = value.rstrip("0123456789")
     return any(map(str.isdigit, inner)) and is_drawn(value, 2.8) and "." not in value
+
+
+def _is_jumbled(value: str) -> bool:
+    """Whether these are drawn letters: small and capital ones in no order that a name has."""
+    turns = sum(one.islower() and other.isupper() for one, other in pairwise(value))
+    return len(value) >= 10 and value.isalpha() and value.isascii() and turns >= 3 and not is_worded(value)
 
 
 def _is_mixed(value: str) -> bool:

@@ -4,8 +4,11 @@ presidio's engine is not used (it tokenises everything, and its default one down
 Importing presidio takes seconds: make a `Personal` in a worker, never in the proxy.
 """
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
+from tokenman_core.redaction.detectors import tables
 from tokenman_core.redaction.detectors.personal.addresses import Addresses
 from tokenman_core.redaction.detectors.personal.banking import Ibans
 from tokenman_core.redaction.detectors.personal.births import Births
@@ -14,8 +17,15 @@ from tokenman_core.redaction.detectors.personal.emails import Emails
 from tokenman_core.redaction.detectors.personal.ids import Ids
 from tokenman_core.redaction.detectors.personal.numbers import Numbers
 from tokenman_core.redaction.detectors.personal.text import plain as without_letters
-from tokenman_core.redaction.detectors.words import Spotted
+from tokenman_core.redaction.detectors.words import Spotted, key_topics
 from tokenman_core.redaction.entities import Finding
+
+_NEED_A_WORD: Final = frozenset({"digits", "id-words", "birth-words"})  # conditions of what a heading may tell
+_NEED_NONE: Final = frozenset({"EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS", "IBAN_CODE", "CRYPTO", "URL"})
+_ENDS_A_CELL: Final = re.compile(
+    r"[\w .()/#-]{0,40}?[\\\"'`* \t]{0,8}(?:[,;|\t\]<)]|\r?\n|\\[\\nrt])|[\w .()/#-]{0,40}?[ \t]{2}"
+)
+_LONGEST_CELL: Final = 64
 
 
 class Personal:
@@ -51,3 +61,25 @@ class Personal:
         if "birth-words" in conditions or "DATE_OF_BIRTH" in spotted.key_topics:
             yield from self._births.find(spotted)
         yield from self._ids.find(plain, conditions, spotted)
+        if not conditions.isdisjoint(_NEED_A_WORD):
+            yield from self._in_columns(text, spotted)
+
+    def _in_columns(self, text: str, spotted: Spotted) -> Iterator[Finding]:
+        """What the headings of tables tell of the cells below them."""
+        told = {start for topic, places in spotted.hits.items() if topic not in _NEED_NONE for start, end in places}
+        places = sorted(start for start in told if _ENDS_A_CELL.match(text, start) is not None)
+        for low, high, heading, _ in tables.cells(text, places, _tells):
+            if high - low <= _LONGEST_CELL:
+                cell = text[low:high]
+                plain, spot = without_letters(cell), Spotted(cell, heading)
+                for finder in (
+                    self._numbers.find(cell, plain, spot),
+                    self._births.find(spot),
+                    self._ids.find(plain, frozenset(), spot),
+                ):
+                    for start, end, entity, score in finder:
+                        yield Finding(low + start, low + end, entity, score)
+
+
+def _tells(heading: str) -> bool:
+    return bool(key_topics(heading) - _NEED_NONE)

@@ -18,7 +18,7 @@ _START = r"(?<![0-9A-Za-z])(?<![0-9][./:-])"
 _END = r"(?![0-9A-Za-z])(?![./:-][0-9])"
 # A part of an amount (`1,234,567`), for all that anybody knows; with other than three digits it is the next column of a table.
 _UNCHECKED_START, _UNCHECKED_END = r"(?!(?<=[0-9],)[0-9]{3}(?![0-9]))", r"(?!,[0-9]{3}(?![0-9]))"
-_ALONE_START = r"(?<![0-9A-Za-z_$%^&~\\@#+-])(?<![0-9][./:-])(?<![A-Za-z][./-])"
+_ALONE_START = r"(?<![0-9A-Za-z_$^&~\\@#+-])(?<![0-9][./:-])(?<![A-Za-z][./-])"
 _ALONE_END = r"(?![0-9A-Za-z_-])(?![./:][0-9])"
 # Of a form that has blanks within it, digits behind a blank may be a part; of others they are the next column of a table.
 _BLANK_START, _BLANK_END = r"(?<![0-9] )", r"(?! [0-9])"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_GLUE = ("#", "$", "%", "^", "&", "~", "\\", "@")  # before a number they make it something else
+_GLUE = ("#", "$", "^", "&", "~", "\\", "@")  # before a number they make it something else
 _WINDOW = 2  # characters on both sides of a candidate, so that a recogniser's own borders hold
 
 
