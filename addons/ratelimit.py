@@ -4,9 +4,8 @@ import logging
 from dataclasses import dataclass
 
 from tokenman_core.ahead.quote import Quotes
-from tokenman_core.clock import Clock
 from tokenman_core.exchange import Attempt, Exchange
-from tokenman_core.limit_headers import Room, headers, tightest
+from tokenman_core.limit_headers import Room, tightest
 from tokenman_core.ratelimit.limiter import Allowed, Limited, Limiter, Standing
 from tokenman_core.scopes import Subject
 from tokenman_core.verdicts import AttemptVerdict, Candidate, Refuse, Verdict
@@ -19,22 +18,28 @@ EXPECTED = 1024
 
 @dataclass
 class State:
-    """Of one call. `charged`: so many tokens on the limits of `subject`, until it is known how many were used."""
+    """Of one call. `entered`: as whose it was counted, under `leases`. `charged`: so many tokens on the limits of `subject`, until
+    it is known how many were used.
+    """
 
+    entered: list[Subject]
+    leases: list[str]
     subject: Subject | None = None
     charged: int = 0
     used: int = 0
 
 
 class RateLimit:
-    """The stage. Calls and places are counted once a call, tokens at its first attempt, corrected when it has ended."""
+    """The stage. A call is counted once by each limit, also by those of whom it goes on to when somebody has failed; tokens at each
+    of these, corrected when it is over there.
+    """
 
     name = "ratelimit"
     fails = "open"  # it spares providers and other callers; what it should have held back is no leak
     deadline_s = 600.0  # a call may be let wait
 
-    def __init__(self, limiter: Limiter, quotes: Quotes, clock: Clock) -> None:
-        self._limiter, self._quotes, self._clock = limiter, quotes, clock
+    def __init__(self, limiter: Limiter, quotes: Quotes) -> None:
+        self._limiter, self._quotes = limiter, quotes
 
     @property
     def wanted(self) -> bool:
@@ -43,14 +48,24 @@ class RateLimit:
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
         if exchange.operation.free or not exchange.plan:
             return None
-        exchange.notes[self.name] = State()
-        return self._judged(exchange, await self._limiter.enter(exchange.id, _subject(exchange, exchange.plan[0])))
+        subject = _subject(exchange, exchange.plan[0])
+        exchange.notes[self.name] = State([subject], [exchange.id])
+        return self._judged(exchange, await self._limiter.enter(exchange.id, subject))
 
     async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> AttemptVerdict | None:
         state: State | None = exchange.notes.get(self.name)
-        if state is None or state.subject is not None or not exchange.operation.generates:
+        if state is None:
             return None
         subject = _subject(exchange, attempt.candidate)
+        if subject not in state.entered:
+            lease = f"{exchange.id}:{attempt.number}"
+            state.leases.append(lease)
+            if refusal := self._judged(exchange, await self._limiter.enter(lease, subject, state.entered)):
+                return refusal
+            state.entered.append(subject)
+        if subject == state.subject or not exchange.operation.generates:
+            return None
+        await self._correct(state)
         if not self._limiter.counts_tokens(subject):
             return None
         bound = await self._quotes.bound(exchange, attempt.candidate)
@@ -69,9 +84,14 @@ class RateLimit:
         state: State | None = exchange.notes.pop(self.name, None)
         if state is None:
             return
-        await self._limiter.leave(exchange.id)
+        for lease in state.leases:
+            await self._limiter.leave(lease)
+        await self._correct(state)
+
+    async def _correct(self, state: State) -> None:
         if state.subject is not None:
             await self._limiter.correct(state.subject, state.charged, state.used)
+        state.subject, state.charged, state.used = None, 0, 0
 
     def _judged(self, exchange: Exchange, answer: Allowed | Limited) -> Refuse | None:
         exchange.rooms = tightest([*exchange.rooms, *_rooms(answer.standing)])
@@ -84,8 +104,7 @@ class RateLimit:
             message = (
                 f"Rate limit {answer.rule.name}: {answer.limit} {answer.kind} in its time are used up. Try again later."
             )
-        told = headers(exchange.dialect.name, exchange.rooms, self._clock.now())
-        return Refuse(429, "rate_limit", message, retry_after=answer.retry_after, retryable=True, headers=told)
+        return Refuse(429, "rate_limit", message, retry_after=answer.retry_after, retryable=True)
 
 
 def _subject(exchange: Exchange, candidate: Candidate) -> Subject:

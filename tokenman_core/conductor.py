@@ -9,8 +9,10 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from functools import partial
+from math import ceil
 
 from tokenman_core import headers as h
+from tokenman_core import limit_headers
 from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
@@ -123,10 +125,13 @@ class Conductor:
             (b"x-tokenman-error", refuse.kind.encode()),
         ]
         if refuse.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(refuse.retry_after))))
+            headers.append((b"retry-after", b"%d" % max(1, ceil(refuse.retry_after))))
         elif not refuse.retryable:
             headers.append((b"x-should-retry", b"false"))
-        return Head(refuse.status, (*headers, *refuse.headers, *marks(exchange))), body
+        limits = (
+            limit_headers.headers(exchange.dialect.name, exchange.rooms, self._clock.now()) if exchange.rooms else ()
+        )
+        return Head(refuse.status, (*headers, *refuse.headers, *limits, *marks(exchange))), body
 
     # -- the request --
 

@@ -160,7 +160,7 @@ def make(loaded: Loaded, lasting: Lasting) -> Policies:
         lasting.limited,
         own.rates,
     )
-    ratelimit = RateLimit(limited, quotes, clock)
+    ratelimit = RateLimit(limited, quotes)
     guard = Guard(
         _guard(settings), lasting.watch, counts_subscriptions=settings.pricing.subscriptions == "count"
     )  # fmt: skip

@@ -19,6 +19,7 @@ from tokenman_core.config.routing import Route
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Exchange, Sent
 from tokenman_core.failover.policy import Policy, Rules
+from tokenman_core.limit_headers import Room
 from tokenman_core.metering import Meter
 from tokenman_core.net import Deadlines, Request, UpstreamError
 from tokenman_core.outward import Caps
@@ -559,6 +560,19 @@ async def test_a_refused_attempt_and_a_plan_without_candidates_send_nothing() ->
     skips = deciding(lambda attempt: Skip("closed"), [])
     assert (await carry(upstream, exchange(), skips))[0].status == 503
     assert not upstream.requests
+
+
+async def test_a_refusal_says_how_much_is_left_of_limits_and_sends_nobody_back_too_early() -> None:
+    refuses = deciding(lambda attempt: Refuse(429, "budget", "spent", retry_after=12.2, retryable=True), [])
+    call = exchange()
+    call.rooms = (Room("requests", 60, 3, 57.0),)
+    head, _, _ = await carry(Upstream(), call, refuses)
+    told = dict(head.headers)
+    assert told[b"retry-after"] == b"13"
+    assert (told[b"anthropic-ratelimit-requests-limit"], told[b"anthropic-ratelimit-requests-remaining"]) == (
+        b"60",
+        b"3",
+    )
 
 
 async def test_the_plan_knows_the_model_once_the_body_is_read() -> None:

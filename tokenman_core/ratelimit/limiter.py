@@ -83,12 +83,20 @@ class Limiter:
         self._key, self._clock, self._ask = key, clock, ask
         self._lasting = lasting if lasting is not None else Lasting()
 
-    async def enter(self, lease: str, subject: Subject) -> Allowed | Limited:
-        """A call begins: it counts as a request, and as running until `leave`. It may wait here."""
-        rules = [rule for rule in self._about(subject) if rule.requests or rule.concurrent]
+    async def enter(self, lease: str, subject: Subject, beside: Sequence[Subject] = ()) -> Allowed | Limited:
+        """A call begins: it counts as a request, and as running until `leave`. It may wait here.
+
+        `beside`: as what it has entered before, to be left by themselves: what counted it then does not count it again.
+        """
+        before = {self._name(rule, "requests", one) for one in beside for rule in self._about(one)}
+        rules = [
+            rule
+            for rule in self._about(subject)
+            if (rule.requests or rule.concurrent) and self._name(rule, "requests", subject) not in before
+        ]
         if not rules:
             return Allowed()
-        return await self._turn(rules, subject, lambda: self._begin(lease, rules, subject))
+        return await self._turn("requests", rules, subject, lambda: self._begin(lease, rules, subject))
 
     async def leave(self, lease: str) -> None:
         """The call has ended, however it did."""
@@ -106,7 +114,7 @@ class Limiter:
         rules = [rule for rule in self._about(subject) if rule.tokens]
         if not rules or not tokens:
             return Allowed()
-        return await self._turn(rules, subject, lambda: self._spend(rules, subject, tokens))
+        return await self._turn("tokens", rules, subject, lambda: self._spend(rules, subject, tokens))
 
     async def correct(self, subject: Subject, charged: int, used: int) -> None:
         """It used so many, which is known now."""
@@ -151,18 +159,21 @@ class Limiter:
         return f"rate/{rule.name}/{kind}/{whose}"
 
     async def _turn(
-        self, rules: Sequence[Rule], subject: Subject, step: Callable[[], Awaitable[Allowed | Limited]]
+        self, kind: Kind, rules: Sequence[Rule], subject: Subject, step: Callable[[], Awaitable[Allowed | Limited]]
     ) -> Allowed | Limited:
-        """One try, or as many as fit into the time that a call may wait, in the order in which calls came."""
+        """One try, or as many as fit into the time that a call may wait, in the order in which calls came.
+
+        Who waits for tokens runs already: behind those who wait for him to end he would wait for ever, so `kind` has its own queue.
+        """
         patient = [rule for rule in rules if rule.wait]
-        names = sorted({self._name(rule, "requests", subject) for rule in patient})
+        names = sorted({self._name(rule, kind, subject) for rule in patient})
         lasting = self._lasting
         if not any(name in lasting.queues for name in names):
             answer = await step()
             if isinstance(answer, Allowed) or answer.rule not in patient:
                 return answer
         else:  # others came first
-            answer = Limited(patient[0], "requests", 0, _SOON_S)
+            answer = _crowded(patient[0], kind)
         if any(lasting.waiting.get(name, 0) >= MOST_WAITING for name in names):
             return answer
         ends = self._clock.monotonic() + min(rule.wait for rule in patient)
@@ -190,7 +201,7 @@ class Limiter:
                     await stack.enter_async_context(self._lasting.queues[name])
                 while True:
                     answer = await step()
-                    if isinstance(answer, Allowed):
+                    if isinstance(answer, Allowed) or not answer.rule.wait:
                         return answer
                     if self._clock.monotonic() + (answer.retry_after if answer.kind != "concurrent" else 0) > ends:
                         return answer
@@ -260,6 +271,14 @@ class Limiter:
 
     def _asked(self, rule: Rule, kind: Kind, rate: Rate, subject: Subject, cost: int) -> Ask:
         return Ask(self._name(rule, kind, subject), cost, rate.period, rate.count)
+
+
+def _crowded(rule: Rule, kind: Kind) -> Limited:
+    """Others wait already."""
+    rate = rule.tokens if kind == "tokens" else rule.requests
+    if rate is None:
+        return Limited(rule, "concurrent", rule.concurrent or 0, _SOON_S)
+    return Limited(rule, kind, rate.count, _SOON_S)
 
 
 def _standing(rated: Sequence[tuple[Rule, Rate]], kind: Kind, left: Sequence[Left]) -> tuple[Standing, ...]:

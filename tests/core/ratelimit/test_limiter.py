@@ -142,6 +142,54 @@ async def test_one_that_waits_for_another_to_end_goes_on_when_it_has(world):
         assert isinstance(await waiting, Allowed)
 
 
+async def test_who_runs_and_waits_for_tokens_is_not_behind_those_who_wait_for_him_to_end(world):
+    limiter = world.limiter(Rule("one", concurrent=1, tokens=Rate(1000, 1), wait=60.0))
+    assert isinstance(await limiter.enter("a", ADA), Allowed)
+    behind = asyncio.create_task(limiter.enter("b", ADA))
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        assert isinstance(await limiter.charge(ADA, 1000), Allowed)
+        assert isinstance(await limiter.charge(ADA, 100), Allowed)  # a tenth of a second later
+    assert not behind.done()
+    await limiter.leave("a")
+    async with asyncio.timeout(30):
+        assert isinstance(await behind, Allowed)
+
+
+async def test_a_limit_that_lets_nobody_wait_ends_the_waiting_for_another(world):
+    patient, strict = Rule("patient", concurrent=1, wait=60.0), Rule("strict", requests=Rate(1, 3600))
+    limiter = world.limiter(patient, strict)
+    assert isinstance(await limiter.enter("a", ADA), Allowed)
+    behind = asyncio.create_task(limiter.enter("b", ADA))
+    await asyncio.sleep(0.01)
+    assert not behind.done()
+    await limiter.leave("a")
+    async with asyncio.timeout(30):
+        refused = await behind
+    assert isinstance(refused, Limited)
+    assert refused.rule is strict
+
+
+async def test_a_call_that_goes_on_to_somebody_else_is_counted_there_and_not_twice_where_it_was(world):
+    first, second = Subject("ada", provider="a", model="m"), Subject("ada", provider="b", model="m")
+    rules = (
+        Rule("all", requests=Rate(10, 60), concurrent=10), Rule("each", Reach("provider"), requests=Rate(10, 60), concurrent=1),
+        Rule("ada", Reach("client"), requests=Rate(10, 60)), Rule("b", Reach("global", {"provider": "b"}), requests=Rate(1, 60)),
+    )  # fmt: skip
+    limiter = world.limiter(*rules)
+    assert len((await limiter.enter("x", first)).standing) == 3
+    answer = await limiter.enter("x:2", second, [first])
+    assert isinstance(answer, Allowed)
+    assert [(it.rule.name, it.remaining) for it in answer.standing] == [("each", 9), ("b", 0)]
+    assert (await limiter.enter("x:3", first, [first, second])).standing == ()
+    refused = await limiter.enter("y:2", second, [first])
+    assert isinstance(refused, Limited)
+    assert refused.rule.name == "each"  # it runs there already
+    for lease in ("x", "x:2", "y:2"):
+        await limiter.leave(lease)
+    assert not world.store.counts.held(now=world.clock.now())
+
+
 async def test_the_queue_is_bounded_and_who_leaves_it_holds_up_nobody(world, monkeypatch):
     monkeypatch.setattr(module, "MOST_WAITING", 2)
     limiter = world.limiter(Rule("one", concurrent=1, wait=30.0))
