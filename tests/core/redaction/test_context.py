@@ -382,6 +382,27 @@ HITS = [
     '"ConnectionString": "«Server=db;Database=x;User Id=sa;Password=Winter2024!;TrustServerCertificate=True»"',
     '<add name="Default" connectionString="«Data Source=db;Initial Catalog=x;User ID=sa;Password=Winter2024!»" />',
     "«Driver={PostgreSQL};Server=db;Port=5432;Database=x;Uid=u;Pwd=Winter2024!;»",
+    # plain words
+    "password: «correct horse»",
+    'password: "«correct horse»"',
+    'password = "«correct horse battery staple»"',
+    "pw: «correct horse battery staple»\nuser: ann",
+    '{"stdout": "password: «purple elephant»\\nuser: ann"}',
+    "DB_PASSWORD=«open sesame»",
+    "<password>«open sesame»</password>",
+    "password: ‘«open sesame»’",
+    'tool --password "«open sesame»"',
+    "passphrase: «correct-horse-battery-staple»",
+    'passphrase: "«Correct Horse Battery Staple»"',
+    "the password is «correct horse battery staple».",
+    'password: {"0": "«hunter22»", "1": "x"}',
+    "contraseña: «iGNnBBbDChDNvPLz»",
+    "ALTER USER root IDENTIFIED BY '«v3lv3t29?»';",
+    # phrases that open a wallet
+    "seed phrase: «abandon ability able about above absent absorb abstract absurd abuse access accident»",
+    'mnemonic = "«legal winner thank year wave sausage worth useful legal winner thank yellow»"',
+    "My secret recovery phrase is:\n«letter advice cage absurd amount doctor acoustic avoid letter advice cage above»",
+    "WALLET_MNEMONIC='«zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo wrong»'",
 ]
 
 NEAR_MISSES = [
@@ -586,6 +607,31 @@ NEAR_MISSES = [
     '"access_key_id": "user-access-key-name"',
     "passport number and passenger name",
     "bypass=true compass=north1",
+    # sentences, labels and names, no passwords of plain words
+    "password: see the vault",
+    "password: not set",
+    "Password: required field",
+    "password: minimum length eight",
+    'password: "Forgot Your Password"',
+    '"password": "enter your password"',
+    "the password is wrong again",
+    "the password is stored encrypted everywhere",
+    "the password is sent over http",
+    "password: purple elephant, and more",
+    "the seed phrase is a list of twelve words and is never to be given to anybody at all",
+    "mnemonic: the first letter of each word makes a sentence that is easy to know by heart",
+    # the names of licences, of methods and of what a program has
+    "License: APACHE-2-LLVM-EXCEPTIONS",
+    "X-License: ZPL-2.1-zope-2024",
+    "license_key=APACHE-2-LLVM-EXCEPTIONS",
+    "sign: SHA256withRSA-2048bit",
+    'enc = tiktoken.get_encoding("o200k_base")',
+    'enc = SimpleBytePairEncoding.from_tiktoken("cl100k_base")',
+    ".then((rPassword) => readPassword(msg, rPassword, opts))",
+    "my ($key_pem, $password) = @ARGV;",
+    "$PASSWORD = $CPAN::Config->{password};",
+    "'COOKIEJAR', 'FTPPORT', 'KEYPASSWD', 'KRB4LEVEL',",
+    "The compiler is identified by filename, and can be called",
 ]
 
 

@@ -58,6 +58,8 @@ def test_the_example_of_a_kind_is_found_as_that_kind(detector: Detector, kind: K
         ("| ", " |"),
         ("x\n", "\ny"),
         ("<b>", "</b>"),
+        ("%", ""),
+        ("100%", " of it"),
     ],
 )
 def test_what_needs_no_word_is_found_in_any_surroundings(
