@@ -1,9 +1,11 @@
 """Files of SQLite that several processes open: only their owner reads them, and steps bring them up to date."""
 
+import errno
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tokenman_core.secret import private_folder
 
@@ -11,6 +13,29 @@ BUSY_S = 0.5  # another process writes for milliseconds; who holds the file for 
 
 Steps = Sequence[Sequence[str]]
 """A step may create a table or an index, or add a column that has a default, and no more: old and new code share one file."""
+
+Trouble = Literal["locked", "forbidden", "full", "not opened", "disk", "damaged"]
+"""What is wrong with a file, whoever says so. Each file has words of its own for it, that say what to do."""
+
+_OF_SQLITE: Mapping[int, Trouble] = {
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_READONLY: "forbidden",
+    sqlite3.SQLITE_PERM: "forbidden",
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_CANTOPEN: "not opened",
+    sqlite3.SQLITE_IOERR: "disk",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+    sqlite3.SQLITE_NOTADB: "damaged",
+}
+_OF_SYSTEM: Mapping[int, Trouble] = {
+    errno.EACCES: "forbidden",
+    errno.EPERM: "forbidden",
+    errno.EROFS: "forbidden",
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EIO: "disk",
+}
 
 
 class Database:
@@ -59,6 +84,13 @@ class Database:
 def code_of(error: BaseException) -> int:
     """SQLite's own of an error, without the upper bits, which say more of the same; 0 for what is not its."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def trouble_of(error: BaseException) -> Trouble | None:
+    """None: it is of another kind."""
+    if isinstance(error, sqlite3.Error):
+        return _OF_SQLITE.get(code_of(error))
+    return _OF_SYSTEM.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -1,10 +1,8 @@
 """What stands behind the memory of kept answers: the file, what is written to it and read from it, and the rounds that purge it."""
 
-import errno
 import logging
-import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +14,7 @@ from tokenman_core.caching.entry import Damaged, Entry
 from tokenman_core.caching.memory import Limits, Memory
 from tokenman_core.caching.packed import Packing, Row
 from tokenman_core.clock import Clock
-from tokenman_core.database import code_of
+from tokenman_core.database import Trouble, trouble_of
 from tokenman_core.errors import trace
 from tokenman_core.secret import derive
 
@@ -37,27 +35,14 @@ _BATCH, _BATCH_BYTES = 20, 1024**2  # who asks for an answer meanwhile waits for
 _MOST_ASKED = 1000
 _MOST_DUE = 100
 
-_FULL = "the disk is full: make room, or lower cache.size"
 _FORBIDDEN = "it may not be read or written: make data_dir and cache.db writable for this user"
-_LOCKED = "another process keeps it locked: end it, or close the tool that has cache.db open"
-_DISK = "the disk does not take or give its data: see to the disk"
 _OTHER = "see its folder, disk and rights"
-_WHY = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_READONLY: _FORBIDDEN,
-    sqlite3.SQLITE_PERM: _FORBIDDEN,
-    sqlite3.SQLITE_CANTOPEN: _FORBIDDEN,
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_IOERR: _DISK,
-}
-_WHY_OF_SYSTEM = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
-    errno.EROFS: _FORBIDDEN,
-    errno.EIO: _DISK,
+_WORDS: Mapping[Trouble, str] = {
+    "locked": "another process keeps it locked: end it, or close the tool that has cache.db open",
+    "forbidden": _FORBIDDEN,
+    "full": "the disk is full: make room, or lower cache.size",
+    "not opened": _FORBIDDEN,
+    "disk": "the disk does not take or give its data: see to the disk",
 }
 
 
@@ -378,8 +363,7 @@ def _matches(entry: Entry, model: str | None, project: str | None) -> bool:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, sqlite3.Error):
-        return _WHY.get(code_of(error), _OTHER)
     if isinstance(error, Later):
         return "a later version of tokenman made it: use that one, or remove it"
-    return _WHY_OF_SYSTEM.get(error.errno or 0, _OTHER) if isinstance(error, OSError) else _OTHER
+    trouble = trouble_of(error)
+    return _OTHER if trouble is None else _WORDS.get(trouble, _OTHER)
