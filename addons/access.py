@@ -43,15 +43,22 @@ class Access:
         client = known.of(caller.key)
         if client is None and known.trouble:
             return Refuse(503, "persistence", "Virtual keys cannot be checked now; the log says why.", retry_after=5)
-        if client is None or client.expired(self._clock.now()):
+        if refusal := self._ended(exchange, client):
             if wait := self._failures.add(caller.address):
                 return Refuse(429, "auth", "Too many bad virtual keys came from this address.", retry_after=wait)
-            if client is not None:
-                return _unknown(exchange, f"The virtual key of {client.name} has expired.")
+            return refusal
+        assert client is not None
+        return self._enter(exchange, client)
+
+    def _ended(self, exchange: Exchange, client: Client | None) -> Refuse | None:
+        """Whether a key opens nothing, or nothing more."""
+        if client is None:
             return _unknown(
                 exchange, "This virtual key is not known here: it was mistyped or revoked, or two different ones came."
             )
-        return self._enter(exchange, client)
+        if client.expired(self._clock.now()):
+            return _unknown(exchange, f"The virtual key of {client.name} has expired.")
+        return None
 
     def _enter(self, exchange: Exchange, client: Client) -> Refuse | None:
         if client.project and exchange.project not in ("", client.project):
@@ -85,9 +92,14 @@ class Access:
         return None if plan == exchange.plan else Reroute(plan)
 
     async def llm_attempt(self, exchange: Exchange, attempt: Attempt) -> AttemptVerdict | None:
-        """Stages behind may have led the call elsewhere."""
+        """Stages behind may have led the call elsewhere, or had it wait until its key was revoked."""
         client: Client | None = exchange.notes.get(self.name)
-        return None if client is None else self._judge(client, attempt.candidate)
+        if client is None:
+            return None
+        known = self._clients.now()
+        if not known.trouble and (refusal := self._ended(exchange, known.of(exchange.caller.key))):
+            return refusal
+        return self._judge(client, attempt.candidate)
 
     def _judge(self, client: Client, candidate: Candidate) -> Refuse | None:
         """None: the key may use it."""

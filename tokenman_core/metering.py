@@ -268,7 +268,10 @@ def _doubtful(exchange: Exchange, said: Usage) -> bool:
 
 
 def _uncounted(exchange: Exchange) -> bool:
-    return exchange.operation.elsewhere or exchange.operation.name in _UNCOUNTED
+    """Also what runs in the background and has only been queued: what it writes comes later, and to another call."""
+    value = exchange.body.value if exchange.body is not None else None
+    queued = type(value) is dict and value.get("background") is True
+    return queued or exchange.operation.elsewhere or exchange.operation.name in _UNCOUNTED
 
 
 def _writes(exchange: Exchange, said: Usage) -> bool:

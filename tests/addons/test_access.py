@@ -121,6 +121,40 @@ async def test_a_key_ends_when_it_expires_or_is_revoked(folder: Path) -> None:
     assert "not known here" in refusal(made).message
 
 
+class Meanwhile:
+    """A stage behind that has calls wait, while something happens."""
+
+    fails = "closed"
+
+    async def llm_request(self, exchange: Exchange) -> None:
+        self.happens()
+
+    def happens(self) -> None:
+        """Set by a test."""
+
+
+@pytest.mark.parametrize("what", ["revoked", "expired", "unreadable"])
+async def test_a_call_that_waited_is_not_sent_with_a_key_that_has_ended_meanwhile(folder: Path, what: str) -> None:
+    waits = Meanwhile()
+    house = House(folder, waits)
+    clock, caller = house.world.clock, house.key(expires=house.world.clock.now() + 100)
+
+    def happens() -> None:
+        if what == "revoked":
+            house.clients.revoke("web")
+        elif what == "unreadable":
+            house.clients.path.unlink()
+            house.clients.path.mkdir()
+        clock.advance(100 if what == "expired" else 1)
+
+    waits.happens = happens
+    made, status = await house.ask(caller)
+    if what == "unreadable":  # it was checked when it came, and nobody has said anything else
+        assert status == 200
+        return
+    assert (status, refusal(made).kind, house.world.upstream.hosts) == (401, "auth", [])
+
+
 async def test_while_keys_cannot_be_checked_nobody_who_brings_one_gets_in(folder: Path) -> None:
     house = House(folder, needed=False)
     caller = house.key()

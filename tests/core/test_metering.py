@@ -421,6 +421,17 @@ async def test_what_no_text_tells_has_no_price_rather_than_a_wrong_one(meter: Me
     assert (attempt.bill.cost, attempt.bill.basis, attempt.bill.estimated) == (None, "unknown", True)
 
 
+@pytest.mark.parametrize("usage", [None, {"input_tokens": 100, "output_tokens": 50}])
+async def test_what_was_only_queued_has_no_price_until_its_provider_says_what_it_used(meter: Meter, usage: Any) -> None:
+    exchange = call(
+        "openai", "gpt-4.1", "/v1/responses", body={"model": "gpt-4.1", "input": QUESTION, "background": True}
+    )
+    said = {"id": "resp_1", "status": "queued", "model": "gpt-4.1", "output": [], "usage": usage}
+    bill = (await settled(meter, whole(exchange, said))).bill
+    assert bill is not None
+    assert bill.cost == (None if usage is None else Decimal("0.0006"))
+
+
 INTERACTION = {
     "id": "v1_abc", "status": "completed", "object": "interaction", "model": "gemini-2.5-flash",
     "outputs": [{"type": "text", "text": ANSWER}],
