@@ -52,7 +52,7 @@ class Detector:
             found.extend(self._names.find(text))
         if (finding := context.judge_key(key, text)) is not None:
             found.append(finding)
-        return tuple(sorted(set(found)))
+        return tuple({each[:3]: each for each in sorted(set(found))}.values())  # found twice: as the surer one
 
     def _read(self, text: str, data: bytes, key: str) -> Iterator[Finding]:
         """What stands in a text as it is, and as a reader would see it."""

@@ -109,6 +109,11 @@ class Spotted:
         """For each kind the places of its words, in order of their ends."""
         return _spot(self.text, self.folded)
 
+    @property
+    def asked(self) -> bool:
+        """Whether words have been looked for: what needs one may stand there."""
+        return "hits" in self.__dict__
+
     @functools.cached_property
     def key_topics(self) -> frozenset[str]:
         """The kinds of which the object key speaks."""

@@ -23,6 +23,7 @@ _USER_INFO = re.compile(r"[a-z0-9]://[^\s/@]*:[^\s/@]*$", re.IGNORECASE)
 _FILE_ENDINGS = frozenset(
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "json", "html", "yml", "yaml", "service"]
 )
+_SHARE = re.compile(r"[0-9]{1,3}%(?=[A-Za-z0-9])(?![0-9A-Fa-f]{2})")  # `100%`, which stands before the address
 _LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1
 
 
@@ -49,6 +50,8 @@ class Emails:
                 start, end = at - len(local[0]), domain.end()
                 if text[start - 1 : start] == "\\" and text[start] in "nrt" and at - start > 1:
                     start += 1  # a line's end as JSON writes it
+                if "%" in local[0] and (share := _SHARE.match(local[0])):
+                    start += share.end()
                 if self._is_email(text, start, at, end):
                     yield Finding(start, end, "EMAIL_ADDRESS")
             at = text.find("@", at + 1)

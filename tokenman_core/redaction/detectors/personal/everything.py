@@ -20,7 +20,6 @@ from tokenman_core.redaction.detectors.personal.text import plain as without_let
 from tokenman_core.redaction.detectors.words import Spotted, key_topics
 from tokenman_core.redaction.entities import Finding
 
-_NEED_A_WORD: Final = frozenset({"digits", "id-words", "birth-words"})  # conditions of what a heading may tell
 _NEED_NONE: Final = frozenset({"EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS", "IBAN_CODE", "CRYPTO", "URL"})
 _ENDS_A_CELL: Final = re.compile(
     r"[\w .()/#-]{0,40}?[\\\"'`* \t]{0,8}(?:[,;|\t\]<)]|\r?\n|\\[\\nrt])|[\w .()/#-]{0,40}?[ \t]{2}"
@@ -61,7 +60,7 @@ class Personal:
         if "birth-words" in conditions or "DATE_OF_BIRTH" in spotted.key_topics:
             yield from self._births.find(spotted)
         yield from self._ids.find(plain, conditions, spotted)
-        if not conditions.isdisjoint(_NEED_A_WORD):
+        if spotted.asked:  # else nothing in it is told by words
             yield from self._in_columns(text, spotted)
 
     def _in_columns(self, text: str, spotted: Spotted) -> Iterator[Finding]:
