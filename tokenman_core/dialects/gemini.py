@@ -119,7 +119,7 @@ class Gemini(Generic):
          "recordCodeAssistMetrics", "setCodeAssistGlobalUserSetting"}
     )  # fmt: skip
 
-    def operation(self, method: str, path: str) -> Operation:
+    def _asked(self, method: str, path: str) -> Operation:
         """Told by the verb behind the path's last colon."""
         verb = path.rpartition(":")[2] if ":" in path else ""
         if verb == "countTokens":

@@ -164,7 +164,7 @@ class Generic(JsonDialect):
 
     name = "generic"
 
-    def operation(self, method: str, path: str) -> Operation:
+    def _asked(self, method: str, path: str) -> Operation:
         """A model may answer whatever is posted, so it may cost."""
         return Operation("other", generates=method == "POST")
 

@@ -83,7 +83,31 @@ from tokenman_core.sse import Event, SseParser
                 "/v1beta/tunedModels",
             )
         ),
-        ("gemini", "PATCH", "/v1beta/cachedContents/c", Operation("other", free=True)),
+        ("gemini", "PATCH", "/v1beta/cachedContents/c", Operation("other", generates=True, elsewhere=True)),
+        ("gemini", "DELETE", "/v1beta/cachedContents/c", Operation("other", free=True)),
+        *(
+            (dialect, method, path, Operation(name, generates=True))
+            for method in ("PUT", "PATCH", "INVENTED", "post")
+            for dialect, path, name in (
+                ("anthropic", "/v1/messages", "messages"),
+                ("openai", "/v1/chat/completions", "chat"),
+                ("generic", "/x", "other"),
+                ("gemini", "/v1beta/models/g:generateContent", "generate"),
+                ("openai", "/v1/anything", "other"),
+            )
+        ),
+        *(
+            (dialect, "POST", path, Operation("other", generates=True))
+            for dialect, path in (
+                ("openai", "/v1/chat/completions/files/.."),
+                ("openai", "/v1/chat/completions/x/%2E%2e/"),
+                ("openai", "/v1/files/./x"),
+                ("anthropic", "/v1/messages/files/..%2F"),
+                ("gemini", "/v1beta/models/g:generateContent/files/.."),
+            )
+        ),
+        ("openai", "GET", "/v1/files/../files", Operation("files", free=True)),
+        ("openai", "POST", "/v1/files/..x/.y", Operation("files", free=True)),
         (
             "gemini",
             "POST",
