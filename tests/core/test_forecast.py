@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -80,3 +81,28 @@ def test_nothing_is_told_at_the_beginning_of_a_window_and_of_one_without_end():
 
 def test_days_are_asked_for_from_the_oldest_that_counts():
     assert since(at()) == datetime(2026, 10, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("span", "now", "spent", "usd"),
+    [
+        ("day", "2026-10-25T11:30:00+00:00", "2.7", "5"),  # 25 hours, of which 13.5 are over
+        ("day", "2026-03-29T11:30:00+00:00", "1.25", "2.3"),  # 23, of which 12.5
+        ("month", "2026-10-31T22:59:00+00:00", "44699", "44700"),  # 31 days and an hour, but for a minute; as many USD as minutes
+        ("month", "2028-02-29T12:00:00+01:00", "28.5", "29"),
+        ("hour", "2026-10-25T01:30:00+00:00", "1", "2"),  # the second of two hours that have one name
+    ],
+)  # fmt: skip
+def test_a_window_is_as_long_as_the_clocks_of_its_place_make_it(span, now, spent, usd):
+    moment = datetime.fromisoformat(now).timestamp()
+    rule = Rule("b", units(Decimal(10**5)), span)
+    found = State(rule, window(span, moment, ZoneInfo("Europe/Berlin")), "", Count(units(Decimal(spent)), 0))
+    assert told(of_budget(found, moment, None)) == (usd, "linear")
+
+
+def test_the_last_minute_of_a_month_goes_by_the_part_of_a_day_that_it_still_has():
+    moment = datetime(2026, 11, 30, 22, 30, tzinfo=UTC).timestamp()  # the month ends at 23:00 in Berlin
+    rule = Rule("b", units(Decimal(10)), "month")
+    found = State(rule, window("month", moment, ZoneInfo("Europe/Berlin")), "", Count(units(Decimal(6)), 0))
+    mondays = {date(2026, 11, 30) - timedelta(weeks=week): Decimal(48) for week in range(1, 5)}
+    assert told(of_budget(found, moment, mondays)) == ("7", "weekdays")

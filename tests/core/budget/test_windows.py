@@ -51,3 +51,21 @@ def test_a_moment_is_in_its_window_and_windows_meet(span, now, name):
         following = window(span, found.ends, zone(name))
         assert following.begins == found.ends
         assert following.name != found.name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Europe/Berlin", "America/New_York", "Asia/Beirut", "Africa/Cairo", "America/Havana", "America/Sao_Paulo", "Pacific/Apia",
+     "Australia/Lord_Howe", "Antarctica/Troll", "Asia/Gaza"],
+)  # fmt: skip
+@pytest.mark.parametrize("span", ["day", "week", "month"])
+def test_no_moment_of_twenty_years_is_left_out_or_counted_twice(name, span):
+    """Also where clocks are changed at midnight, so that a day begins at one o'clock or an hour before its end comes twice."""
+    where, found = zone(name), window(span, at("2010-01-10T12:00:00Z"), zone(name))
+    while found.begins < at("2030-01-01T00:00:00Z"):
+        following = window(span, found.ends, where)
+        assert following.begins == found.ends, following
+        assert following.name > found.name
+        last = window(span, found.ends - 0.001, where)
+        assert last == found
+        found = following
