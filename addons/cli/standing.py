@@ -1,4 +1,4 @@
-"""How the configured budgets stand, from the data folder: no proxy has to run."""
+"""How the budgets stand, those of clients too, from the data folder: no proxy has to run."""
 
 import asyncio
 import sqlite3
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from addons.cli import figures
+from addons.proxy.own_limits import OwnLimits
 from addons.spending import budget_rule
 from tokenman_core import crashed, forecast
 from tokenman_core.budget.books import Books, State
 from tokenman_core.budget.rules import dollars
 from tokenman_core.budget.windows import zone
+from tokenman_core.clients import Clients
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
@@ -31,7 +33,8 @@ MOST_LINES = 20
 def standing(settings: Settings, reader: LedgerReader, clock: Clock) -> list[Standing]:
     """Each counter of each budget in its window of now. Raises Unavailable if they cannot be read, and LedgerError."""
     rules = [budget_rule(it) for it in settings.budgets]
-    if not rules:
+    own = OwnLimits(Clients(settings.data_dir, b""), rules).budgets  # no key is looked at
+    if not rules and not own():
         return []
     path = path_of(settings)
     if not path.exists():  # nothing was ever counted, and reading makes no file
@@ -42,7 +45,7 @@ def standing(settings: Settings, reader: LedgerReader, clock: Clock) -> list[Sta
         return question(store)
 
     try:
-        states = asyncio.run(Books(rules, zone(settings.timezone), clock, ask, lambda _: None).everything())
+        states = asyncio.run(Books(rules, zone(settings.timezone), clock, ask, lambda _: None, own=own).everything())
     except Exception as error:  # whatever the file is, the rest of the report can be told
         raise Unavailable(str(type(error).__name__)) from error
     finally:

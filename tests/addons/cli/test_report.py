@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from addons.cli import main, report
 from tests.core.ledger.calls import DAY, bill, call
 from tokenman_core.budget.rules import units
+from tokenman_core.clients import Client, Clients
 from tokenman_core.clock import ManualClock
 from tokenman_core.exchange import Redacted
 from tokenman_core.ledger import row_of
@@ -446,6 +447,22 @@ def test_what_was_booked_of_calls_that_a_crash_ended_is_said(home, monkeypatch):
     told_of = "spent this day ($0.2500 of it by calls that ended with their process; what they wrote is not known); by its end"
     assert told_of in told().stdout
     assert json.loads(told("--json").stdout)["budgets"][0]["crashed_usd"] == "0.25"
+
+
+def test_a_budget_of_a_clients_own_has_its_line(home, monkeypatch):
+    record(home, *some())
+    booked(home, monkeypatch, budget={"name": "other", "limit_usd": 10, "window": "day"})
+    (home / "t.yaml").write_text("{}")
+    store = Sqlite(home / "data" / "state.db")
+    booking = Booking("budget/client:web/2026-11-24/", units(Decimal("1.5")), NOW.timestamp() + 10**6)
+    store.counts.reserve(
+        "l", [Hold(booking.counter, booking.amount, None, booking.until)], until=NOW.timestamp() + 60, now=0
+    )
+    store.counts.settle("l", [booking], now=NOW.timestamp())
+    store.close()
+    assert "budget" not in told().stdout
+    Clients(home / "data", b"k" * 32).add(Client("web", "0" * 64, 1.0, budget="6/day"))
+    assert "budget client:web: $1.50 of $6.00 spent this day" in told().stdout
 
 
 def test_days_before_tell_more_than_a_line(home, monkeypatch):
