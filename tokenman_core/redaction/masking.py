@@ -20,7 +20,7 @@ from tokenman_core.redaction.detectors.seams import Joined, moved, over
 from tokenman_core.redaction.entities import Finding, Findings, Text
 from tokenman_core.redaction.json_source import depth_at
 from tokenman_core.redaction.known import Known
-from tokenman_core.redaction.memo import Act, Acts, Block, Memo
+from tokenman_core.redaction.memo import Act, Acts, Memo
 from tokenman_core.redaction.neighbours import Half, beside
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.places import place_of
@@ -130,11 +130,8 @@ class Masking:
             name += so_far.digest
             known = self._memo.block(name)
             if known is not None:
-                for number, acts in known.acts:
+                for number, acts in known:  # none of them blocks: that would have ended the masking
                     await self._apply(block[number], acts)
-                    if self._masked.blocked:
-                        return
-                so_far.digest = known.after
                 return
         done: list[tuple[int, Acts]] = []
         for number, place in enumerate(block):
@@ -147,7 +144,7 @@ class Masking:
             if (acts.acts or len(slots[place].text) > _READ) and self._breath.due:
                 await self._breath.take()
         if name:
-            self._memo.put_block(name, Block(tuple(done), so_far.digest))
+            self._memo.put_block(name, tuple(done))
 
     def _block_name(self, block: range) -> bytes:
         """The name of a block's texts; b"" if they are not known by one: more may come, or what is done depends on neighbours."""
@@ -199,11 +196,8 @@ class Masking:
         for block in blocks(self._slots):
             if block.stop <= since:
                 continue
-            if (
-                block.start > since
-                and (name := self._block_name(block))
-                and self._memo.block(name + self._so_far.digest)
-            ):
+            name = self._block_name(block) if block.start > since else b""
+            if name and self._memo.block(name + self._so_far.digest) is not None:
                 continue  # if nothing new is found before it, nobody asks
             for place in block:
                 if place < since or place in self._findings:

@@ -47,11 +47,8 @@ class Acts(NamedTuple):
     told: list[Spot]
 
 
-class Block(NamedTuple):
-    """All that is done about some texts in a row: of those about which something is, by their number among them."""
-
-    acts: tuple[tuple[int, Acts], ...]
-    after: bytes
+type Block = tuple[tuple[int, Acts], ...]
+"""All that is done about some texts in a row: of those about which something is, by their number among them."""
 
 
 class _Shelf[T]:
@@ -91,7 +88,7 @@ def _of_acts(acts: Acts) -> int:
 
 
 def _of_block(block: Block) -> int:
-    return _ENTRY + sum(_of_acts(acts) for _, acts in block.acts)
+    return _ENTRY + sum(_of_acts(acts) for _, acts in block)
 
 
 class Memo:
