@@ -25,7 +25,7 @@ from tokenman_core.redaction import (
     TextRefused,
     WorkerUnavailable,
 )
-from tokenman_core.redaction.held import Turn, given, turn
+from tokenman_core.redaction.held import MOST_PAIRS, STORED, Turn, given, linked, turn
 from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
@@ -40,6 +40,8 @@ NOTE = (
     " write them exactly as they are wherever you mean the value; never change, shorten, translate or make one up."
 )
 """What `redaction.note: on` tells the model, in one line."""
+
+_AT_ONCE = 500  # values that are taken up between two pauses
 
 _BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
 _POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the detection of personal data fails on it.")
@@ -94,14 +96,14 @@ class Redaction:
 
     def wants_events(self, exchange: Exchange) -> bool:
         state: State | None = exchange.notes.get(self.name)
-        return state is not None and state.policy.restore and (state.mapping.restorable or bool(state.turn.named))
+        return state is not None and state.policy.restore and (state.mapping.restorable or state.turn.follows)
 
     async def llm_request(self, exchange: Exchange) -> Verdict | None:
         CALLER.set(exchange.caller.credential or exchange.caller.client or exchange.caller.run)
         policy = self._redactor.policies.of(exchange.project)
         state = exchange.notes[self.name] = State(self._redactor.mapping(), policy)
         if policy.restore:
-            self._inherit(exchange, state)
+            await self._inherit(exchange, state)
         if exchange.body is not None and exchange.body.unreadable:
             if policy.unreadable == "block":
                 kinds = ", ".join(sorted(exchange.body.unreadable))
@@ -150,27 +152,39 @@ class Redaction:
                 log.info("masked %s; left in the clear %s", _counts(exchange.masked), _counts(state.logged))
             state.mapping.forget()
 
-    def _inherit(self, exchange: Exchange, state: State) -> None:
+    async def _inherit(self, exchange: Exchange, state: State) -> None:
         """What a call goes on with that the provider holds has values that this caller sent before."""
         value = exchange.body.value if exchange.body is not None else None
-        state.turn = turn(exchange.sent.method, exchange.sent.path, value)
-        if self._held is not None and state.turn.named and (caller := _caller(exchange)):
-            known = self._held.of(caller, state.turn.named)
-            state.mapping.inherit(each for each in known if state.policy.action(each.entity) != "hash")
+        state.turn = turn(exchange.sent.method, exchange.sent.path, value, exchange.raw)
+        if self._held is None or not state.turn.named or (caller := _caller(exchange)) is None:
+            return
+        # A body is searched for every value: of what is only asked for there may be more of them.
+        known = self._held.of(caller, state.turn.named, MOST_PAIRS if exchange.raw else STORED.pairs)
+        wanted = [each for each in known if state.policy.action(each.entity) != "hash"]
+        for low in range(0, len(wanted), _AT_ONCE):
+            if low:
+                await asyncio.sleep(0)
+            state.mapping.inherit(wanted[low : low + _AT_ONCE])
+        if len(wanted) > _AT_ONCE:
+            await asyncio.to_thread(lambda: state.mapping.forms)
 
     def _hold(self, exchange: Exchange, state: State, event: Event) -> None:
         """Remember the values of a call that the provider holds from now on, before the program hears under which id."""
-        caller = _caller(exchange)
-        if self._held is None or not caller or not (state.turn.gives or state.turn.grows):
+        caller, turn = _caller(exchange), state.turn
+        if self._held is None or not caller or not (turn.gives or turn.grows or turn.lists):
             state.gave = True
             return
-        id = given(event.value) if state.turn.gives else ""
-        if state.turn.gives and not id:
+        id = given(event.value) if turn.gives else ""
+        if turn.gives and not id:
             return
         state.gave = True
-        pairs = state.mapping.pairs()
-        for each in {id, *state.turn.grows} - {""}:
-            self._held.keep(caller, each, pairs)
+        pairs = state.mapping.pairs(STORED.pairs if turn.stored else MOST_PAIRS)
+        for each in {id, *turn.grows} - {""}:
+            self._held.keep(caller, each, pairs, stored=turn.stored)
+        for source, results in linked(event.value):
+            known = self._held.of(caller, [source], STORED.pairs)
+            for each in results:
+                self._held.keep(caller, each, known, stored=True)
 
     async def _mask(self, exchange: Exchange) -> Verdict | None:
         if exchange.body is None:

@@ -27,6 +27,11 @@ log = logging.getLogger("tokenman.call")
 Pieces = AsyncGenerator[Part | Refuse]  # a Refuse only in place of everything else
 STEP = 16 << 10  # bytes of a stream that are read at once: they may be events of a few bytes each
 TEXTUAL = (b"json", b"text/", b"event-stream", b"xml", b"x-ndjson", b"javascript")
+UNTOLD = (
+    b"application/octet-stream",
+    b"application/binary",
+    b"binary/octet-stream",
+)  # so files come, also those of text
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class Outward:
         elif kind.startswith(b"text/event-stream"):
             async for part in self._stream(head, source):
                 yield part
-        elif any(word in kind for word in TEXTUAL) or not kind:
+        elif any(word in kind for word in TEXTUAL) or not kind or (self._listeners and kind.startswith(UNTOLD)):
             async for part in self._whole(head, source):
                 yield part
         else:

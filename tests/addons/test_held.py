@@ -13,6 +13,7 @@ from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Caller, Exchange, Sent
 from tokenman_core.redaction import Held
 from tokenman_core.redaction.entities import PLACEHOLDER
+from tokenman_core.redaction.held import Pair
 from tokenman_core.sse import Event
 
 MAIL, WORD = "alice@example.com", 'p"w\\9xyz'  # the second must be escaped wherever it stands in JSON
@@ -37,11 +38,12 @@ class House:
 
     async def call(
         self, *texts: str, body: Any = None, path: str = RESPONSES, method: str = "POST", caller: Caller = ME,
-        dialect: str = "openai", stage: Redaction | None = None,
+        dialect: str = "openai", stage: Redaction | None = None, raw: bytes = b"",
     ) -> Exchange:  # fmt: skip
         wire = DIALECTS[dialect]
         operation = wire.operation(method, path)
         made = Exchange("req_1", Sent(method, path, "", (), ""), wire, operation, (), caller=caller)
+        made.raw = raw
         made.body = FakeBody(*texts)  # type: ignore[assignment]
         made.body.value = body or {}  # type: ignore[union-attr,misc]
         made.reader = wire.reader(operation)
@@ -157,9 +159,9 @@ async def test_the_id_is_waited_for_and_then_noted_once(monkeypatch: pytest.Monk
     noted: list[str] = []
     keep = house.held.keep
 
-    def note(caller: tuple[str, str], id: str, pairs: Any) -> None:
+    def note(caller: tuple[str, str], id: str, pairs: Any, **more: Any) -> None:
         noted.append(id)
-        keep(caller, id, pairs)
+        keep(caller, id, pairs, **more)
 
     monkeypatch.setattr(house.held, "keep", note)
     call = await house.call(MAIL, body={"conversation": "conv_1"})
@@ -298,6 +300,96 @@ async def test_the_results_of_a_batch_are_restored_line_by_line() -> None:
     call.reader.read(event)
     house.stage.llm_event(call, event)
     assert event.render().decode() == lines.decode().replace(mail, MAIL)
+
+
+def lines_of(*texts: str) -> bytes:
+    """The results of a batch, as OpenAI's files have them."""
+    bodies = ({"choices": [{"message": {"role": "assistant", "content": text}}]} for text in texts)
+    return b"".join(
+        json.dumps({"custom_id": f"c{at}", "response": {"status_code": 200, "body": body}}).encode() + b"\n"
+        for at, body in enumerate(bodies)
+    )
+
+
+async def read(house: House, path: str, lines: bytes, **more: Any) -> bytes:
+    """What the program gets of a file of lines."""
+    call = await house.call(path=path, method="GET", **more)
+    event = Event(lines, "whole")
+    if house.stage.wants_events(call):
+        assert call.reader is not None
+        call.reader.read(event)
+        house.stage.llm_event(call, event)
+    await house.stage.llm_done(call)
+    return event.render()
+
+
+DONE = {
+    "id": "batch_1",
+    "object": "batch",
+    "input_file_id": "file-in",
+    "output_file_id": "file-out",
+    "error_file_id": "file-err",
+}
+
+
+@pytest.mark.parametrize("asked", ["/v1/batches/batch_1", "/v1/batches"], ids=["by its id", "in the list"])
+async def test_the_results_of_a_batch_come_in_a_file_that_only_the_batch_names(asked: str) -> None:
+    house = House()
+    mail, word = await house.first(path="/v1/files", id="file-in")
+    call = await house.call(path="/v1/batches", body={"input_file_id": "file-in"}, raw=b'{"input_file_id": "file-in"}')
+    await house.whole(call, {"id": "batch_1", "object": "batch", "output_file_id": None})
+    house.clock.advance(24 * 3600)
+    call = await house.call(path=asked, method="GET")
+    await house.whole(call, DONE if asked[-1] == "1" else {"object": "list", "data": [{"id": "batch_0"}, DONE]})
+    house.clock.advance(12 * 3600)
+    lines = lines_of(f"To {mail}", f"the password is {word}")
+    for file in ("file-out", "file-err", "file-in"):
+        text = (await read(house, f"/v1/files/{file}/content", lines)).decode()
+        assert mail not in text
+        assert MAIL in text
+        assert json.loads(text.splitlines()[1])["response"]["body"]["choices"][0]["message"]["content"].endswith(WORD)
+    strange = await read(house, "/v1/files/file-out/content", lines, caller=Caller("somebody else"))
+    assert strange == lines
+    house.clock.advance(48 * 3600)
+    assert await read(house, "/v1/files/file-out/content", lines) == lines
+
+
+async def test_a_file_that_came_in_parts_and_a_batch_of_gemini_are_followed_too() -> None:
+    house = House()
+    call = await house.call(path="/v1/uploads", body={"purpose": "batch"})
+    await house.whole(call, {"id": "upload_1", "object": "upload"})
+    mail, _ = await house.first(path="/v1/uploads/upload_1/parts", id="part_1")
+    call = await house.call(path="/v1/uploads/upload_1/complete", body={"part_ids": ["part_1"]})
+    await house.whole(call, {"id": "upload_1", "file": {"id": "file-in"}})
+    assert MAIL.encode() in await read(house, "/v1/files/file-in/content", lines_of(mail))
+
+    wire: dict[str, Any] = {"dialect": "gemini"}
+    call = await house.call(MAIL, path="/v1beta/models/m:batchGenerateContent", **wire)
+    mail = call.body.slots[0].text  # type: ignore[union-attr]
+    await house.whole(call, {"name": "batches/b1", "metadata": {"state": "BATCH_STATE_PENDING"}})
+    call = await house.call(path="/v1beta/batches/b1", method="GET", **wire)
+    said = {"inlinedResponses": [{"response": {"candidates": [{"content": {"parts": [{"text": f"To {mail}"}]}}]}}]}
+    value = {"name": "batches/b1", "done": True, "response": {"inlinedResponses": said, "responsesFile": "files/f1"}}
+    assert f"To {MAIL}" in json.dumps(await house.whole(call, value))
+    assert MAIL.encode() in await read(house, "/download/v1beta/files/f1:download", lines_of(mail), **wire)
+
+
+async def test_a_call_that_names_a_file_gets_the_values_in_it() -> None:
+    house = House()
+    mail, word = await house.first(path="/v1/files", id="file-1")
+    raw = json.dumps({"input": [{"content": [{"type": "input_file", "file_id": "file-1"}]}]}).encode()
+    call = await house.call("whose is it?", raw=raw)
+    assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{MAIL} {WORD}"
+    assert call.unrestored == 0
+
+
+async def test_many_values_of_a_batch_are_taken_up_in_steps_and_all_of_them() -> None:
+    house = House()
+    pairs = [Pair(f"[EMAIL_ADDRESS_{at:012x}]", "EMAIL_ADDRESS", f"m{at}@example.com") for at in range(3000)]
+    house.held.keep(("credential", ME.credential), "file-out", pairs, stored=True)
+    text = (await read(house, "/v1/files/file-out/content", lines_of(*(each.placeholder for each in pairs)))).decode()
+    assert all(f'"{each.text}"' in text for each in pairs)
+    assert "[EMAIL" not in text
 
 
 async def test_where_nothing_is_put_back_nothing_is_remembered_or_taken_up() -> None:

@@ -88,9 +88,9 @@ class Mapping:
                 value = self._add(each.placeholder, each.entity, each.text, True, each.whole, each.depth)
                 self._inherited[each.placeholder] = value
 
-    def pairs(self) -> list[Pair]:
-        """What may be put back, for calls that go on with this one; the newest last."""
-        known = ((name, self._values[name]) for name in self._restorable[-MOST_PAIRS:])
+    def pairs(self, most: int = MOST_PAIRS) -> list[Pair]:
+        """What may be put back, for calls that go on with this one; the newest last, of more than `most` those."""
+        known = ((name, self._values[name]) for name in self._restorable[-most:])
         return [Pair(name, each.entity, each.text, each.whole, each.depth) for name, each in known]
 
     def met(self) -> Counter[str]:

@@ -1,5 +1,7 @@
 """What stands behind the placeholders that a provider holds: for the caller who sent it, for a while, within bounds."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from tokenman_core.clock import ManualClock
 from tokenman_core.redaction import held
 from tokenman_core.redaction.egress import in_url
-from tokenman_core.redaction.held import Held, Pair, Turn, given, turn
+from tokenman_core.redaction.held import STORED, TALK, Held, Pair, Turn, given, linked, turn
 from tokenman_core.redaction.memo import Act
 from tokenman_core.redaction.placeholders import Mapping
 from tokenman_core.redaction.restore import Restorer
@@ -22,7 +24,7 @@ def pair(number: int = 0, text: str = "alice@example.com") -> Pair:
 
 
 def store(clock: ManualClock | None = None, **bounds: Any) -> Held:
-    return Held(KEY, clock or ManualClock(), **bounds)
+    return Held(KEY, clock or ManualClock(), talk=replace(TALK, **bounds))
 
 
 def test_values_are_known_to_the_caller_who_sent_them_and_under_their_id_alone() -> None:
@@ -106,15 +108,14 @@ def test_the_bytes_of_wide_characters_are_counted_as_they_are() -> None:
     assert pair(1, "\U0001f600" * 1000).size > 4000
 
 
-def test_one_call_fills_a_part_of_the_store_and_the_newest_of_its_values_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "LARGEST", 10_000)
-    them = store()
+def test_one_call_fills_a_part_of_the_store_and_the_newest_of_its_values_stay() -> None:
+    them = store(largest=10_000)
     them.keep(ME, "large", [pair(1, "y" * 20_000), pair(2), pair(3)])
     them.keep(ME, "too large", [pair(1, "y" * 20_000)])
     assert them.of(ME, ["large"]) == [pair(2), pair(3)]
     assert them.of(ME, ["too large"]) == []
     many = [pair(at) for at in range(held.MOST_PAIRS + 10)]
-    monkeypatch.undo()
+    them = store()
     them.keep(ME, "many", many)
     assert them.of(ME, ["many"]) == many[10:]
     them.keep(ME, "more", [pair(10**6)])
@@ -124,7 +125,7 @@ def test_one_call_fills_a_part_of_the_store_and_the_newest_of_its_values_stay(mo
 def test_neither_values_nor_ids_are_shown_or_stand_in_the_keys() -> None:
     them = store()
     them.keep(ME, "resp_1", [pair(1)])
-    (entry,) = them._entries.items()
+    (entry,) = them._talk.entries.items()
     assert "alice" not in f"{pair(1)!r} {entry!r} {them!r}"
     assert b"resp" not in entry[0]
     assert Held(b"other", ManualClock())._mark(ME, "resp_1") != entry[0]
@@ -156,8 +157,27 @@ RESPONSES, CONVERSATIONS = "/v1/responses", "/v1/conversations"
         ("POST", "/v1/chat/completions", {"messages": []}, Turn()),
         ("POST", "/v1/chat/completions", {"messages": [], "store": True}, Turn((), (), True)),
         ("GET", "/v1/chat/completions/chatcmpl-1", None, Turn(("chatcmpl-1",), ("chatcmpl-1",))),
-        ("POST", "/v1/messages/batches", {"requests": []}, Turn((), (), True)),
-        ("GET", "/v1/messages/batches/msgbatch_1/results", None, Turn(("msgbatch_1",), ("msgbatch_1",))),
+        ("POST", "/v1/messages/batches", {"requests": []}, Turn((), (), True, stored=True)),
+        ("GET", "/v1/messages/batches/msgbatch_1/results", None, Turn(("msgbatch_1",), ("msgbatch_1",), stored=True)),
+        ("GET", "/v1/messages/batches", None, Turn(lists=True)),
+        ("POST", "/v1/files", None, Turn((), (), True, stored=True)),
+        ("GET", "/v1/files/file-1/content", None, Turn(("file-1",), ("file-1",), stored=True)),
+        ("POST", "/v1/uploads", {"purpose": "batch"}, Turn((), (), True, stored=True)),
+        ("POST", "/v1/uploads/upload_1/parts", None, Turn(("upload_1",), ("upload_1",), stored=True)),
+        ("POST", "/v1/batches", {"input_file_id": "file-1"}, Turn(("file-1",), (), True, stored=True)),
+        ("GET", "/v1/batches/batch_1", None, Turn(("batch_1",), ("batch_1",), stored=True)),
+        ("GET", "/v1/batches", None, Turn(lists=True)),
+        ("POST", "/v1/messages", {"source": {"type": "file", "file_id": "file_1"}}, Turn(("file_1",))),
+        ("POST", RESPONSES, {"input": [{"file_id": "file-1"}], "previous_response_id": "r"}, Turn(("r", "file-1"), (), True)),
+        ("POST", "/v1beta/models/m:batchGenerateContent", {"batch": {}}, Turn((), (), True, stored=True)),
+        ("GET", "/v1beta/batches/b1", None, Turn(("b1",), ("b1",), stored=True)),
+        ("GET", "/download/v1beta/files/f1:download", None, Turn(("f1",), ("f1",), stored=True)),
+        ("POST", "/upload/v1beta/files", None, Turn((), (), True, stored=True)),
+        ("POST", "/v1beta/cachedContents", {"contents": []}, Turn((), (), True, stored=True)),
+        ("POST", "/v1beta/models/m:generateContent", {"cachedContent": "cachedContents/c1"}, Turn(("c1",))),
+        ("POST", "/v1beta/models/m:generateContent", {"fileData": {"fileUri": "https://g.example/v1beta/files/f1"}}, Turn(("f1",))),
+        ("POST", "/v1beta/interactions", {"input": "x", "previous_interaction_id": "i1"}, Turn(("i1",), (), True)),
+        ("POST", "/v1beta/interactions", {"input": "x", "store": False}, Turn()),
         ("POST", "/v1/messages", {"messages": []}, Turn()),
         ("POST", RESPONSES, ["resp_1"], Turn((), (), True)),
         ("GET", RESPONSES, None, Turn()),
@@ -166,7 +186,8 @@ RESPONSES, CONVERSATIONS = "/v1/responses", "/v1/conversations"
     ids=str,
 )  # fmt: skip
 def test_what_a_call_has_to_do_with_what_the_provider_holds(method: str, path: str, body: Any, expected: Turn) -> None:
-    assert turn(method, path, body) == expected
+    assert turn(method, path, body, json.dumps(body).encode()) == expected
+    assert expected.follows is bool(expected.lists or expected.named)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +197,10 @@ def test_what_a_call_has_to_do_with_what_the_provider_holds(method: str, path: s
         ({"type": "response.created", "response": {"id": "resp_1"}}, "resp_1"),
         ({"type": "response.output_item.added", "item": {"id": "msg_1"}}, ""),
         ({"type": "x", "id": "evt_1", "response": {"status": "queued"}}, ""),
+        ({"id": "file-1", "object": "file"}, "file-1"),
+        ({"name": "batches/b1", "metadata": {}}, "b1"),
+        ({"file": {"name": "files/f1", "uri": "https://g.example/v1beta/files/f1"}}, "f1"),
+        ({"name": "no name of an id"}, ""),
         ({"id": 7}, ""),
         ({"id": ""}, ""),
         ([{"id": "resp_1"}], ""),
@@ -184,6 +209,60 @@ def test_what_a_call_has_to_do_with_what_the_provider_holds(method: str, path: s
 )
 def test_the_id_that_an_answer_gives(value: Any, expected: str) -> None:
     assert given(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"id": "batch_1", "output_file_id": None}, []),
+        ({"id": "batch_1", "input_file_id": "file-0", "output_file_id": "file-1"}, [("batch_1", ["file-1"])]),
+        ({"id": "b", "output_file_id": "file-1", "error_file_id": "file-2"}, [("b", ["file-1", "file-2"])]),
+        (
+            {"object": "list", "data": [{"id": "b", "output_file_id": "f"}, {"id": "c"}, 7, {"id": "d", "error_file_id": "g"}]},
+            [("b", ["f"]), ("d", ["g"])],
+        ),
+        ({"id": "upload_1", "file": {"id": "file-1"}}, [("upload_1", ["file-1"])]),
+        ({"name": "batches/b1", "done": True, "response": {"responsesFile": "files/f1"}}, [("b1", ["f1"])]),
+        ({"name": "batches/b1", "metadata": {"output": {"responsesFile": "files/f1"}}}, [("b1", ["f1"])]),
+        ({"operations": [{"name": "batches/b1", "response": {"responsesFile": "files/f1"}}]}, [("b1", ["f1"])]),
+        ({"output_file_id": "file-1"}, []),
+        ([{"id": "b", "output_file_id": "f"}], []),
+        (None, []),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_came_of_a_call_is_told_by_its_answer(value: Any, expected: Any) -> None:
+    assert list(linked(value)) == expected
+
+
+def test_a_body_names_so_many_files_at_most_and_a_long_one_is_read_in_no_time() -> None:
+    raw = json.dumps([{"file_id": f"file-{at}"} for at in range(100)]).encode()
+    assert turn("POST", RESPONSES, {}, raw).named == tuple(f"file-{at}" for at in range(held._MOST_FILES))
+    assert turn("POST", RESPONSES, {}, b'{"file' * 200_000).named == ()
+
+
+def test_what_is_laid_down_is_kept_for_longer_than_what_goes_on_turn_by_turn() -> None:
+    clock = ManualClock()
+    them = Held(KEY, clock)
+    them.keep(ME, "talk", [pair(1)])
+    them.keep(ME, "batch", [pair(2)], stored=True)
+    clock.advance(TALK.ttl_s)
+    assert them.of(ME, ["talk", "batch"]) == [pair(2)]
+    clock.advance(STORED.ttl_s - TALK.ttl_s)
+    assert them.of(ME, ["talk", "batch"]) == []
+    assert (len(them), them.size) == (0, 0)
+
+
+def test_a_batch_has_more_values_and_takes_no_room_from_conversations() -> None:
+    them = Held(KEY, ManualClock(), stored=replace(STORED, most=2))
+    many = [pair(at) for at in range(held.MOST_PAIRS + 10)]
+    them.keep(ME, "talk", [pair(1)])
+    for id in ("first", "second", "third"):
+        them.keep(ME, id, many, stored=True)
+    assert them.of(ME, ["third"], STORED.pairs) == many
+    assert them.of(ME, ["third"]) == many[10:]
+    assert them.of(ME, ["first"]) == []
+    assert them.of(ME, ["talk"]) == [pair(1)]
 
 
 def inherited(*pairs: Pair) -> Mapping:
