@@ -96,7 +96,7 @@ class Caching:
         ):  # what there is to see is looked at in `llm_done`, when nobody waits
             _say(exchange, "bypass")
             return None
-        wish = (exchange.sent.header(_HEADER) or b"").strip().lower()
+        wish = b",".join(h.every(exchange.sent.headers, _HEADER)).lower()
         key = None if await self._bypassed(exchange, wish) else await self._key(exchange, exchange.plan[0])
         if key is None or exchange.body is None:
             _say(exchange, "bypass")
@@ -129,7 +129,10 @@ class Caching:
         provider = self._providers.by_name[candidate.provider]
 
         def made() -> bytes | None:
-            return key_of(exchange, candidate, provider, shared=self._rules.shared, root=self._root)
+            rules = self._rules
+            return key_of(
+                exchange, candidate, provider, shared=rules.shared, root=self._root, tool_calls=rules.tool_calls
+            )
 
         return await asyncio.to_thread(made) if _large(exchange) else made()
 

@@ -57,14 +57,15 @@ class House:
         routes: Any = (),
         behind: Any = (),
         dialect: str = "anthropic",
+        lasting: Lasting | None = None,
         **more: Any,
     ) -> None:
-        """`behind`: stages that stand behind the cache."""
+        """`behind`: stages that stand behind the cache. `lasting`: of a house before it, whose configuration was changed."""
         self.clock = ManualClock()
         them = (provider("a", dialect), provider("b", dialect, key="sk-b"))
         leases = StoreLeases(unavailable, self.clock)
         settings = Settings(data_dir=folder)  # type: ignore[call-arg]
-        self.lasting = Lasting(
+        self.lasting = lasting or Lasting(
             Kept(settings, ROOT, self.clock),
             Flights(self.clock, leases),
             leases,

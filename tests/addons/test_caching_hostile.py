@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from addons.caching import Note
-from tests.addons.cached import BODY, House, said
+from tests.addons.cached import BODY, STREAM, House, said
 from tests.core.scripted import JSON, SSE, call
+from tokenman_core.caching.flights import STREAM_WAITS_S, WAITS_S
 from tokenman_core.caching.rules import Rules
 from tokenman_core.exchange import Attempt, Caller, Exchange
 from tokenman_core.net import UpstreamError
@@ -191,6 +192,42 @@ async def test_what_a_subscription_pays_for_saves_no_money(house: Callable[..., 
     assert first.attempts[0].bill is not None
     assert first.attempts[0].bill.notional
     assert (how, second.saved) == ("hit", 0)
+
+
+async def test_an_answer_that_calls_a_tool_is_given_to_nobody_once_that_is_switched_off(tmp_path: Path) -> None:
+    called = said("x")[2][0].replace(
+        b'{"type":"text","text":"x"}', b'{"type":"tool_use","id":"t1","name":"now","input":{}}'
+    )
+    answers = {"a": [(200, JSON, [called.replace(b"end_turn", b"tool_use")])]}
+    before = House(tmp_path, answers, rules=Rules("all", tool_calls=True))
+    assert [(await before.ask())[0] for _ in range(2)] == ["miss", "hit"]
+    after = House(tmp_path, answers, rules=Rules("all"), lasting=before.lasting)
+    assert [(await after.ask())[0] for _ in range(2)] == ["miss", "miss"]
+
+
+async def test_what_a_call_wishes_may_stand_in_two_headers(house: Callable[..., House]) -> None:
+    it = house({"a": [said("x"), said("y")]})
+    await it.ask()
+    for first, second in ((b"no-cache", b"no-store"), (b"", b"No-Store")):
+        headers = [(b"x-tokenman-cache", first), (b"X-TokenMan-Cache", second)]
+        assert (await it.ask(headers=headers))[0] == "bypass"
+    assert (await it.ask())[:2] == ("hit", "x")
+
+
+@pytest.mark.parametrize(("stream", "most"), [(False, WAITS_S), (True, STREAM_WAITS_S)], ids=["plain", "stream"])
+async def test_for_another_process_a_stream_is_waited_for_less(
+    house: Callable[..., House], stream: bool, most: float
+) -> None:
+    it = house({"a": [(200, SSE, [STREAM]) if stream else said("x")]}, rules=Rules("all"))
+    first, waits = it.lasting.flights.first, []
+
+    async def noted(key: bytes, find: Any, most: float) -> Any:
+        waits.append(most)
+        return await first(key, find, most)
+
+    it.lasting.flights.first = noted  # type: ignore[method-assign, assignment]
+    await it.ask(BODY.replace(b"{", b'{"stream":true,', 1) if stream else BODY)
+    assert waits == [most]
 
 
 class Slow:

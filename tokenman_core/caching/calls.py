@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from tokenman_core.caching.entry import Entry, kept_headers
-from tokenman_core.caching.flights import STREAM_WAITS_S, Flight, Flights
+from tokenman_core.caching.flights import STREAM_WAITS_S, WAITS_S, Flight, Flights
 from tokenman_core.caching.plain import came, is_stream, plain, unpacked
 from tokenman_core.capture import Capture
 from tokenman_core.exchange import Exchange
@@ -52,7 +52,7 @@ class Leading:
 
     async def _source(self, start: Start) -> Pieces:
         flight = self.flight
-        most = STREAM_WAITS_S if self._exchange.stream else float("inf")
+        most = STREAM_WAITS_S if self._exchange.stream else WAITS_S
         flight.lease, found = await self._flights.first(flight.key, self._find, most)
         if found is not None and (given := await self._again(found)) is not None:
             self._coalesced(found)

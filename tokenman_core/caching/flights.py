@@ -22,6 +22,7 @@ AHEAD = 256 << 10  # bytes that a provider may be ahead of whoever reads fastest
 LEASE_S = 10.0  # a process that dies with a flight under way keeps others from their own for no longer
 RENEW_S = LEASE_S / 4
 _FIRST_LOOKS_S, _LOOK_S = (0.02, 0.05, 0.1, 0.2), 0.5  # between looks for what another process is having made
+WAITS_S = 600.0  # for another process: then the clients have gone, or a clock was set back and no lease ends
 STREAM_WAITS_S = 15.0  # whoever wants a stream waits no longer for one that he will get at its end only
 _UNASKED_S = 5.0  # so long a store that could not be asked is not asked again
 MOST = 10_000  # flights at once; beyond them calls go alone
@@ -224,7 +225,7 @@ class Flights:
         self._leases.free(flight.lease)
 
     async def first[T](
-        self, key: bytes, find: Callable[[], Awaitable[T | None]] | None, most: float = float("inf")
+        self, key: bytes, find: Callable[[], Awaitable[T | None]] | None, most: float = WAITS_S
     ) -> tuple[str, T | None]:
         """A lease to have an answer made, "" for none; or what `find` finds once another process had one made.
 

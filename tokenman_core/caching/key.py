@@ -18,7 +18,7 @@ from tokenman_core.exchange import Exchange
 from tokenman_core.providers import Provider
 from tokenman_core.verdicts import Candidate, Headers
 
-VERSION = "1"
+VERSION = "2"
 """Of what a key is made of: another one, and all that was kept before is found no more."""
 
 _NAME = b"tokenman/answer"
@@ -78,10 +78,9 @@ HEADERS_ASIDE = (
 )  # fmt: skip
 """Headers that cannot change the answer. The values of `content-type` and `accept` are judged apart."""
 
-# Of the clients' packages (language, platform, count of retries), of traces, of browsers, of proxies on the way, and our own.
-_HEADERS_ASIDE_OF = (
-    h.OURS, b"x-stainless-", b"x-b3-", b"x-datadog-", b"sec-fetch-", b"sec-ch-", b"x-forwarded-",
-)  # fmt: skip
+# Of the clients' packages (language, platform, count of retries), of traces, of browsers, and our own. Not what proxies on the way
+# put in: it may be what tells callers apart (`x-forwarded-user`).
+_HEADERS_ASIDE_OF = (h.OURS, b"x-stainless-", b"x-b3-", b"x-datadog-", b"sec-fetch-", b"sec-ch-")
 
 # All of these are told by the shape that the call asks for, or are said of every call.
 _ACCEPTED = frozenset({b"", b"*/*", b"application/json", b"text/event-stream"})
@@ -91,10 +90,13 @@ _STREAM_VERB, _WHOLE_VERB = ":streamGenerateContent", ":generateContent"
 _STREAM_QUERY = frozenset({"alt=sse", "$alt=sse"})
 
 
-def key_of(exchange: Exchange, candidate: Candidate, provider: Provider, *, shared: bool, root: bytes) -> bytes | None:
+def key_of(
+    exchange: Exchange, candidate: Candidate, provider: Provider, *, shared: bool, root: bytes, tool_calls: bool = False
+) -> bytes | None:
     """32 bytes for the governed request as it is now, were `candidate` (whose provider is `provider`) to answer it.
 
-    None: it cannot be told, so no answer may be kept or given. `root`: the key of the hash, up to 64 bytes.
+    None: it cannot be told, so no answer may be kept or given. `root`: the key of the hash, up to 64 bytes. `tool_calls`: what is
+    kept under it may call tools; it is found no more once that is not wanted.
 
     By default an answer is for its caller alone. `shared`: all callers may see each other's answers. Even then they must have the
     same kind of login where it is theirs that the provider sees; and what belongs to the account behind such a login (files,
@@ -112,8 +114,8 @@ def key_of(exchange: Exchange, candidate: Candidate, provider: Provider, *, shar
     for part in (
         VERSION, provider.name, provider.dialect.name, provider.scheme, provider.host, str(provider.port), provider.base_path,
         provider.native_path, provider.key or "", instead_of, candidate.model, exchange.dialect.name, exchange.operation.name,
-        exchange.sent.method, path, str(len(pairs)), *pairs, str(len(headers)), *headers, *_caller(exchange, provider, shared),
-        made,
+        "tool calls" if tool_calls else "", exchange.sent.method, path, str(len(pairs)), *pairs, str(len(headers)), *headers,
+        *_caller(exchange, provider, shared), made,
     ):  # fmt: skip
         data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
         digest.update(b"%d:" % len(data))
@@ -200,8 +202,12 @@ def _is_key(pair: str) -> bool:
 
 
 def _of_an_account(exchange: Exchange) -> bool:
-    """Whether it names what only one account has, or the provider stores its answer there, for the next call to name."""
+    """Whether it names what only one account has, or its answer will hold such: what the provider stores there, or encrypts, for
+    the next call to bring.
+    """
     assert exchange.body is not None
     value = exchange.body.value
     stored = exchange.operation.name == "responses" and value.get("store") is not False
-    return stored or bool(bound(value))
+    include = value.get("include")
+    encrypted = type(include) is list and "reasoning.encrypted_content" in include
+    return stored or encrypted or bool(bound(value))

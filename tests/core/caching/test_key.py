@@ -427,7 +427,8 @@ def test_what_else_a_query_of_geminis_says_is(query: str) -> None:
     [
         b"anthropic-beta", b"anthropic-version", b"anthropic-workspace-id", b"anthropic-user-profile-id", b"openai-beta",
         b"openai-organization", b"openai-project", b"chatgpt-account-id", b"x-goog-user-project", b"api-version", b"http-referer",
-        b"x-title", b"helicone-property-user", b"x-invented-yesterday", b"accept-language",
+        b"x-title", b"helicone-property-user", b"x-invented-yesterday", b"accept-language", b"x-forwarded-user",
+        b"x-forwarded-email", b"x-forwarded-for",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("shared", [False, True])
@@ -568,6 +569,8 @@ BARE = {name: RESPONSES[name] for name in ("model", "temperature", "instructions
     ("kind", "body", "one_accounts"),
     [
         ("responses", {**BARE, "input": "Hi", "store": False}, False),
+        ("responses", {**BARE, "input": "Hi", "store": False, "include": ["web_search_call.action.sources"]}, False),
+        ("responses", {**BARE, "input": "Hi", "store": False, "include": ["reasoning.encrypted_content"]}, True),
         ("responses", {**BARE, "input": "Hi", "store": True}, True),  # the provider stores the answer there
         ("responses", {**BARE, "input": "Hi"}, True),
         ("responses", {**BARE, "input": "Hi", "store": False, "previous_response_id": "resp_1"}, True),
@@ -589,6 +592,13 @@ def test_what_belongs_to_an_account_is_never_shared_between_two(kind: str, body:
     assert len(keys) == (2 if one_accounts else 1)
     ours = {known(asking(kind, body, caller=each), provider(name, key="k"), shared=True) for each in callers}
     assert len(ours) == 1  # one account for all of them
+
+
+def test_answers_that_may_call_tools_are_kept_apart() -> None:
+    place = Candidate("anthropic", "claude-sonnet-4-5")
+    asked, at = asking("messages"), provider("anthropic")
+    keys = {key.key_of(asked, place, at, shared=False, root=ROOT, tool_calls=calls) for calls in (False, True)}
+    assert len(keys) == 2
 
 
 # -- the hash --
