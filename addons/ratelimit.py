@@ -58,7 +58,7 @@ class RateLimit:
             return None
         subject = _subject(exchange, attempt.candidate)
         if subject not in state.entered:
-            lease = f"{exchange.id}:{attempt.number}"
+            lease = f"{exchange.id}/{attempt.number}"  # budgets hold an attempt under another name, in the same store
             state.leases.append(lease)
             if refusal := self._judged(exchange, await self._limiter.enter(lease, subject, state.entered)):
                 return refusal

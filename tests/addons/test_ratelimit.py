@@ -1,15 +1,21 @@
 """The stage of rate limits by itself: on whose limits a call counts as it goes from one provider to the next, and until when."""
 
+from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from addons.budget import Budget
 from addons.ratelimit import EXPECTED, RateLimit
 from tests.addons.test_budget import HAIKU, OPUS, exchange_of
 from tests.core.ahead.test_quote import PROVIDERS, off_loop
 from tests.core.ratelimit.test_limiter import World
 from tokenman_core.ahead.quote import Quotes, Sizes
 from tokenman_core.ahead.texts import Counter
+from tokenman_core.budget.books import Books
+from tokenman_core.budget.rules import Rule as BudgetRule
+from tokenman_core.budget.rules import units
 from tokenman_core.config.models import Pricing
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.pricing import Prices
@@ -104,6 +110,22 @@ async def test_tokens_are_taken_where_an_attempt_goes_and_given_back_where_it_fa
         assert (found["each"], found["all"]) == (pytest.approx(73_000, abs=20), pytest.approx(73_000, abs=20))
         await made.llm_done(exchange)  # once is enough
     assert (await left(made, OPUS))["each"] > 99_980
+
+
+async def test_places_and_money_of_one_attempt_are_held_side_by_side(world):
+    made, exchange = stage(world, Rule("each", Reach("provider"), concurrent=1)), exchange_of()
+    rule = BudgetRule("daily", units(Decimal(5)), "day")
+    quotes = Quotes(Prices(Pricing()), PROVIDERS, Counter(), Sizes(), off_loop)
+    budget = Budget(Books([rule], UTC, world.clock, world.ask, lambda alert: None), quotes, PROVIDERS)
+    exchange.attempts.append(Attempt(1, ELSEWHERE))
+    assert await made.llm_request(exchange) is None
+    assert await made.llm_attempt(exchange, exchange.attempts[0]) is None
+    assert await budget.llm_attempt(exchange, exchange.attempts[0]) is None
+    assert held(world) == 3
+    await budget.llm_attempt_done(exchange, exchange.attempts[0])
+    assert held(world) == 2
+    await made.llm_done(exchange)
+    assert held(world) == 0
 
 
 async def test_what_is_free_counts_on_no_limit(world):
