@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tokenman_core.redaction.forms import Forms
 from tokenman_core.redaction.held import MOST_PAIRS, Pair
@@ -15,6 +16,7 @@ _STOOD = 64  # texts remembered for each value as evidence of what it stood with
 _SEARCHED = (
     32 * 1024 * 1024
 )  # characters of them that one exchange searches for hosts; what is not found by then did not stand
+_MANY = 256  # placeholders: the forms of so many are not kept for the next call
 _IN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -68,7 +70,8 @@ class Mapping:
     def forms(self) -> Forms:
         """The restorable placeholders, in all forms in which they may come back."""
         if self._forms is None:
-            self._forms = Forms(self._restorable)
+            many = len(self._restorable) > _MANY
+            self._forms = Forms(self._restorable) if many else _forms_of(tuple(self._restorable))
         return self._forms
 
     def aside(self) -> "Mapping":
@@ -227,6 +230,12 @@ class Mapping:
         self._restorable.clear()
         self._inherited.clear()
         self._forms = None
+
+
+@lru_cache(maxsize=128)
+def _forms_of(placeholders: tuple[str, ...]) -> Forms:
+    """The same for all calls of a conversation; placeholders are keyed hashes, and tell nothing of their values."""
+    return Forms(placeholders)
 
 
 def _stands(stood: list[str], text: str) -> None:
