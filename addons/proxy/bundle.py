@@ -150,6 +150,7 @@ class Keeper:
     async def _keep(self) -> None:
         """What running calls hold of budgets is renewed for as long as we run."""
         await self._take_up()
+        await self._bundle.policies.limiter.take_over()
         while True:
             await asyncio.sleep(books.RENEW_S)
             await self._bundle.policies.books.keep()

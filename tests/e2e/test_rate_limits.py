@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -136,3 +138,26 @@ def test_a_changed_limit_holds_at_once_and_refills_nothing(running, fake):
         assert time.monotonic() < deadline, proxy.log
         time.sleep(0.1)
     assert ask(proxy)[0] == 429
+
+
+def test_a_killed_proxy_gives_its_places_back_at_the_next_start(running, fake, tmp_path):
+    limits = [{"name": "one", "concurrent": 1}]
+    first = running(rate_limits=limits)
+    connection = http.client.HTTPConnection("127.0.0.1", first.port, timeout=60)
+    body = json.dumps({"model": MODEL, "max_tokens": 50, "messages": user("[[stall first]]")})
+    connection.request("POST", "/v1/messages", body, {"content-type": "application/json", "x-api-key": ANTHROPIC_KEY})
+    deadline = time.monotonic() + 30
+    while ask(first)[0] != 429:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    connection.close()
+    folder = tmp_path / "second"
+    folder.mkdir()
+    first.data.rename(folder / "data")
+    second = running(folder, rate_limits=limits)
+    deadline = time.monotonic() + 30  # the lease of the dead one would hold for 120 s
+    while ask(second)[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -25,6 +25,7 @@ MOST_WAITING = 100
 _LOOK_S = 0.5  # between two looks whether a call that runs elsewhere has ended
 _SOON_S = 1.0  # what a client is told when too many calls run: nobody knows when one ends
 _FOREVER = 1e12
+_PREFIX = "rate/"  # of counters, among others in the same store
 
 Kind = Literal["requests", "tokens", "concurrent"]
 
@@ -136,6 +137,20 @@ class Limiter:
     def counts_tokens(self, subject: Subject) -> bool:
         return any(rule.tokens for rule in self._about(subject))
 
+    async def take_over(self) -> None:
+        """Frees the places of calls whose process has died, for whoever uses the store alone. Never raises."""
+        now, ours = self._clock.now(), self._lasting.running
+
+        def free(store: Store) -> None:
+            for lease, counter, *_ in store.counts.held(now=now):
+                if counter.startswith(_PREFIX) and lease not in ours:
+                    store.counts.unhold(lease)
+
+        try:
+            await self._ask(free)
+        except Unavailable:
+            log.warning("calls of a process before may still count as running, for %d s at most", LEASE_S)
+
     async def keep(self) -> None:
         """To be called every quarter of `LEASE_S`: running calls go on counting. Never raises."""
         leases, until = list(self._lasting.running), self._clock.now() + LEASE_S
@@ -156,7 +171,7 @@ class Limiter:
             f"{rule.reach.scope}\0{rule.reach.counted_by(subject)}".encode("utf-8", "surrogatepass"),
             digest_size=12, key=self._key,
         ).hexdigest()  # fmt: skip
-        return f"rate/{rule.name}/{kind}/{whose}"
+        return f"{_PREFIX}{rule.name}/{kind}/{whose}"
 
     async def _turn(
         self, kind: Kind, rules: Sequence[Rule], subject: Subject, step: Callable[[], Awaitable[Allowed | Limited]]

@@ -10,7 +10,7 @@ from tokenman_core.ratelimit import limiter as module
 from tokenman_core.ratelimit.limiter import LEASE_S, Allowed, Lasting, Limited, Limiter
 from tokenman_core.ratelimit.rules import Rate, Rule
 from tokenman_core.scopes import Reach, Subject
-from tokenman_core.state import Sqlite, Store, Unavailable
+from tokenman_core.state import Hold, Sqlite, Store, Unavailable
 
 ADA, BOB = Subject(client="ada", project="x", model="m"), Subject(client="bob", project="y", model="m")
 MINUTE = Rate(60, 60)
@@ -233,6 +233,21 @@ async def test_a_process_that_dies_frees_its_places_and_one_that_lives_keeps_the
     assert isinstance(await other.enter("b", ADA), Limited)
     world.clock.ahead += 2
     assert isinstance(await other.enter("b", ADA), Allowed)
+
+
+async def test_places_of_a_process_before_are_free_at_the_start_and_nobody_elses_hold_is_touched(world, caplog):
+    rule, ours = Rule("two", concurrent=2), Hold("budget/x", 1, None, 2e9)
+    dead, limiter = Limiter([rule], b"key", world.clock, world.ask, Lasting()), world.limiter(rule)  # type: ignore[arg-type]
+    world.store.counts.reserve("money", [ours], until=2e9, now=world.clock.now())
+    assert isinstance(await dead.enter("a", ADA), Allowed)
+    assert isinstance(await limiter.enter("b", ADA), Allowed)
+    assert isinstance(await limiter.enter("c", ADA), Limited)
+    await limiter.take_over()
+    assert {lease for lease, *_ in world.store.counts.held(now=world.clock.now())} == {"money", "b"}
+    assert isinstance(await limiter.enter("c", ADA), Allowed)
+    world.down = True
+    await limiter.take_over()
+    assert "may still count as running" in caplog.text
 
 
 async def test_without_the_store_calls_go_on(world, caplog):
