@@ -3,7 +3,7 @@
 import binascii
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _PIECE = 8 * 1024  # characters between two pauses
 _LONGEST_RUN = 12 * 1024  # characters of a run that are decoded at once; the next ones overlap with it
@@ -93,15 +93,7 @@ def decoded(text: str) -> Iterator[Coded | None]:
         if match.start() - at > _PIECE:
             at = match.start()
             yield None
-        run = match[0]
-        if "\n" not in run and "\\" not in run:
-            if _NAME.fullmatch(run) and not _HEX.search(run):
-                continue
-            lines = [range(*match.span())]
-        else:
-            lines = _lines(text, *match.span())
-            if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines) and not _HEX.search(run):
-                continue
+        lines = _worth(text, match, _HEX.search)
         for part in _parts(lines):
             _decode(coded, text, part)
             if len(coded) > _PIECE:
@@ -117,9 +109,7 @@ def readable(text: str) -> Iterator[Coded]:
     for match in _runs(text, _LONG):
         if read >= _MOST_READ:
             return
-        lines = _lines(text, *match.span())
-        if all(_NAME.fullmatch(text, line.start, line.stop) for line in lines) and not _HEX.fullmatch(match[0]):
-            continue
+        lines = _worth(text, match, _HEX.fullmatch)
         for part in _parts(lines):
             run = "".join(text[line.start : line.stop] for line in part)
             bits = 4 if _HEX.fullmatch(run) else 6
@@ -130,6 +120,14 @@ def readable(text: str) -> Iterator[Coded]:
             coded = Coded()
             coded.add(data, part, 0, bits)
             yield coded
+
+
+def _worth(text: str, match: re.Match[str], is_hex: Callable[[str], object]) -> list[range]:
+    """The lines of a run; none of one that only consists of names, and is no hexadecimal either."""
+    run = match[0]
+    lines = _lines(text, *match.span()) if "\n" in run or "\\" in run else [range(*match.span())]
+    named = all(_NAME.fullmatch(text, line.start, line.stop) for line in lines)
+    return [] if named and not is_hex(run) else lines
 
 
 def _is_text(data: bytes) -> bool:

@@ -6,25 +6,29 @@ numbers is no card, and a word behind an address is not the rest of it.
 
 import itertools
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tokenman_core.redaction.detectors.rules import SHAPES
 from tokenman_core.redaction.detectors.view import View
 from tokenman_core.redaction.entities import SECRETS, Finding, Findings
-from tokenman_core.redaction.needles import starts
 
 # Blanks, a backslash that says that the line goes on, the end of the line (or how JSON writes it), and what may stand before the
 # next one: indentation, the marks of quotations, of comments, of lists and of patches.
-_BREAK = re.compile(
-    r"[ \t]{0,8}(?:\\?\r?\n|(?:\\{1,8}r)?\\{1,8}n)"
-    r"(?:[ \t]{0,64}+(?:[>|#*;+]{1,3}|//[/!]?|--|-(?=[ \t]))){0,4}[ \t]{0,64}+"
-)
+_MARKS = r"(?:[ \t]{0,64}+(?:[>|#*;+]{1,3}|//[/!]?|--|-(?=[ \t]))){0,4}+[ \t]{0,64}+"
+_BREAK = re.compile(r"[ \t]{0,8}(?:\\?\r?\n|(?:\\{1,8}r)?\\{1,8}n)" + _MARKS)
 _LINE = re.compile(r"\n|\\n")
 _BEFORE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+/=%:-")
 _AT_END = frozenset(" \t\r\\r")  # behind the text of a line; `r`: of a written-out `\\r`
 _MAY_END = _BEFORE | _AT_END
+# The end of a line before which something stands that may go on, not a block of a program, and behind which something may.
+_END = r"\n(?<=[A-Za-z0-9_.@+/=%: \t\r\\-]\n)(?<![^0-9:]{4}:\n)"
+# What is no part of a number, of a key or of an address without an @: most lines begin with that, and end so.
+_PLAIN = r"[A-Za-z_=%](?:[^ \n0-9@:-]|[:-](?![0-9A-Fa-f:-])){0,62}+(?=[ \n]|\Z)"
+_NO_PLAIN_END = "".join(rf"(?<![ \n][^0-9@: \t\r\n\\-]{{{size}}}\n)" for size in range(1, 21))
+_OPEN = re.compile(f"{_END}{_MARKS}(?=[A-Za-z0-9_.@+/=%:-])")
+_OPEN_WITHOUT_AT = re.compile(f"{_END}(?:{_NO_PLAIN_END}|(?!{_MARKS}{_PLAIN})){_MARKS}(?=[A-Za-z0-9_.@+/=%:-])")
 _TOKEN = re.compile(r"[A-Za-z0-9_.@+/=%~-]+")
 _JUST_A_WORD = re.compile(r"[A-Za-z_]{1,64}+[.:=-]?(?![A-Za-z0-9_.@+/=%:-])")  # as most lines begin
 _NUMBER_BEFORE = re.compile(r"[A-Za-z]{0,2}[0-9][A-Za-z0-9 -]*\Z")
@@ -159,23 +163,24 @@ def _is_column(text: str, finding: Finding, seams: tuple[int, ...]) -> bool:
 def broken_lines(text: str) -> Iterator[Joined]:
     """The places of a text where a value may go on in the next line, each with its surroundings and without the break."""
     done = 0
-    for at in _ends(text):
-        if at < done or text[at - 1] not in _MAY_END or (joined := _at_break(text, at)) is None:
+    for at, start in _ends(text):
+        if at < done or text[at - 1] not in _MAY_END or (joined := _at_break(text, at, start)) is None:
             continue
         done = joined.places[-1]
         yield joined
 
 
-def _ends(text: str) -> Iterator[int]:
-    """Where lines end, also those whose ends are written out."""
+def _ends(text: str) -> Iterator[tuple[int, int]]:
+    """Where lines end, also those whose ends are written out, and where the next ones begin behind blanks (0: not known)."""
     if "\\n" in text:
-        yield from (line.start() for line in _LINE.finditer(text))
-    else:
-        yield from starts(text, "\n")
+        yield from ((line.start(), 0) for line in _LINE.finditer(text))
+        return
+    # Most lines are told to be of no interest by the expression, in a tenth of the time that a look at them takes.
+    yield from (line.span() for line in (_OPEN if "@" in text else _OPEN_WITHOUT_AT).finditer(text))
 
 
-def _at_break(text: str, at: int) -> Joined | None:
-    """What stands around the line's end at `at`, if something of it may be the half of a value."""
+def _at_break(text: str, at: int, start: int = 0) -> Joined | None:
+    """What stands around the line's end at `at`, if something of it may be the half of a value. `start`: see `_ends`."""
     end = at
     while end and text[end - 1] in _AT_END and at - end < 8:
         if text[end - 1] == "r":
@@ -187,15 +192,15 @@ def _at_break(text: str, at: int) -> Joined | None:
         return None
     if text[end - 1] == ":" and _DIGIT_OR_COLON.search(text, max(0, end - 5), end - 1) is None:
         return None  # a block of a program begins, or a list
+    if not start or end < at:
+        if (gap := _BREAK.match(text, end)) is None:
+            return None
+        start = gap.end()
+    if text[start : start + 1] not in _BEFORE:
+        return None
     floor = max(0, end - _REACH)
     low = max(text.rfind(" ", floor, end) + 1, text.rfind("\n", floor, end) + 1, floor)
     left = text[low:end]
-    if (gap := _BREAK.match(text, end)) is None:
-        return None
-    start = gap.end()
-    first = text[start : start + 1]
-    if first not in _BEFORE:
-        return None
     if len(left) >= _LEAST_KEY and _KEY.search(left):
         return _join(text, end, start, many=True)
     if not text[end - 1].isdigit() and "@" not in left and _JUST_A_WORD.match(text, start):
@@ -295,10 +300,29 @@ def unwrapped(text: str) -> View | None:
     return View("".join((*parts, text[last:])), [*seen, size], [*starts, last], [*ends, len(text)])
 
 
+class _Near:
+    """The findings that stand somewhere, by their sizes: one that is as long as the text must not make all of them near."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self._findings = findings
+        self._sizes: dict[int, list[tuple[int, int, int]]] = {}
+        for start, end, number in sorted((each.start, each.end, number) for number, each in enumerate(findings)):
+            self._sizes.setdefault((end - start).bit_length(), []).append((start, end, number))
+
+    def between(self, low: int, high: int) -> list[Finding]:
+        """Those of which a character stands between two places, in the order in which they came."""
+        near: list[int] = []
+        for bits, its in self._sizes.items():
+            first, last = bisect_left(its, (low - (1 << bits),)), bisect_left(its, (high,))
+            near += [number for _, end, number in its[first:last] if end > low]
+        return [self._findings[number] for number in sorted(near)]
+
+
 def wrapped(text: str, alone: Findings, look: Look) -> Iterator[Finding]:
     """The values of a text that are wrapped over lines. `alone`: what was found in it as it stands; `look` judges a text."""
+    near = _Near(alone)
     for joined in broken_lines(text):
-        inside = [each for each in alone if each.start < joined.places[-1] + _REACH and each.end > joined.places[0]]
+        inside = near.between(joined.places[0], joined.places[-1] + _REACH)
         for finding in over(joined, moved(joined, [inside] * len(joined.places)), look(joined.text), lines=True):
             spans = list(joined.cut(finding.start, finding.end))
             yield Finding(spans[0][1], spans[-1][2], finding.entity, finding.score)

@@ -80,12 +80,16 @@ _SPECIAL = re.compile(
     rf"|{_SHOWN_OTHERWISE}"
 )
 _QUOTED_PRINTABLE = re.compile(r"=[2-7][0-9A-F]")
-_HINT = re.compile(
-    rb"%(?:25){0,3}[2-7c-fC-F][0-9A-Fa-f]|&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"
-    rb"|\\(?:[uU][0-9a-fA-FdD{]|x[2-7]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-][A-Za-z0-9])|=(?:40[A-Za-z]|3D|\r?\n)"
-    rb"|(?:\x1b|\\(?:x1[bB]|033|e))\[[0-9;:]{0,24}[mK]"
-)
-_HINTS = (b"%", b"&", b"\\", b"=40", b"=3D", b"=\n", b"=\r\n", b"\x1b")  # one of them stands in whatever that finds
+# What says that something is hidden, by the byte that it begins with: to look for one byte takes next to nothing.
+_HINTS: Final = {
+    b"%": re.compile(rb"%(?:25){0,3}[2-7c-fC-F][0-9A-Fa-f]"),
+    b"&": re.compile(rb"&(?:amp;){0,3}(?:#[0-9xX]|[A-Za-z]{2,24}[0-9]{0,2};)"),
+    b"\\": re.compile(
+        rb"\\(?:[uU][0-9a-fA-FdD{]|x[2-7]|[/nrt]|(?<=[A-Za-z0-9]\\)[_.@+-][A-Za-z0-9]|(?:x1[bB]|033|e)\[[0-9;:]{0,24}[mK])"
+    ),
+    b"=": re.compile(rb"=(?:40[A-Za-z]|3D|\r?\n)"),
+    b"\x1b": re.compile(rb"\x1b\[[0-9;:]{0,24}[mK]"),
+}
 _BEYOND_ASCII = re.compile(_SHOWN_OTHERWISE)
 
 
@@ -122,7 +126,7 @@ class View:
 
 def needed(text: str, data: bytes) -> bool:
     """Whether a second look may show anything that the first did not. `data`: the text's UTF-8."""
-    return (any(map(data.__contains__, _HINTS)) and _HINT.search(data) is not None) or (
+    return any(byte in data and hint.search(data) is not None for byte, hint in _HINTS.items()) or (
         not text.isascii() and _BEYOND_ASCII.search(text) is not None
     )
 
