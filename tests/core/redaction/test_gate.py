@@ -14,6 +14,7 @@ from tests.core.redaction.keys import KEYS
 from tests.core.redaction.test_detectors import HITS, NEAR_MISSES
 from tests.corpora.build import corpus
 from tokenman_core.kinds import KINDS
+from tokenman_core.redaction.detectors.context import names
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import (
     _EXPRESSIONS,
@@ -109,6 +110,13 @@ def test_what_is_looked_for_behind_a_coarse_condition_holds_that_condition(at: i
         assert coarse.search(match) is not None
 
     holds()
+
+
+@pytest.mark.parametrize("word", [*names.PASSWORDS, "パスワード", "пароль", "密码", "비밀번호"])
+def test_a_word_of_any_script_before_a_value_is_seen_by_each_gate(word: str) -> None:
+    for text in (f"{word}: kite7Wing!", f"{word}はLantern1982!です", f'"{word}_{"x" * 20}" => "kite7Wing!"'):
+        first = GATES[1].scan(text.encode())
+        assert all(gate.scan(text.encode()) == first for gate in GATES), text
 
 
 def test_a_rule_by_context_is_found_wherever_it_stands_in_much_text() -> None:

@@ -13,6 +13,7 @@ from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
 
 _CHAIN = re.compile(r"(?<![0-9A-Za-z_])(?:\+|\(\+?)?[0-9](?:[ .()\-/]{0,3}[0-9]){6,}+")
+_NOT_DIGIT = re.compile(r"[^0-9]+")
 _GROUP = re.compile(r"[0-9]+")
 _NEXT_GROUP = re.compile(r"(?<= )\(?[0-9]")
 _SEPARATOR = re.compile(r"[ .-]")
@@ -28,7 +29,7 @@ _CARDS = tuple(
 # Where a chain is several values: columns that blanks set apart, and a date beside a number.
 _APART = re.compile(r" {2,}|(?<![0-9])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])")
 _LEAST_PHONE = 7
-_LEAST_CARD = 12
+_LEAST_CARD, _LEAST_CHECKED = 12, 9  # digits of a card, and of what has a check at all
 _SSN = re.compile(r"(?<![0-9])[0-9]{3}([-. ]?)[0-9]{2}\1[0-9]{4}(?![0-9-])")
 # ISO/IEC 7812 prefixes of the card networks, with the lengths that they use.
 _ISSUERS = re.compile(
@@ -54,17 +55,18 @@ class Numbers:
 
     def _checked(self, plain: str, spotted: Spotted, at: int, end: int) -> Iterator[Finding]:
         """The cards and SSNs of a chain. Each begins where a group of digits does."""
-        while (group := _GROUP.search(plain, at, end)) is not None:
+        digits = len(_NOT_DIGIT.sub("", plain[at:end]))
+        while (group := _GROUP.search(plain, at, end)) is not None and digits >= _LEAST_CHECKED:
             start = group.start()
-            finding = self._card_at(plain, spotted, start, end) or self._ssn_at(plain, spotted, start, end)
-            at = group.end()
+            finding = self._card_at(plain, spotted, start, end) if digits >= _LEAST_CARD else None
+            finding = finding or self._ssn_at(plain, spotted, start, end)
+            last, at = at, group.end()
             if finding is not None:
                 yield finding
                 at = finding.end
+            digits -= len(_NOT_DIGIT.sub("", plain[last:at]))
 
     def _card_at(self, plain: str, spotted: Spotted, start: int, end: int) -> Finding | None:
-        if end - start < _LEAST_CARD:
-            return None
         for shape in _CARDS:
             match = shape.match(plain, start, end)
             if match is None or stands_in_a_word(plain, *match.span()):
