@@ -39,6 +39,12 @@ _LONG = 160  # bytes of a message, all of its JSON: a shorter one ("go on") may 
 _LOOKBACK = 20  # blocks before a mark in which Anthropic looks for what it has kept
 
 
+def begins_alike(old: Prints, new: Prints) -> bool:
+    """Whether the first message is the same."""
+    theirs, mine = old.parts["messages"][:1], new.parts["messages"][:1]
+    return bool(mine) and theirs == mine
+
+
 def same_conversation(old: Prints, new: Prints) -> bool:
     """Whether one goes on with the other: they begin with the same message, or with one that is the same but for its digits, or
     half of what is said in the shorter one is said in the other.

@@ -200,7 +200,11 @@ def _before(look: Look, new: Prints) -> _Before | None:
     same = [call for call in look.earlier if _asks_the_same(call.prints, new)]
     others = [call for call in look.earlier if not _asks_the_same(call.prints, new)]
     for calls in (same, others):
-        related = [call for call in calls if _related(call, look, new)]
+        mine = [call for call in calls if call.whose == look.whose]
+        # What begins with the same message is nearest, and quickly told.
+        related = [call for call in mine if breaks.begins_alike(call.prints, new)] or [
+            call for call in calls if _related(call, look, new)
+        ]
         if related:
             call = related[0]
             if len(related) > 1:  # of equals the latest
