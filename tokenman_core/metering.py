@@ -6,9 +6,12 @@ An estimate takes a thread of its own and waits its turn there; it is made once 
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -25,13 +28,15 @@ from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.underway import Left
-from tokenman_core.usage import Bill, Usage
+from tokenman_core.usage import Bill, Usage, with_tools
 from tokenman_core.verdicts import Candidate
 
 log = logging.getLogger("tokenman.meter")
 
 Due = Literal["nothing", "said", "estimate"]
 
+_SESSION_S = 1_200.0  # of a container (https://platform.openai.com/docs/pricing)
+_MOST_CONTAINERS = 10_000
 _MOST_WAITING = 64  # estimates: each keeps its call in memory, and whoever leaves at once and often could fill it
 _UNCOUNTED = frozenset({"audio", "batches", "images"})  # what they cost stands in no text that was sent or came
 # What no model wrote: what an answer repeats of its question (a Responses stream does so in its first events), what went wrong,
@@ -53,6 +58,18 @@ class _Desk:
     waiting: int = 0
     closed: bool = False
     start: asyncio.Task[None] | None = None
+    containers: OrderedDict[str, float] = field(default_factory=OrderedDict)  # by id, when its session was booked
+
+    def opened(self, containers: Iterable[str], now: float) -> int:
+        """How many of them begin a session now (seconds since the epoch): what ran on one before is no new one."""
+        known = self.containers
+        fresh = [name for name in containers if not now - _SESSION_S < known.get(name, -math.inf) <= now]
+        for name in fresh:
+            known[name] = now
+            known.move_to_end(name)
+        while len(known) > _MOST_CONTAINERS:
+            known.popitem(last=False)
+        return len(fresh)
 
 
 class Meter:
@@ -142,10 +159,18 @@ class Meter:
             )
             exchange.overrun = True
         provider = self._providers.by_name[attempt.candidate.provider]
+        models = [reader.model or "" if reader else "", attempt.candidate.model or exchange.model]
+        called = _called(exchange, models, used.usage)
+        if (
+            reader is not None
+            and reader.containers
+            and (fresh := self._desk.opened(reader.containers, exchange.times.begun))
+        ):
+            called = {**called, "containers": fresh}
         attempt.bill = self._prices.bill(
-            used.usage,
+            with_tools(used.usage, called),
             provider,
-            [reader.model or "" if reader else "", attempt.candidate.model or exchange.model],
+            models,
             datetime.fromtimestamp(exchange.times.begun, UTC),
             terms=reader.terms if reader else None,
             subscription=by_the_month(self._providers, exchange, attempt.candidate),
@@ -220,6 +245,17 @@ def _beyond(exchange: Exchange, said: Usage) -> bool:
     """Whether more is said to be written than the request, as it was sent, allows: what nobody asked for is not hidden."""
     bound = stated(exchange.operation, exchange.body.value) if exchange.body else None
     return bound is not None and bool(bound.limit) and said.output > (bound.limit or 0) * bound.answers
+
+
+def _called(exchange: Exchange, models: Sequence[str], used: Usage) -> Mapping[str, int]:
+    """OpenAI's models that search in Chat Completions search once for each answer, and tell of it in no usage
+    (https://platform.openai.com/docs/guides/tools-web-search).
+    """
+    searches = exchange.operation.name == "chat" and any(map(_SEARCHING.fullmatch, models))
+    return {"web_searches": 1} if searches and used.output else {}
+
+
+_SEARCHING = re.compile(r"(?:[\w.-]+/)*gpt-[\w.-]*search[\w.-]*")
 
 
 def _read_aloud(exchange: Exchange) -> int:

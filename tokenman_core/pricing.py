@@ -44,10 +44,16 @@ _PARTS: Mapping[str, tuple[str, int, str]] = {
     "output_video_tokens": ("output_video_mtok", 10**6, "output"),
     "web_searches": ("web_searches_kcount", 10**3, ""),
     "storage_searches": ("storage_searches_kcount", 10**3, ""),
+    "containers": ("", 1, ""),
+    "images": ("", 1, ""),
     "requests": ("requests_kcount", 10**3, ""),
     "input_characters": ("input_mchars", 10**6, ""),
     "audio_seconds": ("audio_hours", 3600, ""),
 }
+CONTAINER = Decimal("0.03")
+"""USD for a session of OpenAI's code interpreter with 1 GB, the usual one (https://platform.openai.com/docs/pricing)."""
+
+_UNLISTED: Mapping[str, Mapping[str, Decimal]] = {"openai": {"containers": CONTAINER}}  # what no list has
 _CACHED = {"input_audio_tokens": "cache_audio_read_tokens", "input_image_tokens": "cache_image_read_tokens"}
 
 
@@ -244,7 +250,8 @@ class Prices:
         parts = {part: top(lambda rates, part=part: rates.parts.get(part, _ZERO)) for part in _PARTS}  # type: ignore[misc]
         return Rates(
             top(lambda it: it.input), top(lambda it: it.output), top(lambda it: it.cache_read), top(lambda it: it.cache_write_5m),
-            top(lambda it: it.cache_write_1h), top(lambda it: it.reasoning), {part: rate for part, rate in parts.items() if rate},
+            top(lambda it: it.cache_write_1h), top(lambda it: it.reasoning),
+            {**{part: rate for part, rate in parts.items() if rate}, **_UNLISTED.get(family, {})},
         )  # fmt: skip
 
     def _override(self, model: str) -> Rates | None:

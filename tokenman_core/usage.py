@@ -235,9 +235,9 @@ def with_tools(usage: Usage, calls: Mapping[str, int]) -> Usage:
 
 
 def openai_tools(output: Any) -> Mapping[str, int]:
-    """What of a response's `output` costs by the call: searches of the web and of files (https://platform.openai.com/docs/pricing).
+    """What of a response's `output` costs by the call: searches of the web and of files, and images, which its usage leaves out.
 
-    Opening a page that a search has found costs nothing more.
+    Opening a page that a search has found costs nothing more (https://platform.openai.com/docs/pricing).
     """
     items: Iterable[Any] = output if type(output) is list else ()
     called = Counter(
@@ -248,7 +248,23 @@ def openai_tools(output: Any) -> Mapping[str, int]:
     return dict(called)
 
 
-_OPENAI_TOOLS = {"web_search_call": "web_searches", "file_search_call": "storage_searches"}
+_OPENAI_TOOLS = {
+    "web_search_call": "web_searches",
+    "file_search_call": "storage_searches",
+    "image_generation_call": "images",
+}
+
+
+def openai_containers(output: Any) -> frozenset[str]:
+    """The machines on which the code of a response's `output` ran, by their ids: they cost by the session."""
+    items: Iterable[Any] = output if type(output) is list else ()
+    named = (
+        item.get("container_id") for item in items if type(item) is dict and item.get("type") == "code_interpreter_call"
+    )
+    return frozenset(name for name in named if type(name) is str and len(name) <= _LONGEST_ID)
+
+
+_LONGEST_ID = 200
 
 
 def _searched(item: Mapping[str, Any]) -> bool:

@@ -432,6 +432,57 @@ async def test_what_was_only_queued_has_no_price_until_its_provider_says_what_it
     assert bill.cost == (None if usage is None else Decimal("0.0006"))
 
 
+def ran(*containers: str, more: Any = ()) -> Any:
+    items = [
+        {"type": "code_interpreter_call", "id": "ci_1", "code": "1+1", "container_id": name} for name in containers
+    ]
+    usage = {"input_tokens": 1000, "output_tokens": 100}
+    return {"id": "resp_1", "object": "response", "model": "gpt-4.1", "output": [*items, *more], "usage": usage}
+
+
+async def test_a_session_of_a_machine_is_booked_once_in_its_twenty_minutes(meter: Meter) -> None:
+    tokens_alone, session = Decimal("0.0028"), Decimal("0.03")
+    for after, containers, sessions in (
+        (0, ("cntr_1",), 1), (60, ("cntr_1",), 0), (600, ("cntr_1", "cntr_2", "cntr_2"), 1), (1199, ("cntr_2",), 0),
+        (1200, ("cntr_1",), 1), (1201, (), 0),
+    ):  # fmt: skip
+        exchange = call("openai", "gpt-4.1", "/v1/responses", body={"model": "gpt-4.1", "input": QUESTION})
+        exchange.times.begun = NOW + after
+        bill = (await settled(meter.by(meter._prices, PROVIDERS), whole(exchange, ran(*containers)))).bill
+        assert bill is not None
+        assert bill.cost == tokens_alone + sessions * session, after
+        assert bill.basis == ("ceiling" if sessions else "list")
+
+
+async def test_an_image_that_no_usage_tells_of_leaves_no_price(meter: Meter) -> None:
+    exchange = call("openai", "gpt-4.1", "/v1/responses", body={"model": "gpt-4.1", "input": QUESTION})
+    bill = (await settled(meter, whole(exchange, ran(more=[{"type": "image_generation_call", "result": "aGk="}])))).bill
+    assert bill is not None
+    assert (bill.cost, bill.basis, bill.usage.input) == (None, "unknown", 1000)
+
+
+@pytest.mark.parametrize(
+    ("model", "searches"),
+    [
+        ("gpt-4o-mini-search-preview", 1),
+        ("openai/gpt-4o-mini-search-preview", 1),
+        ("gpt-4.1", 0),
+        ("sonar-deep-research", 0),
+    ],
+)
+async def test_a_model_that_searches_for_each_answer_is_booked_with_its_search(
+    meter: Meter, model: str, searches: int
+) -> None:
+    exchange = call("openai", model, body={"model": model, "messages": [], "web_search_options": {}})
+    choices = [{"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}]
+    said = {"model": model, "choices": choices, "usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
+    bill = (await settled(meter, whole(exchange, said))).bill
+    assert bill is not None
+    assert bill.usage.parts.get("web_searches", 0) == searches
+    if model == "gpt-4o-mini-search-preview":
+        assert bill.cost == Decimal("0.15e-6") * 1000 + Decimal("0.6e-6") * 100 + Decimal("0.01")
+
+
 INTERACTION = {
     "id": "v1_abc", "status": "completed", "object": "interaction", "model": "gemini-2.5-flash",
     "outputs": [{"type": "text", "text": ANSWER}],

@@ -17,6 +17,7 @@ from tokenman_core.usage import (
     gemini_tools,
     gemini_usage,
     interactions_usage,
+    openai_containers,
     openai_tools,
     openai_usage,
 )
@@ -92,8 +93,22 @@ def test_the_calls_of_openais_own_tools_are_counted_from_the_response() -> None:
         "nonsense",
     ]
     assert openai_tools(output) == {"web_searches": 2, "storage_searches": 1}
+    assert openai_tools([*output, {"type": "image_generation_call", "result": "…"}])["images"] == 1
     assert openai_tools(None) == {}
     assert openai_tools([{"type": ["web_search_call"]}, {"type": {}}]) == {}
+
+
+def test_the_machines_of_openais_code_are_told_by_their_ids() -> None:
+    output = [
+        *(
+            {"type": "code_interpreter_call", "container_id": name}
+            for name in ("cntr_1", "cntr_2", "cntr_1", 5, None, "x" * 999)
+        ),
+        {"type": "message", "container_id": "cntr_3"},
+        "nonsense",
+    ]
+    assert openai_containers(output) == {"cntr_1", "cntr_2"}
+    assert openai_containers({}) == frozenset()
 
 
 @pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-flash", 1), ("gemini-3-pro-preview", 3)])

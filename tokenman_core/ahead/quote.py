@@ -17,7 +17,7 @@ from tokenman_core.ahead.output import Stated, stated
 from tokenman_core.ahead.texts import AT_ONCE, Counter
 from tokenman_core.bound import given
 from tokenman_core.exchange import Attempt, Exchange
-from tokenman_core.pricing import Prices, Rates
+from tokenman_core.pricing import CONTAINER, Prices, Rates
 from tokenman_core.providers import Providers
 from tokenman_core.usage import Basis, Usage
 from tokenman_core.verdicts import Candidate
@@ -151,7 +151,7 @@ class Quotes:
         each_answer = most if limit.limit is None else limit.limit
         return Bound(
             read, each_answer * limit.answers, limit.answers, limit.limit, limit.least, rates, basis,
-            _extra(rates, tools.searches, seen) if rates else Decimal(0),
+            _extra(rates, tools.searches, seen) + tools.machines * CONTAINER if rates else Decimal(0),
             tools.unbounded or _unbounded(exchange, value, said), written,
             _spoken(rates, exchange.dialect.name, value) if rates else Decimal(0),
             0 if held or seen or tools.searches or tools.rounds else counted,
@@ -318,11 +318,14 @@ def _terms(value: Any) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class _Tools:
-    """What the provider's own tools may add. `rounds`: so often the model may go on by itself. `unbounded`: why that has no end."""
+    """What the provider's own tools may add. `rounds`: so often the model may go on by itself. `unbounded`: why that has no end.
+    `machines`: on which its code runs, paid by the session.
+    """
 
     searches: int = 0
     rounds: int = 0
     unbounded: str = ""
+    machines: int = 0
 
 
 _SERVED: Final = ("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "mcp")
@@ -333,7 +336,7 @@ def _tools(dialect: str, value: Any, model: str) -> _Tools:
         return _Tools()
     inner = value["request"] if type(value.get("request")) is dict else value
     listed = inner.get("tools")
-    searches = rounds = 0
+    searches = rounds = machines = 0
     for tool in listed if type(listed) is list else ():
         if type(tool) is not dict:
             continue
@@ -349,13 +352,14 @@ def _tools(dialect: str, value: Any, model: str) -> _Tools:
                 return _Tools(unbounded=why)
             searches += max(0, most)
             rounds += max(0, most)
+            machines += kind.startswith("code_interpreter")
         elif not _GOOGLES.isdisjoint(tool):
             searches += _SEARCHES
     if dialect == "anthropic":
         rounds = min(rounds or (_ROUNDS if value.get("mcp_servers") else 0), _ROUNDS)
     if "web_search_options" in value or "-search-" in model:
         searches += 1
-    return _Tools(searches, rounds)
+    return _Tools(searches, rounds, machines=machines)
 
 
 _GOOGLES: Final = frozenset(

@@ -20,6 +20,7 @@ from tokenman_core.usage import (
     gemini_tools,
     gemini_usage,
     interactions_usage,
+    openai_containers,
     openai_tools,
     with_tools,
 )
@@ -95,6 +96,7 @@ class GenericReader(ChatReader):
             self.usage = interactions_usage(said)
         if self.usage is not None and type(output := value.get("output")) is list:
             self.usage = with_tools(self.usage, openai_tools(output))
+            self.containers = openai_containers(output)
         said = value.get("usageMetadata")
         if type(said) is dict:
             self._searches = gemini_tools(candidates, self.model or "") or self._searches

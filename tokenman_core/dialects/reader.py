@@ -30,6 +30,7 @@ class Reader(ABC):
         self.usage: Usage | None = None
         self.model: str | None = None
         self.terms: dict[str, str] = {}
+        self.containers: frozenset[str] = frozenset()
         self.finished = False
         self.failed: str | None = None
         self.spoke = self.worded = False

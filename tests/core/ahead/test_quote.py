@@ -218,6 +218,10 @@ async def test_a_model_that_goes_on_by_itself_reads_all_again_in_each_round():
     assert (await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[code]))).unbounded == ""
     endless = await bound("openai", "gpt-5", said(tools=[{"type": "mcp", "server_label": "x"}]), "/v1/responses")
     assert "max_tool_calls" in endless.unbounded
+    runs = said(tools=[{"type": "code_interpreter", "container": {"type": "auto"}}], max_tool_calls=1)
+    calls = said(tools=[{"type": "mcp", "server_label": "x"}], max_tool_calls=1)
+    machine, without = [await bound("openai", "gpt-5", it, "/v1/responses") for it in (runs, calls)]
+    assert machine.extra - without.extra == Decimal("0.03")
     drawing = said(tools=[{"type": "image_generation"}], max_tool_calls=1)
     assert "image_generation" in (await bound("openai", "gpt-5", drawing, "/v1/responses")).unbounded
     many = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[{**fetch, "max_uses": 10**15}]))
