@@ -216,10 +216,7 @@ class Caching:
 
     def _as_asked(self, exchange: Exchange, note: Note) -> bool:
         """Whether what was sent is what the key was made of: a budget may have had the call write less."""
-        if exchange.body is None or exchange.body.edition != note.edition:
-            return False
-        now = texts(exchange)
-        return len(now) == len(note.texts) and all(a is b for a, b in zip(now, note.texts, strict=True))
+        return exchange.body is not None and exchange.body.edition == note.edition and texts(exchange) == note.texts
 
     async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
         note: Note | None = exchange.notes.get(self.name)
