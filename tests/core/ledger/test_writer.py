@@ -31,8 +31,8 @@ class Machine:
     def __init__(self, path, retention=0.0, change=lambda store: None):
         self.path, self.change = path, change
         self.clock = ManualClock(NOON.timestamp())
-        self.told = []
-        self.writer = Writer(path, retention, self.clock, self.told.append, self.open)
+        self.told, self.done = [], []
+        self.writer = Writer(path, retention, self.clock, self.told.append, self.open, self.done.append)
 
     def open(self, path):
         store = Store(path)
@@ -85,6 +85,22 @@ def test_only_the_owner_can_read_what_is_kept(path):
     modes = {each.name: oct(each.stat().st_mode & 0o777) for each in path.parent.iterdir()}
     assert modes == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), "0o600")
     assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_each_row_is_told_of_once_it_is_in_the_file_and_not_before(path):
+    machine = Machine(path)
+    machine.call(1)
+    machine.settle()
+    assert machine.done == [name(1)]
+    other = locked(path)
+    machine.call(2)
+    machine.call(3)
+    machine.settle()
+    assert machine.done == [name(1)]
+    other.execute("rollback")
+    machine.recover()
+    assert machine.done == [name(number) for number in (1, 2, 3)]
+    other.close()
 
 
 def test_a_call_that_comes_twice_is_kept_and_counted_once(path):
