@@ -17,6 +17,8 @@ from tokenman_core.redaction.detectors.rules.rule import (
 
 BUILDING: tuple[Rule, ...] = (
     key("github", "ghp_ gho_ ghu_ ghs_ ghr_", "A-Za-z0-9_", 30, source="GitHub: token formats; gitleaks", entropy=3.0),
+    key("github-app", "ghs_", DOTTED, 60, entropy=3.5, source="GitHub: installation tokens that are signed"),
+    key("github-old", "v1.", HEX, 40, 40, entropy=3.0, source="GitHub: installation tokens before 2021"),
     key("github-fine", "github_pat_", "A-Za-z0-9_", 22, source="GitHub: fine-grained tokens; gitleaks"),
     key(
         "gitlab",
@@ -68,6 +70,17 @@ BUILDING: tuple[Rule, ...] = (
         DOTTED,
         32,
         source="Doppler: tokens; gitleaks",
+    ),
+    shape(
+        "jetbrains",
+        "perm: perm-",
+        r"perm[:-][A-Za-z0-9+/=_-]{8}",
+        START + r"perm[:-](?P<body>[A-Za-z0-9+/=_-]{8,200}+\.[A-Za-z0-9+/=_-]{8,200}+\.[A-Za-z0-9+/=_-]{20,200}+)",
+        entropy=4.0,
+        source="JetBrains: permanent tokens of YouTrack, Hub and the marketplace",
+    ),
+    key(
+        "trigger", "tr_prod_ tr_dev_ tr_stg_ tr_preview_", ALNUM, 20, 32, entropy=3.2, source="Trigger.dev: secret keys"
     ),
     key("1password-account", "ops_eyJ", BASE64 + "=_-", 100, source="1Password: service accounts; gitleaks"),
     shape(

@@ -21,6 +21,13 @@ TALKING: tuple[Rule, ...] = (
         16,
         source="Slack: token types; gitleaks",
     ),
+    key(
+        "slack-rotating",
+        "xoxe.xoxb- xoxe.xoxp- xoxe-",
+        "A-Za-z0-9+/=_-",
+        40,
+        source="Slack: tokens that rotate, and what refreshes them",
+    ),
     shape(
         "slack-webhook",
         "hooks.slack.com/",
