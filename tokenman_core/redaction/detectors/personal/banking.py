@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from presidio_analyzer.predefined_recognizers import IbanRecognizer
 
-from tokenman_core.redaction.detectors.personal.text import ask
+from tokenman_core.redaction.detectors.personal.text import Recognizer, ask
 from tokenman_core.redaction.entities import Finding
 
 _IBAN = re.compile(
@@ -15,7 +15,7 @@ _IBAN = re.compile(
 
 class Ibans:
     def __init__(self) -> None:
-        self._recognizer = IbanRecognizer()
+        self._recognizer = Recognizer(IbanRecognizer())
 
     def find(self, plain: str) -> Iterator[Finding]:
         for match in _IBAN.finditer(plain):

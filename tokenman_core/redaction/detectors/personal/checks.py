@@ -8,7 +8,9 @@ import datetime
 import importlib
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
+
+from tokenman_core.redaction.detectors.personal.text import Recognizer
 
 Check = Callable[[str], bool]
 
@@ -221,12 +223,11 @@ OWN: Final[dict[str, Check]] = {
 }
 
 
-def _by_recognizer(recognizer: Any) -> Check:
+def _by_recognizer(recognizer: Recognizer) -> Check:
     """What one of presidio's recognisers says of a value that stands alone."""
 
     def check(value: str) -> bool:
-        found = recognizer.analyze(value.upper(), recognizer.supported_entities, None)
-        return any(result.end - result.start == len(value) and result.score > 0 for result in found)
+        return any(end - start == len(value) and score > 0 for start, end, score in recognizer.results(value.upper()))
 
     return check
 
@@ -253,7 +254,7 @@ def resolve(names: tuple[str, ...]) -> Check:
         else:
             recognizer = getattr(importlib.import_module("presidio_analyzer.predefined_recognizers"), which, None)
             if recognizer is not None:
-                return _by_recognizer(recognizer())
+                return _by_recognizer(Recognizer(recognizer()))
     if not checks:
         raise LookupError(names)
     return lambda value: any(check(value) for check in checks)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import tldextract
 from presidio_analyzer.predefined_recognizers import EmailRecognizer
 
-from tokenman_core.redaction.detectors.personal.text import says
+from tokenman_core.redaction.detectors.personal.text import Recognizer, says
 from tokenman_core.redaction.entities import Finding
 
 # A local part as people have it: RFC 5322 allows more (`=`, `/`, `&`), but there it is a key or a path that stands before it.
@@ -38,7 +38,7 @@ class _OfflineEmail(EmailRecognizer):
 
 class Emails:
     def __init__(self) -> None:
-        self._recognizer = _OfflineEmail()
+        self._recognizer = Recognizer(_OfflineEmail())
 
     def find(self, text: str) -> Iterator[Finding]:
         at = text.find("@")

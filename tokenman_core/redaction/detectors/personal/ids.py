@@ -59,17 +59,18 @@ class Ids:
 
     def __init__(self) -> None:
         self._kinds = {row.entity: _compile(order, row) for order, row in enumerate(ROWS)}
+        self._alone = {"id:" + name: kind for name, kind in self._kinds.items() if kind.alone}
 
     def find(self, plain: str, conditions: frozenset[str], spotted: Spotted) -> Iterator[Finding]:
         """`plain`: the text with everything beyond ASCII as blanks. Findings in no order; none overlaps another."""
         claims: list[_Claim] = []
-        for kind in self._kinds.values():
-            if kind.alone and "id:" + kind.row.entity in conditions:
-                claims.extend(self._alone(kind, plain, spotted))
+        for condition in conditions:
+            if (kind := self._alone.get(condition)) is not None:
+                claims.extend(_by_form(kind, plain))
         if "id-words" in conditions:
             for topic, places in spotted.hits.items():
                 if (known := self._kinds.get(topic)) is not None:
-                    claims.extend(_told(known, plain, places, spotted.text))
+                    claims.extend(_Told(known, plain, spotted.text).claims(places))
         for topic in spotted.key_topics:
             if (known := self._kinds.get(topic)) is not None:
                 claims.extend(_keyed(known, plain))
@@ -80,13 +81,14 @@ class Ids:
                 taken.insert(at, (claim.start, claim.end))
                 yield Finding(claim.start, claim.end, claim.entity, claim.score)
 
-    def _alone(self, kind: _Kind, plain: str, spotted: Spotted) -> Iterator[_Claim]:
-        for pattern in kind.alone:
-            for match in pattern.finditer(plain):
-                if len(set(match[0])) < 4 or words.nobodys(plain, match.start()) or not kind.check(match[0]):
-                    continue
-                score = CHECKED_SCORE if kind.checked else SHAPE_SCORE
-                yield _Claim((not kind.checked, 0, 0, kind.order), *match.span(), kind.row.entity, score)
+
+def _by_form(kind: _Kind, plain: str) -> Iterator[_Claim]:
+    for pattern in kind.alone:
+        for match in pattern.finditer(plain):
+            if len(set(match[0])) < 4 or words.nobodys(plain, match.start()) or not kind.check(match[0]):
+                continue
+            score = CHECKED_SCORE if kind.checked else SHAPE_SCORE
+            yield _Claim((not kind.checked, 0, 0, kind.order), *match.span(), kind.row.entity, score)
 
 
 def _compile(order: int, row: Row) -> _Kind:
@@ -118,49 +120,65 @@ def _keyed(kind: _Kind, plain: str) -> Iterator[_Claim]:
             yield _Claim((not kind.checked, 0, 0, kind.order), *match.span(), kind.row.entity, WORD_SCORE)
 
 
-def _told(kind: _Kind, plain: str, places: list[tuple[int, int]], text: str) -> Iterator[_Claim]:
-    """What the kind's words announce: the value behind a word, those listed with it, or the value just before it."""
-    seen = 0
-    for start, end in places:
-        # Words in a row announce one value: look only from the last of them.
-        for claim in _after(kind, plain, max(end, seen), end, end - start):
-            seen = max(seen, claim.end)
-            yield claim
-        if not words.is_label(text, end):
-            yield from _before(kind, plain, start, end - start)
+class _Told:
+    """What the words of a kind announce in a text. Of each value the check is asked once, however many words are near it."""
 
+    def __init__(self, kind: _Kind, plain: str, text: str) -> None:
+        self._kind, self._plain, self._text = kind, plain, text
+        self._checked: dict[str, bool] = {}
 
-def _after(kind: _Kind, plain: str, low: int, word_end: int, length: int) -> Iterator[_Claim]:
-    reach = word_end + kind.row.reach
-    high = min(len(plain), reach + _LONGEST)
-    if (gap := _BLANK_LINE.search(plain, low, high)) is not None:
-        high = gap.start()
-    for pattern in kind.shapes:
-        last = word_end
-        for match in pattern.finditer(plain, low, high):
-            if match.start() > reach and _LISTED.search(plain, last, match.start()) is None:
-                break
-            if match.end() == high < len(plain) and plain[high].isalnum():
-                break
-            listed = last > word_end and _LISTED.fullmatch(plain, last, match.start()) is not None
-            told = listed or _NEXT_ROW.fullmatch(plain, word_end, match.start()) is not None
-            if not kind.checked and not told and (last > word_end or _ANOTHER.search(plain, word_end, match.start())):
-                break
-            if words.says_otherwise(plain, word_end, match.start()) or not _is_one(kind, match[0]):
-                continue
-            yield _claim(kind, match, match.start() - word_end, length)
-            last = match.end()
+    def claims(self, places: list[tuple[int, int]]) -> Iterator[_Claim]:
+        """The value behind a word, those listed with it, or the value just before it; `places`: of the words."""
+        seen = 0
+        for start, end in places:
+            # Words in a row announce one value: look only from the last of them.
+            for claim in self._after(max(end, seen), end, end - start):
+                seen = max(seen, claim.end)
+                yield claim
+            if not words.is_label(self._text, end):
+                yield from self._before(start, end - start)
 
+    def _is_one(self, value: str) -> bool:
+        known = self._checked.get(value)
+        if known is None:
+            known = self._checked[value] = len(set(value)) > 2 and self._kind.check(value)
+        return known
 
-def _before(kind: _Kind, plain: str, word_start: int, length: int) -> Iterator[_Claim]:
-    gap = words.BEHIND if kind.checked else _BEHIND_UNCHECKED
-    low = max(0, word_start - gap - _LONGEST)
-    for pattern in kind.shapes:
-        for match in pattern.finditer(plain, low, word_start):
-            between = plain[match.end() : word_start]
-            if len(between) > gap or _APART.search(between) or (low and match.start() == low):
-                continue
-            if not words.nobodys(plain, match.start()) and _is_one(kind, match[0]):
+    def _after(self, low: int, word_end: int, length: int) -> Iterator[_Claim]:
+        kind, plain = self._kind, self._plain
+        reach = word_end + kind.row.reach
+        high = min(len(plain), reach + _LONGEST)
+        if (gap := _BLANK_LINE.search(plain, low, high)) is not None:
+            high = gap.start()
+        for pattern in kind.shapes:
+            last = word_end
+            for match in pattern.finditer(plain, low, high):
+                start, end = match.span()
+                if start > reach and _LISTED.search(plain, last, start) is None:
+                    break
+                if end == high < len(plain) and plain[high].isalnum():
+                    break
+                if not kind.checked:
+                    listed = last > word_end and _LISTED.fullmatch(plain, last, start) is not None
+                    told = listed or _NEXT_ROW.fullmatch(plain, word_end, start) is not None
+                    if not told and (last > word_end or _ANOTHER.search(plain, word_end, start)):
+                        break
+                if not self._is_one(match[0]) or words.says_otherwise(plain, word_end, start):
+                    continue
+                yield _claim(kind, match, start - word_end, length)
+                last = end
+
+    def _before(self, word_start: int, length: int) -> Iterator[_Claim]:
+        kind, plain = self._kind, self._plain
+        gap = words.BEHIND if kind.checked else _BEHIND_UNCHECKED
+        low = max(0, word_start - gap - _LONGEST)
+        for pattern in kind.shapes:
+            for match in pattern.finditer(plain, low, word_start):
+                between = plain[match.end() : word_start]
+                if len(between) > gap or not self._is_one(match[0]):
+                    continue
+                if _APART.search(between) or (low and match.start() == low) or words.nobodys(plain, match.start()):
+                    continue
                 yield _claim(kind, match, len(between) + 1, length)
 
 
@@ -168,7 +186,3 @@ def _claim(kind: _Kind, match: re.Match[str], distance: int, length: int) -> _Cl
     """`distance` from the word, and `length` of it: of two words at one place the longer says more."""
     score = CHECKED_SCORE if kind.checked else WORD_SCORE
     return _Claim((not kind.checked, distance, -length, kind.order), *match.span(), kind.row.entity, score)
-
-
-def _is_one(kind: _Kind, value: str) -> bool:
-    return len(set(value)) > 2 and kind.check(value)

@@ -8,7 +8,13 @@ from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, UsSsn
 from tokenman_core.redaction.detectors import words
 from tokenman_core.redaction.detectors.personal.checks import luhn
 from tokenman_core.redaction.detectors.personal.phones import AMERICAN, leading, score
-from tokenman_core.redaction.detectors.personal.text import begins_in_a_word, ends_in_a_word, says, stands_in_a_word
+from tokenman_core.redaction.detectors.personal.text import (
+    Recognizer,
+    begins_in_a_word,
+    ends_in_a_word,
+    says,
+    stands_in_a_word,
+)
 from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
 
@@ -40,8 +46,8 @@ _EXAMPLES = ("123-45-6789", "078-05-1120")  # presidio knows that they are nobod
 
 class Numbers:
     def __init__(self) -> None:
-        self._card = CreditCardRecognizer()
-        self._ssn = UsSsnRecognizer()
+        self._card = Recognizer(CreditCardRecognizer())
+        self._ssn = Recognizer(UsSsnRecognizer())
 
     def find(self, text: str, plain: str, spotted: Spotted) -> Iterator[Finding]:
         """What is no card and no SSN of a chain may be a phone."""

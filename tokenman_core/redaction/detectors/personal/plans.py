@@ -6,6 +6,7 @@ consists of digits and separators only, and tests hold both to the same answers.
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import phonenumbers
@@ -60,19 +61,27 @@ class _Plan:
         self._general = re.compile(general.national_number_pattern)
         self._lengths = frozenset(general.possible_length)
         self._local = frozenset(general.possible_length_local_only)
-        self._types = [
-            (frozenset(each.possible_length), re.compile(each.national_number_pattern))
-            for each in (getattr(data, kind) for kind in _TYPES)
-            if each is not None and each.national_number_pattern
-        ]
-        self._formats = [_Format(row) for row in data.number_format]
-        self._sizes = {
-            1,
-            *(each.size for each in self._formats),
-            *(map(len, _AMERICAN_GROUPS) if self._american else ()),
-        }
+        self._data = data
         self._inside = data.national_prefix or ""
         self._may_be = re.compile(f"(?:{self._inside})?(?:{general.national_number_pattern})")
+
+    @functools.cached_property
+    def _types(self) -> list[tuple[frozenset[int], re.Pattern[str]]]:
+        """How long the numbers of each kind are, and what they are like."""
+        return [
+            (frozenset(each.possible_length), re.compile(each.national_number_pattern))
+            for each in (getattr(self._data, kind) for kind in _TYPES)
+            if each is not None and each.national_number_pattern
+        ]
+
+    @functools.cached_property
+    def _formats(self) -> list[_Format]:
+        return [_Format(row) for row in self._data.number_format]
+
+    @functools.cached_property
+    def _sizes(self) -> set[int]:
+        """In how many groups its numbers are written."""
+        return {1, *(each.size for each in self._formats), *(map(len, _AMERICAN_GROUPS) if self._american else ())}
 
     def has(self, digits: int) -> bool:
         """Whether a number of so many digits may be national, by its length."""
@@ -163,23 +172,25 @@ def is_national(candidate: str) -> bool:
     return any(plan.writes(groups, digits) for plan in _plans(len(digits)))
 
 
-def _abroad(candidate: str) -> tuple[list[_Plan], str] | None:
-    """The plans that a number with the code of a country may be of, and what comes behind the code; None if no country has it."""
+def _abroad(candidate: str) -> tuple[int, Sequence[str], str] | None:
+    """The code that a number begins with, the regions that have it, and the number behind it; None if no country has it."""
     digits = "".join(_GROUPS.findall(candidate))
     for size in (1, 2, 3):
         code = int(digits[:size] or 0)
         if (regions := phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)) is not None and digits[0] != "0":
-            plans = [_plan(code, region) for region in regions]
             rest = digits[size:]
-            number = plans[0].significant(rest)
-            return (plans, number) if len(rest) >= _SHORTEST and _SHORTEST <= len(number) <= _LONGEST else None
+            number = _plan(code, regions[0]).significant(rest)
+            return (code, regions, number) if len(rest) >= _SHORTEST and _SHORTEST <= len(number) <= _LONGEST else None
     return None
 
 
 def is_possible(candidate: str) -> bool:
     """Whether digits and separators behind a `+` are as long as the numbers of their country."""
     found = _abroad(candidate)
-    return found is not None and found[0][0].is_possible(found[1])
+    if found is None:
+        return False
+    code, regions, number = found
+    return _plan(code, regions[0]).is_possible(number)
 
 
 def is_valid(candidate: str) -> bool:
@@ -187,9 +198,10 @@ def is_valid(candidate: str) -> bool:
     found = _abroad(candidate)
     if found is None:
         return False
-    plans, number = found
-    for plan in plans:  # of countries that share a code
-        if len(plans) > 1 and plan.begins is not None:
+    code, regions, number = found
+    for region in regions:  # some share a code
+        plan = _plan(code, region)
+        if len(regions) > 1 and plan.begins is not None:
             if plan.begins.match(number) is not None:
                 return plan.is_valid(number)
         elif plan.is_valid(number):
