@@ -139,6 +139,8 @@ async def test_while_it_is_off_it_is_noted_what_it_would_have_answered(house: Ca
     assert found == ["", "", "deterministic", "", "all"], "an error would not have been kept"
     _, _, other = await it.ask(caller=Caller("somebody else"))
     assert other.repeats == ""
+    nameless = [Caller(address=each) for each in ("192.0.2.1", "192.0.2.2", "192.0.2.2")]
+    assert [(await it.ask(caller=each))[2].repeats for each in nameless] == ["", "", "deterministic"]
     it.clock.advance(301)
     assert (await it.ask())[2].repeats == ""
 
