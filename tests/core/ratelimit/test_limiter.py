@@ -157,7 +157,7 @@ async def test_who_runs_and_waits_for_tokens_is_not_behind_those_who_wait_for_hi
 
 
 async def test_a_limit_that_lets_nobody_wait_ends_the_waiting_for_another(world):
-    patient, strict = Rule("patient", concurrent=1, wait=60.0), Rule("strict", requests=Rate(1, 3600))
+    patient, strict = Rule("patient", concurrent=1, wait=60.0), Rule("strict", requests=Rate(1, 20))
     limiter = world.limiter(patient, strict)
     assert isinstance(await limiter.enter("a", ADA), Allowed)
     behind = asyncio.create_task(limiter.enter("b", ADA))
