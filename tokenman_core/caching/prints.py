@@ -186,7 +186,7 @@ class _Reading:
     ) -> Prints:
         found = _sections(dialect, value)
         parts, whole, marks = dict[Section, tuple[Part, ...]](), dict[Section, int](), list[Mark]()
-        heads, images, weight = dict[Section, Head](), False, 1000
+        heads, images, weight = dict[Section, Head](), False, 3000
         order, blocks = ORDER.get(dialect, USUAL_ORDER), 0
         place = self.hash(provider.encode()), self.hash(model.encode("utf-8", "surrogatepass"))
         read = [each for each in self._read if (each.provider, each.model) == place]
@@ -293,7 +293,7 @@ class _Reading:
         said = [(label, written(leaf)) for label, leaf in _leaves(part)]
         leaves = tuple((label, self.hash(leaf)) for label, leaf in said)
         texts = frozenset(hash for (_, leaf), (_, hash) in zip(said, leaves, strict=True) if len(leaf) >= TELLING)
-        weight = 320 + 110 * len(leaves) + 200
+        weight = 320 + 130 * len(leaves) + 220
         return Part(whole, loose, len(data), _blocks(part), images, raw, leaves=leaves, texts=texts, weight=weight)
 
     def _pieces(self, text: str, like: Mapping[int, Part]) -> Iterator[tuple[int, int]]:
