@@ -1,14 +1,16 @@
 """Values as vendors' published formats have them, freshly drawn: never a real one. One row a rule of the table.
 
 In a form `{h:32}` stands for 32 drawn letters of a class: a letters and digits, h lower hexadecimal, l lower letters and
-digits, u upper ones, w letters, digits, - and _, b base64's, d digits; `{g}` for a UUID. Several forms: all are tried.
+digits, u upper ones, w letters, digits, - and _, b base64's, d digits, k six digits that 11 divides; `{g}` for a UUID.
+Several forms: all are tried.
 """
 
 import random
 import re
 import string
+from collections.abc import Sequence
 
-CLASSES = {
+CLASSES: dict[str, Sequence[str]] = {
     "a": string.ascii_letters + string.digits,
     "h": "0123456789abcdef",
     "l": string.ascii_lowercase + string.digits,
@@ -16,6 +18,7 @@ CLASSES = {
     "w": string.ascii_letters + string.digits + "-_",
     "b": string.ascii_letters + string.digits + "+/",
     "d": string.digits,
+    "k": [f"{number * 11:06}" for number in range(10_000, 65_536)],
 }
 
 FORMS: dict[str, tuple[str, ...]] = {
@@ -365,6 +368,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     "jwt-base64": ("ZXlKaGJHY2lPaU{a:100}",),
     "paseto": ("v4.local.{w:120}", "v2.public.{w:160}.{w:20}"),
     "okta": ("00aB7{w:37}",),
+    "otpauth": ("otpauth://totp/Shop:jane?secret=JBSWY3DPEHPK3PXP&issuer=Shop", "otpauth://hotp/x?issuer=y&secret=KRSXG5CTMVRXEZLU"),
+    "bitlocker": ("{k:1}-{k:1}-{k:1}-{k:1}-{k:1}-{k:1}-{k:1}-{k:1}",),
     "stytch": ("secret-live-{w:40}",),
     "descope": ("K2{a:80}",),
     "workos": ("sk_a2V5{a:60}",),

@@ -398,6 +398,8 @@ HITS = [
     'password: {"0": "«hunter22»", "1": "x"}',
     "contraseña: «iGNnBBbDChDNvPLz»",
     "ALTER USER root IDENTIFIED BY '«v3lv3t29?»';",
+    "psk=«mywifipass99»",
+    'network={\n ssid="x"\n psk="«lighthouse»"\n}',
     # phrases that open a wallet
     "seed phrase: «abandon ability able about above absent absorb abstract absurd abuse access accident»",
     'mnemonic = "«legal winner thank year wave sausage worth useful legal winner thank yellow»"',

@@ -254,3 +254,35 @@ def test_code_that_is_cut_at_a_width_raises_no_more_alarms_than_other_code(width
             alarms += sum("\n" in cut[start:end] for start, end, entity in find(cut) if entity != "EMAIL_ADDRESS")
     assert size > 500_000
     assert alarms / size * 102_400 <= 0.5
+
+
+PADDED = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\\n"])
+@pytest.mark.parametrize(
+    ("before", "value", "behind"),
+    [
+        ("PrivateKey = ", PADDED, "Address = 10.0.0.2/24"),
+        ("A_KEY=", PADDED, "NEXT_VAR=foo"),
+        ("ACCOUNT_KEY=", PADDED[:-1] * 2 + "==", "NEXT_VAR=foo"),
+        ("access_token: ", PADDED, "other: thing"),
+        ("TOKEN=", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "NEXT_VAR=foo"),
+        ("run --password=", "hunter2abc", "--count-of-things=4"),
+    ],
+)
+def test_a_value_that_is_whole_takes_nothing_of_the_next_line(before: str, value: str, behind: str, end: str) -> None:
+    text = before + value + end + behind
+    found = {text[each.start : each.end] for each in DETECTOR.find(text) if each.entity != "IP_ADDRESS"}
+    assert found == {value}
+
+
+def test_a_line_that_goes_on_behind_an_equals_sign_is_one() -> None:
+    """Quoted-printable, as mails have it: of a key, which could end so, in a line that is full."""
+    assert "jane.doe@exam=\nple.com" in shown("mail jane.doe@exam=\nple.com")
+    before = "x" * (75 - 40) + " "
+    assert any(KEY in each.replace("=\n", "") for each in shown(f"{before}{KEY[:39]}=\n{KEY[39:]}"))
+
+
+def shown(text: str) -> list[str]:
+    return [text[each.start : each.end] for each in DETECTOR.find(text)]

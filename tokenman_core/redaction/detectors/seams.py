@@ -65,6 +65,7 @@ _FULL = 40  # characters of a line that has no room for more
 _WRAPPED = _NUMBERS | _GROUPED | frozenset(SECRETS) | {"EMAIL_ADDRESS"}
 _WORD = re.compile(r"[A-Za-z]?[a-z]*[.,:;!?]*|[A-Z]+[.,:;!?]*|[A-Z]+(?:_[A-Z]+)+")
 _STAMP = re.compile(r"(?:19|20)[0-9]{2}[-/][01][0-9][-/][0-3][0-9]|[0-2][0-9]:[0-5][0-9]:[0-5][0-9]")
+_NEXT = re.compile(r"--?[a-z]|[A-Za-z_][A-Za-z0-9_.-]{0,64}[ \t]*[=:][ \t]*[^\s=]")  # an option, or another assignment
 _LETTER = re.compile(r"[A-Za-z]")
 # What begins an address, and is neither a word nor a number, a file or a host that stands in the line before one.
 _HEAD = re.compile(r"(?=[0-9.-]*[A-Za-z])(?!v?[0-9.-]+\Z)[A-Za-z0-9]+(?:[._+-]+[A-Za-z0-9]+)+|[A-Za-z]+[0-9]+")
@@ -137,6 +138,8 @@ def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Finding
             return False
         if entity == "PASSWORD" and not ends and _WORD.fullmatch(text, finding.start, seams[0]) is not None:
             return False  # a word of the sentence that announces it
+        if lines and ends and _NEXT.match(text, seams[0]) is not None:
+            return False  # it is whole, and the next line begins another one
         return not ends or (len(rest) >= 4 and _WORD.fullmatch(rest) is None)
     if ends:
         return False  # it was whole before the seam

@@ -79,6 +79,10 @@ _SPECIAL = re.compile(
     r"|=(?:40(?=[A-Za-z][A-Za-z0-9-]{0,62}\.[A-Za-z]{2})|\r?\n)"
     rf"|{_SHOWN_OTHERWISE}"
 )
+_RUN = 16
+_LONG_RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{_RUN - 1}}}[A-Za-z0-9+/_=-]\Z")
+_FULL_LINE = (72, 76)
+_ASSIGNS = re.compile(r"[ \t]*[A-Za-z_][\w.-]{0,64}[ \t]*[=:]")
 _QUOTED_PRINTABLE = re.compile(r"=[2-7][0-9A-F]")
 # What says that something is hidden, by the byte that it begins with: to look for one byte takes next to nothing.
 _HINTS: Final = {
@@ -203,8 +207,22 @@ def decode(text: str) -> View:
     found = [match.span() for at in _MAY_BE_SPECIAL.finditer(text) if (match := _SPECIAL.match(text, at.start()))]
     if "=3D" in text or "=\n" in text or "=\r\n" in text:
         # Elsewhere an equals sign before two digits is an assignment.
+        found = [each for each in found if text[each[0]] != "=" or not _pads(text, *each)]
         found = sorted({*found, *(match.span() for match in _QUOTED_PRINTABLE.finditer(text))})
     return _shown(text, ((start, end, _decoded(text[start:end])) for start, end in found))
+
+
+def _pads(text: str, start: int, end: int) -> bool:
+    """Whether an equals sign at the end of a line ends base64, and does not say that the line goes on (RFC 2045, 6.7).
+
+    There it is the last of at most 76 characters, and of hardly fewer where what stands before it has no end.
+    """
+    line = text.rfind("\n", 0, start) + 1
+    return (
+        text[end - 1] == "\n"
+        and _LONG_RUN.search(text, max(line, start - _RUN), start) is not None
+        and (not _FULL_LINE[0] <= start + 1 - line <= _FULL_LINE[1] or _ASSIGNS.match(text, end) is not None)
+    )
 
 
 def _shown(text: str, instead: Iterable[tuple[int, int, str]]) -> View:

@@ -13,10 +13,10 @@ _ASCII: Final = tuple(dict.fromkeys(word for word in names.PASSWORDS if word.isa
 _SHORT_PASS: Final = (
     r"(?<![A-Za-z])pass(?![A-Za-z])|(?-i:(?<=[a-z0-9])Pass)(?![A-Za-z])|(?:(?<=db)|(?<=user)|(?<=my)|(?<=smtp)"
     r"|(?<=mail)|(?<=ftp)|(?<=sql)|(?<=root)|(?<=admin)|(?<=wifi))pass(?![A-Za-z])"
-    r"|(?<![A-Za-z])pw(?![A-Za-z-])|(?-i:(?<=[a-z0-9])Pw)(?![A-Za-z])|passw(?!or[dt])"
+    r"|(?<![A-Za-z])psk(?![A-Za-z])|(?<![A-Za-z])pw(?![A-Za-z-])|(?-i:(?<=[a-z0-9])Pw)(?![A-Za-z])|passw(?!or[dt])"
 )
 PASS: Final = "|".join((*(re.escape(word) for word in names.PASSWORDS), _SHORT_PASS))
-_GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), "pass", "pw"))
+_GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), "pass", "pw", "psk"))
 
 # Between a name and its value: an operator, or the form that pairs of name and value have (`name: X` / `value: Y`).
 _PAIR: Final = (
@@ -37,7 +37,7 @@ _OPERATORS: Final = r":=|=>|==|!=|\?=|\+=|<-|[:=>,(]|[ \t]\|(?=[ \t])"
 ASSIGNMENT: Final = Rule(
     "assignment",
     "PASSWORD",
-    (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "secret", "token", "key",
+    (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "psk", "secret", "token", "key",
      "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed"),
     rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]"
     rf"|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",

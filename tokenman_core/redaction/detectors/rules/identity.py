@@ -1,5 +1,8 @@
 """Tokens that prove who one is: signed tokens, sessions, identity providers."""
 
+import re
+from collections.abc import Iterator
+
 from tokenman_core.redaction.detectors.rules.rule import (
     ALNUM,
     DOTTED,
@@ -9,6 +12,14 @@ from tokenman_core.redaction.detectors.rules.rule import (
     key,
     shape,
 )  # fmt: skip
+from tokenman_core.redaction.entities import Finding
+
+
+def _judge_bitlocker(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
+    groups = [int(group) for group in match[0].split("-")]
+    if all(group % 11 == 0 for group in groups) and len(set(groups)) > 1:
+        yield Finding(*match.span(), rule.entity, rule.score)
+
 
 IDENTITY: tuple[Rule, ...] = (
     shape(
@@ -45,6 +56,22 @@ IDENTITY: tuple[Rule, ...] = (
         entropy=4.3,
         score=0.8,
         source="Okta: API tokens; gitleaks",
+    ),
+    shape(
+        "otpauth",
+        "otpauth://",
+        r"otpauth://[th]otp/",
+        r"otpauth://[th]otp/(?P<body>[^\s\"'<>`]{0,256}?[?&]secret=[A-Za-z2-7]{10,128}[^\s\"'<>`]{0,256})",
+        entropy=3.0,
+        source="Google Authenticator: key URIs, from which all codes are made",
+    ),
+    shape(
+        "bitlocker",
+        "-",
+        r"[0-9]{6}-[0-9]{6}-[0-9]{6}-[0-9]{6}-[0-9]{6}-[0-9]{6}-[0-9]{6}-[0-9]{6}",
+        r"(?<![0-9-])(?P<body>[0-9]{6}(?:-[0-9]{6}){7})(?![0-9-])",
+        judge=lambda rule, match: _judge_bitlocker(rule, match),
+        source="Microsoft BitLocker: recovery keys, of which each group can be divided by 11",
     ),
     key("stytch", "secret-live- secret-test-", WORD, 30, source="Stytch: secrets"),
     key("descope", "K2", ALNUM, 50, 110, source="Descope: management keys", entropy=4.5, score=0.8),
