@@ -71,6 +71,8 @@ SEED_PHRASE: Final = Rule(
 )
 
 
+_WORD: Final = re.compile(r"[a-z]+")
+_COUNTS: Final = (24, 21, 18, 15, 12)
 _LITTLE: Final = frozenset(
     {"the", "and", "for", "with", "are", "was", "were", "been", "has", "had", "not", "your", "from", "its", "but"}
 )
@@ -78,7 +80,13 @@ _LITTLE: Final = frozenset(
 
 
 def _judge_seed(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
-    count = len(re.findall(r"[a-z]+", match["words"]))
-    sentence = sum(word in _LITTLE for word in match["words"].split())
-    if count in (12, 15, 18, 21, 24) and sentence == 0:
-        yield Finding(*match.span("words"), rule.entity, 0.9)
+    start = match.start("words")
+    words = list(_WORD.finditer(match["words"]))
+    for count in _COUNTS:
+        if count > len(words):
+            continue
+        end = words[count - 1].end()
+        last = count == len(words) or "\n" in match["words"][end : words[count].start()]  # what follows may be prose
+        if last and all(word[0] not in _LITTLE for word in words[:count]):
+            yield Finding(start, start + end, rule.entity, 0.9)
+            return
