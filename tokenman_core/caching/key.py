@@ -110,17 +110,15 @@ def key_of(
     headers = _headers(h.to_provider(exchange.sent.headers, exchange.sent.header(b"connection")))
     # Who answers for another one gets fewer headers, and the path by way of the one that was called.
     instead_of = exchange.named if exchange.named != provider.name else ""
-    digest = hashlib.blake2b(digest_size=32, key=root, person=_NAME)
-    for part in (
+    parts = (
         VERSION, provider.name, provider.dialect.name, provider.scheme, provider.host, str(provider.port), provider.base_path,
         provider.native_path, provider.key or "", instead_of, candidate.model, exchange.dialect.name, exchange.operation.name,
         "tool calls" if tool_calls else "", exchange.sent.method, path, str(len(pairs)), *pairs, str(len(headers)), *headers,
         *_caller(exchange, provider, shared), made,
-    ):  # fmt: skip
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.digest()
+    )  # fmt: skip
+    data = [part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts]
+    whole = b"".join([b"%d:%b" % (len(each), each) for each in data])  # no two lists of parts have the same
+    return hashlib.blake2b(whole, digest_size=32, key=root, person=_NAME).digest()
 
 
 def _body(exchange: Exchange, candidate: Candidate) -> bytes | None:
