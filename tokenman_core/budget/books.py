@@ -340,12 +340,17 @@ class Books:
         gone = await self._count(lambda counts: counts.lapse(before=before, now=now, but=ours))
         for it in gone:
             self._lost(Lost(it.lease, it.booked, it.amount - it.booked, it.since, it.about))
-        if gone:
-            booked, more = sum(it.booked for it in gone), sum(it.amount - it.booked for it in gone)
-            log.warning(
-                "%d calls ran when their process ended: what they read, %s USD, is booked; up to %s USD more may be billed",
-                len(gone), f"{dollars(booked):.6f}", f"{dollars(more):.6f}",
-            )  # fmt: skip
+        if not gone:
+            return
+        booked, more = sum(it.booked for it in gone), sum(it.amount - it.booked for it in gone)
+        log.warning(
+            "%d calls ran when their process ended: what they read, %s USD, is booked; up to %s USD more may be billed",
+            len(gone), f"{dollars(booked):.6f}", f"{dollars(more):.6f}",
+        )  # fmt: skip
+        for state in await self.everything():
+            line = _Line(state.rule, state.window, state.counted_by)
+            if booked := sum(it.booked for it in gone if line.counter in it.counters):
+                self._alert(line, state.count.spent, booked, booked)
 
     async def _hold(
         self, lease: str, lines: Sequence[_Line], amount: int, sure: int, about: str

@@ -55,7 +55,7 @@ class Count:
 @dataclass(frozen=True)
 class Lapsed:
     """A reservation that nobody renewed: what it held on each of its counters, what was booked of that, since when it was held,
-    and what was said about it when it was asked for.
+    what was said about it when it was asked for, and which counters these are.
     """
 
     lease: str
@@ -63,6 +63,7 @@ class Lapsed:
     booked: int
     since: float
     about: str
+    counters: tuple[str, ...] = ()
 
 
 Reserved = Literal["held", "short", "ended"]
@@ -254,7 +255,8 @@ class SqliteCounts:
             for lease, counter, amount, sure, ends, since, about in rows:
                 if lease not in but:
                     self._add(counter, sure, ends)
-                    found[lease] = Lapsed(lease, amount, sure, since, about)
+                    others = found[lease].counters if lease in found else ()
+                    found[lease] = Lapsed(lease, amount, sure, since, about, (*others, counter))
             for each in found.values():
                 self._end(each.lease, now)
                 self._connection.execute("update ended set booked = ? where lease = ?", (each.booked, each.lease))

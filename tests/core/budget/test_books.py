@@ -410,6 +410,27 @@ async def test_a_process_that_is_alone_waits_for_no_lease_and_leaves_its_own_cal
     assert await spent(books) == Count(100, 1100)
 
 
+async def test_a_share_that_is_passed_by_what_dead_calls_had_read_is_told_too(world):
+    shares = (Decimal("0.2"), Decimal("0.5"), Decimal("0.9"))
+    books = world.books(
+        day(1_200, alerts=shares), Rule("each", 10_000, "day", Reach("client"), alerts=(Decimal("0.01"),))
+    )
+    await books.reserve("a:1", ADA, QUOTE)
+    await books.settle("a:1", 400)
+    for number in range(2):
+        await books.reserve(f"dead:{number}", ADA, replace(QUOTE, output=256, least=130))
+    assert [(it.rule.name, it.share) for it in world.alerts] == [("daily", Decimal("0.2")), ("each", Decimal("0.01"))]
+    world.lasting.open.clear()
+    await books.look(alone=True)
+    await books.look(alone=True)
+    assert await spent_of(books, "daily") == 660
+    assert [(it.rule.name, it.share, it.spent) for it in world.alerts[2:]] == [("daily", Decimal("0.5"), 660)]
+
+
+async def spent_of(books: Books, name: str) -> int:
+    return next(it.count.spent for it in await books.everything() if it.rule.name == name)
+
+
 @pytest.mark.parametrize(("cost", "sum"), [(700, 700), (40, 40), (None, 1100)])
 async def test_a_call_that_was_given_up_and_ends_after_all_is_booked_by_what_it_cost(world, cost, sum):
     books = world.books(day(10_000))
