@@ -232,24 +232,16 @@ class HyperscanGate:
         self._reach = {at: _longest(at) for at in range(len(SHAPES), len(RULES))}
         self._lock = threading.Lock()  # one scratch space each, one scan at a time
 
-    def _run(self, data: bytes, hit: Hit) -> None:
-        """Tell `hit` of whatever is there, but of a number only where a word announces it."""
-        coarse: list[int] = []
-        asked: set[str] = set()
+    def _run(self, data: bytes, hit: Hit, coarse: list[int], holds: set[str]) -> None:
+        """Tell `hit` of whatever is there, but of a number only where a word announces it.
 
-        def first(at: int, start: int, end: int, flags: int, context: Any) -> bool | None:
-            if at >= len(_EXPRESSIONS):
-                coarse.append(at - len(_EXPRESSIONS))
-                return None
-            if at >= len(RULES) and (number := conditions.NEEDS.get(_IDS[at - len(RULES)])) is not None:
-                asked.add(number)
-            return hit(at, start, end, flags, context)
-
+        `coarse` and `holds` are what it makes of the coarse conditions (their numbers) and of all others (their ids).
+        """
         with self._lock:
-            self._first.scan(data, match_event_handler=first)
+            self._first.scan(data, match_event_handler=hit)
             for group in coarse:
                 self._behind[group].scan(data, match_event_handler=hit)
-            for number in asked:
+            for number in {conditions.NEEDS[id] for id in holds & conditions.NEEDS.keys()}:
                 self._numbers[number].scan(data, match_event_handler=hit)
 
     def _places(self, at: int, ends: Iterable[int], data: bytes) -> Iterator[int]:
@@ -267,6 +259,7 @@ class HyperscanGate:
     def scan(self, data: bytes) -> Hits:
         found: set[tuple[int, int]] = set()
         ends: dict[int, list[int]] = {}
+        coarse: list[int] = []
         holds: set[str] = set()
 
         def hit(at: int, start: int, end: int, flags: int, context: Any) -> None:
@@ -274,10 +267,12 @@ class HyperscanGate:
                 found.add((at, start))
             elif at < len(RULES):
                 ends.setdefault(at, []).append(end)
-            else:
+            elif at < len(_EXPRESSIONS):
                 holds.add(_IDS[at - len(RULES)])
+            else:
+                coarse.append(at - len(_EXPRESSIONS))
 
-        self._run(data, hit)
+        self._run(data, hit, coarse, holds)
         for at, its in ends.items():
             found.update((at, place) for place in self._places(at, its, data))
         return Hits(conditions.hold(holds) if holds else frozenset(), sorted(found))
@@ -286,9 +281,13 @@ class HyperscanGate:
         import hyperscan
 
         ends: dict[int, list[int]] = {}
+        coarse: list[int] = []
         holds: set[str] = set()
 
         def hit(at: int, start: int, end: int, flags: int, context: Any) -> bool | None:
+            if at >= len(_EXPRESSIONS):
+                coarse.append(at - len(_EXPRESSIONS))
+                return None
             if at in _SHORTENED:
                 ends.setdefault(at, []).append(end)
                 return None
@@ -298,7 +297,7 @@ class HyperscanGate:
             return id not in conditions.NEEDS and id not in _NUMBERS
 
         try:
-            self._run(data, hit)
+            self._run(data, hit, coarse, holds)
         except hyperscan.ScanTerminated:
             return True
         return bool(conditions.hold(holds)) or any(

@@ -323,8 +323,9 @@ class _Near:
 
 def wrapped(text: str, alone: Findings, look: Look) -> Iterator[Finding]:
     """The values of a text that are wrapped over lines. `alone`: what was found in it as it stands; `look` judges a text."""
-    near = _Near(alone)
+    near: _Near | None = None
     for joined in broken_lines(text):
+        near = near or _Near(alone)
         inside = near.between(joined.places[0], joined.places[-1] + _REACH)
         for finding in over(joined, moved(joined, [inside] * len(joined.places)), look(joined.text), lines=True):
             spans = list(joined.cut(finding.start, finding.end))

@@ -54,6 +54,6 @@ def score(text: str, start: int, end: int, spotted: Spotted) -> float:
         return 0.85 if not epoch or spotted.names("PHONE_NUMBER", start) else 0
     if not separated or (candidate.count(".") == 1 and not any(char in " -()/" for char in candidate)):
         return 0
-    if spotted.is_id(start):
+    if AMERICAN.fullmatch(candidate) is None and not _is_national(candidate):
         return 0
-    return 0.75 if AMERICAN.fullmatch(candidate) is not None or _is_national(candidate) else 0
+    return 0 if spotted.is_id(start) else 0.75

@@ -83,9 +83,9 @@ class _Plan:
         """In how many groups its numbers are written."""
         return {1, *(each.size for each in self._formats), *(map(len, _AMERICAN_GROUPS) if self._american else ())}
 
-    def has(self, digits: int) -> bool:
-        """Whether a number of so many digits may be national, by its length."""
-        return digits in self._lengths or digits - len(self._inside) in self._lengths
+    def has(self, digits: int, groups: int) -> bool:
+        """Whether a number of so many digits in so many groups may be national."""
+        return groups in self._sizes and (digits in self._lengths or digits - len(self._inside) in self._lengths)
 
     def _without_prefix(self, digits: str) -> str:
         """Without the prefix of calls within the region, unless only the number with it can be one."""
@@ -128,22 +128,23 @@ class _Plan:
         """Whether numbers of some kind are like that."""
         if len(number) not in self._lengths or self._general.fullmatch(number) is None:
             return False
-        return any(
-            (not lengths or len(number) in lengths) and pattern.fullmatch(number) is not None
-            for lengths, pattern in self._types
-        )
+        for lengths, pattern in self._types:
+            if (not lengths or len(number) in lengths) and pattern.fullmatch(number) is not None:
+                return True
+        return False
 
     def writes(self, groups: list[str], digits: str) -> bool:
         """Whether these groups of digits are a valid number in its national form; `digits`: all of them."""
-        if len(groups) not in self._sizes or self._may_be.fullmatch(digits) is None:  # as most of them end
+        if self._may_be.fullmatch(digits) is None:  # as most of them end
             return False
         number = self._national(digits)
-        if number is None or not _SHORTEST <= len(number) <= _LONGEST or not self.is_valid(number):
+        if number is None or not _SHORTEST <= len(number) <= _LONGEST:
             return False
-        if self._american and list(map(len, groups)) in _AMERICAN_GROUPS:
-            return True
-        written = next((its for each in self._formats if (its := each.groups(number)) is not None), [number])
-        return groups == written
+        if not (self._american and list(map(len, groups)) in _AMERICAN_GROUPS):
+            written = next((its for each in self._formats if (its := each.groups(number)) is not None), [number])
+            if groups != written:
+                return False
+        return self.is_valid(number)
 
 
 @functools.cache
@@ -152,10 +153,10 @@ def _plan(code: int, region: str) -> _Plan:
 
 
 @functools.cache
-def _plans(digits: int) -> tuple[_Plan, ...]:
-    """Of the regions those that have numbers of so many digits, with the prefix or without."""
+def _plans(digits: int, groups: int) -> tuple[_Plan, ...]:
+    """Of the regions those that have numbers of so many digits, with the prefix or without, in so many groups."""
     plans = (_plan(phonenumbers.country_code_for_region(region), region) for region in REGIONS)
-    return tuple(plan for plan in plans if plan.has(digits))
+    return tuple(plan for plan in plans if plan.has(digits, groups))
 
 
 def is_national(candidate: str) -> bool:
@@ -169,7 +170,7 @@ def is_national(candidate: str) -> bool:
             and digits[0] == "1"
             and america.is_valid(america.significant(digits[1:]))
         )
-    return any(plan.writes(groups, digits) for plan in _plans(len(digits)))
+    return any(plan.writes(groups, digits) for plan in _plans(len(digits), len(groups)))
 
 
 def _abroad(candidate: str) -> tuple[int, Sequence[str], str] | None:
