@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
+from tokenman_core import besides
 from tokenman_core.clients import Client, Clients, Failures, Unfit, spend_of
 from tokenman_core.clock import Clock
 from tokenman_core.exchange import Attempt, Exchange
@@ -129,16 +129,10 @@ def _models(exchange: Exchange, client: Client) -> Refuse | None:
         return _denied(
             f"The key of {client.name} is for some models only, and this call names none{_may(client.models)}."
         )
-    for model in _others(exchange.body.value if exchange.body is not None else None):
+    for model in besides.models(exchange.body.value if exchange.body is not None else None):
         if not client.may_ask(model):
             return _denied(f"The key of {client.name} may not use model {_shown(model)}{_may(client.models)}.")
     return None
-
-
-def _others(value: Any) -> list[str]:
-    """Models that a body names to fall back on (OpenRouter's `models`)."""
-    named = value.get("models") if type(value) is dict else None
-    return [each for each in named if type(each) is str] if type(named) is list else []
 
 
 def _unknown(exchange: Exchange, message: str) -> Refuse:

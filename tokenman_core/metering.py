@@ -167,14 +167,23 @@ class Meter:
             and (fresh := self._desk.opened(reader.containers, exchange.times.begun))
         ):
             called = {**called, "containers": fresh}
-        attempt.bill = self._prices.bill(
-            with_tools(used.usage, called),
-            provider,
-            models,
-            datetime.fromtimestamp(exchange.times.begun, UTC),
-            terms=reader.terms if reader else None,
-            subscription=by_the_month(self._providers, exchange, attempt.candidate),
-            estimated=used.estimated,
+        others = reader.others if reader else {}
+        attempt.bill = Bill.together(
+            [
+                self._prices.bill(
+                    usage,
+                    provider,
+                    names,
+                    datetime.fromtimestamp(exchange.times.begun, UTC),
+                    terms=reader.terms if reader else None,
+                    subscription=by_the_month(self._providers, exchange, attempt.candidate),
+                    estimated=used.estimated,
+                )
+                for usage, names in (
+                    (with_tools(used.usage, called), models),
+                    *((usage, [name]) for name, usage in others.items()),
+                )
+            ]
         )
 
     async def lost(self, left: Left) -> Bill | None:

@@ -212,6 +212,23 @@ async def test_models_that_a_key_may_not_use_are_refused_by_name(folder: Path) -
     assert len(hosts) == 3
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"models": ["gpt-5"]',
+        '"fallbacks": [{"model": "gpt-5"}]',
+        '"tools": [{"type": "advisor_20260301", "model": "gpt-5"}]',
+    ],
+    ids=range(3),
+)
+async def test_a_model_that_is_named_on_the_side_is_held_to_as_well(folder: Path, more: str) -> None:
+    house = House(folder)
+    body = '{"model": "claude-x", "max_tokens": 9, "messages": [], ' + more + "}"
+    made, status = await house.ask(house.key(models=("claude-*",)), body.encode())
+    assert (status, refusal(made).kind, house.world.upstream.hosts) == (400, "forbidden", [])
+    assert "may not use model gpt-5" in refusal(made).message
+
+
 async def test_providers_that_a_key_may_not_use_are_passed_over_or_refused(folder: Path) -> None:
     house = House(folder)
     made, status = await house.ask(house.key(providers=("b",)))

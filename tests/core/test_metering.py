@@ -483,6 +483,49 @@ async def test_a_model_that_searches_for_each_answer_is_booked_with_its_search(
         assert bill.cost == Decimal("0.15e-6") * 1000 + Decimal("0.6e-6") * 100 + Decimal("0.01")
 
 
+def rounds(*, streamed: bool) -> Any:
+    """A call that made a summary, and then asked a dearer model for advice."""
+    tokens = {
+        "input_tokens": 23_000,
+        "output_tokens": 1_000,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
+    told = [
+        {**tokens, "type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500},
+        {**tokens, "type": "message"},
+        {**tokens, "type": "advisor_message", "model": "claude-opus-4-5", "input_tokens": 500, "cache_read_input_tokens": 400},
+        {**tokens, "type": "advisor_message", "model": "claude-opus-4-5", "input_tokens": 500, "output_tokens": 0},
+        "nonsense", {"type": "advisor_message"},
+    ]  # fmt: skip
+    usage = {**tokens, "iterations": told}
+    start = {"model": "claude-sonnet-4-5", "usage": {**tokens, "output_tokens": 1}}
+    if not streamed:
+        return {"type": "message", **start, "content": [], "stop_reason": "end_turn", "usage": usage}
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    return [{"type": "message_start", "message": start}, delta, {"type": "message_stop"}]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_summaries_and_advice_are_booked_beside_the_tokens_of_the_answer(meter: Meter, streamed: bool) -> None:
+    exchange = call(
+        "anthropic", "claude-sonnet-4-5", body={"model": "claude-sonnet-4-5", "max_tokens": 1_000, "messages": []}
+    )
+    if streamed:
+        answered(exchange, *rounds(streamed=True))
+    else:
+        whole(exchange, rounds(streamed=False))
+    bill = (await settled(meter, exchange)).bill
+    assert bill is not None
+    own, advice = (
+        Decimal(3) * (23_000 + 180_000) + 15 * (1_000 + 3_500),
+        Decimal(5) * 1_000 + Decimal("0.5") * 400 + 25 * 1_000,
+    )
+    assert bill.cost == (own + advice) / 10**6
+    assert (bill.usage.input, bill.usage.output, bill.usage.cache_read) == (204_400, 5_500, 400)
+    assert not exchange.overrun  # the summary is no part of what the request allows
+
+
 INTERACTION = {
     "id": "v1_abc", "status": "completed", "object": "interaction", "model": "gemini-2.5-flash",
     "outputs": [{"type": "text", "text": ANSWER}],

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from tokenman_core import besides
 from tokenman_core.ahead import ceilings, media
 from tokenman_core.ahead.named import named
 from tokenman_core.ahead.output import Stated, stated
@@ -143,7 +144,7 @@ class Quotes:
         if exchange.operation.elsewhere and not model:
             rates, basis = None, "unknown"  # the dearest price of a token says nothing of it
         most = ceiling.output
-        for other in _fallbacks(value):
+        for other in besides.models(value)[:_MOST_FALLBACKS] if _others_stand(names, kinds) else ():
             more, its = self._dearest(exchange, candidate, other, read, tools.searches, value)
             rates = rates.dearer(more) if rates is not None and more is not None else None
             basis = its if its in ("ceiling", "unknown") else basis
@@ -328,7 +329,7 @@ class _Tools:
     machines: int = 0
 
 
-_SERVED: Final = ("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "mcp")
+_SERVED: Final = ("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "mcp", "advisor")
 
 
 def _tools(dialect: str, value: Any, model: str) -> _Tools:
@@ -356,10 +357,25 @@ def _tools(dialect: str, value: Any, model: str) -> _Tools:
         elif not _GOOGLES.isdisjoint(tool):
             searches += _SEARCHES
     if dialect == "anthropic":
-        rounds = min(rounds or (_ROUNDS if value.get("mcp_servers") else 0), _ROUNDS)
+        rounds = min(rounds or (_ROUNDS if value.get("mcp_servers") else 0), _ROUNDS) + _compacts(value)
     if "web_search_options" in value or "-search-" in model:
         searches += 1
     return _Tools(searches, rounds, machines=machines)
+
+
+def _others_stand(names: Collection[str], kinds: Collection[str]) -> bool:
+    """Whether there may be models besides the call's own: few calls have any, and to look for them takes its time."""
+    return "models" in names or "fallbacks" in names or any(kind.startswith("advisor") for kind in kinds)
+
+
+def _compacts(value: dict[str, Any]) -> bool:
+    """Whether the provider may make a summary first, for which it reads all once more
+    (https://platform.claude.com/docs/en/build-with-claude/compaction).
+    """
+    management = value.get("context_management")
+    edits = management.get("edits") if type(management) is dict else None
+    kinds = [each.get("type") for each in edits if type(each) is dict] if type(edits) is list else []
+    return "compaction" in value or any(type(kind) is str and kind.startswith("compact") for kind in kinds)
 
 
 _GOOGLES: Final = frozenset(
@@ -397,12 +413,6 @@ def _spoken(rates: Rates, dialect: str, value: Any) -> Decimal:
         asked = next((each for each in said if each is not None), None)
         wants = asked not in (["TEXT"], ["text"], ["Text"])
     return max(rates.parts.get(f"output_{kind}_tokens", Decimal(0)) for kind in _KINDS) if wants else Decimal(0)
-
-
-def _fallbacks(value: Any) -> list[str]:
-    """Models that the provider may take in place of the one that is named (https://openrouter.ai/docs/guides/routing/model-fallbacks)."""
-    named = value.get("models") if type(value) is dict else None
-    return [each for each in named if type(each) is str][:_MOST_FALLBACKS] if type(named) is list else []
 
 
 _MOST_FALLBACKS: Final = 100

@@ -10,7 +10,7 @@ from tokenman_core.dialects.shapes import STATUSES, anthropic_error, dump
 from tokenman_core.errors import ErrorKind
 from tokenman_core.slots import Slot, SlotKind
 from tokenman_core.sse import Event
-from tokenman_core.usage import anthropic_usage, whole
+from tokenman_core.usage import Usage, anthropic_usage, whole
 
 _OPERATIONS: tuple[Row, ...] = (
     ("", re.compile(r"/messages/count_tokens$"), Operation("count_tokens", free=True)),
@@ -36,11 +36,26 @@ _USAGE = (
     "server_tool_use",
 )
 
+_MOST_ROUNDS = 1_000  # of a call
+
 _DELTAS: dict[str, tuple[str, SlotKind]] = {
     "text_delta": ("text", "assistant"),
     "input_json_delta": ("partial_json", "tool_input"),
     "thinking_delta": ("thinking", "thinking"),
 }
+
+
+def _others(rounds: list[Any], own: str) -> dict[str, Usage]:
+    """What a call's counts leave out, by model: summaries (https://platform.claude.com/docs/en/build-with-claude/compaction), and
+    advice, which has the prices of another one (https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool).
+    """
+    found: dict[str, Usage] = {}
+    for each in rounds[:_MOST_ROUNDS]:
+        kind = each.get("type") if type(each) is dict else None
+        if kind in ("compaction", "advisor_message"):
+            model = own if kind == "compaction" else text_of(each, "model") or ""
+            found[model] = found.get(model, Usage()) + anthropic_usage(each)
+    return found
 
 
 class AnthropicReader(Reader):
@@ -75,6 +90,8 @@ class AnthropicReader(Reader):
             for name in _USAGE:
                 self._gather(name, said.get(name))
             self.usage = anthropic_usage(self._said)
+            if type(rounds := said.get("iterations")) is list:
+                self.others = _others(rounds, self.model or "")
             self._learn_terms(said)
 
     def _learn_terms(self, said: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What every wire format must be able to say about itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ class AnswerReader(Protocol):
     model: str | None  # the model that the provider says it used
     terms: dict[str, str]  # what changes the price, in genai-prices' words: service_tier, speed, processing
     containers: frozenset[str]  # machines of the provider's on which code of its own tool ran, by their ids
+    others: Mapping[str, Usage]  # what `usage` leaves out, by the model that used it: advice, summaries
     finished: bool  # the end that the dialect promises (message_stop, [DONE] or finish_reason, …) was seen
     failed: str | None  # the provider's error kind, if an error event (or an error body) was seen
     spoke: bool  # a first real event was seen (not a ping, not a comment)

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tokenman_core.body.encoded import codec_of
@@ -31,6 +31,7 @@ class Reader(ABC):
         self.model: str | None = None
         self.terms: dict[str, str] = {}
         self.containers: frozenset[str] = frozenset()
+        self.others: Mapping[str, Usage] = {}
         self.finished = False
         self.failed: str | None = None
         self.spoke = self.worded = False

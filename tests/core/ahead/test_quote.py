@@ -143,6 +143,30 @@ async def test_a_call_that_nothing_bounds_says_why(path, value):
     assert (await bound("openai", "gpt-5", value, path)).unbounded
 
 
+async def test_who_is_asked_for_advice_and_who_answers_instead_is_held_at_the_dearest_price():
+    plain = await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000))
+    asks = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-5", "max_uses": 2}
+    advised = await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000, tools=[asks]))
+    assert advised.token_cost == 5 * plain.token_cost
+    assert advised.read_cost > 5 * 3 * plain.read_cost
+    instead = await bound(
+        "anthropic", "claude-haiku-4-5", said(max_tokens=1000, fallbacks=[{"model": "claude-opus-4-5"}])
+    )
+    assert instead.read_cost == 5 * plain.read_cost
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"context_management": {"edits": [{"type": "compact_20260112"}]}}, {"compaction": {"type": "summarize"}}],
+    ids=range(2),
+)
+async def test_a_call_that_may_be_summed_up_first_reads_all_twice(more):
+    plain = await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000))
+    assert (await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000, **more))).input == 2 * plain.input
+    kept = {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, None, {"type": 5}]}}
+    assert (await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000, **kept))).input == plain.input
+
+
 async def test_what_costs_by_the_day_or_the_job_has_no_bound_and_no_token_tells_its_price():
     kept = await bound("openai", "", {"name": "docs"}, "/v1/vector_stores")
     trained = await bound("openai", "gpt-4.1-mini", {"training_file": "file_1"}, "/v1/fine_tuning/jobs")
