@@ -383,6 +383,9 @@ HITS = [
     '<add name="Default" connectionString="«Data Source=db;Initial Catalog=x;User ID=sa;Password=Winter2024!»" />',
     "«Driver={PostgreSQL};Server=db;Port=5432;Database=x;Uid=u;Pwd=Winter2024!;»",
     # plain words
+    "user: ann\npassword: «lighthouse»\nhost: x",
+    "db.password=«lighthouse»\n",
+    '{"stdout": "user: ann\\npassword: «lighthouse»\\n"}',
     "password: «correct horse»",
     'password: "«correct horse»"',
     'password = "«correct horse battery staple»"',
@@ -609,6 +612,16 @@ NEAR_MISSES = [
     '"access_key_id": "user-access-key-name"',
     "passport number and passenger name",
     "bypass=true compass=north1",
+    # rules, checksums, what a build is to see
+    "'password' => 'required|min:12|confirmed',",
+    'private const string PublicKeyToken = "b77a5c561934e089";',
+    ': "${REGISTRY_PASSWORD:?set REGISTRY_PASSWORD}"',
+    "docker build --secret id=npm_token,env=NPM_TOKEN --build-arg X=1",
+    "config.py,sha256=k_lsVk57paxLJOcBueH07cu1OgEgWdVBxm6lfaC3CCU,2663",
+    "bin/keyring,sha256=-ek_A6PUwKGq05m33Hg-BxA34Ku9owAPnCnnQXJwVMk,304",
+    "password: string\nname: string",
+    "password: required\n",
+    "password: encrypted\n",
     # sentences, labels and names, no passwords of plain words
     "password: see the vault",
     "password: not set",

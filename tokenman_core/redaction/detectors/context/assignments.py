@@ -154,6 +154,8 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         quoted = True
     elif op in (",", "(") and not quoted:
         return
+    if op == ":" and value[:1] == "?":
+        return  # `${NAME:?what to say where it is missing}`
     if op == "," and value.isupper() and is_code(value):
         return  # the next constant of a list of them
     if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
@@ -208,7 +210,11 @@ def _password(match: re.Match[str], op: str | None, value: str, quoted: bool) ->
         plain = verdicts.GUESS
     elif not quoted and op == "=" and name.isupper() and match[0].find("= ") < 0:
         plain = verdicts.LIKELY  # PASSWORD=swordfish, as files of variables have it
-    elif not quoted and op in ("=", ":") and any(map(str.isdigit, value)):
+    elif (
+        not quoted
+        and op in ("=", ":")
+        and (any(map(str.isdigit, value)) or phrases.is_line(match.string, match.start(), match.end(), value))
+    ):
         plain = verdicts.GUESS
     score = verdicts.password(value, quoted=quoted, plain=plain)
     return min(score, verdicts.GUESS) if op in (",", "(") and not verdicts.token(value, quoted=True) else score

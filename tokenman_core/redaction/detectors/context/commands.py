@@ -65,12 +65,19 @@ COMMAND_LINE: Final = Rule(
 )  # fmt: skip
 
 
+_MOUNT: Final = re.compile(
+    r"(?:id|type|src|source|env|target)=[^,\s]{1,64}(?:,|$)"
+)  # of a secret that a build is to see
+
+
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     start = match.start("bare")
     value = match["bare"].rstrip(".,:")
     if match["user"] is not None and (value.startswith("//") or value.replace(":", "").isdigit()):
         return
     if is_placeholder(value) or value.startswith(("-", "$", "/", "./", "@", "~/", "http")):
+        return
+    if _MOUNT.match(value):
         return
     if " " in value:
         if phrases.is_one(value):

@@ -47,7 +47,7 @@ WEAK: Final = (
 """Names of which only a value that cannot be anything else makes a secret."""
 
 _HARMLESS_BEFORE: Final = re.compile(
-    r"(?i)(?:^|[-_.])(?:public|pub|publishable|primary|foreign|partition|sort|range|cache|caching|idempotency"
+    r"(?i)(?:^|[-_.])(?:public[-_.]?key|public|pub|publishable|primary|foreign|partition|sort|range|cache|caching|idempotency"
     r"|object|row|index|unique|next|page|paging"
     r"|continuation|sync|pad|padding|eos|bos|unk|mask|sep|cls|special|vocab|max|min|num|n|prompt|completion"
     r"|input|output|total|cached|reasoning|dict"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from tokenman_core.redaction.detectors.likely import COMMON
 from tokenman_core.redaction.detectors.rules.rule import Rule
 from tokenman_core.redaction.entities import Finding
 
@@ -53,6 +54,23 @@ def end_at(text: str, start: int, least: int = _LEAST_LONG) -> int:
     """Where some bare words end that make a password, and their line with them; 0 if there are none."""
     match = _TO_THE_END.match(text, start)
     return match.end("words") if match is not None and is_one(match["words"], least) else 0
+
+
+_ONE_WORD: Final = re.compile(r"[a-z]{6,24}")
+_BEGINS_A_LINE: Final = re.compile(r"(?:\A|[\r\n]|\\n)[ \t>-]{0,12}[A-Za-z0-9_.-]{0,48}\Z")
+_ENDS_A_LINE: Final = re.compile(r"[ \t]{0,8}(?:\Z|\r?\n|\\{1,7}[nr])")
+
+
+def is_line(text: str, start: int, end: int, value: str) -> bool:
+    """Whether a name with a telling word at `start` and its value, which is one word and ends at `end`, are a line of their own."""
+    return (
+        _ONE_WORD.fullmatch(value) is not None
+        and value not in _SAID
+        and value not in COMMON
+        and not value.endswith(_TAILS)
+        and _ENDS_A_LINE.match(text, end) is not None
+        and _BEGINS_A_LINE.search(text, max(0, start - 64), start) is not None
+    )
 
 
 _WALLET: Final = r"mnemonic|(?:seed|recovery|backup|wallet|secret recovery)[-_ ]?(?:phrase|words?|sentence)"

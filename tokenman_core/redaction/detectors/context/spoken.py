@@ -199,6 +199,7 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
             if (
                 not weak
                 and not is_placeholder(value)
+                and not verdicts.is_rule(value)
                 and (is_password or doubtful or verdicts.token(value, quoted=True))
             ):
                 yield Finding(*match.span(group), entity, verdicts.LIKELY)

@@ -95,6 +95,11 @@ def _drawn_name(value: str) -> bool:
     return any(map(str.isdigit, inner)) and is_drawn(value, 2.8) and "." not in value
 
 
+def is_rule(value: str) -> bool:
+    """Whether this says what a value must be (`required|min:12`), and is none."""
+    return _RULES.match(value) is not None
+
+
 def _is_jumbled(value: str) -> bool:
     """Whether these are drawn letters: small and capital ones in no order that a name has."""
     turns = sum(one.islower() and other.isupper() for one, other in pairwise(value))

@@ -44,10 +44,17 @@ class Rule(NamedTuple):
     source: str = ""
 
 
+_OF_A_DIGEST: Final = re.compile(r"sha(?:1|224|256|384|512)[-=:][A-Za-z0-9+/_-]{0,100}\Z")
+_LONGEST_DIGEST: Final = 112
+
+
 def whole(rule: Rule, match: re.Match[str]) -> Iterable[Finding]:
-    """The whole match, if its body (the group of that name, or all of it) looks drawn."""
+    """The whole match, if its body (the group of that name, or all of it) looks drawn, and it is no part of a checksum."""
     body = match["body"] if "body" in rule.pattern.groupindex else match[0]
-    if is_drawn(body, rule.min_entropy):
+    start = match.start()
+    if is_drawn(body, rule.min_entropy) and not _OF_A_DIGEST.search(
+        match.string, max(0, start - _LONGEST_DIGEST), start
+    ):
         yield Finding(match.start(), match.start() + len(match[0].rstrip(".")), rule.entity, rule.score)
 
 
