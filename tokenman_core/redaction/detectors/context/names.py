@@ -89,10 +89,16 @@ def is_other(rest: str) -> bool:
     return any(_OTHER_PARTS.match(part) for part in re.split(r"[-_.]", _CAMEL.sub("_", rest)) if part)
 
 
+_ESCAPED: Final = ("n", "r", "t")
+
+
 def before(text: str, start: int) -> str:
     """What of a name in a program stands before a telling word."""
     match = _NAME_BEFORE.search(text, max(0, start - 48), start)
-    return match[0] if match is not None else ""
+    name = match[0] if match is not None else ""
+    if name[:1] in _ESCAPED and text[start - len(name) - 1 : start - len(name)] == "\\":
+        return name[1:]  # a line's end as JSON writes it
+    return name
 
 
 def full_name(text: str, start: int, end: int) -> str:
