@@ -25,6 +25,7 @@ _LEAST = 256  # tokens that are missed: no provider keeps fewer than 1,024, and 
 _SLACK = 0.1  # of what was kept may be missing without a cause
 _ROUGH = 0.5  # the same where it is only known by its share of the bytes
 _SMALL = 128 * 1024  # bytes of a body that is read on the event loop
+_READ = 512 * 1024  # the same of one whose beginning its provider read again, so that it is not looked at
 _FRESH = 24 * 1024  # the same of one whose session is new: none of its parts is known yet
 _NONE: tuple[float, tuple["_Call", ...]] = (0.0, ())
 
@@ -76,14 +77,14 @@ class Look:
 
     @property
     def large(self) -> bool:
-        size = len(self.exchange.raw)
-        return size > _FRESH and not self._read and size > (_SMALL if self.earlier else _FRESH)
+        most = (_READ if self._read else _SMALL) if self.earlier else _FRESH
+        return len(self.exchange.raw) > most
 
     @property
     def _read(self) -> list[Prints]:
-        """Of earlier requests those of which all that was kept was read, to the token: so far this one says the same."""
+        """Of earlier requests those of which all that was to be kept was read, to the token: so far this one says the same."""
         read = self.usage.cache_read
-        return [call.prints for call in self.earlier if call.kept == read] if read else []
+        return [call.prints for call in self.earlier if call.kept == read and call.prints.marks] if read else []
 
     def read(self) -> Prints | None:
         """The prints of the request. Once; on any thread."""

@@ -12,6 +12,7 @@ import pytest
 from tests.core.caching.talk import (
     HOURLY,
     KEY,
+    MARK,
     RULES,
     SAID,
     TOOLS,
@@ -659,6 +660,19 @@ def test_a_large_or_a_new_conversation_says_that_it_wants_a_thread():
     huge = looked(talk.detective, claude(1, system="x" * 140_000), sent=2.0)
     assert huge is not None
     assert huge.large
+
+
+@pytest.mark.parametrize(
+    ("mark", "size", "large"), [(MARK, 140_000, False), (MARK, 530_000, True), (None, 140_000, True)]
+)
+def test_what_its_provider_read_again_is_not_looked_at_and_wants_no_thread(mark, size, large):
+    detective = Detective(ManualClock(), KEY)
+    value = claude(1, system="x" * size, mark=mark)
+    for number, usage in enumerate((Usage(99_000, 1, 0, 9_000), Usage(99_000, 1, 9_000, 50))):
+        look = detective.look(answered(exchange(value), Candidate("anthropic", ""), usage, float(number)))
+        assert look is not None
+        assert look.large is (large if number else True)
+        detective.ended(look)
 
 
 def test_all_causes_are_of_the_table():
