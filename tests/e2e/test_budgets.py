@@ -16,6 +16,9 @@ from typing import Any, ClassVar
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import errors as genai_errors
+from google.genai import types
 
 from tests.e2e.harness import ANTHROPIC_KEY, OPENAI_KEY, Proxy, claude, gpt, user
 from tokenman_core.budget.rules import dollars
@@ -81,6 +84,36 @@ def test_a_spent_budget_is_told_once_and_no_sdk_comes_again(running, fake):
         gpt(proxy, max_retries=3).chat.completions.create(model="gpt-4.1", max_tokens=500, messages=user("hi"))
     assert errors(proxy, "budget") == 2
     assert not fake.received
+
+
+def google(proxy: Proxy, **options: Any) -> genai.Client:
+    return genai.Client(
+        api_key="AIza-the-callers-own-key",
+        http_options=types.HttpOptions(base_url=proxy.url, timeout=60_000, **options),
+    )
+
+
+def test_googles_package_is_told_of_a_spent_budget_once_and_comes_again_after_a_rate_limit(running, fake, tmp_path):
+    providers = {"gemini": {"base_url": fake.url}}
+    poor = running(budgets=[{**DAY, "limit_usd": "0.0000001"}], providers=providers)
+    asking = google(poor)  # held, for it closes its connections when it is forgotten
+    for refused in (
+        lambda: asking.models.generate_content(model="gemini-2.5-flash", contents="hi"),
+        lambda: asking.models.embed_content(model="gemini-embedding-001", contents=["why is the sky blue", "and red"]),
+    ):
+        before = errors(poor, "budget")
+        with pytest.raises(genai_errors.ClientError) as told:
+            refused()
+        assert (told.value.code, told.value.status) == (429, "RESOURCE_EXHAUSTED")
+        assert errors(poor, "budget") == before + 1
+    assert not fake.received
+    folder = tmp_path / "limited"
+    folder.mkdir()
+    limited = running(folder, rate_limits=[{"name": "one", "requests": "1/8s"}], providers=providers)
+    patient = google(limited, retry_options=types.HttpRetryOptions(attempts=6))
+    for _ in range(2):
+        assert patient.models.generate_content(model="gemini-2.5-flash", contents="hi").text == "You said: hi"
+    assert errors(limited, "rate_limit") > 0
 
 
 def test_what_a_call_costs_is_booked_on_its_budget_to_the_last_digit(running, fake):
