@@ -620,6 +620,9 @@ NEAR_MISSES = [
     "config.py,sha256=k_lsVk57paxLJOcBueH07cu1OgEgWdVBxm6lfaC3CCU,2663",
     "bin/keyring,sha256=-ek_A6PUwKGq05m33Hg-BxA34Ku9owAPnCnnQXJwVMk,304",
     "password: string\nname: string",
+    "password: manager\nuser: ann",
+    "password: rotated monthly",
+    "password: something interesting",
     "password: required\n",
     "password: encrypted\n",
     # sentences, labels and names, no passwords of plain words
