@@ -155,7 +155,8 @@ class Redaction:
     async def _inherit(self, exchange: Exchange, state: State) -> None:
         """What a call goes on with that the provider holds has values that this caller sent before."""
         value = exchange.body.value if exchange.body is not None else None
-        state.turn = turn(exchange.sent.method, exchange.sent.path, value, exchange.raw)
+        raw = exchange.raw if self._held is not None and self._held.has_stored else b""
+        state.turn = turn(exchange.sent.method, exchange.sent.path, value, raw)
         if self._held is None or not state.turn.named or (caller := _caller(exchange)) is None:
             return
         # A body is searched for every value: of what is only asked for there may be more of them.

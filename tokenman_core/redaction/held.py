@@ -58,9 +58,10 @@ _GIVES: Final[tuple[tuple[re.Pattern[str], Callable[[Any], bool], bool], ...]] =
 _LISTS: Final = re.compile(r"/batches/*$")
 # In a body: a file, or a part of a prompt, that was laid down before. Where it stands is for each API to say.
 _NAMED: Final = re.compile(
-    rb'"(?:(?:input_|training_|validation_)?file_?[iI]d|file_?[uU]ri|cached_?[cC]ontent)"\s*:\s*"(?:[^"\\]{0,256}/)?([^"\\/]{1,512})"'
+    rb'"(?:(?:input_|training_|validation_)?file(?:_id|Id|_uri|Uri)|cached(?:_c|C)ontent)"\s*:\s*"(?:[^"\\]{0,256}/)?([^"\\/]{1,512})"'
 )
-_NAMING: Final = (b"file", b"cached")  # one of them stands in whatever that finds
+_NAMING: Final = (b'file_id"', b'fileId"', b'file_uri"', b'fileUri"', b'cached_content"', b'cachedContent"')
+"""One of these stands in whatever that finds: looking for them takes a tenth of the time."""
 # In an answer: what came of a batch, or of the parts of a file.
 _RESULTS: Final = ("output_file_id", "error_file_id", "responsesFile", "file", "dest", "response", "output", "metadata")
 
@@ -138,7 +139,9 @@ def given(value: Any) -> str:
     if type(value) is not dict:
         return ""
     response, file = value.get("response"), value.get("file")
-    if type(response) is dict:  # of an event, whose own id is another; or of Gemini's long-running calls, which have a name
+    if (
+        type(response) is dict
+    ):  # of an event, whose own id is another; or of Gemini's long-running calls, which have a name
         return _named(response) or _named({"name": value.get("name")})
     return _named(value) or (_named(file) if type(file) is dict else "")
 
@@ -240,6 +243,11 @@ class Held:
     def size(self) -> int:
         """An estimate of the memory taken, in bytes."""
         return self._talk.size + self._stored.size
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether anything that was laid down is known: else no body need be searched for what it names of that."""
+        return bool(self._stored.entries)
 
     def keep(self, caller: Sequence[str], id: str, pairs: Iterable[Pair], *, stored: bool = False) -> None:
         """Add to what stands behind the placeholders that the provider holds under an id, the newest last."""

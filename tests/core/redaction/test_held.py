@@ -245,7 +245,9 @@ def test_what_is_laid_down_is_kept_for_longer_than_what_goes_on_turn_by_turn() -
     clock = ManualClock()
     them = Held(KEY, clock)
     them.keep(ME, "talk", [pair(1)])
+    assert not them.has_stored
     them.keep(ME, "batch", [pair(2)], stored=True)
+    assert them.has_stored
     clock.advance(TALK.ttl_s)
     assert them.of(ME, ["talk", "batch"]) == [pair(2)]
     clock.advance(STORED.ttl_s - TALK.ttl_s)
