@@ -78,7 +78,9 @@ class JsonBody:
         return self._governed()[0]
 
     def _governed(self) -> tuple[bytes, Any]:
-        if not self._added and not any(slot.changed for slot in self._slots):
+        # Most are as they came, the very same; the others are looked at.
+        edited = [slot for slot in self._slots if slot.text is not slot.original and slot.changed]
+        if not self._added and not edited:
             return self._data, self._value
         texts = [slot.text for slot in self._slots]
         if self._made is None or self._made[0] != texts:
