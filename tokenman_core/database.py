@@ -61,7 +61,7 @@ class Database:
             self._file = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        self._path = path
+        self._name = str(path)  # a path would be put together again for each look
         self.connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=not any_thread)
         try:
             for setting in (*settings, "journal_mode = wal", "synchronous = normal"):
@@ -75,7 +75,7 @@ class Database:
     def replaced(self) -> bool:
         """Whether another file, or none, now stands where this one was opened: what is written here nobody would see."""
         try:
-            found = self._path.stat()
+            found = os.stat(self._name)
         except OSError:
             return True
         return (found.st_dev, found.st_ino) != (self._file.st_dev, self._file.st_ino)

@@ -9,8 +9,8 @@ import functools
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from operator import itemgetter
+from typing import Literal, NamedTuple, Protocol
 
 MOST = 2**62
 """What is spent on a counter is no more."""
@@ -22,8 +22,7 @@ ENDED_S = 86_400.0
 """So long is it known that a reservation has ended, and one that has expired can still be renewed: the clock may have been set."""
 
 
-@dataclass(frozen=True)
-class Hold:
+class Hold(NamedTuple):
     """`amount` to be held on a counter; spent and held together may not pass `limit` (None: it is counted, and not limited).
 
     `until`: when the counter itself may be forgotten, in seconds since the epoch, as at the end of its window. `sure`: so much of
@@ -37,8 +36,7 @@ class Hold:
     sure: int = 0
 
 
-@dataclass(frozen=True)
-class Booking:
+class Booking(NamedTuple):
     """`amount` that was spent on a counter."""
 
     counter: str
@@ -46,14 +44,12 @@ class Booking:
     until: float
 
 
-@dataclass(frozen=True)
-class Count:
+class Count(NamedTuple):
     spent: int = 0
     held: int = 0
 
 
-@dataclass(frozen=True)
-class Lapsed:
+class Lapsed(NamedTuple):
     """A reservation that nobody renewed: what it held on each of its counters, what was booked of that, since when it was held,
     what was said about it when it was asked for, and which counters these are.
     """
@@ -161,15 +157,25 @@ _COUNT = (
 
 @functools.cache
 def _holding(counters: int) -> str:
-    """One statement, and so one transaction, for the usual case: a lease that is new, and room on so many counters."""
+    """One statement, and so one transaction, for the usual case: a lease that is new, and room on so many counters.
+
+    It is given the lease, now, until when and the note, and of each counter its name, the amount, how much of that is sure, when
+    the counter ends, and the most that may be spent and held of it. The last has the note.
+    """
+    firsts = range(5, 5 + 5 * counters, 5)
+    rows = " union all ".join(
+        f"select ?1, ?{at}, ?{at + 1}, ?{at + 2}, ?{at + 3}, ?2, ?3, {'?4' if at == firsts[-1] else "''"}"
+        for at in firsts
+    )
+    room = "".join(
+        f" and (?{at + 4} is null or ?{at + 1} + coalesce((select spent from counts where counter = ?{at}), 0)"
+        f" + coalesce((select sum(amount) from holds where counter = ?{at} and until > ?2), 0) <= ?{at + 4})"
+        for at in firsts
+    )
     return (
-        "insert into holds (lease, counter, amount, sure, ends, since, until, about)"
-        f" with asked (counter, amount, sure, ends, most) as (values {', '.join(['(?, ?, ?, ?, ?)'] * counters)})"
-        " select ?, counter, amount, sure, ends, ?, ?, ? from asked"
-        " where not exists (select 1 from ended where lease = ?) and not exists (select 1 from holds where lease = ?)"
-        " and not exists (select 1 from asked where most < amount"
-        " + coalesce((select spent from counts where counts.counter = asked.counter), 0)"
-        " + coalesce((select sum(amount) from holds where holds.counter = asked.counter and until > ?), 0))"
+        f"insert into holds (lease, counter, amount, sure, ends, since, until, about) select * from ({rows})"
+        " where not exists (select 1 from ended where lease = ?1) and not exists (select 1 from holds where lease = ?1)"
+        + room
     )
 
 
@@ -177,15 +183,16 @@ class SqliteCounts:
     """`Counts` on a connection that others write on too. `whole` is a transaction that waits for nobody inside."""
 
     def __init__(self, connection: sqlite3.Connection, whole: Callable[[], AbstractContextManager[None]]) -> None:
-        self._connection, self._whole = connection, whole
+        self._cursor, self._whole = (
+            connection.cursor(),
+            whole,
+        )  # one for all: to make one takes as long as a brief statement
         self._fresh = True  # until it is known to be none
 
     @property
     def fresh(self) -> bool:
         if self._fresh:
-            found = self._connection.execute(
-                "select 1 from entries where kind = 'counts' and name = 'fresh'"
-            ).fetchone()
+            found = self._cursor.execute("select 1 from entries where kind = 'counts' and name = 'fresh'").fetchone()
             self._fresh = found is not None
         return self._fresh
 
@@ -195,22 +202,25 @@ class SqliteCounts:
                 return False
             for each in bookings:
                 self._add(each.counter, each.amount, each.until)
-            self._connection.execute("delete from entries where kind = 'counts' and name = 'fresh'")
+            self._cursor.execute("delete from entries where kind = 'counts' and name = 'fresh'")
             return True
 
     def reserve(
         self, lease: str, holds: Sequence[Hold], *, until: float, now: float, about: str = ""
     ) -> tuple[Reserved, Mapping[str, Count]]:
+        holds = sorted(
+            holds, key=itemgetter(0)
+        )  # the last by name has the note, where others look for it who expect one in each
         if self._held_at_once(lease, holds, until, now, about):
             return "held", {}
         with self._whole():
             if self._ended(lease):
                 return "ended", {}
-            self._connection.execute("delete from holds where lease = ?", (lease,))
+            self._cursor.execute("delete from holds where lease = ?", (lease,))
             counts = {hold.counter: self._count(hold.counter, now) for hold in holds}
             if any(_passes(hold, counts[hold.counter]) for hold in holds):
                 return "short", counts
-            self._connection.executemany(
+            self._cursor.executemany(
                 "insert into holds (lease, counter, amount, sure, ends, since, until, about) values (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
@@ -221,7 +231,7 @@ class SqliteCounts:
                         each.until,
                         now,
                         until,
-                        about,
+                        about if each is holds[-1] else "",
                     )
                     for each in holds
                 ],
@@ -230,11 +240,14 @@ class SqliteCounts:
 
     def _held_at_once(self, lease: str, holds: Sequence[Hold], until: float, now: float, about: str) -> bool:
         """False: nothing was done, and it has to be looked why."""
-        if not holds or any(hold.amount > MOST_HELD for hold in holds):
+        if not holds:
             return False
-        asked = [each for hold in holds for each in (hold.counter, hold.amount, hold.sure, hold.until, hold.limit)]
-        done = self._connection.execute(_holding(len(holds)), (*asked, lease, now, until, about, lease, lease, now))
-        return done.rowcount > 0
+        asked: list[object] = [lease, now, until, about]
+        for counter, amount, limit, ends, sure in holds:
+            if amount > MOST_HELD:
+                return False
+            asked += counter, amount, sure, ends, limit
+        return self._cursor.execute(_holding(len(holds)), asked).rowcount > 0
 
     def settle(self, lease: str, bookings: Sequence[Booking], *, now: float) -> Mapping[str, int] | None:
         with self._whole():
@@ -247,7 +260,7 @@ class SqliteCounts:
 
     def lapse(self, *, before: float, now: float, but: Collection[str] = ()) -> Sequence[Lapsed]:
         with self._whole():
-            rows = self._connection.execute(
+            rows = self._cursor.execute(
                 "select lease, counter, amount, sure, ends, since, about from holds where until <= ? and sure > 0",
                 (before,),
             ).fetchall()
@@ -255,11 +268,12 @@ class SqliteCounts:
             for lease, counter, amount, sure, ends, since, about in rows:
                 if lease not in but:
                     self._add(counter, sure, ends)
-                    others = found[lease].counters if lease in found else ()
-                    found[lease] = Lapsed(lease, amount, sure, since, about, (*others, counter))
+                    so_far = found.get(lease, Lapsed(lease, amount, sure, since, about))
+                    counters = (*so_far.counters, counter)
+                    found[lease] = so_far._replace(about=so_far.about or about, counters=counters)
             for each in found.values():
                 self._end(each.lease, now)
-                self._connection.execute("update ended set booked = ? where lease = ?", (each.booked, each.lease))
+                self._cursor.execute("update ended set booked = ? where lease = ?", (each.booked, each.lease))
             return list(found.values())
 
     def release(self, lease: str, *, now: float) -> None:
@@ -267,18 +281,18 @@ class SqliteCounts:
             self._end(lease, now)
 
     def unhold(self, lease: str) -> None:
-        self._connection.execute("delete from holds where lease = ?", (lease,))
+        self._cursor.execute("delete from holds where lease = ?", (lease,))
 
     def hold_on(self, leases: Collection[str], until: float) -> None:
         with self._whole():
-            self._connection.executemany("update holds set until = ? where lease = ?", [(until, it) for it in leases])
+            self._cursor.executemany("update holds set until = ? where lease = ?", [(until, it) for it in leases])
 
     def counts(self, counters: Iterable[str], *, now: float) -> Mapping[str, Count]:
         return {counter: self._count(counter, now) for counter in counters}
 
     def under(self, prefix: str, *, most: int, now: float) -> Mapping[str, Count]:
         end = prefix + "\U0010ffff"
-        names = self._connection.execute(
+        names = self._cursor.execute(
             "select counter from (select counter, spent as amount from counts where counter >= ?1 and counter < ?2"
             " union all select counter, amount from holds where counter >= ?1 and counter < ?2 and until > ?3)"
             " group by counter order by sum(amount) desc, counter limit ?4",
@@ -287,20 +301,20 @@ class SqliteCounts:
         return self.counts([name for (name,) in names], now=now)
 
     def held(self, *, now: float) -> Sequence[tuple[str, str, int, float, float]]:
-        return self._connection.execute(
+        return self._cursor.execute(
             "select lease, counter, amount, since, until from holds where until > ? order by lease, counter", (now,)
         ).fetchall()
 
     def put_back(self, counter: str, *, now: float) -> None:
-        self._connection.execute("delete from counts where counter = ?", (counter,))
+        self._cursor.execute("delete from counts where counter = ?", (counter,))
 
     def _count(self, counter: str, now: float) -> Count:
-        spent, held = self._connection.execute(_COUNT, (counter, now)).fetchone()
+        spent, held = self._cursor.execute(_COUNT, (counter, now)).fetchone()
         return Count(spent or 0, held or 0)
 
     def _add(self, counter: str, amount: int, until: float) -> int:
         """What is spent of it then."""
-        spent: int = self._connection.execute(
+        spent: int = self._cursor.execute(
             "insert into counts (counter, spent, until) values (?, ?, ?) on conflict do update"
             f" set spent = min({MOST}, counts.spent + excluded.spent), until = max(counts.until, excluded.until)"
             " returning spent",
@@ -310,28 +324,26 @@ class SqliteCounts:
 
     def _booked(self, lease: str) -> int:
         """What was booked when it lapsed, asked for once."""
-        found = self._connection.execute("select booked from ended where lease = ?", (lease,)).fetchone()
+        found = self._cursor.execute("select booked from ended where lease = ?", (lease,)).fetchone()
         if found is None or not found[0]:
             return 0
-        self._connection.execute("update ended set booked = 0 where lease = ?", (lease,))
+        self._cursor.execute("update ended set booked = 0 where lease = ?", (lease,))
         return int(found[0])
 
     def _ended(self, lease: str) -> bool:
-        return self._connection.execute("select 1 from ended where lease = ?", (lease,)).fetchone() is not None
+        return self._cursor.execute("select 1 from ended where lease = ?", (lease,)).fetchone() is not None
 
     def _end(self, lease: str, now: float) -> bool:
         """Whether it had not ended before."""
-        self._connection.execute("delete from holds where lease = ?", (lease,))
-        ended = self._connection.execute(
-            "insert or ignore into ended (lease, until) values (?, ?)", (lease, now + ENDED_S)
-        )
+        self._cursor.execute("delete from holds where lease = ?", (lease,))
+        ended = self._cursor.execute("insert or ignore into ended (lease, until) values (?, ?)", (lease, now + ENDED_S))
         return ended.rowcount == 1
 
     def purge(self, now: float) -> None:
         """Forgets what nobody asks for any more, so that the file does not grow with every call."""
-        self._connection.execute("delete from holds where until <= ? and sure = 0", (now - ENDED_S,))
+        self._cursor.execute("delete from holds where until <= ? and sure = 0", (now - ENDED_S,))
         for table in ("counts", "ended"):
-            self._connection.execute(f"delete from {table} where until <= ?", (now,))
+            self._cursor.execute(f"delete from {table} where until <= ?", (now,))
 
 
 def _passes(hold: Hold, count: Count) -> bool:

@@ -112,7 +112,7 @@ class State:
 
         A question that failed here is asked once more there, so it must be one that changes all or nothing. Raises Unavailable.
         """
-        if brief and not self._waiting and self._thread.is_alive():  # none overtakes another
+        if brief and not self._waiting:  # none overtakes another
             answer = self._at_once(question)
             if answer is not None:
                 return answer[0]

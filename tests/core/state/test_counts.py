@@ -259,6 +259,28 @@ def test_what_died_days_ago_is_still_given_up_with_what_is_sure_but_for_those_th
     assert store.counts.lapse(before=later, now=later) == []
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_one_of_a_reservations_rows_has_its_note_the_last_by_name_where_older_processes_look(store, tmp_path, again):
+    holds = [Hold(counter, 9, 100, FOREVER, 4) for counter in ("b", "c", "a")]
+    for _ in range(1 + again):  # the second time it is there already
+        assert store.counts.reserve("one", holds, until=50, now=0, about="it") == ("held", {})
+    other = sqlite3.connect(tmp_path / "state.db")
+    rows = other.execute("select counter, about from holds order by counter").fetchall()
+    other.close()
+    assert rows == [("a", ""), ("b", ""), ("c", "it")]
+    (found,) = store.counts.lapse(before=50, now=51)
+    assert (found.lease, found.about) == ("one", "it")
+
+
+def test_a_note_that_an_older_process_wrote_with_another_row_is_found(store, tmp_path):
+    store.counts.reserve("one", [Hold(counter, 9, None, FOREVER, 4) for counter in "ab"], until=50, now=0, about="it")
+    other = sqlite3.connect(tmp_path / "state.db")
+    with other:
+        other.execute("update holds set about = case counter when 'a' then 'it' else '' end")
+    other.close()
+    assert [found.about for found in store.counts.lapse(before=50, now=51)] == ["it"]
+
+
 def test_only_a_file_that_is_new_knows_nothing_of_what_was_spent(tmp_path):
     old = sqlite3.connect(tmp_path / "old.db", isolation_level=None)
     migrate(old, STEPS[:-1])
