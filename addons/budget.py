@@ -12,7 +12,7 @@ from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.ledger.row import LONGEST_NAME, model_name, short
 from tokenman_core.metering import by_the_month
 from tokenman_core.providers import Providers
-from tokenman_core.scopes import Subject
+from tokenman_core.scopes import Scope, Subject
 from tokenman_core.state import Unavailable
 from tokenman_core.verdicts import AttemptVerdict, Candidate, Refuse, Reroute, Verdict
 
@@ -54,7 +54,7 @@ class Budget:
             if not rules:
                 continue
             bound = await self._quotes.bound(exchange, candidate)
-            if bound.rates is None or bound.unbounded:
+            if not bound.priced or bound.unbounded:
                 continue
             try:
                 short = await self._books.fits(subject, _quote(bound), rules)
@@ -77,11 +77,11 @@ class Budget:
         bound = await self._quotes.bound(exchange, candidate)
         if refusal := self._unpriced(bound, rules, candidate.model or exchange.model):
             return refusal
-        if not rules or bound.rates is None or (bound.unbounded and not any(rule.blocks for rule in rules)):
+        if not rules or not bound.priced or (bound.unbounded and not any(rule.blocks for rule in rules)):
             return None
         exchange.notes.setdefault(self.name, {})[attempt] = bound
         about = lost.note(exchange, attempt, bound)
-        answer = await self._books.reserve(_lease(exchange, attempt), subject, _quote(bound), about)
+        answer = await self._books.reserve(_lease(exchange, attempt), subject, _quote(bound), about, rules)
         match answer:
             case Granted():
                 return await self._cap(exchange, attempt, bound, answer)
@@ -134,6 +134,8 @@ class Budget:
         """What cannot be priced is refused where a budget would have to hold it."""
         if self._refuses_unknown and bound.basis not in ("list", "override", "free"):
             return _no_price(model, "pricing.unknown_model is refuse")
+        if bound.priced and not bound.unbounded:
+            return None
         blocking = next((rule for rule in rules if rule.blocks), None)
         if blocking is None:
             return None
@@ -141,7 +143,7 @@ class Budget:
         if bound.unbounded and strict is not None:
             message = f"Budget {strict.name} cannot hold this call: {bound.unbounded}. To let such calls pass: unbounded: allow"
             return Refuse(400, "pricing", message)
-        if bound.rates is None and (model or not bound.unbounded):
+        if not bound.priced and (model or not bound.unbounded):
             return _no_price(model, f"budget {blocking.name} cannot hold what it may cost")
         return None
 
@@ -153,16 +155,23 @@ HIDDEN = "-"
 def subject_of(exchange: Exchange, candidate: Candidate) -> Subject:
     """Whose call it is: told by what the call says, counted and shown as the ledger has it, from which counts can be made anew."""
     model = candidate.model or exchange.model
-    own = candidate.model not in ("", exchange.model)  # the configuration's own word
-    client, provider, labels = exchange.caller.client, candidate.provider, exchange.labels
-    shown = Subject(
-        short(client, LONGEST_NAME),
-        short(labels.get("project") or (HIDDEN if exchange.project else ""), LONGEST_NAME),
-        provider,
-        model_name(model if own else labels.get("model") or (HIDDEN if model else "")),
-        short(labels.get("session") or (HIDDEN if exchange.session else ""), LONGEST_NAME),
-    )
-    return Subject(client, exchange.project, provider, model, exchange.session, shown)
+
+    def shown(scope: Scope) -> str:
+        labels = exchange.labels
+        match scope:
+            case "client":
+                return short(exchange.caller.client, LONGEST_NAME)
+            case "project":
+                return short(labels.get("project") or (HIDDEN if exchange.project else ""), LONGEST_NAME)
+            case "session":
+                return short(labels.get("session") or (HIDDEN if exchange.session else ""), LONGEST_NAME)
+            case "model":
+                own = candidate.model not in ("", exchange.model)  # the configuration's own word
+                return model_name(model if own else labels.get("model") or (HIDDEN if model else ""))
+            case _:
+                return candidate.provider
+
+    return Subject(exchange.caller.client, exchange.project, candidate.provider, model, exchange.session, shown)
 
 
 def _costs(exchange: Exchange) -> bool:
@@ -174,7 +183,7 @@ def _lease(exchange: Exchange, attempt: Attempt) -> str:
 
 
 def _quote(bound: Bound) -> Quote:
-    return Quote(units(bound.read_cost), units(bound.token_cost), bound.output)
+    return Quote(bound.reading, bound.writing, bound.output)
 
 
 def _no_price(model: str, why: str) -> Refuse:

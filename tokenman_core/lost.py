@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tokenman_core.ahead.quote import Bound
+from tokenman_core.ahead.quote import Bound, written_out
 from tokenman_core.budget.books import Lost
 from tokenman_core.budget.rules import dollars
 from tokenman_core.exchange import Attempt, Exchange
@@ -17,7 +17,7 @@ _SAME = ("provider", "model", "dialect", "operation", "project", "client", "sess
 
 def note(exchange: Exchange, attempt: Attempt, bound: Bound) -> str:
     """What a record would say of the call, in the words that it may show."""
-    return json.dumps(
+    return written_out(
         {
             "provider": attempt.candidate.provider,
             "model": model_of(exchange, attempt.candidate),

@@ -1,7 +1,7 @@
 """Whom a limit is about: what budgets and rate limits share of scopes and matching."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -17,7 +17,7 @@ LONGEST = 200  # characters of a name that a caller may choose
 class Subject:
     """Whose call it is, and where it goes; "" where nobody says. `provider` and `model` are those of the attempt.
 
-    `shown`: the same in the words that a record may show, where those are others.
+    `shown`: what a scope's calls are counted by, in the words that a record may show, where those are others.
     """
 
     client: str = ""
@@ -25,7 +25,7 @@ class Subject:
     provider: str = ""
     model: str = ""
     session: str = ""
-    shown: "Subject | None" = None
+    shown: "Callable[[Scope], str] | None" = None
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,15 @@ class Reach:
     match: Mapping[str, str] = field(default_factory=dict, hash=False)  # by a name of NAMES
 
     def takes_in(self, subject: Subject) -> bool:
-        return all(fnmatchcase(getattr(subject, name), pattern) for name, pattern in self.match.items())
+        return not self.match or all(
+            fnmatchcase(getattr(subject, name), pattern) for name, pattern in self.match.items()
+        )
 
     def counted_by(self, subject: Subject) -> str:
         """The name of the counter for this call among those of one limit: text that any store takes."""
         if self.scope == "global":
             return ""
-        name: str = getattr(subject.shown or subject, self.scope)
+        name: str = getattr(subject, self.scope) if subject.shown is None else subject.shown(self.scope)
         data = name.encode("utf-8", "replace")
         if len(name) <= LONGEST:
             return data.decode()

@@ -144,6 +144,24 @@ async def test_a_call_with_no_place_for_a_limit_is_refused_and_frees_what_it_hel
     assert (made.held(), made.open) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("model", "more", "told"),
+    [
+        ("gpt-5", {"background": True}, "unbounded: allow"),
+        ("house-model", {}, "budget daily cannot hold what it may cost"),
+    ],
+    ids=["a price and no bound", "a bound and no price"],
+)
+async def test_a_call_needs_both_a_price_and_a_bound(tmp_path, model, more, told):
+    made = Stage(tmp_path / "state.db", Rule("daily", units(Decimal(5)), "day"), unknown_model="allow")
+    exchange = exchange_of("openai", "/v1/responses", model=model, input="hi", **more)
+    verdict = await made.stage.llm_attempt(exchange, Attempt(1, Candidate("openai", model)))
+    assert isinstance(verdict, Refuse)
+    assert (verdict.status, verdict.kind, made.held(), made.open) == (400, "pricing", 0, 0)
+    assert told in verdict.message
+    made.store.close()
+
+
 @pytest.mark.parametrize("unknown", ["ceiling", "allow"])
 async def test_what_costs_by_the_day_is_refused_until_the_budget_lets_it_pass_and_holds_nothing_then(
     stage, tmp_path, unknown

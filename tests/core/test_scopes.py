@@ -44,6 +44,6 @@ def test_half_a_character_in_a_name_is_none_that_a_store_could_not_keep():
 
 
 def test_a_call_is_told_by_what_it_says_and_counted_by_what_may_be_shown():
-    subject = Subject(project="jane@corp.example", shown=Subject(project="[EMAIL_ADDRESS_0123456789ab]"))
+    subject = Subject(project="jane@corp.example", shown={"project": "[EMAIL_ADDRESS_0123456789ab]"}.__getitem__)
     assert Reach("project", {"project": "*@corp.example"}).takes_in(subject)
     assert Reach("project").counted_by(subject) == "[EMAIL_ADDRESS_0123456789ab]"

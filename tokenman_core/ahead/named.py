@@ -8,14 +8,12 @@ Named = tuple[set[str], set[str]]
 
 def named(value: Any) -> Named:
     """Of all levels of a request's JSON."""
-    names, kinds = set[str](), set[str]()
-    inside = [value] if type(value) is dict or type(value) is list else []
-    for each in inside:
+    objects, inside = list[dict[str, Any]](), [value]
+    for each in inside:  # which grows meanwhile
         if type(each) is dict:
-            names.update(each)
-            if type(kind := each.get("type")) is str:
-                kinds.add(kind)
-            inside += [one for one in each.values() if type(one) is dict or type(one) is list]
-        else:
-            inside += [one for one in each if type(one) is dict or type(one) is list]
-    return names, kinds
+            objects.append(each)
+            inside += each.values()
+        elif type(each) is list:
+            inside += each
+    names = set[str]().union(*objects)
+    return names, {kind for each in objects if type(kind := each.get("type")) is str} if "type" in names else set()

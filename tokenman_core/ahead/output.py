@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tokenman_core.dialects.base import Operation
 
@@ -47,8 +47,7 @@ _MOST_ANSWERS = 2**20  # OpenAI takes 128; what others take nobody has published
 _LEAST_THINKING = 1024  # https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(NamedTuple):
     """`limit`: tokens that each answer may have; None: nothing is said. `answers`: so many come. `least`: fewer make no sense."""
 
     limit: int | None
@@ -64,13 +63,15 @@ def stated(operation: Operation, value: Any) -> Stated | None:
     if form is None or type(value) is not dict:
         return None
     value = _unwrapped(value)
-    places = [value, *(inner for name in form.inside if type(inner := value.get(name)) is dict)]
+    places = [value]
+    if form.inside:
+        places += [inner for name in form.inside if type(inner := value.get(name)) is dict]
     # Where a call says it twice, the larger one: nobody knows which of them its provider goes by.
     limit = max(_numbers(places, form.names, form.zero), default=form.usual)
     if limit is not None:
         limit = min(limit, MOST_WRITTEN)
-    answers = min(max(_numbers(places, form.times), default=1), _MOST_ANSWERS)
-    questions = value.get(form.each)
+    answers = min(max(_numbers(places, form.times), default=1), _MOST_ANSWERS) if form.times else 1
+    questions = value.get(form.each) if form.each else None
     if type(questions) is list and questions and type(questions[0]) is not int:  # else it is one, in tokens
         answers *= len(questions)
     thinking = value.get("thinking")
@@ -126,8 +127,8 @@ def _numbers(places: Sequence[Mapping[str, Any]], names: Sequence[str], zero: bo
 
 def _whole(number: Any) -> int | None:
     """A number that is not negative, also as `120.0` or `"120"`: who reads it at the provider may be as kind."""
+    if type(number) is int:
+        return number if number >= 0 else None
     if type(number) is str and number.isascii() and number.isdigit() and len(number) < 20:
         return int(number)
-    if type(number) is float and number.is_integer():
-        number = int(number)
-    return number if type(number) is int and number >= 0 else None
+    return int(number) if type(number) is float and number.is_integer() and number >= 0 else None

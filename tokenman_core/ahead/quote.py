@@ -3,11 +3,10 @@
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -35,7 +34,8 @@ _SEARCHES: Final = 20  # of Gemini's, which no call can bound
 # (https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools: ten iterations).
 _ROUNDS: Final = 10
 _READ: Final = 64 * 1024  # bytes of an answer in which its own id stands
-_MILLION: Final = Decimal(10**6)
+_UNITS: Final = 10**12  # in a USD
+_MACHINE: Final = int(CONTAINER * _UNITS)
 _DEEPEST: Final = 8  # levels of a body in which a cache is asked for
 _STEP: Final = 1_000
 _HALF_HOUR: Final = 1_800.0
@@ -46,14 +46,12 @@ _KEPT: Final = 20_000  # ids of what providers hold, whose size is known
 _UNBOUNDED: Final = frozenset({"batches", "images", "audio", "other"})
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(NamedTuple):
     """`input` and `output` in tokens, `output` over all answers of the call. `unbounded`: why neither says what it may cost.
 
-    `rates`: None where no price is known, as `basis` says. `extra`: USD for tools that are paid by the call. `limit`: what each
-    answer may have now; None if the call says nothing. `written`: how long a cache that the call writes is kept ("" for none).
-    `spoken`: USD for a token of the dearest that it may write besides text. `counted`: the tokens of its texts alone, 0 where other
-    things were measured too.
+    `limit`: what each answer may have now; None if the call says nothing. `priced`: whether a price is known, as `basis` says;
+    `reading` is then what it costs at most before a word is written, and `writing` each token that is, in 1e-12 USD.
+    `counted`: the tokens of its texts alone, 0 where other things were measured too.
     """
 
     input: int
@@ -61,26 +59,31 @@ class Bound:
     answers: int
     limit: int | None
     least: int
+    basis: Basis
+    priced: bool
+    reading: int
+    writing: int
+    unbounded: str
+    counted: int
+
+
+class _Price(NamedTuple):
+    """What a model costs: of a token, in 1e-12 USD rounded up, to read it, by how long a cache is kept that is written with it
+    ("" for none), and to write it. `rates`: the same as the list has it; None if it has none, and the rest is 0.
+    """
+
     rates: Rates | None
     basis: Basis
-    extra: Decimal = Decimal(0)
-    unbounded: str = ""
-    written: str = ""
-    spoken: Decimal = Decimal(0)
-    counted: int = 0
+    read: Mapping[str, int]
+    write: int
 
-    @property
-    def read_cost(self) -> Decimal:
-        """USD, before a word is written."""
-        assert self.rates is not None
-        written = {"": self.rates.input, "5m": self.rates.cache_write_5m, "1h": self.rates.cache_write_1h}[self.written]
-        return self.input * max(self.rates.input, written) / _MILLION + self.extra
-
-    @property
-    def token_cost(self) -> Decimal:
-        """USD for each token that is written."""
-        assert self.rates is not None
-        return max(max(self.rates.output, self.rates.reasoning) / _MILLION, self.spoken)
+    @classmethod
+    def of(cls, rates: Rates | None, basis: Basis) -> "_Price":
+        if rates is None:
+            return cls(None, basis, {"": 0, "5m": 0, "1h": 0}, 0)
+        kept = {"": rates.input, "5m": rates.cache_write_5m, "1h": rates.cache_write_1h}
+        read = {how: _units(max(rates.input, rate) / 10**6) for how, rate in kept.items()}
+        return cls(rates, basis, read, _units(max(rates.output, rates.reasoning) / 10**6))
 
 
 class Quotes:
@@ -91,48 +94,46 @@ class Quotes:
     ) -> None:
         self._prices, self._providers = prices, providers
         self._counter, self._sizes, self._off_loop = counter, sizes, off_loop
-        self._rates: OrderedDict[Hashable, tuple[Rates | None, Basis]] = OrderedDict()
+        self._prices_of: OrderedDict[Hashable, _Price] = OrderedDict()
 
     async def bound(self, exchange: Exchange, candidate: Candidate) -> Bound:
         """Of the request as it is now, worked out once for each candidate. Raises what the tokeniser raises."""
         known: dict[object, tuple[Any, Bound]] = exchange.notes.setdefault("ahead", {})
-        value = exchange.body.value if exchange.body is not None else None
-        texts = [slot.text for slot in exchange.body.slots] if exchange.body is not None else []
-        key = candidate, sum(map(len, texts))  # stages may change what was bounded
+        body = exchange.body
+        value, texts = (None, []) if body is None else (body.value, [slot.text for slot in body.slots])
+        # Stages may change what was bounded: the value is then another one, but of a body that has none.
+        key = candidate.provider, candidate.model, sum(map(len, texts)) if value is None else 0
         found = known.get(key)
         if found is None or found[0] is not value:
             found = known[key] = value, await self._bound(exchange, candidate, value, texts)
         return found[1]
 
     async def _bound(self, exchange: Exchange, candidate: Candidate, value: Any, texts: list[str]) -> Bound:
-        model = candidate.model or exchange.model
+        model, dialect = candidate.model or exchange.model, exchange.dialect.name
+        ceiling = ceilings.of(model)
         names, kinds = named(value)
-        counted, fresh = self._counter.known(texts + _forms(value))
-        counted += _no_texts(value, names)
+        counted, fresh = self._counter.known(texts if _FORMS.isdisjoint(names) else texts + _forms(value))
+        if not (_READY.isdisjoint(names) and _CALLED.isdisjoint(names)):
+            counted += _no_texts(value, names)
         written = "5m"
-        if exchange.dialect.name == "anthropic":
+        if dialect == "anthropic":
             written = _written(value, 0) if "cache_control" in names else ""
         if fresh and (not self._counter.ready or sum(len(text) for _, text in fresh) > AT_ONCE):
             counted += await self._off_loop(lambda: self._counter.count(fresh))
         elif fresh:
             counted += self._counter.count(fresh)
-
-        def measure() -> int:
-            return media.tokens(value, exchange.dialect.name, model)
-
-        seen = 0
+        seen = elsewhere = 0
         if not media.KINDS.isdisjoint(kinds) or not media.NAMES.isdisjoint(names):
             carried = exchange.body is not None and exchange.body.unreadable  # then it has to be decoded
-            seen = await self._off_loop(measure) if carried else measure()
+            seen = await self._measured(value, dialect, model) if carried else media.tokens(value, dialect, model)
+        if not media.NAMES_ELSEWHERE.isdisjoint(names):
+            elsewhere = sum(self._sizes.of(each, ceiling.context) for each in media.held_elsewhere(value))
         if not self._prices.ready:
             await self._off_loop(self._prices.warm)
-        ceiling = ceilings.of(model)
-        held = [] if media.NAMES_ELSEWHERE.isdisjoint(names) else media.held_elsewhere(value)
-        elsewhere = sum(self._sizes.of(each, ceiling.context) for each in held)
         # What nobody could count is not more than what the model can read.
-        read = ceil(counted * self._counter.factor(exchange.dialect.name, model)) + _around(value)
+        read = ceil(counted * self._counter.factor(dialect, model)) + _around(value)
         read += min(seen + elsewhere, ceiling.context)
-        tools = _tools(exchange.dialect.name, value, model)
+        tools = _NO_TOOLS if _SERVING.isdisjoint(names) and "-search-" not in model else _tools(dialect, value, model)
         if tools.rounds:  # in each it reads all again, and what the ones before have brought
             brought = tools.searches * _SEARCH * (tools.rounds + 1) // 2
             read = min(read * (tools.rounds + 1) + brought, max(ceiling.context, read) * (tools.rounds + 1))
@@ -140,38 +141,50 @@ class Quotes:
             read += tools.searches * _SEARCH
         said = stated(exchange.operation, value)
         limit = Stated(ceiling.output) if said is None else said
-        rates, basis = self._dearest(exchange, candidate, model, read, tools.searches, value)
+        terms = {} if _TERMS.isdisjoint(names) else _terms(value)
+        price, most = self._dearest(exchange, candidate, model, read, tools.searches, terms), ceiling.output
         if exchange.operation.elsewhere and not model:
-            rates, basis = None, "unknown"  # the dearest price of a token says nothing of it
-        most = ceiling.output
+            price = _Price.of(None, "unknown")  # the dearest price of a token says nothing of it
         for other in besides.models(value)[:_MOST_FALLBACKS] if _others_stand(names, kinds) else ():
-            more, its = self._dearest(exchange, candidate, other, read, tools.searches, value)
-            rates = rates.dearer(more) if rates is not None and more is not None else None
-            basis = its if its in ("ceiling", "unknown") else basis
+            more = self._dearest(exchange, candidate, other, read, tools.searches, terms)
+            rates = price.rates.dearer(more.rates) if price.rates is not None and more.rates is not None else None
+            price = _Price.of(rates, more.basis if more.basis in ("ceiling", "unknown") else price.basis)
             most = max(most, ceilings.of(other).output)
-        each_answer = most if limit.limit is None else limit.limit
+        reading, writing = read * price.read[written], price.write
+        if price.rates is not None:
+            reading += _extra(price.rates, tools.searches, seen) + tools.machines * _MACHINE
+            if dialect != "anthropic":
+                writing = max(writing, _spoken(price.rates, dialect, value))
         return Bound(
-            read, each_answer * limit.answers, limit.answers, limit.limit, limit.least, rates, basis,
-            _extra(rates, tools.searches, seen) + tools.machines * CONTAINER if rates else Decimal(0),
-            tools.unbounded or _unbounded(exchange, value, said), written,
-            _spoken(rates, exchange.dialect.name, value) if rates else Decimal(0),
-            0 if held or seen or tools.searches or tools.rounds else counted,
+            read, (most if limit.limit is None else limit.limit) * limit.answers, limit.answers, limit.limit, limit.least,
+            price.basis, price.rates is not None, reading, writing, tools.unbounded or _unbounded(exchange, value, said),
+            0 if elsewhere or seen or tools.searches or tools.rounds else counted,
         )  # fmt: skip
 
+    async def _measured(self, value: Any, dialect: str, model: str) -> int:
+        seen: int = await self._off_loop(lambda: media.tokens(value, dialect, model))
+        return seen
+
     def _dearest(
-        self, exchange: Exchange, candidate: Candidate, model: str, read: int, searches: int, value: Any
-    ) -> tuple[Rates | None, Basis]:
+        self,
+        exchange: Exchange,
+        candidate: Candidate,
+        model: str,
+        read: int,
+        searches: int,
+        terms: Mapping[str, str],
+    ) -> _Price:
         """By what the call asks for, or as usual if that is dearer: a provider may not have what is cheaper just then."""
-        begun, terms = exchange.times.begun, _terms(value)
+        begun = exchange.times.begun
         read = -(-read // _STEP) * _STEP  # prices change at thousands of tokens, and at half hours
-        key = candidate.provider, model, read, searches, begun // _HALF_HOUR, *sorted(terms.items())
-        if key not in self._rates:
-            self._rates[key] = self._look_up(
-                candidate, model, read, searches, datetime.fromtimestamp(begun, UTC), terms
-            )
-            while len(self._rates) > _PRICED:
-                self._rates.popitem(last=False)
-        return self._rates[key]
+        key = candidate.provider, model, read, searches, begun // _HALF_HOUR, tuple(sorted(terms.items()))
+        found = self._prices_of.get(key)
+        if found is None:
+            at = datetime.fromtimestamp(begun, UTC)
+            found = self._prices_of[key] = _Price.of(*self._look_up(candidate, model, read, searches, at, terms))
+            while len(self._prices_of) > _PRICED:
+                self._prices_of.popitem(last=False)
+        return found
 
     def _look_up(
         self, candidate: Candidate, model: str, read: int, searches: int, at: datetime, terms: Mapping[str, str]
@@ -223,15 +236,17 @@ def _forms(value: Any) -> list[str]:
     if type(value) is not dict:
         return []
     inner = value["request"] if type(value.get("request")) is dict else value
-    found = [_json(each) for name in _LISTS if type(each := inner.get(name)) is dict or type(each) is list]
-    return found + [_json(each) for name in _CONFIGS if type(each := inner.get(name)) is dict]
+    found = [written_out(each) for name in _LISTS if type(each := inner.get(name)) is dict or type(each) is list]
+    return found + [written_out(each) for name in _CONFIGS if type(each := inner.get(name)) is dict]
 
 
 _LISTS: Final = ("tools", "functions", "response_format", "text", "output_format", "output_config", "mcp_servers")
 _CONFIGS: Final = ("generationConfig", "generation_config")
+_FORMS: Final = frozenset((*_LISTS, *_CONFIGS))
 
 
-def _json(value: Any) -> str:
+def written_out(value: Any) -> str:
+    """As JSON, whatever it is."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # it writes no integers beyond 64 bits, no halves of characters, and nothing deeper than 254
@@ -246,6 +261,9 @@ def _no_texts(value: Any, names: Collection[str]) -> int:
     inner = value["request"] if type(value.get("request")) is dict else value
     given = _ready(inner.get("prompt")) + _ready(inner.get("input"))
     return given if _CALLED.isdisjoint(names) else given + sum(_bare(each, 0) for each in _of_tools(inner))
+
+
+_READY: Final = frozenset({"prompt", "input"})
 
 
 def _ready(value: Any) -> int:
@@ -288,9 +306,14 @@ def _around(value: Any) -> int:
     if type(value) is not dict:
         return _FRAME
     inner = value["request"] if type(value.get("request")) is dict else value
-    lists = [inner.get(name) for name in ("messages", "input", "contents")]
-    messages = sum(1 for each in lists if type(each) is list for one in each if type(one) is dict)
+    messages = 0
+    for name in _CONVERSATIONS:
+        if type(each := inner.get(name)) is list:
+            messages += list(map(type, each)).count(dict)
     return _FRAME + messages * _MESSAGE + (_TOOLS if inner.get("tools") else 0)
+
+
+_CONVERSATIONS: Final = ("messages", "input", "contents")
 
 
 def _written(value: Any, depth: int) -> str:
@@ -313,12 +336,14 @@ def _terms(value: Any) -> Mapping[str, str]:
     """What a call asks for that changes its prices; where it leaves that to the provider, the usual ones hold."""
     if type(value) is not dict:
         return {}
-    asked = {name: value.get(name) for name in ("service_tier", "speed", "inference_geo")}
+    asked = {name: value.get(name) for name in _TERMS}
     return {name: text for name, text in asked.items() if type(text) is str and text not in ("auto", "standard_only")}
 
 
-@dataclass(frozen=True)
-class _Tools:
+_TERMS: Final = frozenset({"service_tier", "speed", "inference_geo"})
+
+
+class _Tools(NamedTuple):
     """What the provider's own tools may add. `rounds`: so often the model may go on by itself. `unbounded`: why that has no end.
     `machines`: on which its code runs, paid by the session.
     """
@@ -329,6 +354,8 @@ class _Tools:
     machines: int = 0
 
 
+_NO_TOOLS: Final = _Tools()
+_SERVING: Final = frozenset({"tools", "mcp_servers", "web_search_options", "compaction", "context_management"})
 _SERVED: Final = ("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "mcp", "advisor")
 
 
@@ -384,21 +411,26 @@ _GOOGLES: Final = frozenset(
 )  # fmt: skip
 
 
-def _extra(rates: Rates, searches: int, seen: int) -> Decimal:
-    """USD besides the tokens of text: for the call, for its searches, and for what is no text as far as that is dearer."""
+def _units(usd: Decimal) -> int:
+    """Rounded up."""
+    return ceil(usd * _UNITS)
+
+
+def _extra(rates: Rates, searches: int, seen: int) -> int:
+    """What is paid besides the tokens of text: for the call, for its searches, and for what is no text as far as that is dearer."""
     parts = rates.parts
-    if not searches and not seen:
-        return parts.get("requests", Decimal(0))
-    search = max((parts.get(name, Decimal(0)) for name in ("web_searches", "storage_searches")), default=Decimal(0))
-    dearest = max((parts.get(f"input_{kind}_tokens", Decimal(0)) for kind in _KINDS), default=Decimal(0))
-    more = max(Decimal(0), dearest - rates.input / _MILLION)
-    return parts.get("requests", Decimal(0)) + searches * search + seen * more
+    if not (searches or seen or "requests" in parts):
+        return 0
+    search = max(parts.get(name, Decimal(0)) for name in ("web_searches", "storage_searches"))
+    dearest = max(parts.get(f"input_{kind}_tokens", Decimal(0)) for kind in _KINDS)
+    more = max(Decimal(0), dearest - rates.input / 10**6)
+    return _units(parts.get("requests", Decimal(0)) + searches * search + seen * more)
 
 
-def _spoken(rates: Rates, dialect: str, value: Any) -> Decimal:
-    """USD for a token of sound or images, where a call may be answered with them."""
-    if type(value) is not dict or dialect == "anthropic":
-        return Decimal(0)
+def _spoken(rates: Rates, dialect: str, value: Any) -> int:
+    """What a token of sound or images costs, where a call may be answered with them."""
+    if type(value) is not dict:
+        return 0
     inner = value["request"] if type(value.get("request")) is dict else value
     if dialect == "openai":
         asked = inner.get("modalities")
@@ -412,7 +444,7 @@ def _spoken(rates: Rates, dialect: str, value: Any) -> Decimal:
         )
         asked = next((each for each in said if each is not None), None)
         wants = asked not in (["TEXT"], ["text"], ["Text"])
-    return max(rates.parts.get(f"output_{kind}_tokens", Decimal(0)) for kind in _KINDS) if wants else Decimal(0)
+    return _units(max(rates.parts.get(f"output_{kind}_tokens", Decimal(0)) for kind in _KINDS)) if wants else 0
 
 
 _MOST_FALLBACKS: Final = 100

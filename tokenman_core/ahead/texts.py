@@ -21,11 +21,11 @@ _FALL = 0.03  # of the way down at each call whose correction is smaller
 _TELLING = 200  # tokens; of a shorter request the frame around the text is the most
 
 
-Name = tuple[int, int]
-"""Of a text: Python's own hash of it, which is keyed by a secret of the process, fast, and kept with the text; and its length.
+Name = int
+"""Of a text: Python's own hash of it, which is keyed by a secret of the process, fast, and kept with the text.
 
-That is 64 bits: of as many texts as are remembered, two of one length and one name come once in ten billion processes, and all
-that would come of it is that one is counted as the other. No text is remembered.
+That is 64 bits: of as many texts as are remembered, two have one name in one of ten billion processes, and all that would come of
+it is that one is counted as the other. No text is remembered.
 """
 
 
@@ -39,18 +39,17 @@ class Counter:
 
     def known(self, texts: Sequence[str]) -> tuple[int, list[tuple[Name, str]]]:
         """The tokens of those that were counted before, and the others, each once and by a name: for `count`."""
-        total, fresh, known = 0, list[tuple[Name, str]](), self._known
-        for text in texts:
-            if len(text) <= _SHORT and (size := len(text.encode("utf-8", "surrogatepass"))) <= _SHORT:
-                total += -(-size // 2)
-                continue
-            name = hash(text), len(text)
-            count = known.get(name)
-            if count is None:
-                fresh.append((name, text))
-            else:
-                total += count
-        return total, fresh
+        long = [text for text in texts if len(text) > _SHORT or len(text.encode("utf-8", "surrogatepass")) > _SHORT]
+        total = 0
+        if len(long) < len(texts):
+            short = [text.encode("utf-8", "surrogatepass") for text in texts if len(text) <= _SHORT]
+            total = sum([-(-len(text) // 2) for text in short if len(text) <= _SHORT])
+        names = list(map(hash, long))
+        counts = list(map(self._known.get, names))
+        fresh = list[tuple[Name, str]]()
+        if None in counts:
+            fresh = [(name, text) for name, text, count in zip(names, long, counts, strict=True) if count is None]
+        return total + sum(filter(None, counts)), fresh
 
     def count(self, fresh: Sequence[tuple[Name, str]]) -> int:
         """The tokens of texts that were not counted yet, as `tokens.estimate`, which may raise. Other threads may ask meanwhile."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
+from typing import NamedTuple
 
 from tokenman_core.budget.rules import Rule, dollars
 from tokenman_core.budget.windows import FOREVER, Span, Window, window
@@ -32,8 +33,7 @@ _SHOWN = 200  # counters of one budget
 _KEPT_S = 40 * 86_400.0  # so long after its end a window's sum can still be shown
 
 
-@dataclass(frozen=True)
-class Quote:
+class Quote(NamedTuple):
     """In units: what a call costs at most before it writes anything, and each token that it writes. `output`: how many at most."""
 
     least: int
@@ -44,8 +44,7 @@ class Quote:
         return self.least + output * self.per_token
 
 
-@dataclass(frozen=True)
-class Granted:
+class Granted(NamedTuple):
     """`output`: the tokens that the call may write; less than was asked for if the budget holds no more."""
 
     output: int
@@ -108,26 +107,25 @@ Past = Callable[[float], Awaitable[Iterable[tuple[Subject, int]]]]
 """What calls that began since a moment have cost, in units. Raises Unavailable."""
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """One rule's counter for one call."""
 
     rule: Rule
     window: Window
     counted_by: str
+    counter: str
 
-    @property
-    def counter(self) -> str:
-        return f"budget/{self.rule.name}/{self.window.name}/{self.counted_by}"
+    @classmethod
+    def of(cls, rule: Rule, window: Window, counted_by: str) -> "_Line":
+        return cls(rule, window, counted_by, f"budget/{rule.name}/{window.name}/{counted_by}")
 
     @property
     def until(self) -> float:
         return self.window.ends + _KEPT_S
 
 
-@dataclass(frozen=True)
-class _Open:
-    lines: tuple[_Line, ...]
+class _Open(NamedTuple):
+    lines: Sequence[_Line]
     amount: int
 
 
@@ -137,7 +135,7 @@ class Lasting:
     def __init__(self) -> None:
         self.open: dict[str, _Open] = {}
         self.seen: dict[str, tuple[str, int]] = {}  # by budget: its window, and the most that was spent of one counter
-        self.unsettled: OrderedDict[str, tuple[tuple[_Line, ...], int, int]] = OrderedDict()
+        self.unsettled: OrderedDict[str, tuple[Sequence[_Line], int, int]] = OrderedDict()
         self.clock: float | None = None  # by how much the clock of the day is ahead of the one that only runs
         self.seeding = asyncio.Lock()
 
@@ -168,25 +166,31 @@ class Books:
 
     def about(self, subject: Subject) -> tuple[Rule, ...]:
         """The budgets that a call counts for."""
-        found = tuple(rule for rule in self.rules if rule.reach.takes_in(subject))
+        found = tuple([rule for rule in self.rules if rule.reach.takes_in(subject)])
         own = self._own().get(subject.client, ()) if subject.client else ()
         return (*found, *(rule for rule in own if rule.name not in [each.name for each in found])) if own else found
 
-    async def reserve(self, lease: str, subject: Subject, quote: Quote, about: str = "") -> Granted | Short | Uncounted:
-        """Holds the call's worst case on every budget that is about it, all or none. `about`: a note for `lost`."""
-        await self._mind_the_clock()
-        lines = self._lines(subject)
+    async def reserve(
+        self, lease: str, subject: Subject, quote: Quote, about: str = "", rules: Sequence[Rule] | None = None
+    ) -> Granted | Short | Uncounted:
+        """Holds the call's worst case on every budget that is about it, all or none. `about`: a note for `lost`. `rules`: those
+        budgets, if they were asked for already.
+        """
+        if self._clock_was_set():
+            await self.keep()
+        lines = self._lines(subject, rules)
         output, least = quote.output, min(quote.output, LEAST_OUTPUT)
-        blocking = [line for line in lines if line.rule.blocks]
         try:
             for _ in range(_TURNS):
                 # Noted before it is held: whoever leaves meanwhile releases it, and what is released first is not held after.
-                self._lasting.open[lease] = _Open(lines, quote.total(output))
-                answer, counts = await self._hold(lease, lines, quote.total(output), quote.least, about)
+                amount = quote.total(output)
+                self._lasting.open[lease] = _Open(lines, amount)
+                answer, counts = await self._hold(lease, lines, amount, quote.least, about)
                 if answer == "held":
                     return Granted(output, output < quote.output)
                 if answer == "ended":
                     raise RuntimeError("a reservation was asked for after its call had ended")
+                blocking = [line for line in lines if line.rule.blocks]
                 tightest = min(blocking, key=lambda line: _room(line, counts))
                 left = _tokens(quote, _room(tightest, counts))
                 if left < least:
@@ -236,7 +240,7 @@ class Books:
         own = [rule for rules in self._own().values() for rule in rules if rule.name not in configured]
         for rule in (*self.rules, *own):
             span = window(rule.span, now, self._where)
-            prefix = _Line(rule, span, "").counter
+            prefix = _Line.of(rule, span, "").counter
             counts = await self._count(lambda counts, prefix=prefix: counts.under(prefix, most=_SHOWN, now=now))  # type: ignore[misc]
             names = dict(counts) if counts or rule.reach.scope != "global" else {prefix: Count()}
             found += [State(rule, span, name.removeprefix(prefix), count) for name, count in names.items()]
@@ -287,18 +291,18 @@ class Books:
 
     # -- how --
 
-    async def _mind_the_clock(self) -> None:
-        """What is held ends at a time of day: once the clock was set, or the machine slept, it is renewed first."""
+    def _clock_was_set(self) -> bool:
+        """What is held ends at a time of day: once the clock was set, or the machine slept, it has to be renewed first."""
         now = self._clock.now() - self._clock.monotonic()
         before, self._lasting.clock = self._lasting.clock, now
-        if before is not None and abs(now - before) > _JUMP_S:
-            await self.keep()
+        return before is not None and abs(now - before) > _JUMP_S
 
-    def _lines(self, subject: Subject) -> tuple[_Line, ...]:
+    def _lines(self, subject: Subject, rules: Sequence[Rule] | None = None) -> list[_Line]:
         now = self._clock.now()
-        return tuple(
-            _Line(rule, self._window(rule.span, now), rule.reach.counted_by(subject)) for rule in self.about(subject)
-        )
+        return [
+            _Line.of(rule, self._window(rule.span, now), rule.reach.counted_by(subject))
+            for rule in (self.about(subject) if rules is None else rules)
+        ]
 
     def _window(self, span: Span, now: float) -> Window:
         """Worked out once for all calls within it."""
@@ -348,7 +352,7 @@ class Books:
             len(gone), f"{dollars(booked):.6f}", f"{dollars(more):.6f}",
         )  # fmt: skip
         for state in await self.everything():
-            line = _Line(state.rule, state.window, state.counted_by)
+            line = _Line.of(state.rule, state.window, state.counted_by)
             if booked := sum(it.booked for it in gone if line.counter in it.counters):
                 self._alert(line, state.count.spent, booked, booked)
 
@@ -362,7 +366,7 @@ class Books:
         ]
         return await self._count(lambda counts: counts.reserve(lease, holds, until=now + LEASE_S, now=now, about=about))
 
-    async def _book(self, lease: str, lines: tuple[_Line, ...], amount: int, held: int) -> bool:
+    async def _book(self, lease: str, lines: Sequence[_Line], amount: int, held: int) -> bool:
         now = self._clock.now()
         bookings = [Booking(line.counter, amount, line.until) for line in lines]
         try:

@@ -46,6 +46,7 @@ def operation(name: str) -> Any:
         ("batches", {"requests": []}, None),
         ("chat", "nonsense", None),
         ("chat", {"max_tokens": "twelve"}, Stated(None)),
+        ("chat", {"max_tokens": -5, "max_completion_tokens": -7.0}, Stated(None)),
         ("chat", {"max_tokens": "12", "n": 3.0}, Stated(12, 3)),
         ("chat", {"max_tokens": 0, "n": 0}, Stated(None)),
         ("chat", {"max_tokens": 10**18}, Stated(MOST_WRITTEN)),

@@ -7,17 +7,19 @@ import pytest
 
 from tokenman_core import tokens
 from tokenman_core.ahead import ceilings
-from tokenman_core.ahead.quote import Bound, Quotes, Sizes
+from tokenman_core.ahead.quote import Bound, Quotes, Sizes, _extra
 from tokenman_core.ahead.texts import Counter
 from tokenman_core.body.read import read_body
 from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Exchange, Sent, Times
-from tokenman_core.pricing import Prices
+from tokenman_core.pricing import Prices, Rates
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.verdicts import Candidate
 
 NOW = 1_795_000_000.0
+USD_MTOK = 10**6  # a USD for a million tokens, in 1e-12 USD a token
+SEARCH = 10**10  # of the web, at Anthropic and OpenAI
 TEXT = "Why is the sky blue, and why is it red in the evening? " * 40
 PROVIDERS = Providers([
     Provider("anthropic", DIALECTS["anthropic"], "https", "api.anthropic.com", 443),
@@ -56,8 +58,7 @@ async def test_a_call_is_bounded_by_its_text_and_by_what_it_may_write():
     true = tokens.estimate([TEXT])
     assert true * 1.5 < found.input < true * 2 + 200
     assert (found.output, found.answers, found.limit, found.unbounded, found.basis) == (1000, 1, 1000, "", "list")
-    assert found.read_cost == found.input * Decimal(3) / 10**6
-    assert found.token_cost == Decimal(15) / 10**6
+    assert (found.reading, found.writing) == (found.input * 3 * USD_MTOK, 15 * USD_MTOK)
 
 
 async def test_a_call_that_states_no_limit_has_its_models_own():
@@ -73,15 +74,15 @@ async def test_a_call_that_states_no_limit_has_its_models_own():
 async def test_what_is_written_to_a_cache_is_held_at_its_price(asked, dearer):
     block = {"type": "text", "text": TEXT, **({"cache_control": asked} if asked else {})}
     found = await bound("anthropic", "claude-sonnet-4-5", {"system": [block], "messages": [], "max_tokens": 1})
-    assert found.read_cost == found.input * Decimal(dearer) / 10**6
+    assert found.reading == found.input * Decimal(dearer) * USD_MTOK
 
 
 async def test_a_long_context_and_a_faster_service_are_held_at_their_prices():
     long = await bound("anthropic", "claude-sonnet-4-5", said(TEXT * 400, max_tokens=1))
     assert long.input > 200_000
-    assert long.read_cost == long.input * Decimal(6) / 10**6
-    assert (await bound("openai", "gpt-6-sol", said(service_tier="priority"))).read_cost > (
-        (await bound("openai", "gpt-6-sol", said(service_tier="auto"))).read_cost * Decimal("1.9")
+    assert long.reading == long.input * 6 * USD_MTOK
+    assert (await bound("openai", "gpt-6-sol", said(service_tier="priority"))).reading > (
+        (await bound("openai", "gpt-6-sol", said(service_tier="auto"))).reading * 1.9
     )
 
 
@@ -112,7 +113,9 @@ async def test_what_the_provider_holds_has_the_size_that_is_known_or_the_models_
     unknown = await bound("openai", "gpt-4o", value, "/v1/responses", sizes)
     assert unknown.input >= ceilings.of("gpt-4o").context
     sizes.learn("resp_1", 500)
-    assert 500 < (await bound("openai", "gpt-4o", value, "/v1/responses", sizes)).input < 1_000
+    known = await bound("openai", "gpt-4o", value, "/v1/responses", sizes)
+    assert 500 < known.input < 1_000
+    assert known.counted == unknown.counted == 0  # what its provider says of it tells nothing of how texts are counted
 
 
 async def test_searches_are_bounded_by_their_count_and_without_one_the_call_has_no_bound():
@@ -120,13 +123,13 @@ async def test_searches_are_bounded_by_their_count_and_without_one_the_call_has_
     endless = await bound("anthropic", "claude-sonnet-4-5", said(max_tokens=1, tools=[tool]))
     assert "max_uses" in endless.unbounded
     bounded = await bound("anthropic", "claude-sonnet-4-5", said(max_tokens=1, tools=[{**tool, "max_uses": 3}]))
-    assert (bounded.unbounded, bounded.extra) == ("", Decimal("0.03"))
+    assert (bounded.unbounded, bounded.reading) == ("", bounded.input * 3 * USD_MTOK + 3 * SEARCH)
     assert bounded.input > 36_000 + 3 * 600
     limited = await bound("openai", "gpt-5", said(tools=[{"type": "web_search"}], max_tool_calls=2), "/v1/responses")
-    assert (limited.unbounded, limited.extra) == ("", Decimal("0.02"))
+    assert (limited.unbounded, limited.reading) == ("", limited.input * Decimal("1.25") * USD_MTOK + 2 * SEARCH)
     grounded = await bound("gemini", "gemini-2.5-pro", {"contents": [], "tools": [{"googleSearch": {}}]})
     assert grounded.unbounded == ""
-    assert grounded.extra > 0
+    assert grounded.reading > grounded.input * Decimal("1.25") * USD_MTOK + 20 * SEARCH
 
 
 @pytest.mark.parametrize(
@@ -147,12 +150,12 @@ async def test_who_is_asked_for_advice_and_who_answers_instead_is_held_at_the_de
     plain = await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000))
     asks = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-5", "max_uses": 2}
     advised = await bound("anthropic", "claude-haiku-4-5", said(max_tokens=1000, tools=[asks]))
-    assert advised.token_cost == 5 * plain.token_cost
-    assert advised.read_cost > 5 * 3 * plain.read_cost
+    assert advised.writing == 5 * plain.writing
+    assert advised.reading > 5 * 3 * plain.reading
     instead = await bound(
         "anthropic", "claude-haiku-4-5", said(max_tokens=1000, fallbacks=[{"model": "claude-opus-4-5"}])
     )
-    assert instead.read_cost == 5 * plain.read_cost
+    assert instead.reading == 5 * plain.reading
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,7 @@ async def test_what_costs_by_the_day_or_the_job_has_no_bound_and_no_token_tells_
     filmed = await bound(
         "gemini", "veo-3.0", {"instances": [{"prompt": "x"}]}, "/v1beta/models/veo-3.0:predictLongRunning"
     )
-    assert (kept.rates, kept.basis) == (None, "unknown")
+    assert (kept.priced, kept.basis) == (False, "unknown")
     assert all("other measures than tokens" in it.unbounded for it in (kept, trained, filmed))
     asked = {"requests": [{"model": "models/gemini-embedding-001", "content": {"parts": [{"text": TEXT}]}}]}
     found = await bound(
@@ -185,12 +188,12 @@ async def test_what_costs_by_the_day_or_the_job_has_no_bound_and_no_token_tells_
 async def test_embeddings_write_nothing_and_an_unknown_model_has_no_price():
     assert (await bound("openai", "text-embedding-3-small", {"input": [TEXT]}, "/v1/embeddings")).output == 0
     found = await bound("openai", "house-model", said(), unknown_model="allow")
-    assert (found.rates, found.basis) == (None, "unknown")
+    assert (found.priced, found.reading, found.writing, found.basis) == (False, 0, 0, "unknown")
 
 
 async def test_what_is_asked_cheaper_is_held_as_usual_for_a_provider_may_not_have_it_just_then():
     usual, flexible = [await bound("openai", "gpt-5", said(service_tier=tier)) for tier in ("default", "flex")]
-    assert (flexible.read_cost, flexible.token_cost) == (usual.read_cost, usual.token_cost)
+    assert (flexible.reading, flexible.writing) == (usual.reading, usual.writing)
 
 
 @pytest.mark.parametrize(
@@ -224,13 +227,13 @@ async def test_numbers_that_tools_were_given_are_read_too(name, model, value):
 
 async def test_sound_and_images_are_held_at_their_prices_both_ways():
     spoken = await bound("openai", "gpt-audio", said(modalities=["text", "audio"]))
-    assert spoken.token_cost >= (await bound("openai", "gpt-audio", said())).token_cost * 4
+    assert spoken.writing >= (await bound("openai", "gpt-audio", said())).writing * 4
     drawn = await bound("gemini", "gemini-2.5-flash-image", {"contents": []})
     text = {"contents": [], "generationConfig": {"responseModalities": ["TEXT"]}}
-    assert drawn.token_cost > (await bound("gemini", "gemini-2.5-flash-image", text)).token_cost * 4
+    assert drawn.writing > (await bound("gemini", "gemini-2.5-flash-image", text)).writing * 4
     sound = {"type": "input_audio", "input_audio": {"data": "//uQ" * 25_000, "format": "mp3"}}
     heard = await bound("openai", "gpt-audio", {"messages": [{"role": "user", "content": [sound]}]})
-    assert heard.read_cost > (heard.input - 100) * Decimal(30) / 10**6
+    assert heard.reading > (heard.input - 100) * 30 * USD_MTOK
 
 
 async def test_a_model_that_goes_on_by_itself_reads_all_again_in_each_round():
@@ -245,7 +248,10 @@ async def test_a_model_that_goes_on_by_itself_reads_all_again_in_each_round():
     runs = said(tools=[{"type": "code_interpreter", "container": {"type": "auto"}}], max_tool_calls=1)
     calls = said(tools=[{"type": "mcp", "server_label": "x"}], max_tool_calls=1)
     machine, without = [await bound("openai", "gpt-5", it, "/v1/responses") for it in (runs, calls)]
-    assert machine.extra - without.extra == Decimal("0.03")
+    tokens_cost = Decimal("1.25") * USD_MTOK
+    assert (machine.reading - machine.input * tokens_cost) - (
+        without.reading - without.input * tokens_cost
+    ) == 3 * SEARCH
     drawing = said(tools=[{"type": "image_generation"}], max_tool_calls=1)
     assert "image_generation" in (await bound("openai", "gpt-5", drawing, "/v1/responses")).unbounded
     many = await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[{**fetch, "max_uses": 10**15}]))
@@ -265,6 +271,53 @@ async def test_what_nobody_can_count_is_no_more_than_a_model_can_read():
     )
     context = ceilings.of("claude-opus-5").context
     assert context <= found.input < context * 1.1
+
+
+async def test_a_body_that_is_no_single_json_value_is_bounded_anew_when_its_texts_have_changed():
+    dialect = DIALECTS["openai"]
+    operation = dialect.operation("POST", "/v1/batches")
+    exchange = Exchange(
+        "r", Sent("POST", "/v1/batches", "", (), ""), dialect, operation, (), Times(NOW, 0.0), model="gpt-4o"
+    )
+    lines = b'{"prompt": "one"}\n{"prompt": "two"}\n'
+    exchange.body = read_body(lines, "application/jsonl", dialect, operation)
+    assert exchange.body.value is None
+    quotes = Quotes(Prices(Pricing()), PROVIDERS, Counter(), Sizes(), off_loop)
+    first = await quotes.bound(exchange, Candidate("openai", "gpt-4o"))
+    assert await quotes.bound(exchange, Candidate("openai", "gpt-4o")) is first
+    exchange.body.slots[0].text += TEXT
+    assert (await quotes.bound(exchange, Candidate("openai", "gpt-4o"))).input > first.input + 300
+
+
+async def test_the_forms_of_tools_and_answers_are_read_besides_the_texts_in_them():
+    fields = {f"field_{number}": {"type": "integer"} for number in range(200)}
+    plain = await bound("anthropic", "claude-opus-5", said(max_tokens=1))
+    tool = {"name": "x", "input_schema": {"type": "object", "properties": fields}}
+    assert (await bound("anthropic", "claude-opus-5", said(max_tokens=1, tools=[tool]))).input > plain.input + 2_000
+    form = {"contents": [], "generationConfig": {"responseSchema": {"type": "OBJECT", "properties": fields}}}
+    assert (await bound("gemini", "gemini-2.5-pro", form)).input > 1_000
+
+
+async def test_searches_and_rounds_are_held_that_no_tool_of_the_call_names():
+    plain = await bound("openai", "gpt-4o", said())
+    assert (await bound("openai", "gpt-4o", said(web_search_options={}))).input == plain.input + 12_000
+    assert (await bound("openai", "gpt-4o-search-preview", said())).input == plain.input + 12_000
+    servers = [{"type": "url", "url": "https://mcp.example.com", "name": "x"}]
+    plain = await bound("anthropic", "claude-opus-5", said(max_tokens=1))
+    assert (await bound("anthropic", "claude-opus-5", said(max_tokens=1, mcp_servers=servers))).input > plain.input * 10
+
+
+def test_what_is_paid_for_the_call_itself_is_held():
+    zero = Decimal(0)
+    rates = Rates(zero, zero, zero, zero, zero, zero, {"requests": Decimal("0.005"), "web_searches": Decimal("0.01")})
+    assert _extra(rates, 0, 0) == 5 * 10**9
+    assert _extra(rates, 2, 0) == 25 * 10**9
+
+
+async def test_amounts_are_rounded_up_so_that_nothing_is_given_away():
+    price = {"input_mtok": "0.0000001", "output_mtok": "0.0000021"}
+    found = await bound("openai", "house-model", said(max_tokens=5), overrides={"house-model": price})
+    assert (found.reading, found.writing) == (found.input, 3)
 
 
 async def test_a_bound_is_worked_out_anew_when_a_stage_has_changed_the_request():
@@ -313,11 +366,9 @@ async def test_of_models_that_a_provider_may_fall_back_on_the_dearest_is_held():
     cheap = await bound("openai", "gpt-4o-mini", said())
     dear = await bound("openai", "gpt-5-pro", said())
     both = await bound("openai", "gpt-4o-mini", said(models=["gpt-4o-mini", "gpt-5-pro"]))
-    assert (both.token_cost, both.output) == (dear.token_cost, dear.output)
-    assert dear.read_cost <= both.read_cost < dear.read_cost * 2  # the names are read, too
-    assert both.token_cost > cheap.token_cost
-    rates = both.rates
-    assert rates.dearer(cheap.rates) == cheap.rates.dearer(rates) == rates
+    assert (both.writing, both.output) == (dear.writing, dear.output)
+    assert dear.reading <= both.reading < dear.reading * 2  # the names are read, too
+    assert both.writing > cheap.writing
     unknown = await bound("openai", "gpt-4o-mini", said(models=["a-model-of-nobody"]), overrides={})
     assert unknown.basis == "ceiling"
-    assert unknown.token_cost > cheap.token_cost
+    assert unknown.writing > cheap.writing

@@ -21,6 +21,17 @@ def test_each_block_is_counted_once(monkeypatch):
     assert [text for _, text in counter.known([TEXT + "?"])[1]] == [TEXT + "?"]
 
 
+def test_short_texts_are_counted_by_their_bytes_and_others_by_their_tokens_in_one_list():
+    counter, bytes_long = Counter(), "水" * 20  # 20 characters, 60 bytes
+    known, fresh = counter.known(["ok", bytes_long, "", TEXT, "水" * 10, "x" * 32, "x" * 33])
+    assert known == 1 + 0 + 15 + 16
+    assert [text for _, text in fresh] == [bytes_long, TEXT, "x" * 33]
+    assert counter.count(fresh) == sum(tokens.estimate([text]) for _, text in fresh)
+    assert counter.known(["ok", bytes_long, TEXT, "a text that nobody has sent before this one"])[0] == (
+        1 + tokens.estimate([bytes_long]) + tokens.estimate([TEXT])
+    )
+
+
 def test_no_short_text_is_counted_too_low():
     for text in ("a b c d e f", "1 2 3 4 5 6", "{}[]()", "zß水𝄋", "\n\n"):
         assert counted(Counter(), [text]) >= tokens.estimate([text]) // 2, text

@@ -102,7 +102,7 @@ async def test_what_is_left_lowers_the_output_and_less_than_the_least_is_refused
     assert await books.reserve("a:2", ADA, QUOTE) == Granted(300, capped=True)
     await books.settle("a:2", 45)
     assert await books.reserve("a:3", ADA, QUOTE) == Short(books.rules[0], True, 12 * 3600, NOON + 12 * 3600)
-    assert await books.reserve("a:4", ADA, replace(QUOTE, output=50)) == Granted(50)  # it wanted no more
+    assert await books.reserve("a:4", ADA, QUOTE._replace(output=50)) == Granted(50)  # it wanted no more
     assert await spent(books) == Count(645, 150)
 
 
@@ -418,7 +418,7 @@ async def test_a_share_that_is_passed_by_what_dead_calls_had_read_is_told_too(wo
     await books.reserve("a:1", ADA, QUOTE)
     await books.settle("a:1", 400)
     for number in range(2):
-        await books.reserve(f"dead:{number}", ADA, replace(QUOTE, output=256, least=130))
+        await books.reserve(f"dead:{number}", ADA, QUOTE._replace(output=256, least=130))
     assert [(it.rule.name, it.share) for it in world.alerts] == [("daily", Decimal("0.2")), ("each", Decimal("0.01"))]
     world.lasting.open.clear()
     await books.look(alone=True)
