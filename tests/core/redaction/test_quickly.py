@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from presidio_analyzer import predefined_recognizers
 
 from tokenman_core.redaction.detectors.personal import emails, plans
-from tokenman_core.redaction.detectors.personal.addresses import Addresses
+from tokenman_core.redaction.detectors.personal.addresses import EVERYBODYS, Addresses
 from tokenman_core.redaction.detectors.personal.text import Recognizer
 from tokenman_core.redaction.detectors.words import Spotted
 
@@ -31,8 +31,14 @@ def test_an_address_of_the_net_is_one_for_ipaddress_too(value: str) -> None:
         assert found == []
         return
     nobodys = address.is_loopback or address.is_unspecified or address.is_multicast or address.packed[0] in (0, 255)
-    public = value in ("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9")
-    assert found == ([] if nobodys or public else [value])
+    assert found == ([] if nobodys or value in EVERYBODYS else [value])
+
+
+@pytest.mark.parametrize(
+    "text", ["ip: 8.8.8.8", "the network 10.0.0.0/8", "address 192.168.0.0/16", "http://169.254.169.254/latest"]
+)
+def test_what_is_the_same_for_everybody_is_nobodys(text: str) -> None:
+    assert not list(Addresses().ipv4(text, Spotted(text)))
 
 
 @example("write to o'neil")

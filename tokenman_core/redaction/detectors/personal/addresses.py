@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from tokenman_core.redaction.detectors.words import VERSION, Spotted
 from tokenman_core.redaction.entities import Finding
@@ -15,7 +16,10 @@ _MAC = re.compile(
     r"(?<![0-9A-Za-z_:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z_:-]|\.[0-9A-Fa-f])"
 )
 _LEADING_ZERO = re.compile(r"(?<![0-9])0[0-9]")
-_PUBLIC_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"})
+# Of resolvers, of private networks as a whole (RFC 1918), and where clouds tell a machine about itself (RFC 3927).
+EVERYBODYS: Final = frozenset(
+    {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "10.0.0.0", "172.16.0.0", "192.168.0.0", "169.254.169.254"}
+)
 _PORT = re.compile(r":[0-9]{2,5}(?![0-9])|/(?:[89]|[12][0-9]|3[0-2])(?![0-9.])")  # or the length of a network's prefix
 _AMONG_NUMBERS = re.compile(r"[^0-9.][0-9]*\.[0-9]+[ ,]$")  # a decimal before it
 
@@ -24,7 +28,7 @@ class Addresses:
     def ipv4(self, plain: str, spotted: Spotted) -> Iterator[Finding]:
         for match in _IPV4.finditer(plain):
             value = match[0]
-            if value in _PUBLIC_RESOLVERS:
+            if value in EVERYBODYS:
                 continue
             # By hand: `ipaddress`, and presidio's recogniser, which asks the same, take many times as long.
             octets = [*map(int, value.split("."))]
