@@ -3,8 +3,12 @@
 Each is judged at one length and at four times that: the time may grow as the text does, and not as its square.
 """
 
+import base64
+import json
+import random
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -22,7 +26,9 @@ HEADS = FALLBACK.gate._heads  # type: ignore[attr-defined]
 MEGABYTE = 1024 * 1024
 SMALL = 2_000
 LARGE = 4 * SMALL
-_MS_PER_KB = 40.0  # on a machine that others use too: what is dense in almost-matches takes a tenth or a quarter of it
+_MS_PER_KB = 30.0  # on a machine that others use too: what is dense in almost-matches takes a tenth or a quarter of it
+_S_PER_MB = 24.0  # of text that holds nothing but such values, each another one; the dearest takes a third of it
+_YARDSTICK_S = 162e-6  # what `json.loads` takes for the body below on the machine that the bounds are from
 _CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]])+)\]")
 
 
@@ -128,6 +134,86 @@ def test_one_piece_over_and_over_costs_time_in_proportion(detector: Detector, pi
 def test_much_hostile_text_takes_no_longer_a_kilobyte_than_some(piece: str) -> None:
     small, large = max(seconds(DETECTOR, piece, 40_000), 0.01), seconds(DETECTOR, piece, 240_000)
     assert large < 6 * small * 3, (small, large)  # six times the text; three times for noise
+
+
+def digits(rng: random.Random, count: int) -> str:
+    return "".join(rng.choices("0123456789", k=count))
+
+
+# What differs from value to value, so that nothing is remembered of the one before.
+VARIED = {
+    "numbers of France": lambda rng: f"0{rng.randint(1, 9)} {digits(rng, 2)} {digits(rng, 2)} {digits(rng, 2)} {digits(rng, 2)}\n",
+    "numbers of Germany": lambda rng: f"0{digits(rng, 3)} {digits(rng, 7)} ",
+    "with a country's code": lambda rng: f"+{rng.choice(['1', '44', '49'])} {digits(rng, 3)} {digits(rng, 3)} {digits(rng, 4)} ",
+    "a chain behind a plus": lambda rng: f"+{digits(rng, 2)} {digits(rng, 3)} {digits(rng, 4)} {digits(rng, 3)} {digits(rng, 2)} ",
+    "groups of digits": lambda rng: digits(rng, rng.randint(1, 4)) + rng.choice([" ", ".", "-", "/", " (", ") "]),
+    "cards": lambda rng: f"4{digits(rng, 3)} {digits(rng, 4)} {digits(rng, 4)} {digits(rng, 4)}\n",
+    "numbers of nine": lambda rng: f"{digits(rng, 3)}-{digits(rng, 2)}-{digits(rng, 4)} ",
+    "a column": lambda rng: f"  {digits(rng, 3)}.{digits(rng, 2)}\n",
+    "groups at ends of lines": lambda rng: f"{digits(rng, 4)}\n",
+    "quoted lines": lambda rng: f"> {digits(rng, 4)} {digits(rng, 4)}\n> ",
+    "addresses": lambda rng: ".".join(str(rng.randint(20, 255)) for _ in range(4)) + " ",
+    "groups of IPv6": lambda rng: f"{rng.randrange(65536):x}:",
+    "mail": lambda rng: f"{rng.randrange(10**6):x}@{rng.randrange(10**6):x}.com ",
+    "mail in mail": lambda rng: f"{rng.choice('abc')}@{rng.choice('abc')}.{rng.choice('abc')}",
+    "base64": lambda rng: base64.b64encode(rng.randbytes(30)).decode() + " ",
+    "base64 of base64": lambda rng: base64.b64encode(base64.b64encode(digits(rng, 30).encode())).decode() + "\n",
+    "percent signs": lambda rng: "%25" * rng.randint(1, 4) + f"{rng.randint(30, 79)}",
+    "escapes": lambda rng: "\\" * rng.randint(1, 5) + f"u00{rng.randint(30, 79)}",
+    "strings in strings": lambda rng: '{\\"a\\":\\"' + digits(rng, 4) + '\\",',
+    "passwords": lambda rng: f'password: "{rng.randrange(10**9):x}", ',
+    "addresses with passwords": lambda rng: f"https://{rng.randrange(10**4):x}:{rng.randrange(10**6):x}@a.com/ ",
+    "placeholders": lambda rng: f"[PHONE_NUMBER_{rng.randrange(2**48):012x}] ",
+}  # fmt: skip
+
+
+def slowness() -> float:
+    """How many times as slow this machine is now as the one that the bounds are from."""
+    body = json.dumps(
+        {"messages": [{"role": "user", "content": "for each in things: print(each)\n" * 32} for _ in range(80)]}
+    )
+    taken = []
+    for _ in range(40):
+        before = time.process_time()
+        json.loads(body)
+        taken.append(time.process_time() - before)
+    return max(1.0, sorted(taken)[10] / _YARDSTICK_S)
+
+
+def varied(make: Callable[[random.Random], str], size: int) -> str:
+    rng = random.Random(5)
+    parts = [make(rng) for _ in range(size)]  # each has one character at least
+    return "".join(parts)[:size]
+
+
+def holds_in_proportion(text: str) -> None:
+    """A quarter of a text takes about a quarter of its time, and no part of it much."""
+
+    def took(piece: str) -> float:
+        times = []
+        for _ in range(3):
+            before = time.process_time()
+            DETECTOR.find(piece)
+            times.append(time.process_time() - before)
+        return min(times)
+
+    small, large = took(text[: len(text) // 4]), took(text)
+    assert large < 4 * small * 2.5 + 0.05, (small, large)
+    assert large < _S_PER_MB * slowness() * len(text) / MEGABYTE, large
+
+
+@pytest.mark.parametrize("make", VARIED.values(), ids=VARIED)
+def test_values_that_all_differ_cost_time_in_proportion(make: Callable[[random.Random], str]) -> None:
+    holds_in_proportion(varied(make, 32_000))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.words], ids=lambda kind: kind.name)
+def test_a_kind_of_values_that_all_differ_behind_its_words_costs_time_in_proportion(kind: Kind) -> None:
+    def make(rng: random.Random) -> str:
+        value = "".join(rng.choice("0123456789") if char.isdigit() else char for char in kind.example)
+        return f"{rng.choice(kind.words)} {value} "
+
+    holds_in_proportion(varied(make, 16_000))
 
 
 def test_a_users_own_pattern_cannot_cost_more_than_time_in_proportion() -> None:

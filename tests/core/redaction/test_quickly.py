@@ -10,10 +10,12 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from presidio_analyzer import predefined_recognizers
 
+from tokenman_core.redaction.detectors import seams
 from tokenman_core.redaction.detectors.personal import emails, plans
 from tokenman_core.redaction.detectors.personal.addresses import EVERYBODYS, Addresses
 from tokenman_core.redaction.detectors.personal.text import Recognizer
-from tokenman_core.redaction.detectors.words import Spotted
+from tokenman_core.redaction.detectors.words import Spotted, fold
+from tokenman_core.redaction.entities import Finding
 
 PARTS = st.one_of(
     st.integers(0, 260).map(str), st.sampled_from(["00", "01", "012", "0", "127", "224", "239", "255", "999"])
@@ -164,3 +166,19 @@ def test_a_recogniser_that_is_asked_without_its_explanations_sees_the_same(name:
         any(low <= start and end <= high and score <= seen[low, high] for low, high in seen)
         for start, end, score in quick
     )
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x24F), max_size=20))
+def test_a_text_is_folded_as_each_of_its_characters_is(text: str) -> None:
+    assert fold(text) == "".join(fold(char + "é")[0] for char in text)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(1, 200)), max_size=20), st.integers(0, 300), st.integers(0, 100)
+)
+def test_the_findings_near_a_place_are_those_that_stand_there(
+    spans: list[tuple[int, int]], low: int, size: int
+) -> None:
+    findings = [Finding(start, start + length, "X") for start, length in spans]
+    near = [each for each in findings if each.start < low + size and each.end > low]
+    assert seams._Near(findings).between(low, low + size) == near

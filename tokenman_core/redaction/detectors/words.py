@@ -37,7 +37,10 @@ _OTHER: Final = frozenset(
 """What of those may also stand between an id's word and the id (`passport ref`, `tax id`)."""
 
 _PARTS = re.compile(r"_|(?<=[a-z])(?=[A-Z])")
-_LAST_WORD = re.compile(r"([A-Za-z_À-ɏ\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+)[^A-Za-z\n]{0,6}$")
+_IN_WORD = r"A-Za-z_À-ɏ\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"
+_LAST_WORD = re.compile(
+    rf"(?<![{_IN_WORD}])([{_IN_WORD}]+)[^A-Za-z\n]{{0,6}}$"
+)  # tried once a word, not at each of its letters
 _ONE_WORD = re.compile(r"[^\W\d]*[^A-Za-z\n]{0,6}$")
 _LABEL = re.compile(r"[^\S\n]{0,2}[:=#]|[^\S\n]+(?:no|number|nr)\b", re.IGNORECASE)
 
