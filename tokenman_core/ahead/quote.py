@@ -40,6 +40,7 @@ _DEEPEST: Final = 8  # levels of a body in which a cache is asked for
 _STEP: Final = 1_000
 _HALF_HOUR: Final = 1_800.0
 _PRICED: Final = 256  # prices remembered, of the calls of now
+_LONGEST: Final = 200  # characters of a name by which a price is remembered: what is longer has none
 _KEPT: Final = 20_000  # ids of what providers hold, whose size is known
 
 # Whose cost nothing in the request bounds.
@@ -181,7 +182,9 @@ class Quotes:
         found = self._prices_of.get(key)
         if found is None:
             at = datetime.fromtimestamp(begun, UTC)
-            found = self._prices_of[key] = _Price.of(*self._look_up(candidate, model, read, searches, at, terms))
+            found = _Price.of(*self._look_up(candidate, model, read, searches, at, terms))
+            if max(map(len, (model, *terms.values()))) <= _LONGEST:
+                self._prices_of[key] = found
             while len(self._prices_of) > _PRICED:
                 self._prices_of.popitem(last=False)
         return found

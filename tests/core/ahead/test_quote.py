@@ -341,6 +341,28 @@ async def test_a_bound_is_worked_out_anew_when_a_stage_has_changed_the_request()
     assert (await quotes.bound(exchange, candidate)).input == longer.input
 
 
+@pytest.mark.parametrize("long", ["model", "service_tier"])
+async def test_no_price_is_remembered_under_a_name_that_is_too_long_to_have_one(long: str) -> None:
+    dialect = DIALECTS["openai"]
+    operation = dialect.operation("POST", PATHS["openai"])
+    quotes = Quotes(Prices(Pricing()), PROVIDERS, Counter(), Sizes(), off_loop)
+    for name in ("x", "x" * 100_000):
+        value = {"model": "gpt-4o", **said(max_tokens=1), long: name}
+        exchange = Exchange(
+            "r",
+            Sent("POST", PATHS["openai"], "", (), ""),
+            dialect,
+            operation,
+            (),
+            Times(NOW, 0.0),
+            model=value["model"],
+        )
+        exchange.body = read_body(json.dumps(value).encode(), "application/json", dialect, operation)
+        found = await quotes.bound(exchange, Candidate("openai", value["model"]))
+        assert found.priced is (long != "model")
+        assert len(repr(quotes._prices_of)) < 10_000
+
+
 async def test_long_texts_and_the_loading_of_the_tokeniser_stay_off_the_event_loop():
     aside = list[int]()
 
