@@ -7,7 +7,7 @@ from typing import Final
 from tokenman_core.redaction.detectors.context import names, phrases, verdicts
 from tokenman_core.redaction.detectors.likely import is_code, stands_for
 from tokenman_core.redaction.detectors.rules.rule import Rule
-from tokenman_core.redaction.entities import Finding
+from tokenman_core.redaction.entities import PLACEHOLDER, Finding
 
 _ASCII: Final = tuple(dict.fromkeys(word for word in names.PASSWORDS if word.isascii()))
 _SHORT_PASS: Final = (
@@ -199,6 +199,7 @@ def _password(match: re.Match[str], op: str | None, value: str, quoted: bool) ->
         return (
             verdicts.GUESS
             if 8 <= len(value) <= 64
+            and PLACEHOLDER.search(value) is None  # it has been judged, with what stood there
             and verdicts.password(value.replace(" ", ""), quoted=True) >= verdicts.SURE
             and value.count(" ") < 4
             else 0.0
