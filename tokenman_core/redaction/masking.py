@@ -231,16 +231,29 @@ class Masking:
         What a text's name stands for then depends on its neighbours, so they become a part of it.
         """
         edges, self._edges = self._edges, []
-        pieces = [Text(each.text, self._slots[each.sources[0]].key) for each in edges]
-        names = [self._memo.name(*piece, self._options) for piece in pieces]
+        breath = self._breath
         for place in sorted(self._beside):
             self._findings[place] = await self._found(place)
-        over_all = [self._memo.get(name) for name in names]
-        fresh = [number for number, found in enumerate(over_all) if found is None]
+            if breath.due:
+                await breath.take()
+        over_all: list[Findings | None] = []
+        fresh: dict[bytes, tuple[Text, list[int]]] = {}
+        for number, each in enumerate(edges):
+            piece = Text(each.text, self._slots[each.sources[0]].key)
+            name = self._memo.name(*piece, self._options)
+            found = self._memo.get(name)
+            over_all.append(found)
+            if found is None:
+                fresh.setdefault(name, (piece, []))[1].append(number)
+            if breath.due:
+                await breath.take()
         if fresh:
-            answers = await self._ask([pieces[number] for number in fresh], [names[number] for number in fresh])
-            for number, found in zip(fresh, answers, strict=True):
-                over_all[number] = found
+            answers = await self._ask([piece for piece, _ in fresh.values()], [*fresh])
+            for (_, numbers), found in zip(fresh.values(), answers, strict=True):
+                for number in numbers:
+                    over_all[number] = found
+                if breath.due:
+                    await breath.take()
         for joined, whole_edge in zip(edges, over_all, strict=True):
             assert whole_edge is not None
             alone = moved(joined, [self._findings[source] for source in joined.sources])
@@ -249,14 +262,17 @@ class Masking:
                     continue
                 whole = joined.text[value.start : value.end]
                 for source, start, end in joined.cut(value.start, value.end):
-                    self._halves.setdefault(source, []).append(Half(start, end, whole))
+                    half = Half(start, end, whole, value.entity, value.score)
+                    self._halves.setdefault(source, []).append(half)
                     part = Finding(start, end, value.entity, value.score)
                     self._findings[source] = (*self._findings[source], part)
-            if self._breath.due:
-                await self._breath.take()
+            if breath.due:
+                await breath.take()
         for source, here in self._halves.items():
             said = repr(here).encode("utf-8", "surrogatepass")
             self._names[source] = self._name(source) + hashlib.blake2b(said, digest_size=16).digest()
+            if breath.due:
+                await breath.take()
 
     # -- what is judged --
 
@@ -349,7 +365,8 @@ class Masking:
                 if act.action == "block":
                     masked.blocked, masked.place = act.entity, place_of(slot.path)
                     return
-                masked.logged[act.entity] += act.action == "log"
+                if act.action == "log":
+                    masked.logged[act.entity] += 1
             here = [act for act in here if act.action != "log"]
         text = slot.text
         stood = text if slot.kind not in _MODELS_OWN else None

@@ -24,11 +24,16 @@ _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY")
 
 
 class Half(NamedTuple):
-    """Characters `start` to `end` of one text are a part of the value `whole`, which other texts hold the rest of."""
+    """Characters `start` to `end` of one text are a part of the value `whole`, which other texts hold the rest of.
+
+    `entity` and `score`: what it is taken for; what stands behind it in those texts may have decided that.
+    """
 
     start: int
     end: int
     whole: str
+    entity: str
+    score: float
 
 
 def beside(slots: Sequence[Slot]) -> Iterator[Joined | None]:

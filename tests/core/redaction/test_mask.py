@@ -282,6 +282,11 @@ async def test_off_touches_nothing() -> None:
     )
 
 
+async def test_what_is_masked_is_not_told_as_logged() -> None:
+    _, _, masked = await mask(["alice@example.com, the password is hunter2xx"], entities={"EMAIL_ADDRESS": "log"})
+    assert (dict(masked.logged), dict(masked.masked)) == ({"EMAIL_ADDRESS": 1}, {"PASSWORD": 1})
+
+
 async def test_log_counts_and_touches_nothing() -> None:
     texts, _, masked = await mask(["alice@example.com"], mode="log")
     assert (texts, masked.logged, masked.masked) == (["alice@example.com"], {"EMAIL_ADDRESS": 1}, {})

@@ -170,3 +170,18 @@ async def test_every_turn_is_a_prefix_of_the_next_and_memory_changes_nothing(tur
         assert cold[: len(seen)] == seen
         assert restored(cold, mapping) == [text for blocks in turns[:count] for text in blocks]
         seen = cold
+
+
+@pytest.mark.parametrize("kinds", [{"PHONE_NUMBER": "log"}, {"US_SSN": "block"}, {"PHONE_NUMBER": "hash"}])
+async def test_what_a_value_is_taken_for_by_the_text_behind_it_is_a_part_of_what_is_remembered(
+    kinds: dict[str, str],
+) -> None:
+    memo = Memo()
+    redactor = Redactor(Settings.model_validate({"entities": kinds}), b"k" * 32, FINDER, memo)
+    for said in ("is my phone", "is my ssn", "is my phone"):
+        body = {"messages": [message("it is 219099", f"999 {said}")]}
+        warm, cold = find_slots(body).slots, find_slots(body).slots
+        result = await redactor.mask(warm, redactor.mapping())
+        fresh = Redactor(redactor.settings, b"k" * 32, FINDER)
+        assert result == await fresh.mask(cold, fresh.mapping())
+        assert [slot.text for slot in warm] == [slot.text for slot in cold]
