@@ -6,6 +6,7 @@ import secrets
 from collections import OrderedDict
 from typing import Final
 
+from tokenman_core.redaction.allowed import Permitted
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.mask import Redactor
 from tokenman_core.redaction.placeholders import Mapping
@@ -15,6 +16,7 @@ from tokenman_core.slots import Slot
 
 _STEP: Final = 256  # values between two pauses
 _REMEMBERED: Final = 4096  # calls' labels
+_LONGEST: Final = 1024  # characters of those of one call: a program may write what it likes for a model's name
 
 
 class Labels:
@@ -34,24 +36,29 @@ class Labels:
         A label is no part of the request: `mapping`, which holds the values of its body, stays as it is. Raises what the
         detection raises.
         """
+        permitted = self._redactor.permitted()
+        if not known or sum(map(len, said.values())) > _LONGEST:
+            return await self._judge(said, mapping, policy, permitted)
+        # Values are let through in the meantime, or no longer: those of the mapping were judged before.
         name = hashlib.blake2b(
-            repr((known, said)).encode("utf-8", "surrogatepass"), key=self._key, digest_size=16
+            repr((known, permitted.version, said)).encode("utf-8", "surrogatepass"), key=self._key, digest_size=16
         ).digest()
-        if known and (labels := self._judged.get(name)) is not None:
+        if (labels := self._judged.get(name)) is not None:
             self._judged.move_to_end(name)
             return dict(labels)
-        labels = await self._judge(said, mapping, policy)
-        if known:
-            self._judged[name] = dict(labels)
-            if len(self._judged) > _REMEMBERED:
-                self._judged.popitem(last=False)
+        labels = await self._judge(said, mapping, policy, permitted)
+        self._judged[name] = dict(labels)
+        if len(self._judged) > _REMEMBERED:
+            self._judged.popitem(last=False)
         return labels
 
-    async def _judge(self, said: dict[str, str], mapping: Mapping, policy: Policy | None) -> dict[str, str]:
+    async def _judge(
+        self, said: dict[str, str], mapping: Mapping, policy: Policy | None, permitted: Permitted
+    ) -> dict[str, str]:
         aside = mapping.aside()
         try:
             slots = [Slot((name,), "other", text) for name, text in said.items() if text]
-            masked = await self._redactor.mask(slots, aside, policy)
+            masked = await self._redactor.mask(slots, aside, policy, permitted)
             if masked.blocked:
                 return {}
             labels = said | {slot.key: slot.text for slot in slots}

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Sequence
 
 from tokenman_core.config.models import Redaction as Settings
-from tokenman_core.redaction.allowed import NOTHING, Allowed
+from tokenman_core.redaction.allowed import NOTHING, Allowed, Permitted
 from tokenman_core.redaction.audit import Hashed
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.keyed import Keyed
@@ -45,14 +45,21 @@ class Redactor:
         """An empty mapping for a new exchange."""
         return Mapping(self._keyed)
 
-    async def mask(self, slots: Sequence[Slot], mapping: Mapping, policy: Policy | None = None) -> Masked:
+    def permitted(self) -> Permitted:
+        """What people took out of redaction, as it is now."""
+        return self._allowed.now() if self._allowed else NOTHING
+
+    async def mask(
+        self, slots: Sequence[Slot], mapping: Mapping, policy: Policy | None = None, permitted: Permitted | None = None
+    ) -> Masked:
         """Set `slot.text` of every slot that holds a value, left to right: earlier slots are not rewritten for later finds.
 
         Called again for the same exchange it also masks, everywhere, what it has masked before. `policy`: the one of the
-        call's project, None for that of all others. Raises what the detection raises; then nothing may be sent.
+        call's project, None for that of all others. `permitted`: None for what is permitted now. Raises what the detection
+        raises; then nothing may be sent.
         """
         policy = policy or self.policies.base
         if policy.off:
             return Masked()
-        so_far = SoFar(policy, self._allowed.now() if self._allowed else NOTHING, self._tag)
+        so_far = SoFar(policy, permitted or self.permitted(), self._tag)
         return await Masking(slots, mapping, so_far, self._memo, self._detection, self._options).run(self._hashed)

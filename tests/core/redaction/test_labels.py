@@ -6,6 +6,7 @@ import pytest
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction import Labels, Mapping, Redactor, Text, labels
+from tokenman_core.redaction.allowed import Permitted, digest
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER, Findings
@@ -86,3 +87,37 @@ async def test_what_is_remembered_is_bounded_and_holds_no_label_that_holds_a_val
         assert len(world.labels._judged) <= 2
         assert value not in repr(world.labels._judged)
         assert world.asides == 1
+
+
+async def test_long_labels_are_judged_and_not_remembered() -> None:
+    world = World()
+    for _ in range(2):
+        said = await world.of("the password is Zebra-77", said={"project": "Zebra-77", "model": "m" * 100_000})
+        assert PLACEHOLDER.fullmatch(said["project"])
+        assert world.asides == 1
+        assert not world.labels._judged
+
+
+class Changing:
+    """A file of values that are let through, which changes while a call is under way."""
+
+    def __init__(self) -> None:
+        self.of = Permitted(b"k")
+
+    def now(self) -> Permitted:
+        return self.of
+
+
+async def test_what_is_let_through_for_a_moment_is_not_remembered_for_longer() -> None:
+    allowed = Changing()
+    redactor = Redactor(Settings(), KEY, Finder(), allowed=allowed)  # type: ignore[arg-type]
+    judge = Labels(redactor)
+    said = {"project": "alice@example.com"}
+    nothing, she = allowed.of, Permitted(b"k", frozenset({digest(b"k", "alice@example.com")}), b"v" * 16)
+    for then in (she, nothing):
+        allowed.of = nothing
+        mapping = redactor.mapping()
+        masked = await redactor.mask([Slot(("content",), "user", "hello")], mapping)
+        allowed.of = then
+        shown = await judge.judged(said, mapping, None, masked.known)
+        assert (shown == said) is (then is she)
