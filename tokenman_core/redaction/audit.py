@@ -1,6 +1,7 @@
 """What is told of the values that were found, without telling them: by their places, and by keyed hashes."""
 
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from tokenman_core.config.redacting import Action
@@ -57,7 +58,7 @@ class Spots:
                         await breath.take()
                 acts.told[:] = [
                     Spot(place, entity, action, hashed.hash(value, placeholder), count)
-                    for (entity, action, value, placeholder), count in [*found.items()][: -MOST - 1 : -1]
+                    for (entity, action, value, placeholder), count in islice(reversed(found.items()), MOST)
                 ]
             here = acts.told[0].place == place  # else the same text stood elsewhere when that was first told
             spots += acts.told if here else [each._replace(place=place) for each in acts.told]

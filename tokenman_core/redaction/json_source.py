@@ -139,13 +139,6 @@ def _decoded(escape: str) -> str:
         return " "
 
 
-def depth_at(text: str, place: int) -> int:
-    """In how many strings of a JSON document, one in another, a place of a text stands."""
-    source = TextSource()
-    source.feed(text[:place])
-    return source.depth
-
-
 def read(source: str, depth: int) -> str:
     """What `depth` JSON strings, one in another, hold, of one of which this is the source; the source where it is none."""
     for _ in range(depth):

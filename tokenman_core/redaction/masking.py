@@ -18,7 +18,7 @@ from tokenman_core.redaction.choose import choose
 from tokenman_core.redaction.detectors.merge import Taken
 from tokenman_core.redaction.detectors.seams import Joined, moved, over
 from tokenman_core.redaction.entities import Finding, Findings, Text
-from tokenman_core.redaction.json_source import depth_at
+from tokenman_core.redaction.json_source import TextSource
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.memo import Act, Acts, Memo
 from tokenman_core.redaction.neighbours import Half, beside
@@ -29,7 +29,8 @@ from tokenman_core.redaction.so_far import SoFar
 from tokenman_core.slots import Path, Slot
 
 _LONG_WORK: Final = 8  # pauses; what shorter work leaves behind is put away at once
-_READ: Final = 16 * 1024  # characters of a text that may be read for JSON: well under 1 ms
+_READ: Final = 16 * 1024  # characters of a text that may be read for JSON,
+_READ_STEP: Final = 1024  # in steps of so many: well under 1 ms
 _ASIDE: Final = 32 * 1024  # characters
 _STEP: Final = 16  # values between two looks at the clock
 _MODELS_OWN: Final = frozenset(
@@ -209,8 +210,13 @@ class Masking:
                     self._findings[place] = found  # by the time it is asked for, it may be forgotten
             if self._breath.due:
                 await self._breath.take()
-        asked = [self._slots[places[0]] for places in fresh.values()]
-        answers = await self._ask([Text(slot.text, slot.key) for slot in asked], [*fresh])
+        texts: list[Text] = []
+        for places in fresh.values():
+            slot = self._slots[places[0]]
+            texts.append(Text(slot.text, slot.key))
+            if self._breath.due:
+                await self._breath.take()
+        answers = await self._ask(texts, [*fresh])
         for places, found in zip(fresh.values(), answers, strict=True):
             self._findings.update(dict.fromkeys(places, found))
             if self._breath.due:
@@ -282,6 +288,7 @@ class Masking:
         acts: list[Act] = []
         new: set[tuple[str, str]] = set()
         behind = so_far.behind()
+        source, read = TextSource(), 0
         for number, (start, end, entity, _) in enumerate(await self._with_known(place, found), 1):
             if number % _STEP == 0 and breath.due:
                 await breath.take()
@@ -294,7 +301,13 @@ class Masking:
             value = text[start:end]
             whole = self._whole(place, start, end)
             # Where it stands escaped for a JSON string, it is restored escaped for the place that it comes to.
-            depth = depth_at(text, start) if "\\" in value and start < _READ else 0
+            depth = 0
+            if "\\" in value and start < _READ:
+                for low in range(read, start, _READ_STEP):
+                    source.feed(text[low : min(low + _READ_STEP, start)])
+                    if breath.due:
+                        await breath.take()
+                depth, read = source.depth, start
             placeholder = self._mapping.placeholder(
                 entity, value, action == "redact", whole if whole != value else "", depth
             )[0]
@@ -359,15 +372,10 @@ class Masking:
         """Do it; a text with a value that blocks stays as it is."""
         slot, masked, so_far = self._slots[place], self._masked, self._so_far
         self._spots.add(slot, acts)
-        here: Sequence[Act] = acts.acts
-        if not {act.action for act in here} <= _MASKS:
-            for act in here:
-                if act.action == "block":
-                    masked.blocked, masked.place = act.entity, place_of(slot.path)
-                    return
-                if act.action == "log":
-                    masked.logged[act.entity] += 1
-            here = [act for act in here if act.action != "log"]
+        here = acts.acts
+        if here[-1].action == "block":  # nothing is judged behind it
+            masked.blocked, masked.place = here[-1].entity, place_of(slot.path)
+            return
         text = slot.text
         stood = text if slot.kind not in _MODELS_OWN else None
         pieces: list[str] = []
@@ -375,7 +383,12 @@ class Masking:
         for low in range(0, len(here), _STEP):
             if low and self._breath.due:
                 await self._breath.take()
-            some = here[low : low + _STEP]
+            some: Sequence[Act] = here[low : low + _STEP]
+            if not {act.action for act in some} <= _MASKS:
+                masked.logged.update([act.entity for act in some if act.action == "log"])
+                some = [act for act in some if act.action != "log"]
+                if not some:
+                    continue
             wholes = [self._whole(place, act.start, act.end) for act in some] if self._halves else itertools.repeat("")
             more, first = self._mapping.again(text, last, some, wholes, stood)
             pieces += more

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.config.models import Redaction as Settings
-from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Restorer
+from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Restorer, masking
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER, Finding, Findings, Text
+from tokenman_core.redaction.json_source import TextSource
 from tokenman_core.redaction.needles import PIECE
 from tokenman_core.redaction.spellings import forms, looked_for
 from tokenman_core.slots import Slot, SlotKind
@@ -285,6 +286,26 @@ async def test_off_touches_nothing() -> None:
 async def test_what_is_masked_is_not_told_as_logged() -> None:
     _, _, masked = await mask(["alice@example.com, the password is hunter2xx"], entities={"EMAIL_ADDRESS": "log"})
     assert (dict(masked.logged), dict(masked.masked)) == ({"EMAIL_ADDRESS": 1}, {"PASSWORD": 1})
+
+
+async def test_a_document_of_json_is_read_once_for_all_values_in_it_and_in_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fed: list[int] = []
+
+    class Counting(TextSource):
+        def feed(self, text: str) -> None:
+            fed.append(len(text))
+            super().feed(text)
+
+    monkeypatch.setattr(masking, "TextSource", Counting)
+    text = json.dumps({"a": "\n" * 1000 + "".join(f'password = "ki\\te-{n:04d}-Wx"\n' for n in range(200))})
+    texts, mapping, masked = await mask([text])
+    assert masked.masked["PASSWORD"] == 200
+    assert {value.depth for value in mapping.values()} == {1}
+    assert restored(texts, mapping) == [text]
+    assert sum(fed) <= len(text)
+    assert max(fed) <= 1024
 
 
 async def test_log_counts_and_touches_nothing() -> None:
