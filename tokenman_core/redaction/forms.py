@@ -30,6 +30,8 @@ EDGE: Final = 8
 _DIGITS: Final = 12
 _BLANKS_BEHIND: Final = 4  # between the digits and a closing bracket
 _LEAST_NAME: Final = 3  # letters of a name that is known without a bracket
+# Fewer letters and digits than any placeholder has, and behind them what none goes on with.
+_SHORT: Final = rf"[A-Za-z0-9]{{0,{_DIGITS - 1}}}[!-$'-*,./:-@\[\]^`{{-~]"
 _LEAST_WORD: Final = 2  # letters, all capital, before a blank in a form without a bracket: `I` and `A` are words
 
 _OPENING: Final = frozenset("[\uff3b\u3010\u3014")
@@ -119,7 +121,7 @@ class Forms:
         self._own = sorted(self._exact)
         self._names = sorted(self._named)
         self._numbers = sorted(self._bare)
-        heads = {key[:2] for key in self._names if len(key) >= _DIGITS + _LEAST_NAME}
+        heads = {key[:_LEAST_NAME] for key in self._names if len(key) >= _DIGITS + _LEAST_NAME}
         self.gates: Final = _gate(tuple(sorted(heads)), "".join(sorted({key[0] for key in self._names})))
 
     def gate(self, text: str, at: int = 0) -> int:
@@ -334,26 +336,28 @@ def _begins(keys: list[str], start: str) -> bool:
 def _gate(heads: tuple[str, ...], initials: str) -> re.Pattern[str]:
     """Where a form may begin: at a bracket however it is written, or at a word that begins with one of `heads`.
 
-    `heads` are the first two letters of names that are known without a bracket, `initials` the first ones of all names.
+    `heads` are the first three letters of names that are known without a bracket, `initials` the first ones of all names.
 
     A word begins behind anything but a letter or digit, with a capital letter also behind a small one or a digit, and behind
     an escape. Every branch begins with one character, so that the search skips all text that has none of them.
     """
-    # Behind a bracket stands what a name begins with, a digit, or what may be overlooked.
-    inside = initials + initials.upper() + r"0-9a-fA-F\uff10-\uff5a"
-    inside = rf"(?:[{inside}\\%&+{re.escape(''.join(sorted(_JOINING | _BLANK)))}]|\Z)"
+    overlooked = r"\\%&+" + re.escape("".join(sorted(_JOINING | _BLANK)))
+    wide = r"\uff10-\uff5a"
+    # Behind a bracket stands what a name begins with, a digit, or what may be overlooked; a subscript (`[0]`, `[name]`) is none.
+    inside = rf"(?:(?!{_SHORT})[{initials}{initials.upper()}0-9a-fA-F{wide}{overlooked}]|\Z)"
     branches = [
         *(re.escape(each) + inside for each in sorted(_OPENING)),
         r"\\(?<!\\\\)\\{0,7}(?:[\[\uff3b\u3010\u3014]|[ux](?:[0356fF]|\Z)|\Z)",
         r"%(?:[25]|\Z)",
         r"&(?:[#al]|\Z)",
     ]
-    seconds: dict[str, set[str]] = {}
-    for head in heads:
-        seconds.setdefault(head[0], set()).add(head[1])
     escape = "(?<=%[0-9A-Fa-f]{{2}}{0})|" + r"(?<=\\[bfnrt]{0})|(?<=\\u[0-9A-Fa-f]{{4}}{0})|(?<=\\x[0-9A-Fa-f]{{2}}{0})"
-    for first, found in sorted(seconds.items()):
-        after = "".join(sorted(found | {each.upper() for each in found}))
+    for first in sorted({head[0] for head in heads}):
+        behind: list[str] = []
+        for second in sorted({head[1] for head in heads if head[0] == first}):
+            thirds = "".join(sorted({head[2] for head in heads if head[:2] == first + second}))
+            behind.append(rf"[{second}{second.upper()}](?:[{thirds}{thirds.upper()}{wide}{overlooked}]|\Z)")
+        after = rf"(?:{'|'.join(behind)}|\Z)"
         for letter, no_border in ((first.upper(), "A-Z"), (first, "A-Za-z0-9")):
-            branches.append(rf"{letter}(?:(?<![{no_border}]{letter})|{escape.format(letter)})(?:[{after}]|\Z)")
+            branches.append(rf"{letter}(?:(?<![{no_border}]{letter})|{escape.format(letter)}){after}")
     return re.compile("|".join(branches))

@@ -344,3 +344,31 @@ def test_hostile_text_is_read_in_time_in_proportion_to_its_length(hostile: str) 
         return best
 
     assert took(60_000) < 20 * max(took(6_000), 0.005)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a[0]",
+        "[i]",
+        "x[name].y[12]",
+        "[x, y]",
+        "[link](http://a.example)",
+        '["a", "b"]',
+        "use emotion",
+        "see [1].",
+        "[[]]",
+    ],
+)
+def test_what_a_glance_tells_to_be_none_is_not_read(text: str) -> None:
+    """Code is full of brackets: each that is read as if it might become a placeholder takes a hundred times as long."""
+    forms = Forms(["[EMAIL_ADDRESS_0123456789ab]", "[US_SSN_abcdef012345]", "[X_012345abcdef]"])
+    assert forms.gate(text) < 0
+
+
+@pytest.mark.parametrize(
+    "text", ["[0", "[", "[US", "us_", "US SSN", "emai", "Em", "[ 0123456789ab]", "[\u200b0]", "[0_]", "[0%5F"]
+)
+def test_what_may_yet_become_one_is_read(text: str) -> None:
+    forms = Forms(["[EMAIL_ADDRESS_0123456789ab]", "[US_SSN_abcdef012345]", "[X_012345abcdef]"])
+    assert forms.gate(text) == 0
