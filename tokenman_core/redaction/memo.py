@@ -1,5 +1,6 @@
 """What was found in texts before, and done about it, under a keyed code of the text: never the texts or the values."""
 
+import hashlib
 import secrets
 from array import array
 from collections import OrderedDict
@@ -18,6 +19,7 @@ _FINDING: Final = 130  # and each finding
 _ACT: Final = 480  # and each act, with its placeholder and how it is told
 _PREFIXES: Final = 1024  # object keys whose part of the hash is kept
 _BLOCK: Final = f"block:{DETECTOR_VERSION}:".encode()
+_LONG: Final = 64 * 1024  # characters of a text that are hashed at once
 _LONGEST_BLOCK: Final = 128 * 1024  # characters that are hashed at once: well under 1 ms
 
 
@@ -103,6 +105,7 @@ class Memo:
         # that nobody can prepare two texts of one code (the chance is one in 2**100 for the longest) and one nonce does for all.
         self._code = AESGCM(secrets.token_bytes(32))
         self._nonce = secrets.token_bytes(12)
+        self._over = secrets.token_bytes(32)
         self._prefixes: dict[tuple[str, bytes], bytes] = {}
 
     def __len__(self) -> int:
@@ -119,7 +122,19 @@ class Memo:
         `options`: the digest of what the detectors are made from (16 bytes, or none where it never changes).
         """
         prefix = self._prefixes.get((key, options)) or self._prefix(key, options)
+        if len(text) > _LONG:
+            return self._of_pieces(prefix, text)
         return self._code.encrypt(self._nonce, b"", prefix + text.encode("utf-8", "surrogatepass"))
+
+    def _of_pieces(self, prefix: bytes, text: str) -> bytes:
+        """The name of a long text, of which no copy is made as a whole: fresh memory would take more time than all else.
+
+        Over the codes of its pieces goes a hash: GMAC over GMAC under one key is the same for texts that anybody can prepare.
+        """
+        code, nonce = self._code, self._nonce
+        pieces = (text[low : low + _LONG].encode("utf-8", "surrogatepass") for low in range(0, len(text), _LONG))
+        codes = b"".join([code.encrypt(nonce, b"", piece) for piece in pieces])
+        return hashlib.blake2b(prefix + codes, digest_size=16, key=self._over, person=b"long").digest()
 
     def _prefix(self, key: str, options: bytes) -> bytes:
         prefix = f"{DETECTOR_VERSION}:{len(options)}:{len(key)}:{key}\0".encode("utf-8", "surrogatepass") + options

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tokenman_core.redaction import Finding, Mapping, Memo
+from tokenman_core.redaction import memo as memory
 from tokenman_core.redaction.detectors.options import Custom, Options
 from tokenman_core.redaction.memo import Act, Acts
 
@@ -50,6 +53,34 @@ def test_a_text_under_another_key_has_another_name() -> None:
     assert memo.name("x", "ab") != memo.name("bx", "a")
     assert memo.name("x", "") == memo.name("x", "")
     assert Memo().name("x", "") != memo.name("x", "")  # keyed by a secret of its own
+
+
+def test_long_texts_have_names_of_their_own_and_are_copied_in_pieces_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_LONG", 32)
+    memo = Memo()
+    one, other = "a" * 32, "b" * 32
+    texts = [
+        one, other, one + other, other + one, one + one, one + one + one, one + other + "a", one + other + "b",
+        one + other + "\ud800", one[:-1] + "ä" + other, one[:-1] + other,
+    ]  # fmt: skip
+    names = [
+        memo.name(text, key, options) for text in texts for key in ("", "k", "k" * 70) for options in (b"", b"o" * 16)
+    ]
+    assert len({*names}) == len(names)
+    assert memo.name(texts[2], "") == names[texts.index(texts[2]) * 6]
+    assert Memo().name(texts[2], "") != memo.name(texts[2], "")
+
+
+def test_no_two_texts_are_made_of_pieces_whose_codes_make_up_for_each_other() -> None:
+    """GMAC is a sum: summed again, a difference in one piece and the same in the next, a block earlier, would be none."""
+    memo = Memo()
+    size = memory._LONG
+    for key_length in range(16):
+        zeros = "\0" * size * 3
+        for back in (1, 2):
+            first, second = 64 * 16, size + (64 - back) * 16
+            text = zeros[:first] + "\1" + zeros[first + 1 : second] + "\1" + zeros[second + 1 :]
+            assert memo.name(zeros, "k" * key_length) != memo.name(text, "k" * key_length)
 
 
 def test_a_text_judged_by_other_detectors_has_another_name() -> None:
