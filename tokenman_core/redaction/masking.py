@@ -285,6 +285,9 @@ class Masking:
     async def _judged(self, place: int, found: Findings) -> Acts:
         """What is done about a text in which this was found; that is remembered."""
         text, so_far, breath = self._slots[place].text, self._so_far, self._breath
+        for _ in itertools.chain(so_far.settle(), self._mapping.settle()):
+            if breath.due:
+                await breath.take()
         acts: list[Act] = []
         new: set[tuple[str, str]] = set()
         behind = so_far.behind()

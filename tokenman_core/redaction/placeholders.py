@@ -16,6 +16,7 @@ _STOOD = 64  # texts remembered for each value as evidence of what it stood with
 _SEARCHED = (
     32 * 1024 * 1024
 )  # characters of them that one exchange searches for hosts; what is not found by then did not stand
+_INDEXED = 128  # placeholders that are put at hand between two pauses
 _MANY = 256  # placeholders: the forms of so many are not kept for the next call
 _IN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -164,12 +165,21 @@ class Mapping:
             self._forms = None
         return value
 
-    def _index(self) -> dict[tuple[str, str, int], str]:
-        """The placeholders by what they stand for: a request that is all remembered asks for none."""
-        for placeholder in self._not_indexed:
+    def settle(self) -> Iterator[None]:
+        """Have the placeholders at hand by what they stand for; a request that is all remembered asks for none.
+
+        In steps; `placeholder` does the rest in one.
+        """
+        for number, placeholder in enumerate(self._not_indexed, 1):
             value = self._values[placeholder]
             self._placeholders[value.entity, value.text, value.depth] = placeholder
+            if number % _INDEXED == 0:
+                yield
         self._not_indexed.clear()
+
+    def _index(self) -> dict[tuple[str, str, int], str]:
+        for _ in self.settle():
+            pass
         return self._placeholders
 
     def stood_in(self, placeholder: str, text: str) -> None:

@@ -1,13 +1,16 @@
 """The values of a request as they are found, text after text: what is done about a text depends on those before it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from tokenman_core.redaction.allowed import Permitted
 from tokenman_core.redaction.choose import Say
 from tokenman_core.redaction.entities import Finding
 from tokenman_core.redaction.known import Known
 from tokenman_core.redaction.policy import Policy
+
+_AT_ONCE: Final = 256  # values that are taken up between two pauses
 
 
 class Behind:
@@ -35,8 +38,8 @@ class SoFar:
     def __init__(self, policy: Policy, permitted: Permitted, tag: bytes) -> None:
         self.policy, self._permitted = policy, permitted
         self.digest = hashlib.blake2b(policy.digest + permitted.version + tag, digest_size=16).digest()
-        self._known = Known()
-        self._values: set[tuple[str, str]] = set()
+        self.known = Known()
+        self.values: set[tuple[str, str]] = set()
         self._added: list[
             tuple[str, str]
         ] = []  # not yet among those: a request that is all remembered asks for none of them
@@ -58,24 +61,17 @@ class SoFar:
     @property
     def searches(self) -> bool:
         """Whether a text is searched for anything but what detection finds in it."""
-        return bool(self._added or self._values or self.policy.denied)
+        return bool(self._added or self.values or self.policy.denied)
 
-    @property
-    def values(self) -> set[tuple[str, str]]:
-        self._settle()
-        return self._values
-
-    @property
-    def known(self) -> Known:
-        self._settle()
-        return self._known
-
-    def _settle(self) -> None:
-        if self._added:
-            self._values.update(self._added)
-            self._known.extend(self._added)
-            self._added = []
+    def settle(self) -> Iterator[None]:
+        """To be done to the end after adding, before `values` or `known` are asked for."""
+        added, self._added = self._added, []
+        for low in range(0, len(added), _AT_ONCE):
+            some = added[low : low + _AT_ONCE]
+            self.values.update(some)
+            self.known.extend(some)
+            yield
 
     def forget(self) -> None:
         """Drop what texts are searched for; for a step of its own, after long work."""
-        self._known = Known()
+        self.known = Known()

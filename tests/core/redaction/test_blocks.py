@@ -3,15 +3,18 @@
 import random
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Text
+from tokenman_core.redaction.allowed import NOTHING
 from tokenman_core.redaction.blocks import SIZE, blocks, grows
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import Findings
+from tokenman_core.redaction.so_far import SoFar
 from tokenman_core.slots import Key, Slot, SlotKind
 
 from .conftest import InProcess
@@ -210,3 +213,26 @@ def test_the_mapping_of_an_exchange_with_memory_knows_its_values_by_what_they_ar
     assert mapping.aside().placeholder("PASSWORD", "Zebra-77") == (placeholder, False)
     mapping.forget()
     assert mapping.placeholder("PASSWORD", "Zebra-77") == (placeholder, True)
+
+
+async def test_the_values_of_a_long_conversation_are_taken_up_in_steps_once_something_new_is_judged() -> None:
+    redactor = Redactor(Settings(), KEY, FINDER)
+    known = [f"mail a{at}@example.com" for at in range(600)]
+
+    def call(*texts: str) -> list[Slot]:
+        return [Slot(("messages", at, "content"), "user", text, message=at) for at, text in enumerate(texts)]
+
+    await redactor.mask(call(*known), redactor.mapping())
+    mapping = redactor.mapping()
+    await redactor.mask(call(*known), mapping)
+    assert sum(1 for _ in mapping.settle()) > 3
+    assert sum(1 for _ in mapping.settle()) == 0  # nobody had asked, now all are at hand
+    so_far = SoFar(redactor.policies.base, NOTHING, b"")
+    so_far.add(("EMAIL_ADDRESS", text) for text in known)
+    assert so_far.searches
+    assert sum(1 for _ in so_far.settle()) > 1
+    assert len(so_far.values) == 600
+    assert so_far.known
+    slots = call(*known, "a599 at example, a17@example.com and " + quote("a17@example.com"))
+    await redactor.mask(slots, mapping)
+    assert "a17" not in slots[-1].text
