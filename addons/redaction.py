@@ -78,6 +78,7 @@ class Redaction:
 
     name = "redaction"
     fails = "closed"
+    off_loop = True  # its llm_event keeps to the call, but for the values that are held, which have a lock
     deadline_s = 180.0  # the detection has deadlines of its own, by the size of the text
 
     def __init__(

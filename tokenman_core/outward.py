@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from tokenman_core.limit_headers import beside
 from tokenman_core.metering import Meter
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
+from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.stages import FAILED, Link, StageFailed, Stages
 from tokenman_core.usage import money
@@ -41,6 +42,17 @@ class Caps:
     request_body: int
     response_body: int
     stream_capture: int
+
+
+async def _aside[T](work: Callable[[], T]) -> T:
+    """Do it on a thread. Who is cancelled meanwhile leaves once it is done, for what the call holds is taken down behind him."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        task.exception()  # nobody asks for it any more
+        raise
 
 
 _OVER_CAP = Refuse(502, "response_cap", "The provider's answer is larger than limits.response_body allows.")
@@ -164,8 +176,13 @@ class Outward:
         data = b"".join(gathered)  # the piece itself where there is but one, as from a provider
         gathered.clear()
         coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
+        coded = coding != b"identity" and bool(data)
         try:
-            plain = decode(coding.decode("latin-1"), data, cap) if coding != b"identity" and data else data
+            plain = data
+            if coded and len(data) > OFF_LOOP // 8:  # of a packed one the size tells little
+                plain = await _aside(lambda: decode(coding.decode("latin-1"), data, cap))
+            elif coded:
+                plain = decode(coding.decode("latin-1"), data, cap)
         except CodingError as e:
             yield (
                 _OVER_CAP
@@ -177,16 +194,9 @@ class Outward:
             return
         assert exchange.reader
         exchange.said, exchange.captured = plain, None
-        event = Event(plain, "whole")
         try:
-            if self._listeners:
-                exchange.reader.read(event)
-                events = self._stages.event(exchange, self._listeners, event)
-                events += self._stages.event(exchange, self._listeners, Event(b"", "end"))
-                out = b"".join(one.render() for one in events)
-            else:
-                exchange.reader.note(event)
-                out = plain
+            aside = len(plain) > OFF_LOOP and all(link.off_loop for link in self._listeners)
+            out = await _aside(lambda: self._told(plain)) if aside else self._told(plain)
         except StageFailed:
             yield FAILED
             return
@@ -202,6 +212,18 @@ class Outward:
             yield out
         if trailers:
             yield trailers
+
+    def _told(self, plain: bytes) -> bytes:
+        """A whole answer as the client gets it. Raises StageFailed."""
+        exchange, event = self._exchange, Event(plain, "whole")
+        assert exchange.reader
+        if not self._listeners:
+            exchange.reader.note(event)
+            return plain
+        exchange.reader.read(event)
+        events = self._stages.event(exchange, self._listeners, event)
+        events += self._stages.event(exchange, self._listeners, Event(b"", "end"))
+        return b"".join(one.render() for one in events)
 
     async def _tell_cost(self) -> None:
         tried = self._exchange.tried

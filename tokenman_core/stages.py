@@ -31,7 +31,9 @@ class StageFailed(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """One stage in the chain. `guard`: what stages behind it change is shown to it again, through `llm_recheck`."""
+    """One stage in the chain. `guard`: what stages behind it change is shown to it again, through `llm_recheck`. `off_loop`: its
+    `llm_event` may run on a thread, where a whole answer is large.
+    """
 
     name: str
     stage: object
@@ -39,6 +41,7 @@ class Link:
     deadline_s: float
     guard: bool
     hooks: frozenset[str]
+    off_loop: bool = False
 
     @classmethod
     def of(cls, stage: object, name: str) -> "Link":
@@ -48,7 +51,8 @@ class Link:
             raise ValueError(f"stage {name}: fails must be 'closed' or 'open', not {fails!r}")
         hooks = frozenset(hook for hook in HOOKS if callable(getattr(stage, hook, None)))
         guard = callable(getattr(stage, "llm_recheck", None))
-        return cls(name, stage, fails, float(getattr(stage, "deadline_s", DEADLINE_S)), guard, hooks)
+        deadline_s, off_loop = float(getattr(stage, "deadline_s", DEADLINE_S)), bool(getattr(stage, "off_loop", False))
+        return cls(name, stage, fails, deadline_s, guard, hooks, off_loop)
 
     def hook(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(self.stage, name)

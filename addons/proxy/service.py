@@ -30,6 +30,9 @@ from tokenman_core.telemetry.series import Count
 
 _log = logging.getLogger("tokenman.config")
 
+_TURN_S = 0.001
+"""How long a thread has the interpreter while the event loop waits for it (5 ms unless said): large bodies are read on threads."""
+
 
 class Service:
     """An add-on: the admin server lives as long as the master runs."""
@@ -64,6 +67,7 @@ class Service:
         self._instance.publish(Address(host, port), Address(*self._server.address))
         self._looking = asyncio.create_task(self._reloads.look())
         _on_hangup(self._reloads.now, ctx.master.shutdown)
+        sys.setswitchinterval(_TURN_S)
         gc.freeze()  # what is loaded stays: to look through it for garbage would stop all calls for 20 ms and more, again and again
         if self._on_ready:
             self._on_ready(self._bundle)

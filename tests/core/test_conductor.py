@@ -1,7 +1,9 @@
 """One call from its request to its end, over a scripted upstream: no sockets, no proxy."""
 
+import asyncio
 import gzip
 import json
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -22,6 +24,7 @@ from tokenman_core.failover.policy import Policy, Rules
 from tokenman_core.limit_headers import Room
 from tokenman_core.metering import Meter
 from tokenman_core.net import Deadlines, Request, UpstreamError
+from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.outward import Caps
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
@@ -394,6 +397,82 @@ async def test_a_stage_that_fails_on_a_whole_answer_gives_a_refusal() -> None:
     head, body, _ = await carry(Upstream((200, JSON, [SAID])), exchange(), Breaks())
     assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (500, b"stage")
     assert b"You said" not in body
+
+
+def large(word: bytes = b"[A_1]") -> bytes:
+    """An answer that takes its time to read."""
+    return SAID.replace(b"[A_1]", word + b" and more" * OFF_LOOP)
+
+
+class Aside(Masks):
+    """Notes on which thread it reads; `off_loop` as it is told."""
+
+    def __init__(self, off_loop: bool) -> None:
+        self.off_loop = off_loop
+        self.threads: list[threading.Thread] = []
+
+    def llm_event(self, exchange: Exchange, event: Event) -> None:
+        self.threads.append(threading.current_thread())
+        super().llm_event(exchange, event)
+
+
+@pytest.mark.parametrize(
+    ("off_loop", "said", "aside"), [(True, large(), True), (True, SAID, False), (False, large(), False)]
+)
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_large_answer_is_read_on_a_thread_where_the_stages_allow_it(
+    off_loop: bool, said: bytes, aside: bool, packed: bool
+) -> None:
+    stage = Aside(off_loop)
+    headers = (*JSON, (b"content-encoding", b"gzip")) if packed else JSON
+    answer = gzip.compress(said) if packed else said
+    _, body, _ = await carry(Upstream((200, headers, [answer])), exchange(), stage)
+    assert body == said.replace(b"[A_1]", b"secret")
+    assert len(stage.threads) == 2  # the answer, and its end
+    assert all((each is not threading.main_thread()) is aside for each in stage.threads)
+
+
+async def test_a_large_answer_that_a_stage_fails_on_gives_a_refusal_too() -> None:
+    class Breaks(Aside):
+        def llm_event(self, exchange: Exchange, event: Event) -> None:
+            raise RuntimeError
+
+    head, body, _ = await carry(Upstream((200, JSON, [large()])), exchange(), Breaks(True))
+    assert (head.status, dict(head.headers)[b"x-tokenman-error"]) == (500, b"stage")
+    assert b"You said" not in body
+
+
+async def test_who_leaves_while_a_large_answer_is_read_is_settled_once_it_is_read() -> None:
+    """What the call holds (its values) is taken down then, and nobody reads in it any more."""
+    begun, goes_on, order = threading.Event(), threading.Event(), list[str]()
+
+    class Slow(Aside):
+        def llm_event(self, exchange: Exchange, event: Event) -> None:
+            begun.set()
+            assert goes_on.wait(20)
+            order.append("read")
+
+    chain = Stages([Link.of(Slow(True), "slow")], ManualClock())
+    conductor, meter = conducting(chain, Upstream((200, JSON, [large()])))
+    call = exchange()
+
+    async def whole() -> None:
+        async with aclosing(conductor.answer(call)) as parts:
+            async for _ in parts:
+                pass
+
+    task = asyncio.ensure_future(whole())
+    await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    order.append("left")
+    assert order[0] == "read"
+    await conductor.settle(call)
+    meter.close()
 
 
 async def test_a_body_that_breaks_off_is_an_error_and_no_half_answer() -> None:

@@ -7,6 +7,7 @@ for nobody who does not name that id as the same caller. What has been forgotten
 import hashlib
 import re
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -234,6 +235,7 @@ class Held:
 
     def __init__(self, key: bytes, clock: Clock, *, talk: Bounds = TALK, stored: Bounds = STORED) -> None:
         self._key = key[:64]
+        self._lock = threading.Lock()  # a large answer is read on a thread
         self._talk, self._stored = _Shelf(clock, talk), _Shelf(clock, stored)
 
     def __len__(self) -> int:
@@ -251,17 +253,19 @@ class Held:
 
     def keep(self, caller: Sequence[str], id: str, pairs: Iterable[Pair], *, stored: bool = False) -> None:
         """Add to what stands behind the placeholders that the provider holds under an id, the newest last."""
-        (self._stored if stored else self._talk).keep(self._mark(caller, id), pairs)
+        with self._lock:
+            (self._stored if stored else self._talk).keep(self._mark(caller, id), pairs)
 
     def of(self, caller: Sequence[str], ids: Iterable[str], most: int = MOST_PAIRS) -> list[Pair]:
         """What is known of these ids, given to this caller: each placeholder once, of more than `most` the last."""
         found: dict[str, Pair] = {}
         marks = [self._mark(caller, id) for id in ids]
-        for shelf in (self._stored, self._talk):
-            shelf.tidy()
-            for mark in marks:
-                if (entry := shelf.entries.get(mark)) is not None:
-                    found |= {each.placeholder: each for each in entry.pairs}
+        with self._lock:
+            for shelf in (self._stored, self._talk):
+                shelf.tidy()
+                for mark in marks:
+                    if (entry := shelf.entries.get(mark)) is not None:
+                        found |= {each.placeholder: each for each in entry.pairs}
         return [*found.values()][-most:]
 
     def _mark(self, caller: Sequence[str], id: str) -> bytes:
