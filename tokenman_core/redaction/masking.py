@@ -195,6 +195,8 @@ class Masking:
         """Ask the detection about the text at a place, and about those behind it that it will be asked about."""
         fresh: dict[bytes, list[int]] = {}
         for block in blocks(self._slots):
+            if self._breath.due:
+                await self._breath.take()
             if block.stop <= since:
                 continue
             name = self._block_name(block) if block.start > since else b""
@@ -208,8 +210,6 @@ class Masking:
                     fresh.setdefault(self._name(place), []).append(place)
                 else:
                     self._findings[place] = found  # by the time it is asked for, it may be forgotten
-            if self._breath.due:
-                await self._breath.take()
         texts: list[Text] = []
         for places in fresh.values():
             slot = self._slots[places[0]]

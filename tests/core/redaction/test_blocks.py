@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tokenman_core.config.models import Redaction as Settings
-from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Text
+from tokenman_core.redaction import Mapping, Masked, Memo, Redactor, Text, breath
 from tokenman_core.redaction.allowed import NOTHING
 from tokenman_core.redaction.blocks import SIZE, blocks, grows
 from tokenman_core.redaction.detectors.detector import Detector
@@ -236,3 +236,38 @@ async def test_the_values_of_a_long_conversation_are_taken_up_in_steps_once_some
     slots = call(*known, "a599 at example, a17@example.com and " + quote("a17@example.com"))
     await redactor.mask(slots, mapping)
     assert "a17" not in slots[-1].text
+
+
+@pytest.mark.parametrize("edges", [False, True])
+@pytest.mark.parametrize("new", [None, 0, 1599])
+async def test_the_clock_is_looked_at_between_any_few_names(
+    monkeypatch: pytest.MonkeyPatch, new: int | None, edges: bool
+) -> None:
+    """With a pause at each look: between two of them no more than a block is named."""
+    memo = Memo()
+    redactor = Redactor(Settings(), KEY, Counting(), memo)
+    texts = [f"part {at} is" if edges else f"message {at}" for at in range(1600)]
+
+    def call() -> list[Slot]:
+        return [Slot(("messages", 0, "content", at, "text"), "user", text, message=0) for at, text in enumerate(texts)]
+
+    await redactor.mask(call(), redactor.mapping())
+    monkeypatch.setattr(breath, "LONGEST_S", -1.0)
+    name, block_name, named = memo.name, memo.block_name, [0]
+
+    def one(text: str, key: str, options: bytes = b"") -> bytes:
+        named[-1] += 1
+        return name(text, key, options)
+
+    def many(slots: Sequence[Slot], options: bytes) -> bytes:
+        named[-1] += SIZE
+        return block_name(slots, options)
+
+    monkeypatch.setattr(memo, "name", one)
+    monkeypatch.setattr(memo, "block_name", many)
+    if new is not None:
+        texts[new] = "another one is"
+    for _ in redactor.mask(call(), redactor.mapping()).__await__():
+        named.append(0)
+    assert sum(named) >= len(texts)
+    assert max(named) <= 2 * SIZE + 1
