@@ -268,6 +268,7 @@ class Masking:
                     continue
                 whole = joined.text[value.start : value.end]
                 for source, start, end in joined.cut(value.start, value.end):
+                    end = min(end, len(self._slots[source].text))  # a blank behind it is none of its characters
                     half = Half(start, end, whole, value.entity, value.score)
                     self._halves.setdefault(source, []).append(half)
                     part = Finding(start, end, value.entity, value.score)

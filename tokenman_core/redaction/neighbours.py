@@ -18,7 +18,10 @@ _VALUE = re.compile(r"[A-Za-z0-9_.@+/=%~-]*[A-Za-z0-9_@+/=%-]\.?\Z")
 _VALUE_GOES_ON = re.compile(r"[A-Za-z0-9_.@+/=%~-]+")
 _NUMBER = re.compile(r"[0-9][ .()\-/]{0,3}\Z")
 _NUMBER_GOES_ON = re.compile(r"[ .()\-/]{0,3}[A-Z]{0,4}[0-9]")
-_ANNOUNCES = re.compile(r"(?:[:=]|\b(?:is|was|ist|es|est|are|to))[ \t\"'`]{0,4}\Z", re.IGNORECASE)
+_WORDS = r"\b(?:is|was|ist|es|est|are|to)"
+_ANNOUNCES = re.compile(rf"(?:[:=]|{_WORDS})[ \t\"'`]{{0,4}}\Z", re.IGNORECASE)
+_ANNOUNCING_WORD = re.compile(rf"{_WORDS}\Z", re.IGNORECASE)
+_LONGEST_WORD = 4  # with what stands before it
 _DIGIT_OR_AT = re.compile(r"[0-9@]")
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY")
 
@@ -54,14 +57,19 @@ def beside(slots: Sequence[Slot]) -> Iterator[Joined | None]:
         ):
             run.append(run[-1] + 1)
         yield _joined(slots, run)
+        if any(_ANNOUNCING_WORD.search(slots[each].text[-_LONGEST_WORD:]) for each in run[:-1]):
+            yield _joined(slots, run, " ")
         at = run[-1]
 
 
-def _joined(slots: Sequence[Slot], run: list[int]) -> Joined:
+def _joined(slots: Sequence[Slot], run: list[int], blank: str = "") -> Joined:
+    """`blank`: what stands behind a text that ends with a word which announces a value, as between two words."""
     first, last = slots[run[0]].text, slots[run[-1]].text
     reach = _KEY_REACH if _KEY_BEGINS.search(first, max(0, len(first) - _KEY_REACH)) else REACH
     start = max(0, len(first) - reach)
     texts = [first[start:], *(slots[each].text for each in run[1:-1]), last[:reach]]
+    if blank:
+        texts[:-1] = [text + blank * bool(_ANNOUNCING_WORD.search(text[-_LONGEST_WORD:])) for text in texts[:-1]]
     return Joined(
         "".join(texts),
         tuple(itertools.accumulate(map(len, texts[:-1]))),

@@ -93,6 +93,25 @@ async def test_a_value_over_three_texts_is_masked_in_all() -> None:
     assert said == {"CREDIT_CARD": 1}
 
 
+@pytest.mark.parametrize(
+    "left", ["the password is", "My PASSWORD IS", "das Passwort ist", "the password was", "set the password to"]
+)
+@pytest.mark.parametrize("right", ["Zebra-77 and more", "Zebra-77", "`Zebra-77` it is"])
+async def test_a_word_that_announces_a_secret_may_end_the_text_before_without_a_blank(left: str, right: str) -> None:
+    texts, mapping, said = await masked(message("hello", left, right), message("Zebra-77"), settled=False)
+    assert texts[:2] == ["hello", left]
+    assert "Zebra" not in "".join(texts)
+    assert said == {"PASSWORD": 1}
+    assert restored(texts, mapping) == ["hello", left, right, "Zebra-77"]
+
+
+async def test_a_text_that_ends_with_such_a_word_may_also_be_cut_in_it() -> None:
+    """As a part of a value that goes on."""
+    texts, mapping, _ = await masked(message("log in as to", "m.smith@example.com"), settled=False)
+    assert "smith" not in "".join(texts)
+    assert restored(texts, mapping) == ["log in as to", "m.smith@example.com"]
+
+
 async def test_what_announces_a_secret_may_stand_in_the_text_before() -> None:
     texts, mapping, _ = await masked(message("the password is ", "Zebra-77 and more"), message("Zebra-77"))
     assert texts[0] == "the password is "

@@ -105,13 +105,18 @@ def over(joined: Joined, alone: Findings, found: Iterable[Finding], *, lines: bo
     """
     known = set(alone)
     for finding in found:
-        if not lines and finding.entity in SECRETS and finding.start in joined.seams and finding not in known:
+        if not lines and finding.entity in SECRETS and _begins(joined, finding.start) and finding not in known:
             yield finding
             continue
         first = bisect_right(joined.seams, finding.start)
         seams = joined.seams[first : bisect_right(joined.seams, finding.end - 1)]
         if seams and (not lines or finding.entity in _WRAPPED) and _belongs(joined.text, finding, seams, alone, lines):
             yield finding
+
+
+def _begins(joined: Joined, start: int) -> bool:
+    """Whether a piece begins there, or with a quote before it."""
+    return start in joined.seams or (start - 1 in joined.seams and joined.text[start - 1] in "\"'`")
 
 
 def _belongs(text: str, finding: Finding, seams: tuple[int, ...], alone: Findings, lines: bool) -> bool:
