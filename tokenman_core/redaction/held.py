@@ -201,7 +201,14 @@ class _Shelf:
     def keep(self, mark: bytes, pairs: Iterable[Pair]) -> None:
         self.tidy()
         bounds = self._bounds
-        before = self.entries.get(mark)
+        until = self._clock.monotonic() + bounds.ttl_s
+        before, pairs = self.entries.get(mark), tuple(pairs)
+        if (
+            before is not None and before.pairs == pairs
+        ):  # as where somebody asks again and again what came of his batches
+            self.entries[mark] = _Entry(pairs, until, before.size)
+            self.entries.move_to_end(mark)
+            return
         both = {each.placeholder: each for each in (*(before.pairs if before else ()), *pairs)}
         kept, size = list[Pair](), _ENTRY
         for each in reversed(both.values()):
@@ -213,7 +220,7 @@ class _Shelf:
             return
         if before is not None:
             self._drop(mark)
-        self.entries[mark] = _Entry(tuple(reversed(kept)), self._clock.monotonic() + bounds.ttl_s, size)
+        self.entries[mark] = _Entry(tuple(reversed(kept)), until, size)
         self.size += size
         while len(self.entries) > bounds.most or self.size > bounds.most_bytes:
             self._drop(next(iter(self.entries)))
@@ -258,14 +265,15 @@ class Held:
 
     def of(self, caller: Sequence[str], ids: Iterable[str], most: int = MOST_PAIRS) -> list[Pair]:
         """What is known of these ids, given to this caller: each placeholder once, of more than `most` the last."""
-        found: dict[str, Pair] = {}
         marks = [self._mark(caller, id) for id in ids]
         with self._lock:
             for shelf in (self._stored, self._talk):
                 shelf.tidy()
-                for mark in marks:
-                    if (entry := shelf.entries.get(mark)) is not None:
-                        found |= {each.placeholder: each for each in entry.pairs}
+            shelves = (self._stored.entries, self._talk.entries)
+            entries = [entry for entries in shelves for mark in marks if (entry := entries.get(mark)) is not None]
+        if len(entries) == 1:
+            return [*entries[0].pairs[-most:]]
+        found = {each.placeholder: each for entry in entries for each in entry.pairs}
         return [*found.values()][-most:]
 
     def _mark(self, caller: Sequence[str], id: str) -> bytes:

@@ -336,3 +336,22 @@ def test_strange_placeholders_are_counted_up_to_a_bound(monkeypatch: pytest.Monk
     restorer = Restorer(Mapping(KEY), "same_host", strange=True)
     restorer.whole([Slot(("a",), "assistant", " ".join(pair(at).placeholder for at in range(9)))])
     assert restorer.unrestored == 5
+
+
+def test_what_is_kept_again_unchanged_lives_on_and_weighs_no_more() -> None:
+    clock = ManualClock()
+    them = store(clock, ttl_s=60, most=2)
+    them.keep(ME, "resp_1", [pair(1), pair(2)])
+    them.keep(ME, "resp_2", [pair(3)])
+    size = them.size
+    clock.advance(40)
+    them.keep(ME, "resp_1", [pair(1), pair(2)])
+    assert them.size == size
+    clock.advance(40)
+    assert them.of(ME, ["resp_1"]) == [pair(1), pair(2)]
+    assert them.of(ME, ["resp_2"]) == []
+    assert them.of(ME, ["resp_1"], 1) == [pair(2)]
+    them.keep(ME, "resp_2", [pair(3)])
+    them.keep(ME, "resp_1", [pair(1), pair(2)])
+    them.keep(ME, "resp_3", [pair(3)])  # the one that was not used for longest makes room
+    assert [len(them.of(ME, [id])) for id in ("resp_1", "resp_2", "resp_3")] == [2, 0, 1]
