@@ -167,6 +167,7 @@ class Redaction:
             if low:
                 await asyncio.sleep(0)
             state.mapping.inherit(wanted[low : low + _AT_ONCE])
+        exchange.reads_files = bool(wanted)
         if len(wanted) > _AT_ONCE:
             await asyncio.to_thread(lambda: state.mapping.forms)
 

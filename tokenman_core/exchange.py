@@ -196,6 +196,7 @@ class Exchange:
     recorded: bool = False  # its record is made
     labels: dict[str, str] = field(default_factory=dict)  # project, session, model as a record may show them: judged
     masked: Counter[str] = field(default_factory=Counter)  # entity -> how many values
+    reads_files: bool = False  # a file in the answer may hold values of this caller: it is read like a text
     unrestored: int = 0  # placeholders of the answer that stayed, as far as it has come
     answer_headers: list[tuple[bytes, bytes]] = field(
         default_factory=list

@@ -129,7 +129,7 @@ class Outward:
         elif kind.startswith(b"text/event-stream"):
             async for part in self._stream(head, source):
                 yield part
-        elif any(word in kind for word in TEXTUAL) or not kind or (self._listeners and kind.startswith(UNTOLD)):
+        elif any(word in kind for word in TEXTUAL) or not kind or (exchange.reads_files and kind.startswith(UNTOLD)):
             async for part in self._whole(head, source):
                 yield part
         else:

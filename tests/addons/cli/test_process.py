@@ -61,7 +61,7 @@ def test_it_starts_answers_health_and_ends_with_0(running, tmp_path, name):
     data = ".local/share/tokenman"
     private = {
         f"{data}/{name}"
-        for name in ("secret", "tokenman.lock", "admin-token", "ledger.db", "state.db", "ca/authority.pem")
+        for name in ("secret", "tokenman.lock", "admin-token", "ledger.db", "state.db", "underway", "ca/authority.pem")
     }
     assert set(files) == private | {f"{data}/ca/{name}" for name in ("tokenman-ca.pem", "bundle.pem")}
     assert {name for name, path in files.items() if stat.S_IMODE(path.stat().st_mode) == 0o600} == private
