@@ -78,9 +78,9 @@ def test_a_budget_stands_where_it_stood_when_the_store_was_lost_while_nothing_ra
     second.mkdir()
     proxy.data.rename(second / "data")
     proxy = running(second, budgets=budgets)
-    until(lambda: counts(proxy) == before)
+    until(lambda: "made anew from the ledger" in proxy.log)  # to look into the store before that would make it
+    assert counts(proxy) == before
     assert {dollars(count.spent) for count in before.values()} == {total}
-    until(lambda: "made anew from the ledger" in proxy.log)  # told once it is done, a moment later
 
 
 def test_a_store_that_cannot_be_written_lets_calls_pass_where_the_budget_says_so_and_books_them_after(running, fake):
