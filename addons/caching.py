@@ -30,7 +30,7 @@ from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.exchange import Repeats as Repeated
 from tokenman_core.metering import by_the_month
 from tokenman_core.net import UpstreamError
-from tokenman_core.outbound import OFF_LOOP
+from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.outward import Pieces
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Providers
@@ -337,7 +337,7 @@ def rules_of(settings: Settings) -> Rules:
 
 def _large(exchange: Exchange) -> bool:
     """Of a packed body the size tells little."""
-    return len(exchange.raw) > (OFF_LOOP // 8 if exchange.sent.header(b"content-encoding") else OFF_LOOP)
+    return len(exchange.raw) > (PACKED_OFF_LOOP if exchange.sent.header(b"content-encoding") else OFF_LOOP)
 
 
 def _tell_free(exchange: Exchange, provider: str) -> None:

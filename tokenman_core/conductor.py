@@ -18,7 +18,7 @@ from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Exchange
 from tokenman_core.net.coding import CodingError, decode
-from tokenman_core.outbound import OFF_LOOP
+from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.outward import Caps, Outward, Pieces, marks
 from tokenman_core.providers import Providers
 from tokenman_core.routes import Routes
@@ -154,7 +154,7 @@ class Conductor:
         plain = raw
         if coding != b"identity" and raw:
             try:
-                if len(raw) > OFF_LOOP // 8:
+                if len(raw) > PACKED_OFF_LOOP:
                     plain = await asyncio.to_thread(decode, coding.decode("latin-1"), raw, self._caps.request_body)
                 else:
                     plain = decode(coding.decode("latin-1"), raw, self._caps.request_body)

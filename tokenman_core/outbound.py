@@ -17,6 +17,8 @@ from tokenman_core.verdicts import Headers
 
 OFF_LOOP = 128 << 10
 """Bytes: bodies above this are worked on in a thread, so that the loop is not held for more than a millisecond."""
+PACKED_OFF_LOOP = OFF_LOOP // 8
+"""The same of a packed one, whose size tells little."""
 
 _IN_PATH = re.compile(r"(/models/)[^/:?]+")  # where Gemini's API names it
 
@@ -41,7 +43,7 @@ async def request_of(
     body = exchange.raw
     if exchange.body.changed or asks or model:
         render = partial(_rendered, exchange.body, asks, exchange.model, model)
-        most = OFF_LOOP // 8 if sent.header(b"content-encoding") else OFF_LOOP  # of a packed one the size tells little
+        most = PACKED_OFF_LOOP if sent.header(b"content-encoding") else OFF_LOOP
         made, attempt.asked_usage = await asyncio.to_thread(render) if len(body) > most else render()
         if exchange.body.changed or attempt.asked_usage or model:
             body = made

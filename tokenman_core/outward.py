@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from tokenman_core import headers as h
 from tokenman_core.capture import Capture
@@ -17,7 +18,7 @@ from tokenman_core.limit_headers import beside
 from tokenman_core.metering import Meter
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
-from tokenman_core.outbound import OFF_LOOP
+from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.sse import Event, SseError, SseParser
 from tokenman_core.stages import FAILED, Link, StageFailed, Stages
 from tokenman_core.usage import money
@@ -176,13 +177,11 @@ class Outward:
         data = b"".join(gathered)  # the piece itself where there is but one, as from a provider
         gathered.clear()
         coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
-        coded = coding != b"identity" and bool(data)
+        plain = data
         try:
-            plain = data
-            if coded and len(data) > OFF_LOOP // 8:  # of a packed one the size tells little
-                plain = await _aside(lambda: decode(coding.decode("latin-1"), data, cap))
-            elif coded:
-                plain = decode(coding.decode("latin-1"), data, cap)
+            if coding != b"identity" and data:
+                unpack = partial(decode, coding.decode("latin-1"), data, cap)
+                plain = await _aside(unpack) if len(data) > PACKED_OFF_LOOP else unpack()
         except CodingError as e:
             yield (
                 _OVER_CAP
@@ -196,7 +195,7 @@ class Outward:
         exchange.said, exchange.captured = plain, None
         try:
             aside = len(plain) > OFF_LOOP and all(link.off_loop for link in self._listeners)
-            out = await _aside(lambda: self._told(plain)) if aside else self._told(plain)
+            out = await _aside(partial(self._told, plain)) if aside else self._told(plain)
         except StageFailed:
             yield FAILED
             return

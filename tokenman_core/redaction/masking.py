@@ -45,6 +45,10 @@ _PLAIN_EVERYWHERE: Final = frozenset(
 )
 
 
+type _Fresh = dict[bytes, tuple[Text, list[int]]]
+"""Texts that nobody remembers, by name, each with the places where it stands."""
+
+
 class Finder(Protocol):
     async def find(self, texts: Sequence[Text]) -> list[Findings]: ...
 
@@ -193,7 +197,7 @@ class Masking:
 
     async def _detect(self, since: int) -> None:
         """Ask the detection about the text at a place, and about those behind it that it will be asked about."""
-        fresh: dict[bytes, list[int]] = {}
+        fresh: _Fresh = {}
         for block in blocks(self._slots):
             if self._breath.due:
                 await self._breath.take()
@@ -207,29 +211,25 @@ class Masking:
                     continue
                 found = self._memo.get(self._name(place))
                 if found is None:
-                    fresh.setdefault(self._name(place), []).append(place)
+                    slot = self._slots[place]
+                    fresh.setdefault(self._name(place), (Text(slot.text, slot.key), []))[1].append(place)
                 else:
                     self._findings[place] = found  # by the time it is asked for, it may be forgotten
-        texts: list[Text] = []
-        for places in fresh.values():
-            slot = self._slots[places[0]]
-            texts.append(Text(slot.text, slot.key))
-            if self._breath.due:
-                await self._breath.take()
-        answers = await self._ask(texts, [*fresh])
-        for places, found in zip(fresh.values(), answers, strict=True):
-            self._findings.update(dict.fromkeys(places, found))
-            if self._breath.due:
-                await self._breath.take()
+        await self._ask(fresh, self._findings)
 
-    async def _ask(self, texts: Sequence[Text], names: Sequence[bytes]) -> list[Findings]:
-        """What is found is remembered under `names`."""
-        answers = await self._detection.find(texts)
-        for name, found in zip(names, answers, strict=True):
-            self._memo.put(name, found)
+    async def _ask(self, fresh: _Fresh, findings: dict[int, Findings]) -> None:
+        """What is found is remembered, and put among the findings."""
+        texts: list[Text] = []
+        for text, _ in fresh.values():
+            texts.append(text)
             if self._breath.due:
                 await self._breath.take()
-        return answers
+        answers = await self._detection.find(texts)
+        for (name, (_, places)), found in zip(fresh.items(), answers, strict=True):
+            self._memo.put(name, found)
+            findings.update(dict.fromkeys(places, found))
+            if self._breath.due:
+                await self._breath.take()
 
     async def _over_edges(self) -> None:
         """The values that begin in one text and end in the next; each part is put among the findings of its text.
@@ -242,28 +242,23 @@ class Masking:
             self._findings[place] = await self._found(place)
             if breath.due:
                 await breath.take()
-        over_all: list[Findings | None] = []
-        fresh: dict[bytes, tuple[Text, list[int]]] = {}
+        over_all: dict[int, Findings] = {}
+        fresh: _Fresh = {}
         for number, each in enumerate(edges):
             piece = Text(each.text, self._slots[each.sources[0]].key)
             name = self._memo.name(*piece, self._options)
             found = self._memo.get(name)
-            over_all.append(found)
             if found is None:
                 fresh.setdefault(name, (piece, []))[1].append(number)
+            else:
+                over_all[number] = found
             if breath.due:
                 await breath.take()
         if fresh:
-            answers = await self._ask([piece for piece, _ in fresh.values()], [*fresh])
-            for (_, numbers), found in zip(fresh.values(), answers, strict=True):
-                for number in numbers:
-                    over_all[number] = found
-                if breath.due:
-                    await breath.take()
-        for joined, whole_edge in zip(edges, over_all, strict=True):
-            assert whole_edge is not None
+            await self._ask(fresh, over_all)
+        for number, joined in enumerate(edges):
             alone = moved(joined, [self._findings[source] for source in joined.sources])
-            for value in over(joined, alone, whole_edge, lines=False):
+            for value in over(joined, alone, over_all[number], lines=False):
                 if self._so_far.say(joined.text, value) not in ("mask", "block", "log"):
                     continue
                 whole = joined.text[value.start : value.end]

@@ -137,14 +137,13 @@ class Mapping:
         first: list[tuple[str, str]] = []
         for (start, end, entity, action, placeholder, depth, is_first), whole in zip(acts, wholes, strict=False):
             here = text[start:end]
+            whole = whole if whole != here else ""
             value = values.get(placeholder)
             if value is None:
-                value = self._add(placeholder, entity, here, action == "redact", whole if whole != here else "", depth)
+                value = self._add(placeholder, entity, here, action == "redact", whole, depth)
             elif value.text != here or value.entity != entity or value.depth != depth:
                 # another value of this exchange has it
-                placeholder, _ = self.placeholder(
-                    entity, here, action == "redact", whole if whole != here else "", depth
-                )
+                placeholder, _ = self.placeholder(entity, here, action == "redact", whole, depth)
                 value = values[placeholder]
             if stood is not None:
                 texts = value.stood
