@@ -1,10 +1,10 @@
 """The tables of secrets: every rule finds what its vendor publishes, in any surroundings, and nothing that only begins so."""
 
 import re
-import time
 
 import pytest
 
+from tests.core.redaction.conftest import least_seconds
 from tests.core.redaction.keys import FORMS, KEYS, drawn
 from tokenman_core.redaction.detectors import gate
 from tokenman_core.redaction.detectors.detector import Detector
@@ -201,15 +201,7 @@ _HOSTILE = sorted(
 
 
 def _seconds(text: str) -> float:
-    """The least of some: once in a while the interpreter looks for garbage, and RE2 makes its automata as it goes."""
-    taken = []
-    for _ in range(4):
-        before = time.process_time()
-        _DETECTOR.find(text)
-        taken.append(time.process_time() - before)
-        if taken[-1] < 0.02:
-            break
-    return min(taken)
+    return least_seconds(_DETECTOR, text, 4)
 
 
 @pytest.mark.parametrize("part", range(8))
