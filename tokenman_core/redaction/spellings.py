@@ -13,6 +13,7 @@ from tokenman_core.redaction.detectors.view import decode, fold, needed
 SHORTEST = 4  # characters; a shorter value says too little to be looked for by itself
 ANYWHERE = 8  # from this length on a value is found inside longer words too
 MARKS = ".,:;!?"
+_UNREAD = "\ufffd"  # stands for any byte: by itself it says nothing
 _SAME_IN_JSON = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]+')
 _SAME_IN_URL = re.compile(r"[A-Za-z0-9_.~-]+")
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -100,11 +101,22 @@ def _unescaped(value: str) -> Iterator[str]:
         except ValueError:
             pass
     if "%" in value:
-        yield unquote(value, errors="surrogatepass")
+        yield from _unquoted(value)
     if "\n" in value:
         yield _WRAP.sub("", value)
     if needed(value, value.encode("utf-8", "surrogatepass")):
         yield decode(value).text
+
+
+def _unquoted(value: str) -> Iterator[str]:
+    """Percent-decoded. Where that is no UTF-8, readers differ: some show bytes, some a mark for what they cannot read."""
+    try:
+        yield unquote(value, errors="surrogatepass")
+    except UnicodeDecodeError:
+        yield unquote(value, "latin-1")
+        marked = unquote(value, errors="replace")
+        if looked_for(marked.replace(_UNREAD, "")):
+            yield marked
 
 
 def _regrouped(value: str, entity: str) -> Iterator[str]:
