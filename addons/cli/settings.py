@@ -157,11 +157,12 @@ async def _outcomes(found: Loaded) -> list[list[str]]:
     from tokenman_core.clock import SystemClock
     from tokenman_core.providers import of_settings
     from tokenman_core.redaction import Detection
+    from tokenman_core.redaction.gate_file import gate_file
     from tokenman_core.routes import Routes
 
     settings = found.settings
     root = secret.installation_secret(settings) if settings.data_dir.exists() else secrets.token_bytes(32)
-    detection = Detection()
+    detection = Detection(kept=gate_file(settings) if settings.data_dir.exists() else None)
     stages = chain.arrange([], [chain.redaction(settings, root, detection)], SystemClock())
     providers = of_settings(settings)
     routes = Routes(settings.routes, providers)

@@ -23,6 +23,7 @@ from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError
 from tokenman_core.instance import LOCK_FILE, Instance, Started, Taken
 from tokenman_core.redaction import Detection
+from tokenman_core.redaction.gate_file import gate_file
 from tokenman_core.telemetry import log
 from tokenman_core.telemetry.tally import Tallies, Tally
 
@@ -94,7 +95,7 @@ def serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started 
 
 async def _serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started) -> int:
     """The detection's worker and the proxy's engine take a second each to load: they do so at the same time."""
-    detection = Detection()
+    detection = Detection(kept=gate_file(found.settings))
     engine = asyncio.to_thread(importlib.import_module, "addons.proxy.master")
     try:
         master, _ = await asyncio.gather(engine, detection.start())

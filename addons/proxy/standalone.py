@@ -21,6 +21,7 @@ from tokenman_core.config.values import Address
 from tokenman_core.errors import ConfigError, trace
 from tokenman_core.instance import Taken
 from tokenman_core.redaction import Detection
+from tokenman_core.redaction.gate_file import gate_file
 from tokenman_core.telemetry import log
 
 OPTION = "tokenman_config"
@@ -41,7 +42,7 @@ def load(master: Master, loader: Loader) -> None:
         internals.hold_listeners(master)
         _listen(master, loaded.settings.listen)
         _say(loaded)
-        service = Service(install(master, loaded, Detection()), loaded, None)
+        service = Service(install(master, loaded, Detection(kept=gate_file(loaded.settings))), loaded, None)
     except Taken as e:
         _end(str(e), 3)
     except (ConfigError, OptionRefused, OptionsError, internals.WrongVersion) as e:

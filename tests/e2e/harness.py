@@ -21,6 +21,7 @@ import openai
 
 from addons.demo.provider import FakeProvider, Received
 from addons.demo.provider.script import PLACEHOLDER
+from tokenman_core.secret import write_private
 
 ROOT = Path(__file__).resolve().parents[2]
 Tool = Literal["up", "web", "mitmdump", "mitmweb"]
@@ -30,6 +31,12 @@ END_S = 15.0
 ANTHROPIC_KEY = "sk-ant-api03-the-callers-own-key"
 OPENAI_KEY = "sk-the-callers-own-key"
 BODY_LIMIT = 256 * 1024
+
+# Each proxy has a data folder of its own, but all have one secret, and hand on the gate that the first of them has compiled:
+# else each of a hundred would spend most of a second of a processor on it.
+SECRET = hashlib.sha256(b"of the installations in tests").hexdigest().encode()
+GATE = "gate.db"
+_HANDED_ON = ROOT / ".pytest_cache" / "d" / GATE
 
 
 def _letters(seed: str, count: int) -> str:
@@ -125,6 +132,7 @@ class Proxy:
         port, admin_port = free_ports(2)
         home = folder / "home"
         home.mkdir()
+        _furnish(folder / "data")
         document: dict[str, Any] = {
             "listen": f"127.0.0.1:{port}",
             "data_dir": str(folder / "data"),
@@ -210,6 +218,7 @@ class Proxy:
             self.process.wait()
             raise AssertionError(f"the proxy did not end within {END_S} s of SIGTERM:\n{self.log}") from None
         assert code == 0, f"the proxy ended with {code}:\n{self.log}"
+        _hand_on(self.data)
         assert tracebacks or "Traceback" not in self.log, self.log
         assert not (found := self.found_on_disk()), f"planted values on disk: {found}"
 
@@ -223,6 +232,24 @@ class Proxy:
             for value in values
             if any(form in content for form in forms(value))
         ]
+
+
+def _furnish(data: Path) -> None:
+    """As a start before would have left it."""
+    if not data.exists():
+        data.mkdir(mode=0o700)
+        write_private(data / "secret", SECRET)
+        if _HANDED_ON.exists():
+            write_private(data / GATE, _HANDED_ON.read_bytes())
+
+
+def _hand_on(data: Path) -> None:
+    """One that a proxy has made anew, because there was none, or the patterns have changed since."""
+    if (data / GATE).exists() and (data / "secret").read_bytes() == SECRET:
+        made = (data / GATE).read_bytes()
+        if not _HANDED_ON.exists() or _HANDED_ON.read_bytes() != made:
+            _HANDED_ON.parent.mkdir(parents=True, exist_ok=True)
+            write_private(_HANDED_ON, made)
 
 
 def forms(value: str) -> set[bytes]:

@@ -17,6 +17,7 @@ from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.entities import Findings, Text
 from tokenman_core.redaction.fair import FairQueue, Full
 from tokenman_core.redaction.frames import OUTGROWN, pack_texts
+from tokenman_core.redaction.gate_file import GateFile
 from tokenman_core.redaction.process import COMMAND, GONE, Worker
 
 log = logging.getLogger("tokenman.redaction")
@@ -105,6 +106,7 @@ class Detection:
     `workers`: 0 for as many as fit the machine. `deadline_s` bounds the wait for an answer, `waiting` the jobs in the queue,
     which callers fill and leave in turns, `judging_s` the time of a worker over one job; the times are longer for more text, and
     where names are looked for. A worker that takes longer, or is stopped, is killed and replaced, and its job tried once more.
+    `kept`: where the fastest gate's database is kept from one start to the next; None: it is compiled at each.
 
     `restarts`: how many workers took the place of another, by what became of that one. `refused`: how many texts, by the
     reason. `gate`: the one that looks at texts here; None before the start. `on_wait` is told the seconds that each job waited.
@@ -117,11 +119,14 @@ class Detection:
         judging_s: float = 5.0,
         waiting: int = 256,
         command: Sequence[str] = COMMAND,
+        kept: GateFile | None = None,
     ) -> None:
         self._workers = workers or workers_for(os.cpu_count())
         self._deadline_s = deadline_s
         self._judging_s = judging_s
         self._command = command
+        self._kept = kept
+        self._started = False
         self._jobs: FairQueue[_Job] = FairQueue(waiting)
         self._retry: list[_Job] = []
         self._refused: OrderedDict[bytes, None] = OrderedDict()
@@ -139,27 +144,45 @@ class Detection:
         self.on_wait: Callable[[float], None] = lambda seconds: None
 
     async def start(self) -> None:
-        """Spawn the workers and make the gate that stands in until the fastest one is compiled; waits for neither.
+        """Spawn the workers and make a gate: the fastest, or the one that stands in until that is compiled; waits for neither.
 
         Called again it does nothing.
         """
-        if self._tasks:
+        if self._started:
             return
+        self._started = True
+        self._database, self.gate = await asyncio.to_thread(self._first_gate)
         self._tasks = [asyncio.create_task(self._attend(number)) for number in range(self._workers)]
-        self.gate = await asyncio.to_thread(Re2Gate)
-        self._tasks.append(asyncio.create_task(self._compile()))
+        if self._database is None:
+            self._tasks.append(asyncio.create_task(self._compile()))
+
+    def _first_gate(self) -> tuple[bytes | None, Gate]:
+        try:
+            database = None if self._kept is None else self._kept.read()
+            if database is not None:
+                return database, HyperscanGate(database)
+        except Exception:  # whatever it does not like about this machine: it is compiled anew
+            log.info("the compiled gate that was kept cannot be used here and is made anew")
+        return None, Re2Gate()
 
     async def _compile(self) -> None:
         """Once the start is over: compiling takes a second of a processor's time, and RE2's gate stands in."""
         await self._ready.wait()
         try:
             database = await asyncio.to_thread(compile_database)
-            if database is not None:
-                self.gate = await asyncio.to_thread(HyperscanGate, database)
-                self._database = database
-                self._tell()  # the workers at once, not with the next call
+            if database is None:
+                return
+            self.gate = await asyncio.to_thread(HyperscanGate, database)
+            self._database = database
+            self._tell()  # the workers at once, not with the next call
         except Exception:  # whatever it does not like about this machine: the other gate judges the same
             log.warning("Hyperscan cannot be used here; detection goes on without it, and takes more time")
+            return
+        if self._kept is not None:
+            try:
+                await asyncio.to_thread(self._kept.write, database)
+            except OSError as error:
+                log.info("the compiled gate cannot be kept for the next start: %s", error.strerror)
 
     def configure(self, options: Options) -> None:
         """Judge by these from the next call on. Raises BadPattern, and then nothing has changed.
@@ -198,6 +221,7 @@ class Detection:
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
+        self._started = False
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

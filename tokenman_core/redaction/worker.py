@@ -55,7 +55,7 @@ def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
     from tokenman_core.redaction.detectors.gate import HyperscanGate, Re2Gate
 
     detector: Detector | None = None
-    gate: Re2Gate | HyperscanGate = Re2Gate()
+    gate: Re2Gate | HyperscanGate | None = None  # the fastest comes as a frame, if it is there; else the other is made
     first = 0
     while len(head := source.read(LENGTH.size)) == LENGTH.size:
         (size,) = LENGTH.unpack(head)
@@ -64,6 +64,7 @@ def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
             break
         kind, body = frame[:1], memoryview(frame)[1:]
         if kind == OPTIONS:
+            gate = gate or Re2Gate()
             detector = Detector(gate, unpack_options(bytes(body)))
             detector.find(_SAMPLE)
             sink.write(READY)

@@ -20,6 +20,7 @@ from tokenman_core import secret
 from tokenman_core.config.load import Loaded
 from tokenman_core.errors import ConfigError
 from tokenman_core.redaction import Allowed, Detection, Redactor, TextRefused, WorkerUnavailable
+from tokenman_core.redaction.gate_file import gate_file
 from tokenman_core.redaction.policy import Policy, options_of
 from tokenman_core.redaction.scan import redacting, spots
 
@@ -78,7 +79,10 @@ async def _scan(configured: Loaded, jobs: Sequence[Job], form: Form) -> Found:
     there = settings.data_dir.exists()
     root = secret.installation_secret(settings) if there else secrets.token_bytes(32)
     size = sum(job[2] for job in jobs)
-    detection = Detection(workers=max(1, min(os.cpu_count() or 1, _MOST_WORKERS, size // _A_WORKER_FOR)))
+    detection = Detection(
+        workers=max(1, min(os.cpu_count() or 1, _MOST_WORKERS, size // _A_WORKER_FOR)),
+        kept=gate_file(settings) if there else None,
+    )
     scanner = _Scanner(configured, root, detection)
     found = Found()
     await detection.start()

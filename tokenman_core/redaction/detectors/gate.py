@@ -5,9 +5,12 @@ Aho-Corasick on the rules' keywords and RE2 on the rules found. Both read UTF-8 
 """
 
 import functools
+import hashlib
 import importlib.util
+import platform
 import re
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -162,6 +165,36 @@ def _flag(at: int) -> int:
     return 0 if at < len(RULES) else int(hyperscan.HS_FLAG_SINGLEMATCH)
 
 
+class _Sources(NamedTuple):
+    """What one automaton is compiled from; `places`: in _EXPRESSIONS, or behind them a coarse condition of BEHIND."""
+
+    expressions: list[bytes]
+    places: list[int]
+    flags: list[int]
+
+
+def _sources() -> list[_Sources]:
+    return [
+        _Sources(
+            [_for_hyperscan(at) if at < len(_EXPRESSIONS) else BEHIND[at - len(_EXPRESSIONS)].head for at in places],
+            places,
+            [_flag(at) for at in places],
+        )
+        for places in _automata()
+    ]
+
+
+def fingerprint() -> bytes | None:
+    """A digest of all that `compile_database` makes a database from; None where the platform has no Hyperscan."""
+    if importlib.util.find_spec("hyperscan") is None:
+        return None
+    import hyperscan
+
+    version = getattr(hyperscan, "__version__", "")  # its stubs do not know it
+    made_from = (version, sys.platform, platform.machine(), hyperscan.HS_MODE_BLOCK, _sources())
+    return hashlib.sha256(repr(made_from).encode()).digest()
+
+
 @functools.cache
 def compile_database() -> bytes | None:
     """What a HyperscanGate is made from; None where the platform has no Hyperscan.
@@ -174,16 +207,9 @@ def compile_database() -> bytes | None:
     import hyperscan
 
     parts: list[bytes] = []
-    for places in _automata():
+    for expressions, places, flags in _sources():
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(
-            expressions=[
-                _for_hyperscan(at) if at < len(_EXPRESSIONS) else BEHIND[at - len(_EXPRESSIONS)].head for at in places
-            ],
-            ids=places,
-            elements=len(places),
-            flags=[_flag(at) for at in places],
-        )
+        database.compile(expressions=expressions, ids=places, elements=len(places), flags=flags)
         made = bytes(hyperscan.dumpb(database))
         parts += [_LENGTH.pack(len(made)), made]
     return b"".join(parts)
