@@ -44,7 +44,11 @@ NOTE = (
 _AT_ONCE = 500  # values that are taken up between two pauses
 
 _BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
-_POISON = Refuse(400, "redaction", "A text of this call cannot be judged: the detection of personal data fails on it.")
+_CANNOT = (
+    "The detection of personal data fails on a text of this call, so nothing was sent. In TokenMan's log, the line with this"
+    " request id names the place: please report that line. To go on, take back or reword your last message."
+)
+_POISON = Refuse(400, "redaction", _CANNOT)
 
 
 @dataclass

@@ -60,7 +60,10 @@ class Link:
 
 
 FAILED = Refuse(
-    500, "stage", "The call could not be judged, so it was not sent. The log names the stage, by the request id."
+    500,
+    "stage",
+    "A part of TokenMan failed on this call, so nothing was sent. Sending it again will not help. In TokenMan's log, the line with"
+    " this request id names the part and the place: please report that line. To go on, take back or reword your last message.",
 )
 
 

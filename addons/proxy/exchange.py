@@ -32,6 +32,7 @@ from tokenman_core.net import UpstreamError
 from tokenman_core.providers import Provider, normal_host
 from tokenman_core.recognition import Local, by_base_url, split, unmarked
 from tokenman_core.record import Observer, record_of
+from tokenman_core.stages import FAILED
 from tokenman_core.telemetry import about
 from tokenman_core.verdicts import Candidate, Head, Headers, Parts, Refuse
 from tokenman_core.waiting import may_wait, patiently
@@ -127,7 +128,7 @@ class Exchanges(Admission):
         self._runs.inner(mark, normal_host(host))
 
     def broken(self, call: Call) -> Refusal:
-        return self._refused(call.exchange, Refuse(500, "stage", "The call could not be judged, so it was not sent."))
+        return self._refused(call.exchange, FAILED)
 
     def over(self, call: Call) -> None:
         call.exchange.outcome = "aborted"

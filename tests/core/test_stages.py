@@ -156,6 +156,19 @@ async def test_a_bad_stage_refuses_the_call_unless_it_declares_that_it_fails_ope
     assert "value-in-a-message" not in caplog.text
 
 
+async def test_the_log_names_the_place_where_a_stage_raised_and_the_answer_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusal = await stages(Raises()).request(exchange("x"))
+    assert "stage Raises failed in request" in caplog.text
+    line = Raises.llm_request.__code__.co_firstlineno + 1
+    assert f"RuntimeError at test_stages.py:{line} llm_request" in caplog.text
+    assert isinstance(refusal, Refuse)
+    assert "log" in refusal.message
+    assert "request id" in refusal.message
+    assert "reword your last message" in refusal.message
+
+
 @pytest.mark.parametrize("bad", [Raises, ReturnsNonsense])
 def test_a_bad_listener_breaks_the_answer_unless_it_fails_open(bad: Any) -> None:
     call, event = exchange("x"), Event(b"e")

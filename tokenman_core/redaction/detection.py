@@ -16,7 +16,7 @@ from tokenman_core.redaction.detectors.gate import Gate, HyperscanGate, Re2Gate,
 from tokenman_core.redaction.detectors.options import PLAIN, Options
 from tokenman_core.redaction.entities import Findings, Text
 from tokenman_core.redaction.fair import FairQueue, Full
-from tokenman_core.redaction.frames import OUTGROWN, pack_texts
+from tokenman_core.redaction.frames import OUTGROWN, DetectorRaised, pack_texts
 from tokenman_core.redaction.gate_file import GateFile
 from tokenman_core.redaction.process import COMMAND, GONE, Worker
 
@@ -45,7 +45,7 @@ class WorkerUnavailable(Exception):
 
 
 class TextRefused(Exception):
-    """Workers die of this text. The call must be refused, for good."""
+    """Workers raise over this text, or die of it. The call must be refused, for good."""
 
 
 class _Job:
@@ -326,6 +326,10 @@ class Detection:
             try:
                 async with asyncio.timeout(self._judging_s + more_time(job.options, job.size)):
                     found = await worker.ask(job.pieces, job.count)
+            except DetectorRaised as error:
+                job.context.run(log.error, "the detection raised %s over a text, and its call is refused", error)
+                self._poison(job)
+                continue
             except GONE as error:
                 if await worker.end() == OUTGROWN:
                     self._retry.append(job)
@@ -341,11 +345,15 @@ class Detection:
         if job.deaths < _DEATHS:
             self._retry.append(job)
         else:
-            self._refused[job.name] = None
-            if len(self._refused) > _REMEMBERED:
-                self._refused.popitem(last=False)
-            job.fail(self._refuse("poison", TextRefused()))
+            self._poison(job)
         job.context.run(log.warning, "the detection worker died of a text and is replaced")
+
+    def _poison(self, job: _Job) -> None:
+        """Refuse a job for good."""
+        self._refused[job.name] = None
+        if len(self._refused) > _REMEMBERED:
+            self._refused.popitem(last=False)
+        job.fail(self._refuse("poison", TextRefused()))
 
     async def _bring_up(self, number: int) -> Worker:
         while True:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from tokenman_core.errors import trace
 from tokenman_core.redaction.detectors.options import Custom, Options
 from tokenman_core.redaction.entities import Finding, Findings, Text
 
@@ -17,6 +18,8 @@ OPTIONS, GATE, TEXTS = b"o", b"g", b"t"
 """The first byte of a frame to a worker, behind its length: what the frame is."""
 MORE, LAST = b"+", b"."
 """The first byte of a frame of an answer, behind its length: whether another one follows."""
+RAISED = b"!"
+"""The same of the only frame of an answer that is none: the detectors raised, and it says where."""
 OUTGROWN = 3
 """The exit status of a worker that ends because it has grown too large."""
 _PART = 500  # findings in one frame of an answer: so many are taken up in well under 1 ms
@@ -88,8 +91,17 @@ def pack_findings(found: Sequence[Findings]) -> list[bytes]:
     return frames
 
 
+def pack_raised(error: Exception) -> bytes:
+    """In place of an answer: what the detectors raised and where, never a text."""
+    return _frame(RAISED + trace(error).encode("utf-8", "replace"))
+
+
 def _frame(body: bytes) -> bytes:
     return LENGTH.pack(len(body)) + body
+
+
+class DetectorRaised(Exception):
+    """The detectors raised over a text. The message is the type of the error and its place, and holds nothing of the text."""
 
 
 class Answer:
@@ -99,7 +111,12 @@ class Answer:
         self.found: list[Findings] = [()] * texts
 
     def add(self, frame: bytes) -> bool:
-        """Take up a frame, without its length. Whether it was the last one. Raises EOFError or ValueError if it is none."""
+        """Take up a frame, without its length. Whether it was the last one. Raises EOFError or ValueError if it is none.
+
+        Raises DetectorRaised if the detectors did not get to an answer.
+        """
+        if frame[:1] == RAISED:
+            raise DetectorRaised(frame[1:].decode("utf-8", "replace"))
         parts = orjson.loads(memoryview(frame)[1:])
         last = frame[:1] == LAST
         if last:

@@ -19,6 +19,7 @@ from tokenman_core.redaction.frames import (
     OUTGROWN,
     READY,
     pack_findings,
+    pack_raised,
     unpack_options,
     unpack_texts,
 )
@@ -77,7 +78,13 @@ def serve(source: BinaryIO, sink: BinaryIO, growth: int = GROWTH) -> int:
                 detector.find(_SAMPLE)
         else:
             assert detector is not None
-            sink.writelines(pack_findings([detector.find(text, key) for text, key in unpack_texts(body)]))
+            try:
+                answer = pack_findings([detector.find(text, key) for text, key in unpack_texts(body)])
+            except MemoryError:
+                raise  # whatever else it does after that is not to be trusted
+            except Exception as e:  # of one job, which is refused: the others need a worker that goes on
+                answer = [pack_raised(e)]
+            sink.writelines(answer)
         del frame, body
         sink.flush()
         if first and resident() - first > growth:

@@ -5,13 +5,11 @@ import html
 import json
 from urllib.parse import quote
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.redaction import Mapping, Memo, Redactor, Restorer
-from tokenman_core.redaction.detection import BATCH
 from tokenman_core.redaction.detectors.detector import Detector
 from tokenman_core.redaction.detectors.gate import Re2Gate
 from tokenman_core.redaction.entities import PLACEHOLDER, Text
@@ -29,7 +27,8 @@ FINDER = InProcess(Detector(Re2Gate()))
 # Escapes as they are written, cut short, and none at all; halves of characters; what ends strings, lines and documents.
 BROKEN = [
     "%", "%%", "%2", "%f", "%FF", "%ff%fe", "%C3", "%c3%28", "%E2%82", "%F0%9F%98", "%ED%A0%80", "%ed%b0%80", "%25", "%2525FF",
-    "%u0041", "%0", "%00", "%zz", "+", "=", "=3D", "=\n", "=C3", "&", "&#", "&#x", "&#xD800;", "&#1114112;", "&#99999999;", "&amp;#64;",
+    "%u0041", "%0", "%00", "%zz", "+", "=", "=3D", "=\n", "=C3", "&", "&#", "&#x", "&#xD800;", "&#1114112;", "&#99999999;",
+    "&amp;#64;",
     "&nosuch;", "&amp", "\\", "\\\\", "\\u", "\\u00", "\\ud800", "\\udc00", "\\ud83d\\ude00", "\\udc00\\ud800", "\\u{110000}",
     "\\u{0}", "\\U00110000", "\\U0000d800", "\\x", "\\x4", "\\xff", "\\0", "\\\"", "\\'", "\\n", "\\r\\n", "\\/", "\\e[0m",
     "\\\\u005b", "\\N{DASH}", '"', "'", "`", "\n", "\r\n", "\r", "\t", "\x00", "\x01", "\x1b[31m", "\x7f", "\x80", "\x85", "\xff",
@@ -107,7 +106,9 @@ def put_back(mapping: Mapping, texts: list[str], cut: int) -> None:
     said=TEXTS,
     cut=st.integers(0, 60),
 )
-@example(texts=["the password is Zebra%FF77x", "so type Zebra%FF77x"], keys=[""] * 4, kinds=["user"] * 4, said="", cut=0)
+@example(
+    texts=["the password is Zebra%FF77x", "so type Zebra%FF77x"], keys=[""] * 4, kinds=["user"] * 4, said="", cut=0
+)
 async def test_no_text_makes_a_call_fail(
     texts: list[str], keys: list[str], kinds: list[SlotKind], said: str, cut: int
 ) -> None:
@@ -125,6 +126,9 @@ async def test_no_text_makes_a_call_fail(
         masked = [slot.text for slot in slots]
         assert once in ([], masked)
         once = masked
+    back = [Slot((place,), "assistant", text) for place, text in enumerate(masked)]
+    Restorer(mapping, "always").whole(back)
+    assert [slot.text for slot in back] == texts
     values = [value.text for value in mapping.values()]
     put_back(mapping, [*masked, *texts, said, said.join(PLACEHOLDER.findall("".join(masked)))], cut)
     later = [Slot(("messages", 1, "content"), "user", f"{said}{value}{said}") for value in values]
@@ -132,7 +136,11 @@ async def test_no_text_makes_a_call_fail(
 
 
 @settings(max_examples=100)
-@given(value=TEXTS.filter(bool), text=TEXTS, entity=st.sampled_from(["PASSWORD", "EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]))
+@given(
+    value=TEXTS.filter(bool),
+    text=TEXTS,
+    entity=st.sampled_from(["PASSWORD", "EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]),
+)
 @example(value="a%FFbcdef", text="a%FFbcdef", entity="PASSWORD")
 def test_every_value_has_forms_and_is_found_as_it_is(value: str, text: str, entity: str) -> None:
     for form in forms(value, entity):
@@ -144,6 +152,11 @@ def test_every_value_has_forms_and_is_found_as_it_is(value: str, text: str, enti
     for depth in range(3):
         stood, times = mapping._values[placeholder].standing(depth)
         assert isinstance(stood, str)
-        for form in (placeholder, f"%5B{placeholder[1:-1]}%5D", f"&#91;{placeholder[1:-1]}&#93;", f"\\u005b{placeholder[1:-1]}\\u005d"):
+        for form in (
+            placeholder,
+            f"%5B{placeholder[1:-1]}%5D",
+            f"&#91;{placeholder[1:-1]}&#93;",
+            f"\\u005b{placeholder[1:-1]}\\u005d",
+        ):
             for found in Forms([placeholder]).all(text + form + text):
                 found.written(stood, times)

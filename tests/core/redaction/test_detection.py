@@ -30,6 +30,7 @@ from tokenman_core.redaction.frames import (
     READY,
     TEXTS,
     Answer,
+    DetectorRaised,
     pack_findings,
     pack_options,
     pack_texts,
@@ -76,7 +77,9 @@ OBEDIENT = (
                 while not os.path.exists(word[5:]): time.sleep(0.01)
             if word == "hang":
                 time.sleep(60)
-            if word == "nonsense":
+            if word == "raise":
+                sink.write(pack_raised(RuntimeError("value-in-a-message")))
+            elif word == "nonsense":
                 sink.write(LENGTH.pack(4) + b".[]]")
             elif word == "options?":
                 sink.writelines(pack_findings([(Finding(0, len(options.recognizers), options.ner.upper()),)]))
@@ -459,6 +462,39 @@ async def test_restarts_are_counted_by_what_became_of_the_worker(detection: Dete
     os.kill(pid, signal.SIGKILL)
     assert await detection.find(asks("x")) == FOUND
     assert sum(detection.restarts.values()) == 3
+
+
+async def test_a_text_over_which_the_detectors_raise_is_refused_for_good_and_the_log_names_the_place(
+    detection: Detection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await detection.ready()
+    (pid,) = detection.pids
+    for _ in range(2):
+        with pytest.raises(TextRefused):
+            await detection.find(asks("raise"))
+    assert await detection.find(asks("x")) == FOUND
+    assert detection.pids == [pid]  # the worker goes on
+    assert detection.refused == {"poison": 2}
+    assert "RuntimeError" in caplog.text
+    assert "value-in-a-message" not in caplog.text
+
+
+def test_a_worker_whose_detectors_raise_says_where_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(self: object, text: str, key: str = "") -> tuple[Finding, ...]:
+        if text == "bad":
+            raise ValueError("value-in-a-message")
+        return ()
+
+    monkeypatch.setattr("tokenman_core.redaction.detectors.detector.Detector.find", find)
+    jobs = [b"".join(pack_texts([Text(text)])) for text in ("bad", "good")]
+    sink = io.BytesIO()
+    serve(io.BytesIO(pack_options(PLAIN) + b"".join(jobs)), sink)
+    said = sink.getvalue().removeprefix(READY)
+    (size,) = LENGTH.unpack_from(said)
+    with pytest.raises(DetectorRaised, match=r"^ValueError at test_detection.py:\d+ find") as raised:
+        Answer(1).add(said[LENGTH.size : LENGTH.size + size])
+    assert "value-in-a-message" not in str(raised.value)
+    assert Answer(1).add(said[2 * LENGTH.size + size :])
 
 
 async def test_callers_take_turns_at_the_worker(tmp_path: Path) -> None:
