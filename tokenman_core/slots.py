@@ -27,7 +27,8 @@ class Base64:
 
 
 class Number:
-    """In a slot's path, last: the slot is the JSON integer here, as its digits; a changed one is written as a string."""
+    """In a slot's path, last: the slot is the whole number here, as its digits, whether it is written as an integer or
+    as a float (`4.1e15`); a changed one is written as a string."""
 
     def __repr__(self) -> str:
         return "NUMBER"

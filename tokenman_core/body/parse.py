@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -11,15 +11,29 @@ from tokenman_core.errors import BodyError
 MAX_DEPTH = 100
 """Deeper nesting is refused: no provider's request comes near, and it keeps every walk within Python's stack."""
 
-_WIDE = 2.0**63  # orjson makes floats of integers beyond 64 bits, all of which are at least this large
+EXACT = 2.0**43
+"""From here on a float does not tell a number's third decimal, and from 2**53 on not all its digits; orjson also makes floats of
+integers beyond 64 bits, which are larger still."""
+
 _KEY_END = re.compile(rb'"(?<!\\")[ \t\n\r]*+:')  # a quote behind no backslash
 _SPACED_KEY_END = re.compile(rb'\\\\"[ \t\n\r]++:')
 _MOST_BACKSLASHES = 8  # even, so that the last count is added: too high a sum is only slower
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
+class Written(float):
+    """A number that a float is too coarse for, with the digits that the document has of it."""
+
+    def __new__(cls, source: str) -> Self:
+        made = super().__new__(cls, source)
+        made.source = source
+        return made
+
+    source: str
+
+
 def parse(data: bytes) -> Any:
-    """The value of a JSON document in UTF-8. Integers are exact, whatever their size.
+    """The value of a JSON document in UTF-8. Integers are exact, whatever their size; other large numbers are `Written`.
 
     Raises BodyError("parse") for what is no JSON (NaN and lone surrogates included), for a byte order mark, another
     encoding, a key that stands twice in one object, and nesting deeper than MAX_DEPTH.
@@ -37,7 +51,7 @@ def parse(data: bytes) -> Any:
 
 
 def _survey(value: Any) -> tuple[int, bool]:
-    """How many keys all objects have together, and whether a number is too large for orjson to be exact."""
+    """How many keys all objects have together, and whether a number is too large for a float to be exact."""
     keys, wide = 0, False
     level, depth = [value], 0
     while level:
@@ -52,7 +66,7 @@ def _survey(value: Any) -> tuple[int, bool]:
                 deeper.extend(item.values())
             elif kind is list:
                 deeper.extend(item)
-            elif kind is float and not -_WIDE < item < _WIDE:
+            elif kind is float and not -EXACT < item < EXACT:
                 wide = True
         level = deeper
     return keys, wide
@@ -79,9 +93,14 @@ def _colons(data: bytes) -> int:
 def _parse_slowly(data: bytes) -> Any:
     """What orjson has read already, so it is JSON with finite numbers; but an integer may have more digits than Python takes."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_float=_number)
     except (ValueError, RecursionError):
         raise BodyError("parse", "the body is not valid JSON") from None
+
+
+def _number(source: str) -> float:
+    value = float(source)
+    return value if -EXACT < value < EXACT else Written(source)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ that was invented yesterday uses words of today's. What no table knows is text.
 
 import re
 from collections import Counter
+from decimal import Context
 from typing import Any, NamedTuple
 
 import orjson
 
 from tokenman_core.body import encoded
-from tokenman_core.body.parse import parse
+from tokenman_core.body.parse import Written, parse
 from tokenman_core.dialects import words
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import BASE64, INNER, NUMBER, Found, Key, Path, Slot, SlotKind
@@ -27,7 +28,9 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_$-]*+[0-9]{0,2}")  # most keys: told at once
 _HEADING = re.compile(r"[^\W\d][\w .()/#-]{0,63}")
 _MOST_COLUMNS = 256
 _URL = ("data:", "Data:", "DATA:")
-_LEAST, _BEYOND = words.LEAST_NUMBER, 10**19  # integers in between have 9 to 19 digits
+_LEAST, _BEYOND = words.LEAST_NUMBER, 10**19  # whole numbers in between have 9 to 19 digits
+_NUMBERS = frozenset({int, float, Written})  # and not bool
+_DIGITS = Context(prec=40)
 _BASE64_KEYS = frozenset({"data", "file_data", "b64_json"})
 _MAGIC = tuple(words.MEDIA_MAGIC)
 _LEAST_MEDIA = 64  # characters; shorter strings are not taken for media
@@ -86,7 +89,7 @@ class Walk:
             else:
                 for index, item in enumerate(value):
                     self.value(item, (*path, index), place)
-        elif kind is int and (value >= _LEAST or value <= -_LEAST):
+        elif kind in _NUMBERS and (value >= _LEAST or value <= -_LEAST):
             self._number(value, path, place)
 
     def _rows(self, rows: list[Any], path: Path, place: Place, names: list[str]) -> None:
@@ -99,11 +102,11 @@ class Walk:
             for number, (cell, column) in enumerate(zip(row, columns, strict=True)):
                 self.value(cell, (*path, index, number), place if type(cell) in (dict, list) else column)
 
-    def _number(self, number: int, path: Path, place: Place) -> None:
-        """A card's number, say, which programs put into JSON without quotes."""
-        if -_BEYOND < number < _BEYOND and not self._answer:
+    def _number(self, number: float, path: Path, place: Place) -> None:
+        """A card's number, say, which programs put into JSON without quotes; some make a float of it."""
+        if -_BEYOND < number < _BEYOND and not self._answer and (digits := _whole(number)):
             path = (*path, NUMBER)
-            self.slots.append(Slot(path, place.kind, str(number), place.tool, message=place.message, named=place.named))
+            self.slots.append(Slot(path, place.kind, digits, place.tool, message=place.message, named=place.named))
 
     def text(self, text: str, path: Path, place: Place) -> None:
         """A string: a slot, or media that are counted."""
@@ -132,7 +135,7 @@ class Walk:
                     self._member(value, key, item, here, place)
             elif type(item) in (dict, list):
                 self._nested(value, key, item, here, place)
-            elif type(item) is int and (item >= _LEAST or item <= -_LEAST) and not _is_protocols_number(key):
+            elif type(item) in _NUMBERS and (item >= _LEAST or item <= -_LEAST) and not _is_protocols_number(key):
                 self._number(item, here, place)
 
     def _sealed_text(self, key: str, text: str, path: Path, place: Place) -> None:
@@ -387,6 +390,14 @@ def _is_schema(value: dict[str, Any]) -> bool:
         return True
     kind = value.get("type")
     return type(kind) is str and kind.lower() in words.SCHEMA_TYPES
+
+
+def _whole(number: float) -> str:
+    """A whole number's digits, however it is written (`4.1e15`); "" of another one."""
+    if isinstance(number, Written):
+        exact = _DIGITS.create_decimal(number.source)
+        return f"{exact:.0f}" if exact == exact.to_integral_value() else ""
+    return str(int(number)) if number == int(number) else ""
 
 
 def _is_protocols_number(key: str) -> bool:

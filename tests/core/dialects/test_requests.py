@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.body.written import VALUES
+from tokenman_core.body.parse import parse
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.dialects.walk import answer_slots, find_slots
 from tokenman_core.slots import BASE64, INNER, NUMBER, Key, Path
@@ -539,6 +540,13 @@ def test_a_number_of_nine_to_nineteen_digits_is_a_slot(body: Any, path: Path) ->
     assert [(slot.path, slot.text) for slot in find_slots(body)] == [(path, str(CARD))]
 
 
+def test_a_whole_number_that_is_written_as_a_float_is_the_same_slot() -> None:
+    for written in ("4539148803436467.0", "4.539148803436467e15", "45391488034364670E-1"):
+        found = find_slots(parse(b'{"x": %s}' % written.encode()))
+        assert [(slot.path, slot.text) for slot in found] == [(("x", NUMBER), str(CARD))]
+    assert not find_slots(parse(b'{"x": [4539148803436467.2, 4e300, 45391488034.25]}')).slots
+
+
 @pytest.mark.parametrize("number", [10**8, -(10**8), 10**19 - 1])
 def test_the_bounds_of_numbers_that_are_slots(number: int) -> None:
     assert [slot.text for slot in find_slots({"x": number})] == [str(number)]
@@ -549,7 +557,7 @@ def test_the_bounds_of_numbers_that_are_slots(number: int) -> None:
     [
         {"x": 10**8 - 1},
         {"x": 10**19},
-        {"x": 4539148803436467.0},
+        {"x": 4539148803436.5},
         {"x": True},
         {"seed": CARD},
         {"created": CARD, "created_at": CARD},

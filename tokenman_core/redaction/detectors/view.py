@@ -202,6 +202,36 @@ def unescaped(text: str) -> View | None:
     return _shown(text, ((*match.span(), json.loads(f'"{match[0]}"')) for match in _ONE_ESCAPE.finditer(text)))
 
 
+# Whole numbers that a program wrote as floats; of one with an exponent the decimal sign may be a comma, as some countries have it.
+_FLOAT = re.compile(
+    r"(?<![0-9A-Za-z_.])(?:[0-9]{7,19}(?P<nothing>\.0{1,20})"
+    r"|(?P<before>[0-9]{1,19})(?:[.,](?P<behind>[0-9]{1,25}))?[eE]\+?(?P<power>-?[0-9]{1,2}))(?![0-9A-Za-z_.])"
+)
+_MAY_BE_FLOAT = re.compile(r"[0-9]{7}\.0|[0-9][eE][+-]?[0-9]")
+_LEAST_DIGITS, _MOST_DIGITS = 7, 19
+
+
+def whole_numbers(text: str) -> View | None:
+    """A text with the mere digits of whole numbers that are written as floats (`41.0`, `4.1e1`); None if there are none."""
+    if _MAY_BE_FLOAT.search(text) is None:
+        return None
+    found = list(filter(None, map(_digits, _FLOAT.finditer(text))))
+    return _shown(text, found) if found else None
+
+
+def _digits(match: re.Match[str]) -> tuple[int, int, str] | None:
+    """What is shown instead of a float or of a part of it; None of one that is no whole number, or a short or long one."""
+    if match["nothing"]:
+        return *match.span("nothing"), ""
+    behind = match["behind"] or ""
+    power = int(match["power"]) - len(behind)  # of ten, by which all digits are multiplied
+    written = match["before"] + behind
+    digits = written + "0" * power if power >= 0 else written[:power]
+    whole = power >= 0 or not written[power:].strip("0")
+    digits = digits.lstrip("0")
+    return (*match.span(), digits) if whole and _LEAST_DIGITS <= len(digits) <= _MOST_DIGITS else None
+
+
 def decode(text: str) -> View:
     """The text as a reader would see it. Two readings in one: what a program decodes, and what an eye does not tell apart."""
     found = [match.span() for at in _MAY_BE_SPECIAL.finditer(text) if (match := _SPECIAL.match(text, at.start()))]

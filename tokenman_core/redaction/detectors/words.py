@@ -99,10 +99,14 @@ def _automaton() -> Any:
 
 
 class Spotted:
-    """Where in a text the words of each kind stand; looked for when first asked, once. `key`: the object key it stands under."""
+    """Where in a text the words of each kind stand; looked for when first asked, once. `key`: the object key it stands under.
 
-    def __init__(self, text: str, key: str = "") -> None:
+    `told`: no number is taken for anyone's by its digits alone, a word must tell what it is.
+    """
+
+    def __init__(self, text: str, key: str = "", *, told: bool = False) -> None:
         self.text = text
+        self.told = told
         self._key = key if len(text) <= _LONGEST_VALUE else ""
 
     @functools.cached_property

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from tokenman_core.redaction.detectors import tables
+from tokenman_core.redaction.detectors import tables, view
 from tokenman_core.redaction.detectors.personal.addresses import Addresses
 from tokenman_core.redaction.detectors.personal.banking import Ibans
 from tokenman_core.redaction.detectors.personal.births import Births
@@ -43,7 +43,14 @@ class Personal:
         """Findings in no order; they may overlap. `conditions`: those of the gate that hold for the text."""
         if "email" in conditions:
             yield from self._emails.find(text)
-        spotted = Spotted(text, key)
+        yield from self._found(text, conditions, Spotted(text, key))
+        shown = view.whole_numbers(text) if "digits" in conditions else None
+        if shown is not None:
+            spotted = Spotted(shown.text, key, told=True)
+            for start, end, entity, score in self._found(shown.text, conditions, spotted):
+                yield Finding(*shown.original(start, end), entity, score)
+
+    def _found(self, text: str, conditions: frozenset[str], spotted: Spotted) -> Iterator[Finding]:
         plain = without_letters(text)
         if "digits" in conditions:
             yield from self._numbers.find(text, plain, spotted)
@@ -70,7 +77,7 @@ class Personal:
         for low, high, heading, _ in tables.cells(text, places, _tells):
             if high - low <= _LONGEST_CELL:
                 cell = text[low:high]
-                plain, spot = without_letters(cell), Spotted(cell, heading)
+                plain, spot = without_letters(cell), Spotted(cell, heading, told=spotted.told)
                 for finder in (
                     self._numbers.find(cell, plain, spot),
                     self._births.find(spot),

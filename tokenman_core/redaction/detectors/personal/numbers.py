@@ -80,8 +80,10 @@ class Numbers:
             digits = _SEPARATOR.sub("", match[0])
             if not luhn(digits) or len(set(digits)) < 2:
                 continue
-            known = _ISSUERS.match(digits) and not words.nobodys(spotted.text, start)
-            if known or (spotted.near("CREDIT_CARD", *match.span()) and says(self._card, plain, *match.span(), 1.0)):
+            issued = _ISSUERS.match(digits) is not None and not words.nobodys(spotted.text, start)
+            if issued and not spotted.told:
+                return Finding(*match.span(), "CREDIT_CARD")
+            if spotted.near("CREDIT_CARD", *match.span()) and (issued or says(self._card, plain, *match.span(), 1.0)):
                 return Finding(*match.span(), "CREDIT_CARD")
         return None
 
