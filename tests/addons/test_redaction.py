@@ -1,5 +1,6 @@
 """The redaction stage in the life of a call, with the real dialects and a finder in place of the worker."""
 
+import base64
 import itertools
 import json
 from collections import Counter
@@ -12,6 +13,7 @@ from addons.redaction import NOTE, Redaction
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.config.models import Redaction as Settings
 from tokenman_core.dialects.registry import DIALECTS
+from tokenman_core.dialects.walk import find_slots
 from tokenman_core.exchange import Caller, Exchange, Redacted, Sent
 from tokenman_core.redaction import CALLER, Finding, Text, TextRefused, WorkerUnavailable
 from tokenman_core.redaction.detectors.detector import Detector
@@ -181,6 +183,17 @@ async def test_media_that_nobody_reads_follow_their_setting(unreadable: str, ref
     call.body.unreadable["image"] = 2  # type: ignore[union-attr]
     verdict = await stage(unreadable=unreadable).llm_request(call)
     assert isinstance(verdict, Refuse) is refused
+
+
+async def test_media_within_a_text_follow_their_setting_too() -> None:
+    url = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
+    for text in (f"![a]({url})", json.dumps({"screenshot": url[22:]}), f" {url}", f"dAtA{url[4:]}"):
+        call = exchange("x")
+        value = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        call.body = JsonBody(json.dumps(value).encode(), find_slots)
+        assert isinstance(await stage(unreadable="block").llm_request(call), Refuse), text
+        assert await stage().llm_request(call) is None
+        assert (b"x-tokenman-unreadable", b"1") in call.answer_headers
 
 
 @pytest.mark.parametrize(("error", "status", "retry"), [(WorkerUnavailable(), 503, 1), (TextRefused(), 400, None)])

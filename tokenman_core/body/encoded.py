@@ -101,6 +101,21 @@ def codec_of(data: bytes) -> str | None:
     return None
 
 
+def is_read_whole(text: str, codec: str) -> bool:
+    """Whether a file that decodes to this is a text, so that all in it is read; else what stands among its bytes may not be.
+
+    Nothing says of bytes that they are of a codec with one byte a character: they are taken for text in a western language only,
+    where few characters are beyond ASCII and those are letters or signs of print. Others are read too, as far as that goes.
+    """
+    if len(text.translate(_NO_CONTROLS)) < len(text):
+        return False
+    if codec not in _ONE_BYTE or text.isascii():
+        return True
+    beyond = _BEYOND.findall(text)
+    likely = sum(char.isalpha() or char in _OF_PRINT for char in beyond)
+    return len(beyond) * 4 <= len(text) + _FEW and likely * 4 >= len(beyond) * 3
+
+
 def _likely_codecs(data: bytes) -> Iterator[str]:
     for mark, codec in _MARKS:
         if data.startswith(mark):
@@ -127,6 +142,11 @@ _MARKS = (
     (b"\xfe\xff", "utf-16-be"),
 )
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r\x1b"))
+_NO_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(b"\b\t\n\v\f\r\x1b") - {0x85})
+_ONE_BYTE = frozenset({"cp1252", "iso8859-1"})
+_FEW = 16  # characters that a text is longer for this: of some short ones more are beyond ASCII
+_OF_PRINT = frozenset("“”„‘’‚–—•…€™£§°·«»\u00a0")
+_BEYOND = re.compile(r"[^\x00-\x7f]")
 _UNPRINTABLE = bytes({*range(0x20), 0x7F, *range(0xF8, 0x100)} - set(b"\t\n\f\r\x1b"))
 _HEAD = 256  # characters that are looked at
 _LEAST_TEXT = 8  # bytes

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tokenman_core.body.base import Body
-from tokenman_core.body.encoded import codec_of, readable
+from tokenman_core.body.encoded import codec_of, is_read_whole, readable
 from tokenman_core.body.json_body import JsonBody
 from tokenman_core.body.jsonl_body import JsonlBody
 from tokenman_core.body.media import media_of
@@ -59,7 +59,7 @@ def _part(data: bytes, media_type: str, is_file: bool, find_slots: Any) -> Body:
 
 
 def _unstructured(data: bytes, media_type: str, find_slots: Any, *, any_bytes: bool = False) -> Body:
-    """Text is read, as JSON if it is some; media are counted, and with `any_bytes` so is anything else.
+    """Text is read, as JSON if it is some; media are counted, and with `any_bytes` so is anything else, even what is read in part.
 
     Files come in any encoding of text, and so may what says that it is media and does not look like some.
     """
@@ -67,9 +67,15 @@ def _unstructured(data: bytes, media_type: str, find_slots: Any, *, any_bytes: b
     text = None if known else readable(data)
     any_text = any_bytes or (words.media_of(media_type) != "file" and not words.is_text_type(media_type))
     if any_text and not known and (text is None or text.startswith("\ufeff")) and (codec := codec_of(data)) is not None:
-        return _recoded(data, codec, media_type, find_slots)
+        body = _recoded(data, codec, media_type, find_slots)
+        if not is_read_whole(data.decode(codec), codec):
+            body.unreadable[words.media_of(media_type)] += 1
+        return body
     if text is not None:
-        return _text(data, text, media_type, find_slots)
+        body = _text(data, text, media_type, find_slots)
+        if any_bytes and not is_read_whole(text, "utf-8"):
+            body.unreadable[words.media_of(media_type)] += 1
+        return body
     if words.is_text_type(media_type):
         raise BodyError("parse", "the body says that it is text, and is not valid UTF-8")
     if known or any_bytes or words.media_of(media_type) != "file":

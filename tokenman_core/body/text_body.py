@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from tokenman_core.body.base import Body
+from tokenman_core.body.carried import carried
 from tokenman_core.body.insert import Insertion
 from tokenman_core.slots import Slot
 
@@ -63,6 +64,7 @@ class TextBody(_Whole):
     def __init__(self, data: bytes, text: str) -> None:
         super().__init__(data)
         self.slots = [Slot((), "other", text)]
+        self.unreadable.update(carried(text))
 
     def render(self) -> bytes:
         """The bytes that came, or the changed text in UTF-8."""
@@ -113,7 +115,9 @@ class FormBody(_Whole):
     def _add(self, start: int, end: int, path: tuple[str | int, ...]) -> None:
         if start < end:
             self._spans.append((start, end))
-            self.slots.append(Slot(path, "other", _decoded(self._data[start:end])))
+            text = _decoded(self._data[start:end])
+            self.slots.append(Slot(path, "other", text))
+            self.unreadable.update(carried(text))
 
     def render(self) -> bytes:
         """The bytes that came with only the changed names and values replaced."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tokenman_core.body import encoded
+from tokenman_core.body.carried import carried
 from tokenman_core.body.parse import Written, parse
 from tokenman_core.dialects import words
 from tokenman_core.errors import BodyError
@@ -117,6 +118,8 @@ class Walk:
         elif text.startswith(_MAGIC) and len(text) >= _LEAST_MEDIA and encoded.is_base64(text):
             self.unreadable[next(word for magic, word in words.MEDIA_MAGIC.items() if text.startswith(magic))] += 1
         else:
+            if not self._answer:
+                self.unreadable.update(carried(text))
             self.slots.append(Slot(path, place.kind, text, place.tool, message=place.message, named=place.named))
 
     def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
@@ -256,6 +259,8 @@ class Walk:
             return
         value = inner_value(text)
         if value is None:
+            if not self._answer:
+                self.unreadable.update(carried(text))
             making = text.lstrip().startswith(("{", "["))
             self.slots.append(Slot(path, place.kind, text, place.tool, partial_json=making, message=place.message))
         else:
@@ -317,6 +322,8 @@ class Walk:
         known = encoded.is_base64(coded)
         if known:
             self.unreadable[words.media_of(media_type)] += 1
+        elif not self._answer:
+            self.unreadable.update(carried(source))
         if not known or (not media_type and len(coded) < _LEAST_MEDIA):  # no media are so short
             self.slots.append(Slot(path, place.kind, source, place.tool, message=place.message))
 

@@ -208,7 +208,10 @@ def test_a_file_is_read_in_whatever_encoding_its_text_has(kind: str, content: by
     data = part('Content-Disposition: form-data; name="f"; filename="f"' + kind, content) + b"--XyZ--"
     body = read(data, "multipart/form-data; boundary=XyZ")
     assert any("a@b" in text for text in texts(body))
-    assert not body.unreadable
+    odd = b"\x81" in content or (
+        b"\0" in content and codec == "utf-8"
+    )  # in no text, so what else it holds is not known
+    assert sum(body.unreadable.values()) == odd
     assert body.render() is data
     made = content.replace("a@b".encode(codec), "M".encode(codec)).replace("\\u0061@b".encode(codec), "M".encode(codec))
     assert mask(body) == data.replace(content, made)

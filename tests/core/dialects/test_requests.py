@@ -613,18 +613,29 @@ LINES = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(112)).decode()
         ("data:text/plain,mail a@b", None),
         ("\r\n".join([LINES[:76], LINES[76:152], LINES[152:]]), "image"),
         ("\n".join([LINES[:64], LINES[64:128], LINES[128:140]]) + "\n", "image"),
-        ("/9j/" + "A" * 100 + "\n" + GITHUB, None),
-        ("/9j/" + "A" * 60 + " jane doe", None),
-        ("UklGR" + "A" * 100 + " AIzaSy" + "x" * 33, None),
         ("data:image/png;base64,iVBO jane doe", None),
         (PNG[:40], None),
-        (PNG + " a@b", None),
     ],
 )
 def test_media_are_told_by_what_they_are(text: str, media: str | None) -> None:
     found = find_slots({"text": text})
     assert dict(found.unreadable) == ({media: 1} if media else {})
     assert [slot.text for slot in found] == ([] if media else [text])
+
+
+@pytest.mark.parametrize(
+    ("text", "media"),
+    [
+        ("/9j/" + "A" * 100 + "\n" + GITHUB, "image"),
+        ("/9j/" + "A" * 60 + " jane doe", "image"),
+        ("UklGR" + "A" * 100 + " AIzaSy" + "x" * 33, "image"),
+        (PNG + " a@b", "image"),
+    ],
+)
+def test_what_stands_beside_media_is_read_and_the_media_are_counted(text: str, media: str) -> None:
+    found = find_slots({"text": text})
+    assert [slot.text for slot in found] == [text]
+    assert dict(found.unreadable) == {media: 1}
 
 
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "video/mp4", "application/pdf"])
