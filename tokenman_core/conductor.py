@@ -17,7 +17,7 @@ from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Exchange
-from tokenman_core.net.coding import CodingError, decode
+from tokenman_core.net.coding import CodingError, unpack
 from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.outward import Caps, Outward, Pieces, marks
 from tokenman_core.providers import Providers
@@ -155,9 +155,11 @@ class Conductor:
         if coding != b"identity" and raw:
             try:
                 if len(raw) > PACKED_OFF_LOOP:
-                    plain = await asyncio.to_thread(decode, coding.decode("latin-1"), raw, self._caps.request_body)
+                    plain, exchange.aside = await asyncio.to_thread(
+                        unpack, coding.decode("latin-1"), raw, self._caps.request_body
+                    )
                 else:
-                    plain = decode(coding.decode("latin-1"), raw, self._caps.request_body)
+                    plain, exchange.aside = unpack(coding.decode("latin-1"), raw, self._caps.request_body)
             except CodingError as e:
                 raise _coding_error(e) from e
         if len(plain) > OFF_LOOP:

@@ -162,6 +162,7 @@ class Exchange:
     model: str = ""
     stream: bool = False
     raw: bytes = b""  # the body as it came, still encoded; empty while only the head is here
+    aside: bool = False  # what it is packed in may hold more than the body (see net.coding): it goes out unpacked
     body: Body | None = None  # the governed request; None while only its head is here
     target: "Target | None" = None  # path and query, whose slots are the body's first
     sealed: "Sealed | None" = None  # what was read: stages change texts, nothing else of it

@@ -41,11 +41,11 @@ async def request_of(
     asks = _may_ask(exchange, provider)
     model = attempt.candidate.model if attempt.candidate.model != exchange.model else ""
     body = exchange.raw
-    if exchange.body.changed or asks or model:
+    if exchange.body.changed or asks or model or exchange.aside:
         render = partial(_rendered, exchange.body, asks, exchange.model, model)
         most = PACKED_OFF_LOOP if sent.header(b"content-encoding") else OFF_LOOP
         made, attempt.asked_usage = await asyncio.to_thread(render) if len(body) > most else render()
-        if exchange.body.changed or attempt.asked_usage or model:
+        if exchange.body.changed or attempt.asked_usage or model or exchange.aside:
             body = made
             dropped.add(b"content-encoding")
             dropped.update((b"content-md5", b"digest", b"content-digest"))  # they speak of bytes that are no more

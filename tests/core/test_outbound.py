@@ -3,8 +3,11 @@
 import gzip
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 
+from tests.core.net.test_coding import SKIPPED, gzipped
 from tests.core.scripted import GOOD, World, call, provider
 from tokenman_core.net import Request
 
@@ -142,3 +145,16 @@ async def test_a_chat_stream_is_asked_for_its_usage_under_its_new_model() -> Non
     made = call(b'{"model":"m","stream":true}', dialect="openai", path="/v1/chat/completions", named="router")
     request = await sent_to("openai", made, ROUTER, OPENAI, model="n")
     assert request.body == b'{"model":"n","stream":true,"stream_options":{"include_usage":true}}'
+
+
+async def test_a_body_that_may_be_packed_with_something_else_goes_out_unpacked() -> None:
+    plain = b'{"model":"m","messages":[]}'
+    for coding, packed in (
+        (b"gzip", gzipped(plain, 8, b"jane.doe@x.test\0")),
+        (b"gzip", gzipped(plain, 16, b"jane.doe@x.test\0")),
+        (b"zstd", SKIPPED + zstandard.compress(plain)),
+        (b"br", brotli.compress(plain)),
+    ):
+        request = await sent_to("a", call(packed, (b"Content-Encoding", coding), (b"content-md5", b"x")), provider("a"))
+        assert request.body == plain
+        assert not {b"content-encoding", b"content-md5"} & {name.lower() for name, _ in request.headers}

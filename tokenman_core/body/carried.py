@@ -48,12 +48,10 @@ def carried(text: str) -> Counter[str]:
     if len(text) < _SHORTEST:
         return found
     data = text.encode("utf-8", "surrogatepass")
-    examined = 0
     url = -1  # the end of the last one: what it announces is counted once
-    for match in _CARRIED.finditer(data):
+    for examined, match in enumerate(_CARRIED.finditer(data)):
         said, options, mark = match[1], match[2], match[3]
-        examined += 1
-        if examined > _MOST:  # of a text that has so many, more are taken for media than are some
+        if examined == _MOST:  # of a text that has so many, more are taken for media than are some
             found["file"] += 1
             break
         behind = match.end() if mark is None else match.end(3)

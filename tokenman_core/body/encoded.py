@@ -41,7 +41,19 @@ def begins_as_text(source: str) -> bool:
         data = base64.b64decode(head[: len(head) // 4 * 4], validate=True)
     except (binascii.Error, ValueError):
         return False
-    return len(data) >= _LEAST_TEXT and not media_of(data) and len(data.translate(None, _UNPRINTABLE)) == len(data)
+    if len(data) < _LEAST_TEXT or media_of(data):
+        return False
+    return len(data.translate(None, _UNPRINTABLE)) == len(data) or _is_wide_text(data)
+
+
+def _is_wide_text(data: bytes) -> bool:
+    """Whether bytes begin as a text in UTF-16 or UTF-32."""
+    data = data[: len(data) // 4 * 4]
+    codec = codec_of(data)
+    if codec is None or not codec.startswith(("utf-16", "utf-32")):
+        return False
+    text = data.decode(codec)
+    return all(char.isprintable() or char in "\ufeff\t\r\n\f\x1b" for char in text)
 
 
 def decode(source: str, *, any_text: bool) -> Encoded | None:

@@ -174,7 +174,8 @@ class Walk:
     def _member(self, owner: dict[str, Any], key: str, text: str, path: Path, place: Place) -> None:
         """A string of an object."""
         if key in words.IDENTIFIERS or key.endswith(_ID_KEYS) or (key == "name" and _names_tool(owner, path, place)):
-            if text not in words.COMMON and not (self._plain(text) or _is_protocols_word(key, text)):
+            of_protocol = text in words.COMMON or self._plain(text)
+            if not of_protocol and (words.is_persons(key) or not _is_protocols_word(key, text)):
                 self.text(text, path, place)
         elif key in words.OPAQUE_KEYS:
             if not self._plain(text) and (len(text) < words.LEAST_OPAQUE or not encoded.is_base64(text)):

@@ -1,5 +1,9 @@
 """The words of the wire formats: which keys and types mean what, as tables that every dialect reads."""
 
+import functools
+import re
+
+from tokenman_core.kinds import BY_NAME, NATIONAL
 from tokenman_core.slots import SlotKind
 
 ROLES: dict[str, SlotKind] = {
@@ -115,6 +119,23 @@ OWN_IDS = frozenset(
         "vector_store_ids",
     }
 )
+# Words of which one in a key says that its id is a person's, whatever the key ends with (`nino_id`, `driversLicenseIds`).
+_PERSONS = frozenset(
+    re.sub(r"[^a-z0-9]", "", word) for kind in (*NATIONAL, BY_NAME["CREDIT_CARD"]) for word in kind.words
+) - {"", "id", "run"}
+_PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_MOST_PARTS = 8
+
+
+@functools.lru_cache(maxsize=1024)
+def is_persons(key: str) -> bool:
+    """Whether a key of an id says that the id was given to a person."""
+    parts = [part.lower() for part in _PARTS.findall(key[:80])][:_MOST_PARTS]
+    return key not in OWN_IDS and any(
+        "".join(parts[low:high]) in _PERSONS for low in range(len(parts)) for high in range(low + 1, len(parts) + 1)
+    )
+
+
 # Such an id: a known prefix and what follows it (with gateways' own words between: `toolu_bdrk_01…`), a UUID, or hex digits.
 OWN_ID = (
     r"(?:toolu|srvtoolu|mcptoolu|call|msg|msgbatch|resp|rs|fc|fco|ctc|cts|ctco|ws|fs|ci|ig|cu|lsh|lsho|sh|mcp|mcpl|mcpr|cmp|item|req"

@@ -30,6 +30,10 @@ class CodingError(Exception):
 
 
 class _Machine(Protocol):
+    aside: (
+        bool  # whether what was taken in may hold bytes that are no part of what it makes, and that nobody would read
+    )
+
     def expand(self, data: bytes) -> Iterator[bytes]:
         """What these bytes make, in pieces of about `STEP`, or one zstd block."""
 
@@ -45,6 +49,7 @@ class _Zlib:
         self._inner: Any = None
         self._head = b""
         self._members = 1
+        self.aside = False
 
     def expand(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -54,10 +59,13 @@ class _Zlib:
                     self._head = data
                     return
                 self._inner, self._head = zlib.decompressobj(self._format(data)), b""
+                # RFC 1952 §2.3.1: the name of a file, a comment, further fields; of a head that is cut they are not known.
+                self.aside = self._gzip and (len(data) < 4 or data[3] & _ASIDE != 0)
             elif self._inner.eof:
                 if not self._gzip:
                     raise zlib.error("bytes behind the end")
                 self._members += 1
+                self.aside = True  # each may have some
                 if self._members > MEMBERS:
                     raise zlib.error("too many members")
                 self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -81,6 +89,8 @@ class _Zlib:
 
 
 class _Brotli:
+    aside = True  # RFC 7932 §9.2: blocks of metadata, which only who follows all of its bits could tell of
+
     def __init__(self) -> None:
         self._inner = brotli.Decompressor()
 
@@ -112,6 +122,7 @@ class _Zstd:
         self._checksum = False
         self._in_frame = False
         self._after = False  # whether the frame is over with the current part
+        self.aside = False
 
     def expand(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -148,6 +159,7 @@ class _Zstd:
             raise zstandard.ZstdError("too many frames")
         if int.from_bytes(data[:4], "little") >> 4 == _SKIPPABLE:
             self._left, self._after = 8 + int.from_bytes(data[4:8], "little"), True
+            self.aside = True
             return True
         flags = data[4]
         single = flags >> 5 & 1
@@ -160,7 +172,12 @@ _RLE = 1
 _SKIPPABLE = 0x184D2A5
 
 
+_ASIDE = 0b11100
+
+
 class _Identity:
+    aside = False
+
     def expand(self, data: bytes) -> Iterator[bytes]:
         yield data
 
@@ -213,6 +230,11 @@ class Decoder:
         out = list(self.steps(data))
         return out[0] if len(out) == 1 else b"".join(out)
 
+    @property
+    def aside(self) -> bool:
+        """Whether the packed bytes hold, or may hold, others than those that it gave: a name, a comment, a frame to be skipped."""
+        return self._machine.aside
+
     def finish(self) -> bytes:
         """The end. An empty body is one in any coding. Raises CodingError where the body broke off."""
         if self._fed and not self._machine.finish():
@@ -222,5 +244,10 @@ class Decoder:
 
 def decode(encoding: str, data: bytes, max_bytes: int) -> bytes:
     """A whole body. Raises CodingError."""
+    return unpack(encoding, data, max_bytes)[0]
+
+
+def unpack(encoding: str, data: bytes, max_bytes: int) -> tuple[bytes, bool]:
+    """A whole body, and whether its packed form may hold anything else (`Decoder.aside`). Raises CodingError."""
     decoder = Decoder(encoding, max_bytes)
-    return decoder.feed(data) + decoder.finish()
+    return decoder.feed(data) + decoder.finish(), decoder.aside

@@ -638,6 +638,33 @@ def test_what_stands_beside_media_is_read_and_the_media_are_counted(text: str, m
     assert dict(found.unreadable) == {media: 1}
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_in_any_encoding_that_says_it_is_media_is_text(codec: str) -> None:
+    text = "write to jane.doe@corp.example, please, " * 20
+    data = base64.b64encode(text.encode(codec)).decode()
+    for kind in ("image/png", "audio/wav", "application/pdf"):
+        for body in (
+            {"source": {"type": "base64", "media_type": kind, "data": data}},
+            {"inlineData": {"mimeType": kind, "data": data}},
+            {"text": f"data:{kind};base64,{data}"},
+        ):
+            found = find_slots(body)
+            assert [slot.text.removeprefix("\ufeff") for slot in found] == [text]
+            assert not found.unreadable
+    found = find_slots({"input_audio": {"format": "wav", "data": data}})
+    assert [slot.text.removeprefix("\ufeff") for slot in found] == [text]
+
+
+def test_a_short_value_under_a_key_of_a_persons_id_is_text() -> None:
+    for key in (
+        "nino_id", "pan_id", "nie_id", "drivers_license_id", "ninoId", "driverLicenseId", "user_nino_id", "passport_id", "nhs_id",
+        "tax_id", "ssn_ids", "panIds", "dni_id", "PAN_id", "passportNumberId", "card_id",
+    ):  # fmt: skip
+        assert [slot.text for slot in find_slots({key: "X1234567L"})] == ["X1234567L"], key
+    for key in ("client_id", "request_id", "tool_use_id", "span_id", "company_id", "model_id", "node_id", "id"):
+        assert find_slots({key: "X1234567L"}).slots == [], key
+
+
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "video/mp4", "application/pdf"])
 def test_text_that_says_it_is_something_else_is_text(kind: str) -> None:
     def found(data: bytes) -> list[str]:

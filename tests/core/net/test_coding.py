@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenman_core.net.coding import CodingError, Decoder, decode
+from tokenman_core.net.coding import CodingError, Decoder, decode, unpack
 
 
 def bare(data: bytes) -> bytes:
@@ -146,6 +146,36 @@ def test_zstd_frames_may_stand_between_skippable_ones_and_end_with_a_checksum() 
     assert b"".join(decoder.feed(bytes([byte])) for byte in body) + decoder.finish() == b"text" * 200
     assert kind_of("zstd", skipped + checked[:-1] + b"\0") == "corrupt"
     assert kind_of("zstd", skipped[:-1]) == "corrupt"
+
+
+def gzipped(data: bytes, flags: int, more: bytes) -> bytes:
+    """A gzip member with fields in its head (RFC 1952 §2.3.1)."""
+    packed = gzip.compress(data)
+    return packed[:3] + bytes([flags]) + packed[4:10] + more + packed[10:]
+
+
+SKIPPED = b"\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"
+ASIDE = [
+    ("gzip", gzipped(b"text", 8, b"jane.doe\0")),
+    ("gzip", gzipped(b"text", 16, b"jane.doe\0")),
+    ("x-gzip", gzipped(b"text", 4, b"\x04\0jane")),
+    ("gzip", gzip.compress(b"te") + gzipped(b"xt", 8, b"jane.doe\0")),
+    ("gzip", gzip.compress(b"te") + gzip.compress(b"xt")),
+    ("zstd", SKIPPED + zstandard.compress(b"text")),
+    ("zstd", zstandard.compress(b"text") + SKIPPED),
+    ("br", brotli.compress(b"text")),
+]
+
+
+def test_what_a_packed_body_holds_beside_its_bytes_is_told() -> None:
+    for encoding, packed in ASIDE:
+        assert unpack(encoding, packed, 100) == (b"text", True)
+        decoder = Decoder(encoding, 100)
+        assert b"".join(decoder.feed(bytes([byte])) for byte in packed) + decoder.finish() == b"text"
+        assert decoder.aside
+    for name in PACK.keys() - {"br"}:
+        encoding, pack = PACK[name]
+        assert unpack(encoding, pack(b"text"), 100) == (b"text", False)
 
 
 @pytest.mark.parametrize("name", PACK)

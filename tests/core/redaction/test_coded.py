@@ -93,3 +93,19 @@ def test_the_time_that_reading_takes_grows_with_the_text_and_no_faster(piece: st
 
     small, large = min(took(20_000) for _ in range(3)), min(took(160_000) for _ in range(3))
     assert large < 8 * small * 4 + 0.02
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("way", ["whole", "for URLs", "hexadecimal"])
+def test_a_value_is_found_in_a_coded_text_of_two_bytes_a_character(codec: str, way: str) -> None:
+    """As PowerShell takes its commands, and as Windows writes what it keeps."""
+    data = SAID.replace("é", "ж").encode(codec)
+    coded = data.hex() if way == "hexadecimal" else WAYS[way](data)
+    text = f"powershell -EncodedCommand {coded} end"
+    assert trips(Re2Gate(), text)
+    (found,) = [each for each in DETECTOR.find(text) if each.entity == "EMAIL_ADDRESS"]
+    bits = 4 if way == "hexadecimal" else 6
+    inner = "utf-16-le" if codec == "utf-16" else codec
+    begin, end = (data.index(part.encode(inner)) * 8 for part in ("jane", " today"))
+    low = text.index(coded)
+    assert (found.start, found.end) == (low + begin // bits, low - (-end // bits))

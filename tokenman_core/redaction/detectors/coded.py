@@ -17,6 +17,7 @@ _NAME = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[_/+-]++|[A-Z]?[a-z]
 _HEX = re.compile(r"[0-9a-f]{16,}+|[0-9A-F]{16,}+")
 _SHORTEST, _LONG = 10, 20  # characters of a run, and of a longer one
 _MOST_READ = 256 * 1024  # bytes of a text's base64 that are judged
+_LEAST_WIDE = 5  # characters of a text in UTF-16
 _UNPRINTABLE = bytes({*range(32), 127} - {9, 10, 13})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _MARKED = bytes(ord("a") if _WORDS.fullmatch(chr(byte)) else ord(" ") for byte in range(256))
@@ -26,7 +27,7 @@ class Coded:
     """What some runs of a text hold, as bytes that are read as Latin-1, one behind another.
 
     Part `i` begins at `_seen[i]`; its first byte stands at character `_first[i]` of `_places[i]`, the places of the run's
-    characters in the text, `_bits[i]` bits a character.
+    characters in the text, `_bits[i]` bits a character for each byte of the part, which may stand for two in UTF-16: half as many.
     """
 
     def __init__(self) -> None:
@@ -115,7 +116,10 @@ def readable(text: str) -> Iterator[Coded]:
             bits = 4 if _HEX.fullmatch(run) else 6
             data = _from_base64(run.encode("ascii")) if bits == 6 else binascii.unhexlify(run[: len(run) // 2 * 2])
             if not _is_text(data):
-                break
+                data = _narrow(data)
+                bits //= 2
+                if not data:
+                    break
             read += len(data)
             coded = Coded()
             coded.add(data, part, 0, bits)
@@ -140,6 +144,22 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.start >= len(data) - 3 and error.reason == "unexpected end of data"
     return True
+
+
+def _narrow(data: bytes) -> bytes:
+    """A text in UTF-16 with one byte a character, a blank for each that takes more (its mark too); b"" of what is no such text."""
+    for letters, others in ((data[::2], data[1::2]), (data[1::2], data[::2])):
+        zeros = others.count(0)
+        if zeros < _LEAST_WIDE or zeros * 2 < len(others) or letters.count(0) * 16 > len(letters):
+            continue
+        narrow = bytes(map(_one_byte, letters, others))
+        if len(narrow.translate(None, _UNPRINTABLE)) == len(narrow):
+            return narrow
+    return b""
+
+
+def _one_byte(letter: int, other: int) -> int:
+    return ord(" ") if other else letter
 
 
 def _from_base64(run: bytes) -> bytes:
