@@ -12,12 +12,16 @@ _NO_VALUE = re.compile(
     r"(?:your|insert|enter|add|put|replace|change)(?:[-_ ](?:[a-z]+|\d{1,3}))+[.!]?|(?:my|the|some|an?|use|set)[-_ ][a-z _-]*|"
     # types, constants, the very words that announce a secret
     r"(?:none|null|nil|undefined|true|false|yes|no|str|string|text|bytes|int|integer|number|bool|boolean|any|object|optional|"
-    r"required|default|unknown|empty|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|"
-    r"example|placeholder|redacted|hidden|masked|changeme|change[_-]me|hash(?:ed)?|encrypted|self|this|input|value|auto|off|on|"
+    r"required|default|unknown|empty|fail|ok|error|todo|tbd|n/a|password|passwd|pass|pwd|passphrase|secret|token|api[_-]?key|key|username|user|"
+    r"example|placeholder|redacted|hidden|masked|pw|changeme|change[_-]me|hash(?:ed)?|encrypted|self|this|input|value|auto|off|on|"
     r"disabled|enabled|amd64|arm64|i386|x86_64|aarch64|bearer|basic|digest|oauth2?|sha256|md5|bcrypt|argon2(?:id)?|scrypt)[.,;:!?]*|"
     # look-ups
     r"(?:os\.|process\.|env[.:(\[]|getenv|secrets?\.|vault:|keyring:|file:|config\.|settings\.|self\.|this\.|args\.|req\.|request\.|"
     r"ctx\.|params\.|options\.|props\.|var\.|local\.|data\.|import[ (]|await |new |function\b|lambda\b|def |return\b|typeof\b).*)$"
+)
+# What is written in brackets and is no name all the same: small or capital letters, digits and signs together, without a blank.
+_IN_BRACKETS = re.compile(
+    r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])(?=.*[!@#$%^&*+~?])(?:\{[^\s{}:]{6,}\}|<[^\s<>:]{6,}>)(?<!![ars]\})$"
 )
 _CODE = re.compile(r"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*[!?]?$")
 # How words end that follow "the password is", and common words that do.
@@ -66,7 +70,9 @@ def entropy(value: str) -> float:
 
 def is_placeholder(value: str) -> bool:
     """Whether this stands for a value (`${VAR}`, `<token>`, `your-key`, `xxxx`, a type's name, a look-up) and is none."""
-    return _NO_VALUE.match(value) is not None or len(set(value)) <= 2
+    if _NO_VALUE.match(value) is not None:
+        return _IN_BRACKETS.match(value) is None
+    return len(set(value)) <= (2 if len(value) > 3 else 1)
 
 
 def is_strong(value: str) -> bool:

@@ -107,7 +107,7 @@ class Spotted:
     def __init__(self, text: str, key: str = "", *, told: bool = False) -> None:
         self.text = text
         self.told = told
-        self._key = key if len(text) <= _LONGEST_VALUE else ""
+        self.key = key if len(text) <= _LONGEST_VALUE else ""
 
     @functools.cached_property
     def folded(self) -> str:
@@ -126,7 +126,7 @@ class Spotted:
     @functools.cached_property
     def key_topics(self) -> frozenset[str]:
         """The kinds of which the object key speaks."""
-        return key_topics(self._key)
+        return key_topics(self.key)
 
     @functools.cached_property
     def _ends(self) -> dict[str, list[int]]:

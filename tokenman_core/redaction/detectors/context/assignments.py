@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokenman_core.redaction.detectors.context import names, phrases, verdicts
-from tokenman_core.redaction.detectors.likely import is_code, stands_for
+from tokenman_core.redaction.detectors.likely import is_code, is_strong, stands_for
 from tokenman_core.redaction.detectors.rules.rule import Rule
-from tokenman_core.redaction.entities import PLACEHOLDER, Finding
+from tokenman_core.redaction.entities import Finding
 
 _ASCII: Final = tuple(dict.fromkeys(word for word in names.PASSWORDS if word.isascii()))
 _SHORT_PASS: Final = (
@@ -24,23 +24,36 @@ _PAIR: Final = (
     r"|[\"']?[ \t]{0,4}\{[^{}]{0,160}?\bdefault[ \t]{0,8}="
     r"|:\s{0,40}\{\s{0,40}\\{0,7}[\"'](?:value|Value|default|stringValue|S)\\{0,7}[\"'][ \t]{0,8}:"
 )
-_TYPE: Final = r"(?:[ \t]{0,3}[:?]{1,2}[ \t]{0,3}[A-Za-z&*][A-Za-z0-9_.<>\[\]|? &*]{0,30}?(?=[ \t]{0,3}=[^=>]))?"
+# The type of what is assigned: behind a colon, or in the words of Go, Visual Basic, SQL, C, Lua and C# without one.
+_WORD_OF_TYPE: Final = r"(?:as[ \t]{1,3})?(?:n?varchar2?|string|text|str|char)(?:\([0-9A-Za-z]{1,5}\))?"
+_TYPE: Final = (
+    r"(?:(?:[ \t]{0,3}[:?]{1,2}[ \t]{0,3}[A-Za-z&*\[][A-Za-z0-9_.<>\[\]|? &*]{0,30}?"
+    rf"|[ \t]{{1,3}}(?i:{_WORD_OF_TYPE})|[ \t]?\[[0-9]{{0,4}}\]|[ \t]<const>|[ \t]\{{ ?get;[^{{}}\r\n]{{0,40}}\}})"
+    r"(?=[ \t]{0,3}:?=[^=>]))?"
+)
+_GATE_TYPE: Final = rf"[ \t]{{1,3}}{_WORD_OF_TYPE}[ \t]{{0,3}}=|\[[0-9]{{0,4}}\][ \t]{{0,3}}="
 _VALUE: Final = (
     r"(?:(?:[brfuRBFUL@$]{1,2}(?=[\"'`]))?(?P<quote>\"\"\"|'''"
     r"|\\{0,7}[\"'`])(?P<quoted>(?:(?!(?P=quote))(?:\\[^\r\n]|[^\r\n\\])){1,512}?)(?P=quote)"
+    r"|(?<=[^=-]>)(?P<element>[^<>\r\n]{4,128})(?=</)"
     r"|(?P<bare>[^\s\"'`,;&|()<>{}\[\]\\“”\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef]{4,512}+))"
 )
 _NAME_END: Final = r"(?P<close>\\{0,7}[\"'`\])]{0,3})"
 
-_OPERATORS: Final = r":=|=>|==|!=|\?=|\+=|<-|[:=>,(]|[ \t]\|(?=[ \t])"
+# Of shells, of makefiles (`::=`, `:::=`), of programs; `==` and the like compare, `+=` and `.=` put something behind.
+_OPERATORS: Final = r":{1,3}=|=>|[=!]==?|(?:\?\??|\|\||&&|[+.~])=|<-|[:=>,(]|[ \t]\|(?=[ \t])"
+_COMPARING: Final = frozenset({"==", "===", "!=", "!==", "+=", ".="})
+"""What stands beside those is often a word that is no secret."""
+_STORING: Final = frozenset({"=", ":", "?=", "::=", ":::="})
+"""Behind those a value of files of variables needs no quotes."""
 
 ASSIGNMENT: Final = Rule(
     "assignment",
     "PASSWORD",
     (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "psk", "secret", "token", "key",
      "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed"),
-    rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]"
-    rf"|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",
+    rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]|[!&+~.]="
+    rf"|{_GATE_TYPE}|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",
     re.compile(
         rf"(?i:(?P<pass>{PASS})"
         rf"|(?:{names.KEYS})){names.OTHER}(?P<rest>[A-Za-z0-9_.-]{{0,24}}?){_NAME_END}{_TYPE}[ \t]{{0,12}}"
@@ -102,6 +115,7 @@ _BLANKS: Final = (" ", "\t")
 _SIGNS: Final = frozenset("()&|;<>{}[],")
 _PASSWORD_SIGNS: Final = frozenset("!@#$%^*+~?&|")
 _LONGEST_PHRASE: Final = 64
+_LEAST_NAME: Final = 6
 _REST: Final = re.compile(r"[^\s\"'`]{0,256}")
 
 
@@ -111,10 +125,12 @@ def _span(match: re.Match[str]) -> tuple[int, int, bool]:
         start, end = match.span("quoted")
         value = match["quoted"]
         return start + len(value) - len(value.lstrip()), end - len(value) + len(value.rstrip()), True
+    if match["element"] is not None:
+        return *match.span("element"), True
     text, (start, end) = match.string, match.span("bare")
     op = (match["op"] or "").strip()
     if text[end : end + 1] in _SIGNS and (
-        (op in ("=", ":") and _stands_alone(match))
+        (op in _STORING and _stands_alone(match))
         or (op in ("=", ":", "|") and text[match.end("op") : match.end("op") + 1] in _BLANKS)
     ):
         rest = _REST.match(text, end)
@@ -142,10 +158,12 @@ def _is_one_word(whole: str) -> bool:
 
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     text, op, is_password = match.string, match["op"], match["pass"] is not None
-    if op in ("==", "!=", "+=") or names.is_other(match["rest"]) or names.is_harmless(text, match.start()):
+    if names.is_other(match["rest"]) or names.is_harmless(text, match.start()):
         return
     start, end, quoted = _span(match)
     value = text[start:end]
+    if op in _COMPARING and not (quoted and _is_literal(value, is_password)):
+        return
     if op == ">":  # <password>…</password>
         close = text.find("<", end, end + _LONGEST_PHRASE)
         if text[close : close + 2] != "</" or (close > end and not phrases.is_one(text[start:close])):
@@ -156,6 +174,8 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return
     if op == ":" and value[:1] == "?":
         return  # `${NAME:?what to say where it is missing}`
+    if is_code(value) and _is_its_name(match, value):
+        return
     if op == "," and value.isupper() and is_code(value):
         return  # the next constant of a list of them
     if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
@@ -170,6 +190,17 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
             score = min(_password(match, op, value, quoted), verdicts.LIKELY)
     if score:
         yield Finding(start, end, "PASSWORD" if is_password else "API_KEY", score)
+
+
+def _is_literal(value: str, is_password: bool) -> bool:
+    """Whether what a program compares with, or puts behind, is a secret itself."""
+    return is_strong(value) or verdicts.is_jumbled(value) or (is_password and phrases.is_word(value))
+
+
+def _is_its_name(match: re.Match[str], value: str) -> bool:
+    """Whether what is assigned to a name is that name, or a part of it (`PASSWORD_ENV = "PASSWORD"`)."""
+    name = names.before(match.string, match.start()) + match.string[match.start() : match.start("close")]
+    return len(value) >= _LEAST_NAME and value.lower() in name.lower()
 
 
 def _judge_listed(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
@@ -196,24 +227,17 @@ def _password(match: re.Match[str], op: str | None, value: str, quoted: bool) ->
     if phrases.is_one(value):
         return verdicts.GUESS if op not in (",", "(") else 0.0
     if " " in value:
-        return (
-            verdicts.GUESS
-            if 8 <= len(value) <= 64
-            and PLACEHOLDER.search(value) is None  # it has been judged, with what stood there
-            and verdicts.password(value.replace(" ", ""), quoted=True) >= verdicts.SURE
-            and value.count(" ") < 4
-            else 0.0
-        )
+        return verdicts.GUESS if phrases.is_spaced(value) and op not in (",", "(") else 0.0
     name = names.full_name(match.string, match.start(), match.start("rest"))
     plain = 0.0
     op = (op or "").strip()
     if quoted and op not in (",", "(", "|") and not value.istitle():
         plain = verdicts.GUESS
-    elif not quoted and op == "=" and name.isupper() and match[0].find("= ") < 0:
+    elif not quoted and op in _STORING - {":"} and name.isupper() and (op != "=" or match[0].find("= ") < 0):
         plain = verdicts.LIKELY  # PASSWORD=swordfish, as files of variables have it
     elif (
         not quoted
-        and op in ("=", ":")
+        and op in _STORING
         and (any(map(str.isdigit, value)) or phrases.is_line(match.string, match.start(), match.end(), value))
     ):
         plain = verdicts.GUESS

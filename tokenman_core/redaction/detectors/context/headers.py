@@ -54,6 +54,9 @@ COOKIES: Final = Rule(
     source="RFC 6265",
 )
 
+_JOINED: Final = re.compile(
+    r"\+[A-Za-z_]\w*[.(]"
+)  # what a program puts behind the scheme (`"Basic "+base64.Encode(…)`)
 _SECRET_PARAMETER: Final = re.compile(
     r"(?i)(?P<name>response|signature|sig|mac|oauth_token|oauth_signature|oauth_consumer_key|cnonce"
     r"|hash)=[\"']?(?P<value>[A-Za-z0-9+/=%_-]{16,256})"
@@ -70,7 +73,7 @@ _NO_SESSION: Final = re.compile(
 
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     value = match["bare"].rstrip(".,:")
-    if is_placeholder(value) or is_placeholder(value.split(".")[-1]):
+    if is_placeholder(value) or is_placeholder(value.split(".")[-1]) or _JOINED.match(value):
         return
     named = match["named"] is not None
     if (

@@ -7,9 +7,9 @@ from typing import Final
 from tokenman_core.redaction.detectors import tables
 from tokenman_core.redaction.detectors.context import names, phrases, verdicts
 from tokenman_core.redaction.detectors.context.assignments import PASS
-from tokenman_core.redaction.detectors.likely import is_placeholder, is_strong
+from tokenman_core.redaction.detectors.likely import is_placeholder
 from tokenman_core.redaction.detectors.rules.rule import Rule
-from tokenman_core.redaction.entities import PLACEHOLDER, Finding
+from tokenman_core.redaction.entities import Finding
 
 _TELLING_KEY: Final = re.compile(
     rf"(?i)^(?:.*[-_.])?(?:(?P<pass>pass|pw|{'|'.join(map(re.escape, names.PASSWORDS))})|{names.KEYS}|secret[-_.]?key|sessionid"
@@ -47,8 +47,7 @@ def judge_key(key: str, text: str, *, firm: bool = True) -> Finding | None:
     plain = verdicts.GUESS if firm and not match["many"] else 0.0
     if match["pass"] is not None:
         if " " in value:
-            strong = len(value) <= 64 and is_strong(value) and PLACEHOLDER.search(value) is None
-            score = verdicts.GUESS if strong or (firm and phrases.is_one(value)) else 0.0
+            score = verdicts.GUESS if phrases.is_spaced(value) or (firm and phrases.is_one(value)) else 0.0
         else:
             score = verdicts.password(value, quoted=True, plain=plain)
     else:

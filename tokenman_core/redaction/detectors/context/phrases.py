@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from tokenman_core.redaction.detectors.context import verdicts
 from tokenman_core.redaction.detectors.likely import COMMON
 from tokenman_core.redaction.detectors.rules.rule import Rule
-from tokenman_core.redaction.entities import Finding
+from tokenman_core.redaction.entities import PLACEHOLDER, Finding
 
 _WORDS: Final = re.compile(r"[a-z]{2,16}(?:[ \t][a-z]{2,16}){1,7}")
 _TO_THE_END: Final = re.compile(rf"(?P<words>{_WORDS.pattern})[.]?[ \t]{{0,8}}(?:\Z|\r?\n|\\{{1,7}}[nr]|\\{{0,7}}\")")
@@ -18,13 +19,15 @@ _TAILS: Final = ("ed", "ing", "ly", "able", "ible", "tion", "ations", "ity", "me
 
 # Words of which a sentence, a label or the description of a field has one, and hardly any passphrase: what holds sentences
 # together, and what is said of passwords and of fields.
-_OF_SENTENCES: Final = """
+_HOLD_TOGETHER: Final = """
 a an the this that these those there here it its is are was were be been being am do does did done has have had will would shall
 should can could may might must and or not no nor but if then else than so as at by for from in into of off on onto out over per
 to up via with within without while when where which who whom whose what why how only just also too very more most less least
 any all each every some none both either same other another such again once ever never always already yet still because since
 until unless about above after before behind below between during through under we you they he she him her his their our your my
 mine ours theirs yours one two
+"""
+_OF_FIELDS: Final = """
 password passwords passphrase passwd pass passcode pin secret secrets token tokens key keys login user username name value
 values string text number field fields character characters char chars letter letters digit digits symbol symbols word words
 phrase length minimum maximum min max default optional required missing empty blank null unset set reset change changeme enter
@@ -33,9 +36,26 @@ wrong correctly incorrect weak strong short long good bad new old current previo
 encoded encrypted encryption decrypted stored saved sent shared masked hidden protected policy rules rule manager store vault
 keychain keyring env environment variable config configuration file path prompt input output example sample placeholder dummy
 test testing todo unknown random generated admin database server client account email mail please contact me us them case
-sensitive base
+sensitive base must should cannot expired expires answer result reply response stdin stdout entry
 """
-_SAID: Final = frozenset(_OF_SENTENCES.split())
+_FIELDS: Final = frozenset(_OF_FIELDS.split())
+_SAID: Final = frozenset(_HOLD_TOGETHER.split()) | _FIELDS
+_LETTERS: Final = re.compile(r"[a-z]+")
+
+
+def is_spaced(value: str) -> bool:
+    """Whether words with blanks between them and digits or signs in them (`Blue kite 42!`) are a password, and no label of a field.
+
+    Behind a name that announces one, in quotes.
+    """
+    blanks = value.count(" ")
+    return (
+        8 <= len(value) <= 64
+        and blanks <= (5 if any(map(str.isdigit, value)) else 3)
+        and (blanks < 2 or _FIELDS.isdisjoint(_LETTERS.findall(value.lower())))
+        and PLACEHOLDER.search(value) is None  # it has been judged, with what stood there
+        and verdicts.password(value.replace(" ", ""), quoted=True) >= verdicts.SURE
+    )
 
 
 def is_one(value: str, least: int = _LEAST_LONG) -> bool:
@@ -61,13 +81,20 @@ _BEGINS_A_LINE: Final = re.compile(r"(?:\A|[\r\n]|\\n)[ \t>-]{0,12}[A-Za-z0-9_.-
 _ENDS_A_LINE: Final = re.compile(r"[ \t]{0,8}(?:\Z|\r?\n|\\{1,7}[nr])")
 
 
-def is_line(text: str, start: int, end: int, value: str) -> bool:
-    """Whether a name with a telling word at `start` and its value, which is one word and ends at `end`, are a line of their own."""
+def is_word(value: str) -> bool:
+    """Whether this is one small word that hardly any sentence or label has."""
     return (
         _ONE_WORD.fullmatch(value) is not None
         and value not in _SAID
         and value not in COMMON
         and not value.endswith(_TAILS)
+    )
+
+
+def is_line(text: str, start: int, end: int, value: str) -> bool:
+    """Whether a name with a telling word at `start` and its value, which is one word and ends at `end`, are a line of their own."""
+    return (
+        is_word(value)
         and _ENDS_A_LINE.match(text, end) is not None
         and _BEGINS_A_LINE.search(text, max(0, start - 64), start) is not None
     )

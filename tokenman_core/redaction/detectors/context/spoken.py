@@ -91,8 +91,8 @@ BESIDE: Final = Rule(
     r"(?:[/,;|] pass|password|passwd|passphrase|passcode|passwort|wachtwoord|identified by|requirepass"
     r"|masterauth|bindpw|api[ _-]?key|token|secret)[ \t]{1,4}[\"'`]?[!#$%&*+~?@^._A-Za-z0-9-]{6}",
     re.compile(
-        r"(?i:(?P<pass>(?:[/,;|] )pass|password|passwd|passphrase|passcode|passwort|wachtwoord"
-        r"|(?P<sql>identified by|requirepass|masterauth|bindpw))|api[ _-]?key|token|secret)"
+        r"(?i:(?P<pass>(?:[/,;|] )pass|(?<!with )password|passwd|passphrase|passcode|passwort|wachtwoord"
+        r"|(?P<sql>identified by|(?<=with )password|requirepass|masterauth|bindpw))|api[ _-]?key|token|secret)"
         r"[ \t]{1,4}(?:(?P<quote>[\"'`])(?P<quoted>[^\r\n\"'`]{4,128})(?P=quote)"
         r"|(?P<bare>[^\s\"'`<>(){}\[\],;:=/\\]{6,128})(?![:=(/\\]))"
     ),
@@ -126,12 +126,12 @@ BACKWARDS: Final = Rule(
 CREDENTIALS: Final = Rule(
     "credentials",
     "PASSWORD",
-    ("login", "cred", "user", "account"),
-    r"(?:login|credentials?|creds|user(?:name)?"
-    r"|account)[ \t]{0,2}[:=][ \t]{0,2}[^\s\"'`/|:=,]{1,64}(?:[ \t]{0,2}[/|:][ \t]{0,2})[^\s/|:]{4}",
+    ("login", "log in ", "sign in ", "cred", "user", "account"),
+    r"(?:(?:login|credentials?|creds|user(?:name)?|account)[ \t]{0,2}[:=][ \t]{0,2}|(?:log|sign) ?in (?:as|with) )"
+    r"[^\s\"'`/|:=,]{1,64}(?:[ \t]{0,2}[/|:][ \t]{0,2})[^\s/|:]{4}",
     re.compile(
-        r"(?i:(?P<both>login|credentials?|creds)|user(?:name)?"
-        r"|account)[ \t]{0,2}[:=][ \t]{0,2}[^\s\"'`/|:=,]{1,64}(?P<between>[ \t]{0,2}[/|:][ \t]{0,2})"
+        r"(?i:(?:(?P<both>login|credentials?|creds)|user(?:name)?|account)[ \t]{0,2}[:=][ \t]{0,2}"
+        r"|(?P<said>(?:log|sign) ?in (?:as|with) ))[^\s\"'`/|:=,]{1,64}(?P<between>[ \t]{0,2}[/|:][ \t]{0,2})"
         r"(?P<bare>[^\s\"'`<>{}\[\],;]{4,128})"
     ),
     lambda rule, match: _judge_credentials(rule, match),
@@ -164,7 +164,7 @@ PGPASS: Final = Rule(
 _CALL: Final = re.compile(r"[A-Za-z_$][\w$.]*\(")
 _LEAST_SAID: Final = 3  # words of a passphrase without quotes; two are too often the end of a sentence
 _METHOD: Final = re.compile(
-    r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl|hs|rs|es)-?\d[\d._-]*[a-z]{0,3}$|.*\d(?:st|nd|rd|th|x|px"
+    r"(?i)(?:sha|md|utf|base|oauth|pbkdf|argon|ipv|v|http|aes|rsa|tls|ssl|hs|rs|es)-?\d[\d._-]*[a-z]{0,3}$|[^a-z]*\d(?:st|nd|rd|th|x|px"
     r"|ms|s)$|.*-(?:bit|char)"
 )
 
@@ -193,6 +193,8 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         if (value := match[group]) is not None:
             if group == "quoted" and value[0] == " ":
                 return  # that quote was the end of a text, not the beginning of a value
+            if value.lower() in COMMON:
+                return  # a word that is printed in bold
             weak = (
                 doubtful or (verb in ("to", "on", "-", "er", "es", "je") or verb.endswith(" be"))
             ) and not is_strong(value)
@@ -268,6 +270,9 @@ def _judge_abroad(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
             )
 
 
+_IN_PROSE_TOO: Final = ("identified by", "password", "Password", "PASSWORD")
+
+
 def _judge_beside(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     group = "quoted" if match["quoted"] is not None else "bare"
     value = match[group] if group == "quoted" else _trimmed(match[group])
@@ -279,8 +284,13 @@ def _judge_beside(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return
     if match["pass"] is None:
         score = verdicts.token(value, quoted=False) if len(value) >= 16 else 0.0
-    elif match["sql"] is not None or is_strong(value) or (len(value) >= 12 and is_random(value)):
-        chosen = group == "quoted" or (match["sql"] or "requirepass") != "identified by"
+    elif (
+        match["sql"] is not None
+        or is_strong(value)
+        or verdicts.is_jumbled(value)
+        or (len(value) >= 12 and is_random(value))
+    ):
+        chosen = group == "quoted" or (match["sql"] or "requirepass") not in _IN_PROSE_TOO
         score = verdicts.password(value, quoted=chosen, plain=verdicts.GUESS if chosen else 0.0)
     else:
         score = 0.0
@@ -291,8 +301,8 @@ def _judge_beside(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
 
 def _judge_credentials(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     value = _trimmed(match["bare"])
-    spaced = " " in match["between"] and match["both"] is not None
-    drawn = is_strong(value) and (spaced or (match["both"] is not None and ":" in match["between"]))
+    both = match["both"] is not None or match["said"] is not None
+    drawn = is_strong(value) and both and (" " in match["between"] or ":" in match["between"])
     if drawn and not value.isdigit() and "//" not in value and (score := verdicts.password(value, quoted=True)):
         yield Finding(match.start("bare"), match.start("bare") + len(value), rule.entity, min(score, verdicts.LIKELY))
 

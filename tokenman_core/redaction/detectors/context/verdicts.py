@@ -33,6 +33,10 @@ _METHOD: Final = re.compile(
     r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:with[A-Za-z]{2,12})?(?:[-_][a-z0-9]+)*$"
 )
 _RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$")  # a tag of YAML; rules of a form
+_CALL: Final = re.compile(r"[A-Za-z_$][\w$]*!?(?:(?:(?:\.|::|->)[\w$]+!?)+\(|\((?:\)|[\"'])).*[)\"',;]$")
+_REFERENCE: Final = re.compile(r"@[A-Za-z_]+$")  # a parameter of SQL, a variable of Ruby
+# Scripts without blanks: a whole sentence may be one word.
+_WITHOUT_BLANKS: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}|v?\d+(?:\.\d+){1,3}$")
 _HASHED: Final = re.compile(
     r"\$(?:2[abxy]?|1|5|6|argon2\w*|scrypt|pbkdf2\S{0,20})\$|\{(?:SSHA|SHA|CRYPT|MD5)\}|(?:pbkdf2|scrypt|bcrypt"
@@ -50,6 +54,9 @@ def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
         or _HASHED.match(value)
         or _RULES.match(value)
         or _METHOD.match(value)
+        or _CALL.match(value)
+        or (not quoted and _REFERENCE.match(value))
+        or (value.isalpha() and _WITHOUT_BLANKS.search(value))
     ):
         return 0.0
     if value[0] in "+." and value[-1] in "+.":
@@ -60,7 +67,7 @@ def password(value: str, *, quoted: bool, plain: float = 0.0) -> float:
         if is_code(value) and not quoted:
             return LIKELY if is_random(value) and not is_worded(value) else plain
         return SURE if quoted or is_random(value) else LIKELY
-    if _is_jumbled(value):
+    if is_jumbled(value):
         return LIKELY
     if value.lower() in COMMON or not any(map(str.isalpha, value)):
         return GUESS if len(value) >= 6 and value.isdigit() and quoted else 0.0
@@ -100,7 +107,7 @@ def is_rule(value: str) -> bool:
     return _RULES.match(value) is not None
 
 
-def _is_jumbled(value: str) -> bool:
+def is_jumbled(value: str) -> bool:
     """Whether these are drawn letters: small and capital ones in no order that a name has."""
     turns = sum(one.islower() and other.isupper() for one, other in pairwise(value))
     return len(value) >= 10 and value.isalpha() and value.isascii() and turns >= 3 and not is_worded(value)

@@ -23,6 +23,7 @@ _USER_INFO = re.compile(r"[a-z0-9]://[^\s/@]*:[^\s/@]*$", re.IGNORECASE)
 _FILE_ENDINGS = frozenset(
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "json", "html", "yml", "yaml", "service"]
 )
+_PUNYCODE = re.compile(r"xn--[a-z0-9-]{1,59}")  # how a top-level domain beyond ASCII is written (RFC 3492)
 _SHARE = re.compile(r"[0-9]{1,3}%(?=[A-Za-z0-9])(?![0-9A-Fa-f]{2})")  # `100%`, which stands before the address
 _LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1
 
@@ -66,6 +67,7 @@ class Emails:
         # presidio's list does not know every domain (internal, reserved, new): its shape is enough if nothing speaks against
         # it. Asking presidio takes long.
         ending = domain.rpartition(".")[2].lower()
-        if ending.isalpha() and len(ending) >= 2 and ending not in _FILE_ENDINGS and not domain[0].isdigit():
+        is_one = ending not in _FILE_ENDINGS if ending.isalpha() else _PUNYCODE.fullmatch(ending) is not None
+        if is_one and len(ending) >= 2 and not domain[0].isdigit():
             return True
         return says(self._recognizer, f"{local}@{domain}", 0, len(local) + 1 + len(domain), 1.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokenman_core.redaction.detectors import tables, view
-from tokenman_core.redaction.detectors.personal.addresses import Addresses
+from tokenman_core.redaction.detectors.personal.addresses import PRIVATE, Addresses
 from tokenman_core.redaction.detectors.personal.banking import Ibans
 from tokenman_core.redaction.detectors.personal.births import Births
 from tokenman_core.redaction.detectors.personal.crypto import Crypto
@@ -63,16 +63,21 @@ class Personal:
         if "mac" in conditions:
             yield from self._addresses.mac(plain, spotted)
         if "crypto" in conditions or "bech32" in conditions:
-            yield from self._crypto.find(plain)
+            yield from self._crypto.find(plain, spotted)
         if "birth-words" in conditions or "DATE_OF_BIRTH" in spotted.key_topics:
             yield from self._births.find(spotted)
         yield from self._ids.find(plain, conditions, spotted)
         if spotted.asked:  # else nothing in it is told by words
-            yield from self._in_columns(text, spotted)
+            yield from self._in_columns(text, spotted, "ipv4" in conditions and PRIVATE in text)
 
-    def _in_columns(self, text: str, spotted: Spotted) -> Iterator[Finding]:
-        """What the headings of tables tell of the cells below them."""
-        told = {start for topic, places in spotted.hits.items() if topic not in _NEED_NONE for start, end in places}
+    def _in_columns(self, text: str, spotted: Spotted, addresses: bool) -> Iterator[Finding]:
+        """What the headings of tables tell of the cells below them. `addresses`: whether it has some that a word must tell."""
+        told = {
+            start
+            for topic, places in spotted.hits.items()
+            if topic not in _NEED_NONE or (addresses and topic == "IP_ADDRESS")
+            for start, end in places
+        }
         places = sorted(start for start in told if _ENDS_A_CELL.match(text, start) is not None)
         for low, high, heading, _ in tables.cells(text, places, _tells):
             if high - low <= _LONGEST_CELL:
@@ -80,6 +85,7 @@ class Personal:
                 plain, spot = without_letters(cell), Spotted(cell, heading, told=spotted.told)
                 for finder in (
                     self._numbers.find(cell, plain, spot),
+                    self._addresses.ipv4(plain, spot),
                     self._births.find(spot),
                     self._ids.find(plain, frozenset(), spot),
                 ):
@@ -88,4 +94,4 @@ class Personal:
 
 
 def _tells(heading: str) -> bool:
-    return bool(key_topics(heading) - _NEED_NONE)
+    return bool(key_topics(heading) - _NEED_NONE | key_topics(heading) & {"IP_ADDRESS"})

@@ -1,7 +1,6 @@
 """Telephone numbers: candidates are held to the plans of `phonenumbers` one by one; its matcher takes 94% of presidio's time."""
 
 import re
-from collections.abc import Iterator
 
 from tokenman_core.redaction.detectors import words
 from tokenman_core.redaction.detectors.personal import plans
@@ -15,10 +14,15 @@ _DATE = re.compile(
 AMERICAN = re.compile(
     r"(?<![0-9])(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?\d{3}[ .-]|[2-9]\d\d(?:-\d{3}[ -]|\.\d{3}\.))\d{4}(?![0-9])"
 )
-_LIMITS = frozenset(
-    str(2**bits + more) for bits in (31, 32) for more in (-1, 0)
-)  # of integers: ten digits, as phones have
-_LONGEST = 15  # digits of an international number (ITU-T E.164)
+# Ten digits, as phones have, that are the limits of integers or what somebody types who needs just any.
+_LIMITS = frozenset(str(2**bits + more) for bits in (31, 32) for more in (-1, 0)) | {
+    "0123456789",
+    "1234567890",
+    "9876543210",
+}
+_NEXT_WORDS = re.compile(r" [0-9] [A-Za-z]")
+_NO_AREA = re.compile(r"\+1[^0-9]{0,3}[01]")  # no area of North America begins so
+_SHORTEST, _LONGEST = 8, 15  # digits of an international number (ITU-T E.164)
 _GROUPS = re.compile(r"\d+")
 
 
@@ -26,12 +30,20 @@ def _is_national(candidate: str) -> bool:
     return not ("." in candidate and "-" in candidate) and plans.is_national(candidate)
 
 
-def leading(chain: str) -> Iterator[int]:
-    """Where a valid number with its country's code may end that begins a chain of more digits; the longest first."""
-    if chain.startswith("+"):
-        for end in [match.end() for match in _GROUPS.finditer(chain)][-2:0:-1]:
-            if sum(map(str.isdigit, chain[:end])) <= _LONGEST and plans.is_valid(chain[:end]):
-                yield end
+def leading(plain: str, start: int, end: int) -> int:
+    """Where the longest valid number with its country's code ends that a chain of digits begins with; 0 if there is none.
+
+    A single digit that belongs to the next word (`+30 691 245 6986 8 times`) is no part of it.
+    """
+    if plain[start] != "+":
+        return 0
+    ends = [match.end() for match in _GROUPS.finditer(plain, start, end)]
+    if _NEXT_WORDS.match(plain, ends[-1] - 2) and len(ends) > 1:
+        del ends[-1]
+    for last in reversed(ends):
+        if _SHORTEST <= sum(map(str.isdigit, plain[start:last])) <= _LONGEST and plans.is_valid(plain[start:last]):
+            return last
+    return 0
 
 
 def score(text: str, start: int, end: int, spotted: Spotted) -> float:
@@ -44,7 +56,9 @@ def score(text: str, start: int, end: int, spotted: Spotted) -> float:
     if not 7 <= digits <= _LONGEST or candidate in _LIMITS or _DATE.search(candidate) or words.nobodys(text, start):
         return 0
     if candidate[0] == "+":
-        return 1.0 if digits >= 8 and plans.is_possible(candidate) else 0
+        return 1.0 if digits >= _SHORTEST and plans.is_possible(candidate) and not _NO_AREA.match(candidate) else 0
+    if len(set(candidate)) == 1:
+        return 0
     separated = any(char in " -.()/" for char in candidate)
     explained = spotted.near("PHONE_NUMBER", start, end) or spotted.names(words.CALL, start)
     if candidate.startswith("00") and plans.is_possible(candidate[2:]):
