@@ -44,6 +44,9 @@ class Detection:
 
     runs = False
 
+    def __init__(self, *, kept):
+        assert kept is not None
+
     async def start(self):
         self.runs = True
 
