@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
-from addons.proxy.door import Refusal, Way
+from addons.proxy.door import Refusal, RequestHead, Way
 from addons.proxy.internals import validate_headers
 from tokenman_core import headers as h
 from tokenman_core.clock import request_id
@@ -88,7 +88,7 @@ class Admission:
         if any(not h.is_value(value) for _, value in fields):
             raise self._turn_away(400, "parse", "A header of the request holds a character that no header may hold.")
 
-    def _prove(self, request: http.Request, target: str, way: Way) -> None:
+    def _prove(self, request: RequestHead, target: str, way: Way) -> None:
         """Answers who asks whether this is the TokenMan that it knows. Raises Refusal, which is the answer."""
         path, query = split(target)
         if path != PROOF_PATH or request.method != "GET" or self._prover is None:
@@ -96,9 +96,9 @@ class Admission:
         self._admit(request, DIALECTS["openai"])
         raise self._plain_text(Local(*self._prover.answer(query, Address(*way.listener))))
 
-    def _admit(self, request: http.Request, speaks: Dialect) -> Headers:
+    def _admit(self, request: RequestHead, speaks: Dialect) -> Headers:
         """May this origin-form call be here at all? CORS headers for the answer. Raises Refusal."""
-        fields = request.headers.fields
+        fields = request.fields
         if not h.host_allowed(fields, self._front.host_names):
             raise self._turn_away(403, "forbidden", "This name is not in access.public_names.", speaks)
         origin = h.first(fields, b"origin")

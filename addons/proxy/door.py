@@ -1,11 +1,11 @@
 """What the HTTP layer asks of the exchange add-on, and how a request ends that is refused at its head."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mitmproxy import http
 
-from tokenman_core.verdicts import Head
+from tokenman_core.verdicts import Head, Headers
 
 
 class Refusal(Exception):
@@ -30,13 +30,24 @@ class Way:
     peer: str = ""
 
 
+class RequestHead(NamedTuple):
+    """The head of a request, as it came. `target`: path and query, also of one in absolute form."""
+
+    method: str
+    target: str
+    fields: Headers
+
+    @classmethod
+    def of(cls, request: http.Request) -> "RequestHead":
+        return cls(request.method, request.data.path.decode("latin-1"), request.headers.fields)
+
+
 class Call(Protocol):
     """A governed call between its head and its end."""
 
     body: bytes | None
 
-    @property
-    def record(self) -> http.Request:
+    def record(self, request: http.Request) -> http.Request:
         """What other add-ons see of the request."""
 
 
@@ -53,7 +64,7 @@ class Door[C: Call](Protocol):
     def examine(self, request: http.Request) -> None:
         """Holds any head, a tunnel's and a plain request's too, to its limits and to one reading. Raises Refusal."""
 
-    def open(self, request: http.Request, place: tuple[str, int] | None, way: Way) -> C:
+    def open(self, request: RequestHead, place: tuple[str, int] | None, way: Way) -> C:
         """The call that this head begins; `place` is None for a call by base URL. Raises Refusal."""
 
     def bypassed(self, host: str, mark: str) -> Refusal | None:

@@ -11,14 +11,15 @@ import re
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from typing import Protocol
 
 from mitmproxy import ctx, http
 
 from addons.proxy.admission import Admission
-from addons.proxy.door import Refusal, Way
+from addons.proxy.door import Refusal, RequestHead, Way
+from addons.proxy.http1_answer import End, Piece
 from addons.proxy.internals import HttpErrorHook, HttpResponseHook
 from addons.proxy.layer import forget, hide_secrets, outlet_of
-from addons.proxy.outlet import End, Outlet, Piece
 from addons.proxy.policies import Policies
 from tokenman_core import headers as h
 from tokenman_core.admin.runs import Runs
@@ -47,24 +48,31 @@ _MODEL = re.compile(r"[\w.:/-]{1,80}")  # as models are named; anything else may
 class Call:
     """A governed call between its head and its end, under the policies that it began with."""
 
-    def __init__(
-        self, exchange: Exchange, request: http.Request, provider: Provider, policies: Policies, extra: Headers = ()
-    ) -> None:
+    def __init__(self, exchange: Exchange, provider: Provider, policies: Policies, extra: Headers = ()) -> None:
         self.exchange, self.policies, self.extra = exchange, policies, extra
         self.body: bytes | None = None
-        self._request, self._provider = request, provider
+        self._provider = provider
 
-    @property
-    def record(self) -> http.Request:
+    def record(self, request: http.Request) -> http.Request:
         """What other add-ons see: no credentials, and no body before it has been judged. Where nobody looks it costs nothing."""
-        if not _observed():
-            return self._request
-        record, provider = self._request.copy(), self._provider
+        if not observed():
+            return request
+        record, provider = request.copy(), self._provider
         record.data.scheme, record.data.host, record.data.port = provider.scheme.encode(), provider.host, provider.port
         record.data.authority = b""
         hide_secrets(record)
         record.data.content = None
         return record
+
+
+class Channel(Protocol):
+    """The client's side of one call: where its answer goes."""
+
+    def begin(self) -> None:
+        """From here on, a client that leaves cancels the calling task. Raises CancelledError if it left already."""
+
+    async def send(self, *pieces: Piece) -> None:
+        """Returns when the client has taken enough for more to be worth making."""
 
 
 class Exchanges(Admission):
@@ -135,9 +143,8 @@ class Exchanges(Admission):
         with about.call(call.exchange.id):
             self._end(call.exchange)
 
-    def open(self, request: http.Request, place: tuple[str, int] | None, way: Way) -> Call:
-        fields = request.headers.fields
-        target = request.data.path.decode("latin-1")
+    def open(self, request: RequestHead, place: tuple[str, int] | None, way: Way) -> Call:
+        fields, target = request.fields, request.target
         extra: Headers = ()
         mark, key, policies = way.mark, way.key, self._policies
         if place is None:
@@ -163,7 +170,7 @@ class Exchanges(Admission):
             caller,
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
         )  # fmt: skip
-        call = Call(exchange, request, provider, policies, extra)
+        call = Call(exchange, provider, policies, extra)
         with about.call(exchange.id):
             refuse = self._at_head(exchange, provider, policies)
         if refuse:
@@ -230,39 +237,50 @@ class Exchanges(Admission):
     # -- the call --
 
     async def request(self, flow: http.HTTPFlow) -> None:
+        """mitmproxy's hook. A flow that has no outlet came past our layer: a replay, or a script that turned a call towards a
+        provider."""
         outlet = outlet_of(flow)
         if outlet is None:
-            # A replay, or a script that turned a call towards a provider.
             if self.governs(flow.request.host, flow.request.port):
                 refusal = self.blocked("a call to a provider goes through the exchange")
                 flow.response = http.Response.make(refusal.head.status, refusal.body, refusal.head.headers)
             return
-        call: Call = outlet.call
+        await self.carry(outlet.call, outlet, flow)
+        _forget_old_flows()
+
+    async def carry(self, call: Call, channel: Channel, flow: http.HTTPFlow | None = None) -> None:
+        """A call whose request is whole, to its end. Without an answer when this returns, it is refused by whoever calls.
+
+        `flow`: its record for other add-ons, None where there are none.
+        """
         exchange, policies = call.exchange, call.policies
-        about.begin(exchange.id)  # a hook of a flow has a task of its own
+        about.begin(exchange.id)  # the task is the call's own
         stages, start = policies.stages(), self._clock.monotonic()
         exchange.times.complete = start
         try:
-            outlet.begin()
-            _show(flow)
-            await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
-            if flow.error is not None:
-                return  # killed there, or by a script: no answer is a refusal
+            channel.begin()
+            if flow is not None:
+                _show(flow)
+                await flow.wait_for_resume()  # intercepted in mitmweb; the layer itself would wait only after this hook
+                if flow.error is not None:
+                    return  # killed there, or by a script: no answer is a refusal
             exchange.raw, call.body = call.body or b"", None
             async with (
                 aclosing(policies.conductor.answer(exchange)) as answer,
                 aclosing(patiently(answer, exchange) if may_wait(exchange) else answer) as parts,
             ):
-                await self._deliver(outlet, call, parts)
+                await self._deliver(channel, call, parts, flow)
         except asyncio.CancelledError:
             # Swallowed: this is the end of the task anyway, and mitmproxy's bookkeeping of the hook must go on.
             exchange.outcome = "aborted"
-            await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
-        except Exception as e:  # a hook that ends without an answer is a refusal: the layer makes it one
+            if flow is not None:
+                await ctx.master.addons.handle_lifecycle(HttpErrorHook(flow))
+        except Exception as e:  # a call that ends without an answer is refused by whoever carries it
             exchange.outcome, exchange.status = "crashed", exchange.status or 500
             log.error("a call failed: %s", trace(e))
         finally:
-            forget(flow)  # first: nothing that fails below may keep the call
+            if flow is not None:
+                forget(flow)  # first: nothing that fails below may keep the call
             ended = self._clock.monotonic()
             try:
                 await policies.conductor.settle(exchange)
@@ -272,7 +290,6 @@ class Exchanges(Admission):
                 self._observe(exchange, ended)
             finally:
                 self._leave(exchange)  # last: whoever waits for calls to end closes what they are booked in
-            _forget_old_flows()
 
     @staticmethod
     def _tell(exchange: Exchange, seconds: float) -> None:
@@ -308,8 +325,8 @@ class Exchanges(Admission):
                 if self.active:
                     await self._idle.wait()
 
-    async def _deliver(self, outlet: Outlet, call: Call, parts: Parts) -> None:
-        flow, exchange = outlet.flow, call.exchange
+    async def _deliver(self, channel: Channel, call: Call, parts: Parts, flow: http.HTTPFlow | None) -> None:
+        exchange = call.exchange
         head = await anext(parts)
         assert isinstance(head, Head)
         exchange.status = head.status
@@ -329,37 +346,26 @@ class Exchanges(Admission):
             except UpstreamError as e:
                 self._cut(exchange, e)
                 end = End(broken=True)
-            await self._record(flow, exchange, head)
-            await outlet.send(head, b"".join(pieces), *behind, end)
+            await _record(flow, exchange, head)
+            await channel.send(head, b"".join(pieces), *behind, end)
             return
-        await outlet.send(head)
+        await channel.send(head)
         broken = False
         try:
             async for part in parts:
                 if not isinstance(part, Head):
-                    await outlet.send(part)
+                    await channel.send(part)
         except UpstreamError as e:  # no event stream, so no event can tell
             self._cut(exchange, e)
             broken = True
-        await self._record(flow, exchange, head)
+        await _record(flow, exchange, head)
         # A stream that broke off has told so by its last event; a program that overlooks that sees the connection end.
-        await outlet.send(End(broken=broken, last=exchange.outcome == "broken"))
+        await channel.send(End(broken=broken, last=exchange.outcome == "broken"))
 
     @staticmethod
     def _cut(exchange: Exchange, error: UpstreamError) -> None:
         exchange.outcome, exchange.broken = "broken", CUTS.get(error.kind, "upstream")
         log.warning("an answer broke off (%s)", error.kind)
-
-    async def _record(self, flow: http.HTTPFlow, exchange: Exchange, head: Head) -> None:
-        """For savers and mitmweb: the governed request and what the provider said, both masked."""
-        if not _observed():
-            return
-        if exchange.attempts and exchange.body is not None:
-            flow.request.raw_content = exchange.body.render()
-        flow.response = http.Response(
-            b"HTTP/1.1", head.status, b"", http.Headers(h.without_secrets(head.headers)), exchange.said, None, 0.0, 0.0
-        )
-        await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
 
 
 CUTS: dict[str, ErrorKind] = {"timeout": "timeout", "cap": "response_cap"}
@@ -368,9 +374,21 @@ CUTS: dict[str, ErrorKind] = {"timeout": "timeout", "cap": "response_cap"}
 _running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it ends
 
 
-def _observed() -> bool:
+def observed() -> bool:
     """Whether any add-on besides ours may look at flows: under mitmproxy's own tools; `tokenman up` has none."""
     return ctx.master.addons.get("scriptloader") is not None
+
+
+async def _record(flow: http.HTTPFlow | None, exchange: Exchange, head: Head) -> None:
+    """For savers and mitmweb: the governed request and what the provider said, both masked."""
+    if flow is None or not observed():
+        return
+    if exchange.attempts and exchange.body is not None:
+        flow.request.raw_content = exchange.body.render()
+    flow.response = http.Response(
+        b"HTTP/1.1", head.status, b"", http.Headers(h.without_secrets(head.headers)), exchange.said, None, 0.0, 0.0
+    )
+    await ctx.master.addons.handle_lifecycle(HttpResponseHook(flow))
 
 
 def _show(flow: http.HTTPFlow) -> None:

@@ -49,17 +49,26 @@ class Gate:
 
     # -- clients --
 
-    def client_connected(self, client: Client) -> None:
+    def enter(self) -> bool:
+        """Counts a connection, until `leave`. False: there are too many, and it is to be closed; it counts until then too."""
         self.open += 1
         most = self._most()
         if most and self.open > most:
-            client.error = "too many connections"
             log.warning("a client was turned away: limits.connections (%d) are open", most)
+            return False
+        return True
+
+    def leave(self) -> None:
+        self.open -= 1
+
+    def client_connected(self, client: Client) -> None:
+        if not self.enter():
+            client.error = "too many connections"
             return
         deadlines.arm(client, self._door.header_timeout)
 
     def client_disconnected(self, client: Client) -> None:
-        self.open -= 1
+        self.leave()
         self._named.pop(client, None)
         self._blind.pop(client, None)
         deadlines.disarm(client)

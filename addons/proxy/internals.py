@@ -8,7 +8,7 @@ import asyncio
 import gc
 import logging
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import h11
@@ -20,7 +20,7 @@ from mitmproxy.master import Master
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.net.tls import starts_like_tls_record
-from mitmproxy.proxy import commands, events, layer, layers, mode_specs
+from mitmproxy.proxy import commands, events, layer, layers, mode_servers, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HTTPMode, HttpStream, SendHttp, _http1, _http2
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
@@ -86,6 +86,7 @@ __all__ = [
     "layer",
     "layers",
     "listen",
+    "listen_directly",
     "mend",
     "parse_client_hello",
     "script",
@@ -143,6 +144,38 @@ async def listen(master: Master) -> bool:
     server = master.addons.get("proxyserver")
     await server.setup_servers()
     return bool(server.listen_addrs())
+
+
+def listen_directly(
+    master: Master, connection: Callable[[Callable[[asyncio.Transport, bytes], None]], asyncio.Protocol]
+) -> None:
+    """Connections of the regular listener begin with a protocol that `connection` makes. To be called before it listens.
+
+    What that gets is called with the transport and the bytes that have come, to have mitmproxy carry on from there.
+    """
+    setattr(master.addons.get("proxyserver"), "direct", connection)  # noqa: B010 (no attribute of its own)
+    mode_servers.AsyncioServerInstance.listen = _listen  # type: ignore[method-assign]
+
+
+_stock_listen = mode_servers.AsyncioServerInstance.listen
+
+
+async def _listen(self: Any, host: str, port: int) -> Any:
+    connection = getattr(self.manager, "direct", None)
+    if connection is None or not port or not isinstance(self.mode, mode_specs.RegularMode):
+        return await _stock_listen(self, host, port)  # which comes back here with a port, if it was given none
+    loop = asyncio.get_running_loop()
+
+    def hand_over(transport: asyncio.Transport, data: bytes) -> None:
+        """As `asyncio.start_server` begins one."""
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, self.handle_stream, loop=loop)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if data:
+            protocol.data_received(data)
+
+    return [await loop.create_server(lambda: connection(hand_over), host, port)]
 
 
 _close = ConnectionHandler.close_connection

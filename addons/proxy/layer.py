@@ -20,7 +20,8 @@ from mitmproxy import http
 from mitmproxy.connection import Connection
 
 from addons.proxy import deadlines, marks
-from addons.proxy.door import Call, Door, Refusal, Way
+from addons.proxy.door import Call, Door, Refusal, RequestHead, Way
+from addons.proxy.http1_answer import AnswerWriter, End, Piece
 from addons.proxy.internals import (
     ConnectionHandler,
     Context,
@@ -44,11 +45,10 @@ from addons.proxy.internals import (
     commands,
     events,
     layer,
-    status_codes,
 )
-from addons.proxy.outlet import End, Outlet, Piece, Pieces
+from addons.proxy.outlet import Outlet, Pieces
 from addons.proxy.plain_host import host_of
-from addons.proxy.servers import Ending, Http1Front, Http2Front, RawAnswer
+from addons.proxy.servers import Http1Front, Http2Front, RawAnswer
 from tokenman_core.clients.keys import PATTERN, PREFIX
 from tokenman_core.errors import trace
 from tokenman_core.headers import (
@@ -64,9 +64,6 @@ from tokenman_core.verdicts import Head, Headers, Trailers
 log = logging.getLogger("tokenman.door")
 
 Commands = Generator[commands.Command, Any]
-
-CHUNKED: Headers = ((b"transfer-encoding", b"chunked"),)
-CLOSED: Headers = ((b"connection", b"close"),)
 
 DRAIN_S = (
     5.0  # how long the rest of a request that was refused early is read and thrown away, so that the answer arrives
@@ -129,7 +126,7 @@ class GovernedStream(HttpStream):
         self._call: Call | None = None
         self._whole = False  # nothing of the request is still to come
         self._started = self._finished = False
-        self._chunked = self._closes = False  # of an HTTP/1 answer
+        self._writer: AnswerWriter | None = None  # of an HTTP/1 answer
         self._timer: asyncio.TimerHandle | None = None
         self.outlet: Outlet | None = None
 
@@ -175,13 +172,13 @@ class GovernedStream(HttpStream):
             if place is not None and not self._is_governed(place):
                 yield from super().state_wait_for_request_headers(self._plain(event, place))
                 return
-            self._call = self._door.open(request, place, self._way(request))
+            self._call = self._door.open(RequestHead.of(request), place, self._way(request))
         except Refusal as refusal:
             self._new_flow(request)
             yield from self._refuse(refusal)
             return
         # Other add-ons see a record: they can neither read a credential in it nor change the call.
-        self._new_flow(self._call.record)
+        self._new_flow(self._call.record(request))
         self.server_state = self.state_done
         self.client_state = self.state_consume_request_body
         if event.end_stream:
@@ -374,47 +371,15 @@ class GovernedStream(HttpStream):
             yield from self._send_h1(pieces)
 
     def _send_h1(self, pieces: Sequence[Piece]) -> Commands:
-        """All that is there in one write. The head's bytes are as they came; only the framing is this connection's own."""
-        out = bytearray()
-        end: End | None = None
-        for piece in pieces:
-            match piece:
-                case Head():
-                    self._started = True
-                    framing = self._framing(piece)
-                    self._chunked = framing == CHUNKED
-                    reason = status_codes.RESPONSES.get(piece.status, "").encode()
-                    out += b"HTTP/1.1 %d %s\r\n" % (piece.status, reason)
-                    out += b"".join(b"%s: %s\r\n" % field for field in (*piece.headers, *framing)) + b"\r\n"
-                    self._closes = any(k == b"connection" and v == b"close" for k, v in (*piece.headers, *framing))
-                case bytes():
-                    if piece:  # an empty chunk would end the body
-                        out += b"%x\r\n%s\r\n" % (len(piece), piece) if self._chunked else piece
-                case Trailers():
-                    pass  # RFC 9110 §6.5.1 lets us drop them where the client did not say that it wants them
-                case End():
-                    end = piece
-                    if self._chunked and not end.broken:
-                        out += b"0\r\n\r\n"
-                case _:
-                    assert_never(piece)
-        if end:
+        """All that is there in one write."""
+        if self._writer is None:
+            request = self.flow.request
+            self._writer = AnswerWriter(request.method, old=request.http_version == "HTTP/1.0")
+        out, ending = self._writer.write(pieces)
+        self._started = self._writer.started
+        if ending != "none":
             yield from self._finish()
-        yield SendHttp(RawAnswer(self.stream_id, bytes(out), self._ending(end)), self.context.client)
-
-    def _ending(self, end: End | None) -> Ending:
-        if end is None:
-            return "none"
-        if end.broken:
-            return "cut"
-        return "close" if self._closes else "linger" if end.last else "keep"
-
-    def _framing(self, head: Head) -> Headers:
-        request = self.flow.request
-        bodiless = head.status in (204, 304) or request.method == "HEAD"
-        if bodiless or any(k.lower() == b"content-length" for k, _ in head.headers):
-            return ()
-        return CLOSED if request.http_version == "HTTP/1.0" else CHUNKED
+        yield SendHttp(RawAnswer(self.stream_id, b"".join(out), ending), self.context.client)
 
     def _send_h2(self, piece: Piece) -> Commands:
         client = self.context.client

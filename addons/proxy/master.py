@@ -9,7 +9,9 @@ from mitmproxy.addons import core, next_layer, proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
+from addons.proxy import internals
 from addons.proxy.bundle import Bundle, install
+from addons.proxy.direct import Direct
 from addons.proxy.internals import WrongVersion
 from addons.proxy.options import OptionRefused
 from addons.proxy.service import Service
@@ -35,6 +37,7 @@ async def serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Sta
         bundle = install(master, loaded, detection)
     except (OptionRefused, WrongVersion) as error:
         raise ConfigError(str(error)) from error
+    internals.listen_directly(master, Direct(bundle.exchanges, bundle.gate).connection)
     master.addons.add(Service(bundle, loaded, on_ready, started))
     leave = _on_signals(master, bundle)
     if started == "run":

@@ -12,26 +12,13 @@ from typing import Any, Protocol
 
 from mitmproxy import http
 
+from addons.proxy.http1_answer import End, Piece
 from addons.proxy.internals import ConnectionHandler, HttpRequestHook, events
-from tokenman_core.verdicts import Head, Trailers
 
 MAX_BUFFERED = 64 << 10  # bytes in a client's socket buffer, and
 PORTION = 256 << 10  # bytes that go out at once: each is copied on its way, and a whole answer may be large
 MAX_QUEUED = 256 << 10  # bytes that wait for an HTTP/2 client's window, before the exchange has to wait too
 CLIENT_STALL_S = 60.0  # a client that takes nothing for so long is dropped; no provider's deadline runs meanwhile
-
-
-@dataclass(frozen=True)
-class End:
-    """Of the whole answer. `broken` cuts it, so that it cannot be taken for complete. `last`: an HTTP/1 connection is closed
-    soon after it; on HTTP/2 a stream ends alone.
-    """
-
-    broken: bool = False
-    last: bool = False
-
-
-Piece = Head | bytes | Trailers | End
 
 
 @dataclass

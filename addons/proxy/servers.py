@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import h2.errors
 import h2.events
@@ -11,6 +11,7 @@ from hyperframe.frame import GoAwayFrame
 from mitmproxy import http
 
 from addons.proxy import deadlines
+from addons.proxy.http1_answer import LINGER_S, Ending
 from addons.proxy.internals import (
     Context,
     Http1Server,
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 Commands = Generator[commands.Command, Any]
 
 MAX_PIPELINED = 1 << 20  # bytes that a client may send while its call is answered
-
-
-Ending = Literal["none", "keep", "linger", "close", "cut"]
-LINGER_S = 0.5
-"""How long a connection is kept on which a stream broke off. Closed at once, it would be closed under the next request of a
-program that goes on."""
 
 
 @dataclass

@@ -54,7 +54,7 @@ async def test_a_record_shows_neither_credentials_nor_the_body() -> None:
     provider = Provider("anthropic", DIALECTS["anthropic"], "https", "api.example", 443)
     with taddons.context() as context:
         context.master.addons.add(type("ScriptLoader", (), {"name": "scriptloader"})())
-        record = Call(call(), request, provider, None).record  # type: ignore[arg-type]  # nothing is judged
+        record = Call(call(), provider, None).record(request)  # type: ignore[arg-type]  # nothing is judged
     assert record.headers["authorization"] == "[hidden]"
     assert record.headers["accept"] == "*/*"
     assert record.raw_content is None

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from addons.proxy import outlet as module
-from addons.proxy.outlet import MAX_BUFFERED, MAX_QUEUED, PORTION, End, Outlet, Pieces
+from addons.proxy.http1_answer import End
+from addons.proxy.outlet import MAX_BUFFERED, MAX_QUEUED, PORTION, Outlet, Pieces
 from tokenman_core.verdicts import Head
 
 FLOOD = b"x" * (MAX_BUFFERED * 64)
