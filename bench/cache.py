@@ -9,8 +9,6 @@ import asyncio
 import gc
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from addons.caching import Caching, Lasting
-from bench.__main__ import HERE, Load, body, drive, free_port, mitmdump, prose, repeated, wait_for
+from bench.__main__ import provider
 from bench.budget import YARDSTICK_MS, measured
+from bench.carriers import mitmdump, wait_for
+from bench.client import drive
+from bench.loads import body, prose, repeated
 from bench.upstream import ANSWER, DELTA, EVENTS, START, STOP
 from tokenman_core.body.read import read_body
 from tokenman_core.caching.detective import Detective
@@ -188,22 +189,20 @@ def _scaled(found: list[float], pace: float) -> str:
 
 
 def bare(folder: Path) -> list[float]:
-    upstream = free_port()
-    provider = subprocess.Popen([sys.executable, str(HERE / "upstream.py"), str(upstream)])
-    wait_for(upstream)
-    other = mitmdump(folder, upstream)
-    try:
-        wait_for(other.port)
-        load, took = Load("2 KB", repeated(2_000), CALLS), list[float]()
-        for _ in range(ROUNDS + 1):
-            before = other.cpu()
-            asyncio.run(drive(other.port, upstream, load, CALLS))
-            took.append((other.cpu() - before) / CALLS * 1000)
-        return took[1:]
-    finally:
-        for process in (other.process, provider):
-            process.terminate()
-            process.wait(10)
+    took: list[float] = []
+    with provider() as upstream:
+        other = mitmdump(folder, upstream)
+        try:
+            wait_for(other.port)
+            for _ in range(ROUNDS + 1):
+                before = other.cpu()
+                bodies = repeated(2_000)(CALLS, "")
+                asyncio.run(drive(other.port, upstream, other.form, bodies))
+                took.append((other.cpu() - before) / CALLS * 1000)
+        finally:
+            other.process.terminate()
+            other.process.wait(10)
+    return took[1:]
 
 
 def main() -> None:

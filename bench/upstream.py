@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 EVENTS = 200
+SHORT = 20  # where a stream is only asked for its first event: with "max_tokens":20
 GAP_S = 0.001
 
 ANSWER = (
@@ -36,7 +37,7 @@ def chunk(data: bytes) -> bytes:
 
 class Provider(asyncio.Protocol):
     def __init__(self) -> None:
-        self.held = b""
+        self.held = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -45,21 +46,21 @@ class Provider(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.held += data
         while (end := self.held.find(b"\r\n\r\n")) >= 0:
-            head = self.held[:end].lower()
+            head = bytes(self.held[:end]).lower()
             at = head.find(b"content-length:")
             length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
             if len(self.held) < end + 4 + length:
                 return
-            body = self.held[end + 4 : end + 4 + length]
-            self.held = self.held[end + 4 + length :]
-            if b'"stream":true' in body[:200]:
-                self.task = asyncio.ensure_future(self.stream())
+            start = bytes(self.held[end + 4 : end + 4 + min(length, 200)])
+            del self.held[: end + 4 + length]
+            if b'"stream":true' in start:
+                self.task = asyncio.ensure_future(self.stream(SHORT if b'"max_tokens":20,' in start else EVENTS))
             else:
                 self.transport.write(PLAIN)
 
-    async def stream(self) -> None:
+    async def stream(self, events: int) -> None:
         self.transport.write(STREAM_HEAD + chunk(START))
-        for n in range(EVENTS):
+        for n in range(events):
             self.transport.write(chunk(DELTA % n))
             await asyncio.sleep(GAP_S)
         self.transport.write(chunk(STOP) + b"0\r\n\r\n")
