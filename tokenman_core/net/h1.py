@@ -1,12 +1,12 @@
-"""HTTP/1.1 to a provider, parsed by h11: one call at a time on a connection that is kept."""
+"""HTTP/1.1 to a provider, parsed by httptools: one call at a time on a connection that is kept."""
 
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import Any
 
-import h11
+import httptools
 
+from tokenman_core.headers import first
 from tokenman_core.net.framing import address, h1_headers
 from tokenman_core.net.wire import (
     AT_ONCE_S,
@@ -31,20 +31,115 @@ class Via:
     headers: Headers = ()
 
 
+class _Answer:
+    """What the parser has read of one answer. Its methods are the parser's callbacks.
+
+    `head_request`: the answer to HEAD ends with its head, whatever length that states (RFC 9112 §6.3), which llhttp is not told.
+    """
+
+    def __init__(self, *, head_request: bool) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_request = head_request
+        self.head: Head | None = None
+        self.trailers: Headers = ()
+        self.pieces: list[bytes] = []
+        self.ended = self.kept = False  # the last byte was read; another call may follow it on its connection
+        self.excess = False  # bytes came behind it
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._until_close = False
+        self._quiet = (
+            0  # bytes since the last that belonged to a body: of heads, trailers and what chunks are framed by
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Raises UpstreamError("protocol")."""
+        if self.ended:
+            self.excess = True
+            return
+        self._quiet += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:
+            if self.ended:
+                self.excess = True  # the answer itself is whole
+                return
+            cause = e.__context__  # what a callback raises is wrapped
+            if isinstance(cause, UpstreamError):
+                raise cause from None
+            raise UpstreamError("protocol", f"the answer is not HTTP ({e})") from e
+        if self._quiet > MAX_HEAD and not self.ended:
+            raise _too_large()
+
+    def eof(self) -> bool:
+        """The connection was closed. Whether the answer is whole with that (RFC 9112 §6.3)."""
+        self.ended = self.ended or self._until_close
+        return self.ended
+
+    # -- callbacks --
+
+    def on_message_begin(self) -> None:
+        if self.ended:
+            self.excess = True
+        self._fields = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.ended:
+            self._fields.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self.ended or (100 <= status < 200 and status != 101):
+            return
+        if self._parser.get_http_version() not in ("1.1", "1.0") or status < 200:
+            raise UpstreamError("protocol", "the provider's answer has no head")
+        headers, self._fields = tuple(self._fields), []
+        _bounded(headers)
+        coding = first(headers, b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            raise UpstreamError("protocol", "the answer is in a transfer coding that cannot be read")
+        self.head = Head(status, headers)
+        self._quiet = 0
+        if self._head_request:
+            self.ended = True
+            raise _Whole
+        bodiless = status in (204, 304)
+        self._until_close = not bodiless and coding is None and first(headers, b"content-length") is None
+
+    def on_body(self, data: bytes) -> None:
+        if not self.ended:
+            self.pieces.append(data)
+            self._quiet = 0
+
+    def on_message_complete(self) -> None:
+        if self.ended or self.head is None:
+            return
+        self.trailers = tuple(self._fields)
+        _bounded(self.trailers)
+        self.ended, self.kept = True, self._parser.should_keep_alive()
+
+
+class _Whole(Exception):
+    """Ends the parser's work behind the head of an answer to HEAD."""
+
+
 class H1(Connection):
     """Bytes that arrive while it is parked belong to no call (a farewell 408, say): it is closed then."""
 
     def __init__(self, transport: asyncio.Transport, keeper: Keeper, via: Via | None = None) -> None:
         super().__init__(transport, keeper)
         self._via = via
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        self._busy = self._sent = self._heard = self._ended = self._eof = False
-        self._dry = False  # h11 has said that it needs data, and none has come since
+        self._answer: _Answer | None = None  # of the call that has it
+        self._sent = self._heard = self._eof = False
+        self._written = False  # all of the request was given to the transport
         self._held = 0
         self._since = 0.0  # when the call set out on it
         self._failure: UpstreamError | None = None  # comes after the bytes that were read before it
         self._waiter = Waiter()
-        self.trailers: Headers = ()
+
+    @property
+    def trailers(self) -> Headers:
+        assert self._answer
+        return self._answer.trailers
 
     @property
     def usable(self) -> bool:
@@ -52,62 +147,45 @@ class H1(Connection):
 
     def take(self) -> "H1":
         self.keep_until(0)
-        self._busy, self._sent, self._heard, self._ended, self.trailers = True, False, False, False, ()
+        self._answer = _Answer(head_request=False)
+        self._sent = self._heard = self._written = False
         return self
 
     async def head(self, request: Request) -> Head:
         if not self.usable:
             raise self.broken
         self._sent, self._since = True, asyncio.get_running_loop().time()
-        event = await self._send(request)
-        while not isinstance(event, h11.Response):
-            if not isinstance(event, h11.InformationalResponse):
-                raise UpstreamError("protocol", "the provider's answer has no head")
-            event = await self._event()
-        headers = tuple(event.headers.raw_items())
-        _bounded(headers)
-        if event.status_code == 408 and self.served:
+        answer = self._answer = _Answer(head_request=request.method == b"HEAD")
+        await self._send(request, answer)
+        while answer.head is None:
+            await self._more(0)
+        if answer.head.status == 408 and self.served:
             # RFC 9110 §15.5.9: the provider gave up waiting for a request just as this one was sent.
             raise UpstreamError("reset", "the provider had timed the kept connection out", untouched=True)
-        return Head(event.status_code, headers)
+        return answer.head
 
-    async def chunk(self) -> bytes:
-        if self._failure:
-            raise self._failure
-        if self._ended:
-            return b""
-        pieces: list[bytes] = []
-        event = await self._event()
-        while event is not h11.NEED_DATA:
-            if isinstance(event, h11.EndOfMessage):
-                self.trailers = tuple(event.headers.raw_items())
-                _bounded(self.trailers)
-                self._ended = True
-                break
-            if not isinstance(event, h11.Data):
-                raise self._reset()
-            pieces.append(event.data)
-            try:
-                event = self._next()
-            except UpstreamError as e:
-                self._failure = e
-                break
-        return b"".join(pieces)
+    async def chunk(self, idle: float = 0) -> bytes:
+        answer = self._answer
+        assert answer
+        while not answer.pieces:
+            if answer.ended and self._failure is None:
+                return b""
+            await self._more(idle)
+        pieces, answer.pieces = answer.pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def release(self, complete: bool) -> None:
-        if not self._busy:
+        answer, self._answer = self._answer, None
+        if answer is None:
             return
-        self._busy = False
         if not self._sent and self.usable:
             self.keeper.ready(self)
             return
         # A provider may answer before it has read all of the request: what is unsent would be read as the next one.
-        sent = self._h11.our_state is h11.DONE and not self.transport.get_write_buffer_size()
-        whole = complete and sent and self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]
-        if not whole or self._eof or self.closed:
+        sent = self._written and not self.transport.get_write_buffer_size()
+        if not (complete and sent and answer.kept) or answer.excess or self._eof or self.closed:
             self.close()
             return
-        self._h11.start_next_cycle()
         self.served += 1
         self._heard, self._held = False, 0
         self.transport.resume_reading()
@@ -121,62 +199,38 @@ class H1(Connection):
         """Why a call that had not set out on it cannot any more. Of a new one its provider may want no calls."""
         return UpstreamError("reset", self.why, untouched=self.served > 0)
 
-    async def _send(self, request: Request) -> Any:
-        """The request; what is read of the answer first. An answer that comes before the upload's end ends the upload."""
+    async def _send(self, request: Request, answer: _Answer) -> None:
+        """An answer that comes before the upload's end ends the upload."""
         target, headers = request.path, h1_headers(request)
         if self._via:
             target = b"http://" + address(request.host, request.port, 80) + target
             headers += self._via.headers
+        lines = [b"%s %s HTTP/1.1\r\n" % (request.method, target)]  # framing.check has looked at every byte of it
+        lines += [b"%s: %s\r\n" % pair for pair in headers]
         body = request.body
-        try:
-            out = self._h11.send(h11.Request(method=request.method, target=target, headers=list(headers))) or b""
-            for at in range(0, len(body), PIECE):
-                out += self._h11.send(h11.Data(data=body[at : at + PIECE])) or b""
-                if at + PIECE < len(body):
-                    self.transport.write(out)
-                    out = b""
-                    if (event := await self._early()) is not None:
-                        return event
-            self.transport.write(out + (self._h11.send(h11.EndOfMessage()) or b""))  # head and small bodies in one send
-        except h11.LocalProtocolError as e:
-            raise UpstreamError("protocol", f"the request cannot be sent ({e})") from e
-        return await self._event()
+        self.transport.write(b"%s\r\n%s" % (b"".join(lines), body[:PIECE]))  # head and small bodies in one send
+        for at in range(PIECE, len(body), PIECE):
+            await asyncio.sleep(0)  # a large body must not hold the event loop
+            while self.blocked and answer.head is None and self._failure is None:
+                await self._waiter.wait(0)
+            if answer.head is not None:
+                return
+            self._broken_off()
+            self.transport.write(body[at : at + PIECE])
+        self._written = True
 
-    async def _early(self) -> h11.Response | None:
-        """Waits until more can be sent, and looks whether the answer is there already."""
-        await asyncio.sleep(0)  # a large body must not hold the event loop
-        while True:
-            while not self._dry and (event := self._next()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response):
-                    return event
-                if not isinstance(event, h11.InformationalResponse):
-                    raise self._reset()
-            if self.closed:
-                raise self._reset()
-            if not self.blocked:
-                return None
-            await self._waiter.wait()
+    async def _more(self, idle: float) -> None:
+        """Returns when something was read. Raises UpstreamError where there will be nothing, TimeoutError after `idle` seconds."""
+        self._broken_off()
+        self._held = 0
+        self.transport.resume_reading()
+        await self._waiter.wait(idle)
 
-    async def _event(self) -> Any:
-        while self._dry or (event := self._next()) is h11.NEED_DATA:
-            if self.closed:  # a reset, not an end: it must not complete a body of open length
-                raise self._reset()
-            self._held = 0
-            self.transport.resume_reading()
-            await self._waiter.wait()
-        if event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+    def _broken_off(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self.closed:  # a reset, not an end: it must not complete a body of open length
             raise self._reset()
-        return event
-
-    def _next(self) -> Any:
-        try:
-            event = self._h11.next_event()
-        except h11.RemoteProtocolError as e:
-            if self._eof:
-                raise self._reset() from e
-            raise UpstreamError("protocol", f"the answer is not HTTP ({e})") from e
-        self._dry = event is h11.NEED_DATA
-        return event
 
     def _reset(self) -> UpstreamError:
         late = asyncio.get_running_loop().time() - self._since > AT_ONCE_S
@@ -185,11 +239,16 @@ class H1(Connection):
         return UpstreamError("reset", self.why, stale=stale, worked=late)
 
     def received(self, data: bytes) -> None:
-        if not self._busy:
+        answer = self._answer
+        if answer is None:
             self.close()
             return
         self._heard = True
-        self._h11.receive_data(data)
+        if self._failure is None:
+            try:
+                answer.feed(data)
+            except UpstreamError as e:
+                self._failure = e
         self._held += len(data)
         if self._held >= HOLD:
             self.transport.pause_reading()
@@ -197,18 +256,21 @@ class H1(Connection):
 
     def eof_received(self) -> bool:
         self._eof = True
-        if not self._busy:
+        answer = self._answer
+        if answer is None:
             self.close()
         elif _truncated(self.transport):
             self.why = "the provider ended TLS without saying so"
         else:
-            self._h11.receive_data(b"")
+            if not answer.eof() and self._failure is None:
+                self._failure = self._reset()
             self.woken()
         return False
 
     def woken(self) -> None:
-        self._dry = False
         self._waiter.wake()
+        if self.closed:
+            self._waiter.rest()
 
 
 def _truncated(transport: asyncio.Transport) -> bool:
@@ -223,6 +285,9 @@ def _truncated(transport: asyncio.Transport) -> bool:
 
 
 def _bounded(headers: Headers) -> None:
-    # h11 bounds a head only while it is incomplete.
     if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
-        raise UpstreamError("protocol", f"the head of the answer is over {MAX_HEAD} bytes")
+        raise _too_large()
+
+
+def _too_large() -> UpstreamError:
+    return UpstreamError("protocol", f"the head of the answer is over {MAX_HEAD} bytes")

@@ -289,10 +289,10 @@ class H2Stream:
                 await self.waiter.wait()
         connection.flush()
 
-    async def chunk(self) -> bytes:
+    async def chunk(self, idle: float = 0) -> bytes:
         while not self._pieces and not self.ended:
             self._check()
-            await self.waiter.wait()
+            await self.waiter.wait(idle)
         if not self._pieces:
             return b""
         taken = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
@@ -319,6 +319,7 @@ class H2Stream:
         if self._released:
             return
         self._released = True
+        self.waiter.rest()
         connection = self._connection
         if self.id is not None and not connection.closed:
             self._acknowledge(self._unacknowledged)

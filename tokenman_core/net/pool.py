@@ -96,8 +96,17 @@ class Call:
 
     async def chunk(self) -> bytes:
         """The next piece of the body; empty at its end."""
-        assert self._channel
-        chunk = await self._within("idle", self._deadlines.idle, self._channel.chunk())
+        channel, name, idle = self._channel, "idle", self._deadlines.idle
+        assert channel
+        if self._ends is not None:
+            left = max(self._ends - asyncio.get_running_loop().time(), 1e-9)
+            if not idle or left < idle:
+                name, idle = "total", left
+        try:
+            chunk = await channel.chunk(idle)
+        except TimeoutError as e:
+            channel.distrust()
+            raise UpstreamError("timeout", f"deadline '{name}' passed", name) from e
         self._complete = not chunk
         self._taken += len(chunk)
         if self._max and self._taken > self._max:

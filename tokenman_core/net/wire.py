@@ -66,7 +66,9 @@ class UpstreamError(Exception):
 class Channel(Protocol):
     """One request and its answer on some connection."""
 
-    trailers: Headers
+    @property
+    def trailers(self) -> Headers:
+        """Known when the body has ended."""
 
     @property
     def usable(self) -> bool:
@@ -75,8 +77,11 @@ class Channel(Protocol):
     async def head(self, request: Request) -> Head:
         """Sends the request; the head of its answer, no 1xx. Raises UpstreamError."""
 
-    async def chunk(self) -> bytes:
-        """The next piece of the body; empty at its end. Raises UpstreamError."""
+    async def chunk(self, idle: float = 0) -> bytes:
+        """The next piece of the body; empty at its end.
+
+        Raises UpstreamError, and TimeoutError where nothing came for `idle` seconds (0: waits for ever).
+        """
 
     def release(self, complete: bool) -> None:
         """Keeps the connection if the answer is complete or nothing was sent, else drops the call."""
@@ -154,18 +159,47 @@ class Connection(asyncio.BufferedProtocol, ABC):
 
 
 class Waiter:
-    """One coroutine that waits for something to happen."""
+    """One coroutine that waits for something to happen, for a time.
+
+    Its timer is set anew only when it rings too early: most waits end long before their deadline, and none of them pays for it.
+    """
 
     def __init__(self) -> None:
         self._future: asyncio.Future[None] | None = None
+        self._ends = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self) -> None:
-        self._future = asyncio.get_running_loop().create_future()
+    async def wait(self, seconds: float = 0) -> None:
+        """Raises TimeoutError after so many seconds, 0 for none."""
+        loop = asyncio.get_running_loop()
+        future = self._future = loop.create_future()
+        self._ends = loop.time() + seconds if seconds else 0.0
+        if seconds and (self._timer is None or self._timer.when() > self._ends):
+            self._ring_at(loop, self._ends)
         try:
-            await self._future
+            await future
         finally:
             self._future = None
 
     def wake(self) -> None:
         if self._future and not self._future.done():
             self._future.set_result(None)
+
+    def rest(self) -> None:
+        """Nobody will wait for a while."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+
+    def _ring_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self.rest()
+        self._timer = loop.call_at(when, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._future is None or self._future.done() or not self._ends:
+            return
+        if self._ends > loop.time():
+            self._ring_at(loop, self._ends)
+        else:
+            self._future.set_exception(TimeoutError())

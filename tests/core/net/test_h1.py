@@ -163,6 +163,24 @@ async def test_what_is_not_http_is_a_protocol_failure(upstream: Upstream) -> Non
         assert (await failure(upstream, request_to(fake))).kind == "protocol"
 
 
+UNREADABLE = [
+    b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",  # RFC 9112 §6.3: who reads which, nobody knows
+    b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+    b"Content-Length: +2\r\n\r\nab",
+    b"Transfer-Encoding: chunked\r\n\r\n2;" + b"x" * 200_000 + b"\r\nab\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\nT: " + b"x" * 200_000 + b"\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("answer", UNREADABLE, ids=range(len(UNREADABLE)))
+async def test_an_answer_that_is_framed_in_two_ways_or_without_an_end_is_a_failure(
+    upstream: Upstream, answer: bytes
+) -> None:
+    async with saying(b"HTTP/1.1 200 OK\r\n" + answer) as fake:
+        assert (await failure(upstream, request_to(fake))).kind == "protocol"
+
+
 TRUNCATED = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
