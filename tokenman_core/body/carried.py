@@ -42,6 +42,16 @@ def _expression() -> Any:
 _CARRIED: Final = _expression()
 
 
+def carried_by_all(texts: list[str]) -> Counter[str]:
+    """What media texts carry, by type. One search through all of them costs a third of one through each; most carry none."""
+    found: Counter[str] = Counter()
+    joined = '"'.join(texts)  # nothing that is looked for holds a quote
+    if len(joined) >= _SHORTEST and _CARRIED.search(joined.encode("utf-8", "surrogatepass")) is not None:
+        for text in texts:
+            found.update(carried(text))
+    return found
+
+
 def carried(text: str) -> Counter[str]:
     """What media a text carries, by type ("image", "audio", …). What is text in truth is none: it is read where it stands."""
     found: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tokenman_core.body import encoded
-from tokenman_core.body.carried import carried
+from tokenman_core.body.carried import carried_by_all
 from tokenman_core.body.parse import Written, parse
 from tokenman_core.dialects import words
 from tokenman_core.errors import BodyError
@@ -51,6 +51,7 @@ def find_slots(value: Any) -> Found:
     """All text slots of a request's parsed JSON, in document order."""
     walk = Walk()
     walk.value(value, (), Place())
+    walk.unreadable.update(carried_by_all(walk.texts))
     return Found(walk.slots, walk.unreadable)
 
 
@@ -72,6 +73,7 @@ class Walk:
         self._answer = answer
         self.slots: list[Slot] = []
         self.unreadable: Counter[str] = Counter()
+        self.texts: list[str] = []  # what may carry media in itself
         self.tools: dict[str, str] = {}
 
     def value(self, value: Any, path: Path, place: Place) -> None:
@@ -118,8 +120,7 @@ class Walk:
         elif text.startswith(_MAGIC) and len(text) >= _LEAST_MEDIA and encoded.is_base64(text):
             self.unreadable[next(word for magic, word in words.MEDIA_MAGIC.items() if text.startswith(magic))] += 1
         else:
-            if not self._answer:
-                self.unreadable.update(carried(text))
+            self.texts.append(text)
             self.slots.append(Slot(path, place.kind, text, place.tool, message=place.message, named=place.named))
 
     def object(self, value: dict[str, Any], path: Path, place: Place) -> None:
@@ -260,8 +261,7 @@ class Walk:
             return
         value = inner_value(text)
         if value is None:
-            if not self._answer:
-                self.unreadable.update(carried(text))
+            self.texts.append(text)
             making = text.lstrip().startswith(("{", "["))
             self.slots.append(Slot(path, place.kind, text, place.tool, partial_json=making, message=place.message))
         else:
@@ -324,7 +324,7 @@ class Walk:
         if known:
             self.unreadable[words.media_of(media_type)] += 1
         elif not self._answer:
-            self.unreadable.update(carried(source))
+            self.texts.append(source)
         if not known or (not media_type and len(coded) < _LEAST_MEDIA):  # no media are so short
             self.slots.append(Slot(path, place.kind, source, place.tool, message=place.message))
 

@@ -58,11 +58,14 @@ _GIVES: Final[tuple[tuple[re.Pattern[str], Callable[[Any], bool], bool], ...]] =
 )
 _LISTS: Final = re.compile(r"/batches/*$")
 # In a body: a file, or a part of a prompt, that was laid down before. Where it stands is for each API to say.
-_NAMED: Final = re.compile(
-    rb'"(?:(?:input_|training_|validation_)?file(?:_id|Id|_uri|Uri)|cached(?:_c|C)ontent)"\s*:\s*"(?:[^"\\]{0,256}/)?([^"\\/]{1,512})"'
-)
-_NAMING: Final = (b'file_id"', b'fileId"', b'file_uri"', b'fileUri"', b'cached_content"', b'cachedContent"')
-"""One of these stands in whatever that finds: looking for them takes a tenth of the time."""
+_NAMES: Final = frozenset(
+    [
+        *(f"{kind}file_{what}" for kind in ("", "input_", "training_", "validation_") for what in ("id", "uri")),
+        *(f"{kind}file{what}" for kind in ("", "input_", "training_", "validation_") for what in ("Id", "Uri")),
+        "cached_content", "cachedContent",
+    ]
+)  # fmt: skip
+_NAMED: Final = re.compile(rb'"(?:%s)"\s*:\s*"(?:[^"\\]{0,256}/)?([^"\\/]{1,512})"' % "|".join(sorted(_NAMES)).encode())
 # In an answer: what came of a batch, or of the parts of a file.
 _RESULTS: Final = ("output_file_id", "error_file_id", "responsesFile", "file", "dest", "response", "output", "metadata")
 
@@ -113,7 +116,7 @@ def turn(method: str, path: str, value: Any, raw: bytes = b"") -> Turn:
         conversation = conversation.get("id")
     grows = [each for each in (*asked, conversation) if _is_id(each)]
     before = (body.get("previous_response_id"), body.get("previous_interaction_id"))
-    named = [*grows, *(each for each in before if _is_id(each)), *_files(raw)]
+    named = [*grows, *(each for each in before if _is_id(each)), *_files(value, raw)]
     store = body.get("store")
     gives = [
         stored for where, held, stored in _GIVES if method == "POST" and where.search(path) is not None and held(store)
@@ -127,12 +130,28 @@ def turn(method: str, path: str, value: Any, raw: bytes = b"") -> Turn:
     )
 
 
-def _files(raw: bytes) -> list[str]:
-    """The ids of files and the like that a body names."""
-    if not any(map(raw.__contains__, _NAMING)):
-        return []
-    found = (each[1].decode("utf-8", "replace") for each in _NAMED.finditer(raw))
-    return [*dict.fromkeys(found)][:_MOST_FILES]
+def _files(value: Any, raw: bytes) -> list[str]:
+    """The ids of files and the like that a body names; of what is no JSON, by how JSON within it would look."""
+    if value is None:
+        found = [each[1].decode("utf-8", "replace") for each in _NAMED.finditer(raw)]
+    else:
+        found = [id for each in _file_names(value) if (id := each[-_LONGEST_ID - 256 :].rpartition("/")[2])]
+    return [*dict.fromkeys(id for id in found if _is_id(id))][:_MOST_FILES]
+
+
+def _file_names(value: Any) -> Iterator[str]:
+    """In the order in which they stand, of objects on the same level."""
+    level = [value]
+    while level:
+        deeper: list[Any] = []
+        for item in level:
+            if type(item) is list:
+                deeper.extend(item)
+            elif type(item) is dict:
+                if not _NAMES.isdisjoint(item):
+                    yield from (each for key, each in item.items() if key in _NAMES and type(each) is str)
+                deeper.extend(item.values())
+        level = deeper
 
 
 def given(value: Any) -> str:

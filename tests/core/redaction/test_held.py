@@ -236,9 +236,14 @@ def test_what_came_of_a_call_is_told_by_its_answer(value: Any, expected: Any) ->
 
 
 def test_a_body_names_so_many_files_at_most_and_a_long_one_is_read_in_no_time() -> None:
-    raw = json.dumps([{"file_id": f"file-{at}"} for at in range(100)]).encode()
-    assert turn("POST", RESPONSES, {}, raw).named == tuple(f"file-{at}" for at in range(held._MOST_FILES))
-    assert turn("POST", RESPONSES, {}, b'{"file' * 200_000).named == ()
+    value = [{"file_id": f"file-{at}"} for at in range(100)]
+    expected = tuple(f"file-{at}" for at in range(held._MOST_FILES))
+    assert (
+        turn("POST", RESPONSES, value).named
+        == turn("POST", RESPONSES, None, json.dumps(value).encode()).named
+        == expected
+    )
+    assert turn("POST", RESPONSES, None, b'{"file' * 200_000).named == ()
 
 
 def test_what_is_laid_down_is_kept_for_longer_than_what_goes_on_turn_by_turn() -> None:
