@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from tokenman_core.redaction.detectors import presidio
 from tokenman_core.redaction.detectors.personal.text import Recognizer
 
 Check = Callable[[str], bool]
@@ -252,7 +253,7 @@ def resolve(names: tuple[str, ...]) -> Check:
         elif source == "stdnum":
             checks.append(_by_number(which))
         else:
-            recognizer = getattr(importlib.import_module("presidio_analyzer.predefined_recognizers"), which, None)
+            recognizer = presidio.recognizer(which)
             if recognizer is not None:
                 return _by_recognizer(Recognizer(recognizer()))
     if not checks:

@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from presidio_analyzer.predefined_recognizers import CryptoRecognizer
-
 from tokenman_core.redaction.detectors.personal.keccak import keccak256
+from tokenman_core.redaction.detectors.presidio import CryptoRecognizer
 from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
 

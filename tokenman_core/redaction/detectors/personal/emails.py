@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import tldextract
-from presidio_analyzer.predefined_recognizers import EmailRecognizer
 
 from tokenman_core.redaction.detectors.personal.text import Recognizer, says
+from tokenman_core.redaction.detectors.presidio import EmailRecognizer
 from tokenman_core.redaction.entities import Finding
 
 # A local part as people have it: RFC 5322 allows more (`=`, `/`, `&`), but there it is a key or a path that stands before it.

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from presidio_analyzer.predefined_recognizers import UsSsnRecognizer
-
 from tokenman_core.redaction.detectors import words
 from tokenman_core.redaction.detectors.personal.checks import luhn
 from tokenman_core.redaction.detectors.personal.phones import AMERICAN, leading, score
@@ -15,6 +13,7 @@ from tokenman_core.redaction.detectors.personal.text import (
     says,
     stands_in_a_word,
 )
+from tokenman_core.redaction.detectors.presidio import UsSsnRecognizer
 from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from presidio_analyzer import PatternRecognizer
+from tokenman_core.redaction.detectors.presidio import PatternRecognizer
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _GLUE = ("#", "$", "^", "&", "~", "\\", "@")  # before a number they make it something else
