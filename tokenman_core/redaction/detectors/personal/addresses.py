@@ -49,7 +49,7 @@ class Addresses:
         last, sure = -1, False  # where the one before ends, and whether it is surely one, or in a list with one
         for match in _IPV4.finditer(plain):
             start, end = match.span()
-            score = _ipv4_score(plain, spotted, start, end)
+            score = _ipv4_score(plain, spotted, start, end, in_range=last == start - 1)
             if (doubtful or score == _DOUBTFUL) and (last < 0 or _LISTED.fullmatch(plain, last, start) is None):
                 doubtful, sure = [], False
             last = end
@@ -110,8 +110,11 @@ def _is_nobodys(octets: Sequence[int]) -> bool:
     return octets[0] in (0, 127, 255) or 224 <= octets[0] < 240
 
 
-def _ipv4_score(plain: str, spotted: Spotted, start: int, end: int) -> float | None:
-    """How sure it is that four numbers are someone's address by themselves; None if they are none."""
+def _ipv4_score(plain: str, spotted: Spotted, start: int, end: int, *, in_range: bool) -> float | None:
+    """How sure it is that four numbers are someone's address by themselves; None if they are none.
+
+    `in_range`: an address stands before it, and one character between them (`10.0.0.1-10.0.0.9`).
+    """
     value = plain[start:end]
     if value in EVERYBODYS:
         return None
@@ -122,7 +125,7 @@ def _ipv4_score(plain: str, spotted: Spotted, start: int, end: int) -> float | N
     if _is_nobodys(octets):
         return None
     behind = plain[max(0, start - 1) : start]
-    if behind in ("-", "^", "~") or plain[max(0, start - 2) : start] in ("==", ">=", "<=", "~="):
+    if (behind in ("-", "^", "~") and not in_range) or plain[max(0, start - 2) : start] in ("==", ">=", "<=", "~="):
         return None
     named = spotted.names("IP_ADDRESS", start)
     ahead = plain[end : end + 1]

@@ -18,7 +18,7 @@ from tokenman_core.redaction.detectors.personal.text import (
 from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
 
-_CHAIN = re.compile(r"(?<![0-9A-Za-z_])(?:\+|\(\+?)?[0-9](?:[ .()\-/]{0,3}[0-9]){6,}+")
+_CHAIN = re.compile(r"(?:(?<![0-9A-Za-z_])(?:\+|\(\+?)?|(?<=[A-Za-z])\+)[0-9](?:[ .()\-/]{0,3}[0-9]){6,}+")
 _NOT_DIGIT = re.compile(r"[^0-9]+")
 _GROUP = re.compile(r"[0-9]+")
 _NEXT_GROUP = re.compile(r"(?<= )\(?[0-9]")
@@ -84,6 +84,8 @@ class Numbers:
             digits = _SEPARATOR.sub("", match[0])
             if not luhn(digits) or len(set(digits)) < 2 or (match[0][4] == plain[start - 1 : start] == "."):
                 continue
+            if leading(plain, start - 1, match.end()) == match.end() and not spotted.near("CREDIT_CARD", *match.span()):
+                continue  # a telephone number with a `+`, one in ten of which passes
             issued = _ISSUERS.match(digits) is not None and not words.nobodys(spotted.text, start)
             if issued and not spotted.told:
                 return Finding(*match.span(), "CREDIT_CARD")
@@ -125,7 +127,8 @@ def _phone(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Ite
     start += len(piece) - len(piece.lstrip(" .)-/"))
     if piece.startswith("(") and ")" not in piece:  # it opens more than an area code
         start += 1
-    if begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
+    international = plain.startswith("+", start)
+    if not international and begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
         group = _GROUP.search(plain, start, end)
         rest = _NEXT_GROUP.search(plain, group.end(), end) if group else None
         if rest is None:
@@ -136,6 +139,8 @@ def _phone(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Ite
     if last := leading(plain, start, end):
         yield Finding(start, last, "PHONE_NUMBER")
         start = last
+    elif international and plain[start - 1 : start].isalpha():
+        return  # a sum (`i+1234567890`)
     elif sure := score(text, start, end, spotted):
         yield Finding(start, end, "PHONE_NUMBER", sure)
         return

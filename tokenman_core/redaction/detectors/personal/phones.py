@@ -35,7 +35,7 @@ def leading(plain: str, start: int, end: int) -> int:
 
     A single digit that belongs to the next word (`+30 691 245 6986 8 times`) is no part of it.
     """
-    if plain[start] != "+":
+    if not plain.startswith(("+", "(+"), start):
         return 0
     ends = [match.end() for match in _GROUPS.finditer(plain, start, end)]
     if _NEXT_WORDS.match(plain, ends[-1] - 2) and len(ends) > 1:
