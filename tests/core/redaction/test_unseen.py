@@ -30,6 +30,7 @@ Rufnummer«+31612377137»
 («+31 6 1237 7137»)
 a=«+12025550143»&b=2
 from=«%2B31612377137»
+Hoi, bel «+290 8982» of «+64 21 120 8502» (8eeedf01-4087-4965)
 +0031612377137 +99912345678901
 i+1234567890123
 
@@ -39,11 +40,15 @@ card «352812345678900»
 Maestro «501800000009», Karte «5018 0000 0009», carte «676770000005»
 card 501800000008 and card 213112345678905
 id 501800000009
+_«3589325650088168»_, «5181551624690998»/«341315208341313», 3658.71 EUR «5206603989008547»
+{{"rows":[["«6011596742222491»",22],["«718-67-1404»",3]]}}, karta «5018 1157 0448 3622 75»
+<ref>«4111-1111-1111-1111»</ref><ref>4111111111111111</ref> x_4111111111111111_
 
 # addresses of IPv6 with one of IPv4 in them, with a zone, and of a link or a site
 «::ffff:10.0.0.1» and [«::ffff:192.0.2.128»]:8080
 «0:0:0:0:0:FFFF:203.0.113.9» «64:ff9b::203.0.113.5» «::ffff:0a00:0001»
 «fe80::1%eth0» [«fe80::1%25en0»]:80 «fe80::a00:27ff:fe4e:66a1%12»/64 «fd00::7»
+saffron:«::ffff:192.168.102.29»;tundra:«fe80::c76f:37dc:3036:d1ab%en1»;mac:«a4:62:ac:72:a2:b7»;_«3c-18-d6-d4-ec-b7»_
 ::ffff:127.0.0.1 ::1 a::b std::1 fe80::%eth0
 
 # private addresses in lists and ranges
@@ -70,6 +75,10 @@ curl -H 'A: b' -u 'bob:«it is 4 me!»' x
 http -a bob:«pw1» https://x.example
 curl -u $USER:$PASS -u "${{U}}:${{P}}" -u bob: x
 tar -u a:b c
+
+login falcon / «Harbor@225»
+login page / oauth2, Das Passwort ist falsch. The passphrase is Unicode.
+const key = crypto.default.pbkdf2Sync(secret, salt);
 
 # in addresses
 https://u:«p1»@host/ https://bob:«abc»@git.example.com/x.git https://:«tok»@x.example

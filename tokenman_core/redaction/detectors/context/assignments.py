@@ -116,6 +116,7 @@ _SIGNS: Final = frozenset("()&|;<>{}[],")
 _PASSWORD_SIGNS: Final = frozenset("!@#$%^*+~?&|")
 _LONGEST_PHRASE: Final = 64
 _LEAST_NAME: Final = 6
+_MEMBER: Final = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)+")
 _REST: Final = re.compile(r"[^\s\"'`]{0,256}")
 
 
@@ -176,6 +177,8 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return  # `${NAME:?what to say where it is missing}`
     if is_code(value) and _is_its_name(match, value):
         return
+    if not quoted and _is_called(text, end, value):
+        return
     if op == "," and value.isupper() and is_code(value):
         return  # the next constant of a list of them
     if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
@@ -195,6 +198,11 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
 def _is_literal(value: str, is_password: bool) -> bool:
     """Whether what a program compares with, or puts behind, is a secret itself."""
     return is_strong(value) or verdicts.is_jumbled(value) or (is_password and phrases.is_word(value))
+
+
+def _is_called(text: str, end: int, value: str) -> bool:
+    """Whether a program calls what is assigned here (`crypto.default.pbkdf2Sync(…)`)."""
+    return text.startswith("(", end) and _MEMBER.fullmatch(value) is not None
 
 
 def _is_its_name(match: re.Match[str], value: str) -> bool:
@@ -254,7 +262,9 @@ def _judge_weak(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     before = names.before(text, match.start())
     in_address = text[max(0, match.start() - len(before) - 1) : match.start() - len(before)] in ("?", "&")
     named = in_address or (before[-1:] in ("-", "_") and (match["op"] == "=" or before.isupper()))
-    if " " not in value and (score := verdicts.token(value, quoted=quoted, named=named)):
+    if " " in value or (not quoted and _is_called(text, end, value)):
+        return
+    if score := verdicts.token(value, quoted=quoted, named=named):
         yield Finding(start, end, rule.entity, min(score, verdicts.LIKELY))
 
 

@@ -10,9 +10,13 @@ from tokenman_core.redaction.detectors.words import VERSION, Spotted
 from tokenman_core.redaction.entities import Finding
 
 _IPV4 = re.compile(r"(?<![0-9.])[0-9]{1,3}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?!\.?[0-9])")
+# What a colon sets apart from an address behind it: a sign, or a word that is no group of it (`mac:`, `tundra:`).
+_LABELLED = "|".join(
+    f"(?<={word}:)" for word in ("[^0-9A-Fa-f:]", *(f"[G-Zg-z][A-Fa-f]{{{size}}}" for size in (1, 2, 3)), "[A-Za-z]{5}")
+)
 _IPV6 = re.compile(
-    r"(?:(?<![0-9A-Za-z_:.])|(?<=[^0-9A-Fa-f:]:)(?=[0-9A-Fa-f]))(?:[0-9A-Fa-f]{0,4}:){2,7}"
-    r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z_:])"
+    rf"(?:(?<![0-9A-Za-z_:.])|(?<![0-9A-Za-z_].)(?<=_)|(?:{_LABELLED})(?=::|[0-9A-Fa-f]))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}"
+    r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z:]|_[0-9A-Za-z_])"
 )
 # Two groups alone may be a name in a program (`a::b`); these begin addresses: of a link, of a site, of the net (RFC 4291, 4193).
 _BEGINS = re.compile(r"(?:fe[89ab]|f[cd][0-9a-f]|[23][0-9a-f]{2})[0-9a-f]:", re.IGNORECASE)
@@ -20,7 +24,8 @@ _ZONE = re.compile(
     r"%(?:25)?[0-9A-Za-z][0-9A-Za-z._~-]{0,31}"
 )  # of an address of a link: on which interface (RFC 4007, 6874)
 _MAC = re.compile(
-    r"(?<![0-9A-Za-z_:.-])(?<!\[\*)(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z_:-]|\.[0-9A-Fa-f])"
+    rf"(?:(?<![0-9A-Za-z_:.-])(?<!\[\*)|(?<![0-9A-Za-z_].)(?<=_)|(?:{_LABELLED}))"
+    r"(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z:-]|_[0-9A-Za-z_]|\.[0-9A-Fa-f])"
 )
 _LEADING_ZERO = re.compile(r"(?<![0-9])0[0-9]")
 # Of resolvers, of private networks as a whole (RFC 1918), and where clouds tell a machine about itself (RFC 3927).
