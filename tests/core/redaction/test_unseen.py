@@ -49,6 +49,7 @@ _«3589325650088168»_, «5181551624690998»/«341315208341313», 3658.71 EUR «
 «0:0:0:0:0:FFFF:203.0.113.9» «64:ff9b::203.0.113.5» «::ffff:0a00:0001»
 «fe80::1%eth0» [«fe80::1%25en0»]:80 «fe80::a00:27ff:fe4e:66a1%12»/64 «fd00::7»
 saffron:«::ffff:192.168.102.29»;tundra:«fe80::c76f:37dc:3036:d1ab%en1»;mac:«a4:62:ac:72:a2:b7»;_«3c-18-d6-d4-ec-b7»_
+a:«3c:37:fd:9a:a8:b7» and «2600:83c:f51::1»: RFF+ACE:«f0-17-97-f4-e6-b7»' 1:02:03:04:05:06:0a
 ::ffff:127.0.0.1 ::1 a::b std::1 fe80::%eth0
 
 # private addresses in lists and ranges
@@ -76,8 +77,10 @@ http -a bob:«pw1» https://x.example
 curl -u $USER:$PASS -u "${{U}}:${{P}}" -u bob: x
 tar -u a:b c
 
+{{:password, "«cobalt185»"}} {{password, "«cobalt185»"}}
+ssh-keygen -t ed25519 -N "«sijeyk970*»" -f key
 login falcon / «Harbor@225»
-login page / oauth2, Das Passwort ist falsch. The passphrase is Unicode.
+login page / oauth2, Das Passwort ist falsch. Hasło jest nieprawidłowe. The passphrase is Unicode.
 const key = crypto.default.pbkdf2Sync(secret, salt);
 
 # in addresses

@@ -181,7 +181,7 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return
     if op == "," and value.isupper() and is_code(value):
         return  # the next constant of a list of them
-    if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
+    if op == "," and not (match["close"].strip("])") or _is_in_pair(match, value)):
         return
     if is_password:
         if not quoted and op in (":", "=") and value.isalpha() and (last := phrases.end_at(text, start)):
@@ -198,6 +198,15 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
 def _is_literal(value: str, is_password: bool) -> bool:
     """Whether what a program compares with, or puts behind, is a secret itself."""
     return is_strong(value) or verdicts.is_jumbled(value) or (is_password and phrases.is_word(value))
+
+
+def _is_in_pair(match: re.Match[str], value: str) -> bool:
+    """Whether a name without quotes has its value behind a comma: a constant (`PASSWORD, "…"`), or an atom in a pair."""
+    text, start = match.string, match.start()
+    if text[start : match.end("rest")].isupper():
+        return True
+    before = start - len(names.before(text, start))
+    return text[max(0, before - 2) : before].endswith(("{", "{:")) and is_strong(value)
 
 
 def _is_called(text: str, end: int, value: str) -> bool:

@@ -162,14 +162,15 @@ PGPASS: Final = Rule(
     source="libpq §34.16: .pgpass",
 )
 
-# What German, Dutch, French, Spanish, Italian and Portuguese say of a password.
+# What German, Dutch, French, Spanish, Italian, Portuguese and Polish say of a password.
 _OF_PASSWORDS_ABROAD: Final = """
 falsch richtig ungültig gültig abgelaufen korrekt sicher unsicher schwach stark notwendig erforderlich vergessen geändert gesetzt
 geheim gespeichert verschlüsselt onjuist verkeerd ongeldig geldig verlopen correct veilig onveilig zwak sterk vereist vergeten
 gewijzigd incorrecte invalide valide expiré expirée erroné erronée vide faible obligatoire requis requise oublié modifié chiffré
 incorrecto incorrecta inválido inválida válido válida correcto correcta vacío vacía débil fuerte obligatorio obligatoria caducada
 olvidada errato errata sbagliato sbagliata scaduto scaduta corretto corretta valida vuota debole sicura obbligatoria dimenticata
-incorreto incorreta errado errada expirou vazia fraca forte obrigatória esquecida demasiado troppo trop muito zu te
+incorreto incorreta errado errada expirou vazia fraca forte obrigatória esquecida
+nieprawidłowe błędne niepoprawne poprawne wymagane wygasło puste słabe silne ustawione zapisane zmienione
 """
 _COMMON_ABROAD: Final = frozenset(_OF_PASSWORDS_ABROAD.split())
 _CALL: Final = re.compile(r"[A-Za-z_$][\w$.]*\(")

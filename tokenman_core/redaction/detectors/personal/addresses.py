@@ -16,7 +16,7 @@ _LABELLED = "|".join(
 )
 _IPV6 = re.compile(
     rf"(?:(?<![0-9A-Za-z_:.])|(?<![0-9A-Za-z_].)(?<=_)|(?:{_LABELLED})(?=::|[0-9A-Fa-f]))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}"
-    r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z:]|_[0-9A-Za-z_])"
+    r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z]|:[0-9A-Fa-f:]|_[0-9A-Za-z_])"
 )
 # Two groups alone may be a name in a program (`a::b`); these begin addresses: of a link, of a site, of the net (RFC 4291, 4193).
 _BEGINS = re.compile(r"(?:fe[89ab]|f[cd][0-9a-f]|[23][0-9a-f]{2})[0-9a-f]:", re.IGNORECASE)
@@ -24,8 +24,8 @@ _ZONE = re.compile(
     r"%(?:25)?[0-9A-Za-z][0-9A-Za-z._~-]{0,31}"
 )  # of an address of a link: on which interface (RFC 4007, 6874)
 _MAC = re.compile(
-    rf"(?:(?<![0-9A-Za-z_:.-])(?<!\[\*)|(?<![0-9A-Za-z_].)(?<=_)|(?:{_LABELLED}))"
-    r"(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z:-]|_[0-9A-Za-z_]|\.[0-9A-Fa-f])"
+    r"(?:(?<![0-9A-Za-z_:.-])(?<!\[\*)|(?<![0-9A-Za-z_].)(?<=_)|(?<=^[A-Za-z]:)|(?<=[^0-9A-Za-z_:][A-Za-z]:)|(?<=[A-Za-z]{3}:)|(?<=[G-Zg-z].:))"
+    r"(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z-]|:[0-9A-Fa-f:]|_[0-9A-Za-z_]|\.[0-9A-Fa-f])"
 )
 _LEADING_ZERO = re.compile(r"(?<![0-9])0[0-9]")
 # Of resolvers, of private networks as a whole (RFC 1918), and where clouds tell a machine about itself (RFC 3927).
@@ -75,6 +75,8 @@ class Addresses:
     def ipv6(self, plain: str) -> Iterator[Finding]:
         for match in _IPV6.finditer(plain):
             value, end = match[0], match.end()
+            if value[-1] == ":" != value[-2]:  # of the sentence
+                value, end = value[:-1], end - 1
             groups = [group for group in value.split(":") if group]
             embedded = "." in value  # an address of IPv4 at its end
             if not any(char.isdigit() for char in value) or all(len(group) <= 2 for group in groups):
