@@ -207,7 +207,7 @@ _FLOAT = re.compile(
     r"(?<![0-9A-Za-z_.])(?:[0-9]{7,19}(?P<nothing>\.0{1,20})"
     r"|(?P<before>[0-9]{1,19})(?:[.,](?P<behind>[0-9]{1,25}))?[eE]\+?(?P<power>-?[0-9]{1,2}))(?![0-9A-Za-z_.])"
 )
-_MAY_BE_FLOAT = re.compile(r"[0-9]{7}\.0|[0-9][eE][+-]?[0-9]")
+_MAY_BE_FLOAT = re.compile(r"[0-9](?:[eE][+-]?[0-9]|[0-9]{6}\.0)")
 _LEAST_DIGITS, _MOST_DIGITS = 7, 19
 
 

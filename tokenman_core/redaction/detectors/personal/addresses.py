@@ -12,10 +12,13 @@ from tokenman_core.redaction.entities import Finding
 _IPV4 = re.compile(r"(?<![0-9.])[0-9]{1,3}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?!\.?[0-9])")
 # What a colon sets apart from an address behind it: a sign, or a word that is no group of it (`mac:`, `tundra:`).
 _LABELLED = "|".join(
-    f"(?<={word}:)" for word in ("[^0-9A-Fa-f:]", *(f"[G-Zg-z][A-Fa-f]{{{size}}}" for size in (1, 2, 3)), "[A-Za-z]{5}")
+    f"(?<={word}:.)"
+    for word in ("[^0-9A-Fa-f:]", *(f"[G-Zg-z][A-Fa-f]{{{size}}}" for size in (1, 2, 3)), "[A-Za-z]{5}")
 )
+# As of chains of digits its first character stands first.
 _IPV6 = re.compile(
-    rf"(?:(?<![0-9A-Za-z_:.])|(?<![0-9A-Za-z_].)(?<=_)|(?:{_LABELLED})(?=::|[0-9A-Fa-f]))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}"
+    rf"[0-9A-Fa-f:](?:(?<![0-9A-Za-z_:.].)|(?<=_.)(?<![0-9A-Za-z_]_.)|(?<=:.)(?:{_LABELLED}))"
+    r"(?:(?<=:)(?=:)|(?<!:)[0-9A-Fa-f]{0,3}:)(?:[0-9A-Fa-f]{0,4}:){1,6}"
     r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z]|:[0-9A-Fa-f:]|_[0-9A-Za-z_])"
 )
 # Two groups alone may be a name in a program (`a::b`); these begin addresses: of a link, of a site, of the net (RFC 4291, 4193).
