@@ -12,6 +12,7 @@ import phonenumbers
 from stdnum import numdb
 
 from tests.corpora.digits import draw, luhn, mod97_iban
+from tests.corpora.fresh_texts import BARE, LISTED, MISSES, SAID, TOLD_BY
 from tests.corpora.keys import VENDORS
 
 Draw = Callable[[Random], str]
@@ -277,262 +278,6 @@ _CARD_KINDS = ("maestro12", "maestro", "jcb15")
 LABELS = {kind: _LABELS["card" if kind in _CARD_KINDS else kind].split("|") for kind in TOLD}
 
 
-# -- texts: «kind» is a value of it, «core» one of any kind that needs no word; ‹…› is noise --
-
-BARE = r"""
-«core»
-«core», «core» und «core»
-Guten Tag ‹name›,\n\nkönnten Sie bis ‹date› «core» prüfen? Der Betrag war ‹amount› EUR.\n\nViele Grüße\n‹name›
-Bonjour,\nje vous renvoie «core» comme convenu hier (dossier ‹order›). Merci !
-Hola ‹name›: al final usaron «core» y no «core», ¿lo cambias?
-Ciao, qui ‹name›. Confermo «core» per la pratica ‹order›, a presto
-Olá, seguem «core» e o anexo de ‹date›.
-Hoi ‹name›, het moet «core» zijn in plaats van «core». Groet
-Cześć, wpisz proszę «core» i odeślij do ‹name› przed ‹date›.
-Здравствуйте, ‹name›! Мы записали «core», проверьте, пожалуйста.
-先日の件、「«core»」でお願いします。
-你好，«core»已经更新，谢谢。
-ticket #‹n› [open] assigned=‹name›\n> customer wrote:\n> «core» does not work any more\n>> tried «core» as well
-‹when› INFO  [worker-‹n›] done subject="«core»" took=‹n›ms trace=‹hex›
-‹when› WARN retry ‹n›/5 for «core» (‹uuid›)
-<14>1 ‹when› edge-‹n› app ‹n› - - accepted «core» -> queued
-{"id":‹n›,"value":"«core»","ok":true,"at":"‹when›"}
-{"rows":[["«core»",‹n›],["«core»",‹n›]]}
-{\"args\":{\"q\":\"«core»\",\"limit\":‹n›}}
-‹n›,‹name›,«core»,‹date›,‹amount›
-‹name›\t«core»\t‹n›
-"‹name›";"«core»";"‹order›"
-| ‹name› | «core» | ‹date› |\n| ‹name› | «core» | ‹date› |
-- «core»\n- «core»\n- ‹word›
-items:\n  - value: «core»\n    n: ‹n›
-<td>«core»</td><td>‹n›</td>
-<ref>«core»</ref>
-x = "«core»"  # from ‹name›
-assertEqual(parse('«core»'), ‹n›)
-console.log(`«core»`);
-[‹name›, ‹date›] «core»\n[‹name›, ‹date›] ok 👍 «core»
--    old: «core»\n+    new: «core»
-grep -rn '«core»' logs/ | head -‹n›
-echo «core» >> list.txt
-Q: is it «core»?\nA: no, «core».
-(see «core»)
-→ «core» ←
-<«core»>
-‹word›:«core»;‹word›:‹n›
-INSERT INTO t VALUES (‹n›, '«core»', '‹date›');
-https://shop.example.com/find?q=«tight»&page=2
-‹word›=«tight»&‹word›=‹n›
-**«core»**, `«core»` and _«core»_
-请发给«core»吧，‹date›之前。
-{"text":"hi⏎«core»⏎bye","n":‹n›}
-[«core»](https://example.com/‹word›)
-set('‹word›', '«core»', ‹n›);
-│ «core» │ ‹name› │ ‹n› │
-{'a': '«core»', 'b': ‹n›, 'c': None}
-<item key="«core»"/>
-‹n›. «core»\n‹n›. «core»
-‹amount› EUR «core» ‹date›
-‹n› «core» ‹name›
-«core»\t‹amount›\t‹date›
-‹name›: «core»/«core»
-ok — «core» – ‹name›…
-new Map([["«core»", ‹n›], ["«core»", ‹n›]])
-val x = listOf("«core»", "«core»")
-@example "«core»"
-print(f"{x} «core»")
-("«core»", "«core»")
-Subject: Re: «core»\nFrom: ‹name›\n\n> «core»\nok
-<td class="c">«core»<br>«core»</td>
-"""
-TOLD_BY = r"""
-‹label›: «v»
-My ‹label› is «v», thanks ‹name›
-‹name› (‹label› «v») asked for ‹amount›
-"‹label›": "«v»",
-‹label› = «v»
-name,‹label›,city\n‹name›,«v»,Bern\n‹name›,«v»,Oslo
-| ‹label› | since |\n|---|---|\n| «v» | ‹date› |
-<tr><th>‹label›</th><td>«v»</td></tr>
-‹when› INFO update ‹label›="«v»" by admin
-"""
-SAID = {
-    "password": r"""
-DB_PASSWORD=«v»\nDEBUG=1
-export MYSQL_PWD='«v»'
-spring.datasource.password=«v»
-password: «v»
-  password: "«v»"
-{"user":"‹word›","password":"«v»"}
-{\"password\":\"«v»\"}
-PASSWORD ?= «v»
-ADMIN_PASSWORD :::= «v»
-$cfg['password'] .= '«v»';
-if (password !== "«v»") { fail(); }
-if pwd == '«v»':
-private string password = "«v»";
-var dbPassword string = "«v»"
-Dim pwd As String = "«v»"
-let passphrase: String = "«v»".into();
-const password = '«v»';
-val password: String = "«v»"
-char *passwd = "«v»";
-passwd => '«v»',
-:password "«v»"
-(setq my-password "«v»")
-<password>«v»</password>
-<add key="Password" value="«v»"/>
-curl -u ‹word›:«v» https://api.example.com/v1
-curl -sS --user '‹word›:«v»' https://api.example.com
-wget --user=‹word› --password=«v» https://example.com/x
-mysql -u root -p«v» shop
-sshpass -p '«v»' ssh root@host
-redis-cli -a «v» ping
-the password is «v»
-Das Passwort lautet «v»
-le mot de passe est «v»
-la contraseña es «v»
-il wachtwoord is «v»
-Hi ‹name›, here you go:\nuser: ‹word›\npassword: «v»\nLet me know!
-login ‹word› / «v»
-name,password,role\n‹word›,«v»,admin\n‹word›,«v»,dev
-| user | password |\n|---|---|\n| ‹word› | «v» |
-CREATE USER ‹word› WITH PASSWORD '«v»';
-ALTER USER ‹word› IDENTIFIED BY '«v»';
-machine api.example.com login ‹word› password «v»
-ansible_ssh_pass=«v»
---set auth.password=«v»
-requests.get(url, auth=("‹word›", "«v»"))
-https://api.example.com/?user=‹word›&password=«v»
-пароль: «v»
-密码：«v»
-passwort = "«v»"
-hasło: «v»
-""",
-    "spaced": r"""
-password = "«v»"
-"password": "«v»"
-password: '«v»'
-PASSWORD="«v»"
-curl -u "‹word›:«v»" https://api.example.com
-const password = `«v»`;
-passphrase: "«v»"
-""",
-    "short": r"""
-curl -u ‹word›:«v» https://api.example.com
-curl --user ‹word›:«v» http://10.0.0.8/x
-git clone https://‹word›:«v»@git.example.com/a/b.git
-http://‹word›:«v»@printer.example.com/
-""",
-    "token": r"""
-API_KEY=«v»
-export ACCESS_TOKEN="«v»"
-api_key: «v»
-"apiKey": "«v»",
-{\"client_secret\":\"«v»\"}
-secret_key = '«v»'
-const authToken = "«v»";
-var apiKey string = "«v»"
-string clientSecret = "«v»";
-API_TOKEN :::= «v»
-if (apiKey !== "«v»") return 401
-Authorization: Bearer «v»
-curl -H 'X-Api-Key: «v»' https://api.example.com
-X-Auth-Token: «v»
-https://api.example.com/v1?api_key=«v»
-my api key is «v»
-tool --api-key «v» --verbose
-<apiKey>«v»</apiKey>
-name,api_key\n‹word›,«v»\n‹word›,«v»
-helm upgrade x --set apiToken=«v»
-//registry.example.com/:_authToken=«v»
-""",
-    "vendor": r"""
-«v»
-please rotate «v» today
-{"key":"«v»"}
-‹when› ERROR 401 for «v»
-x("«v»")
-- «v»
-‹name›: ist das hier «v» noch gültig?
-| ‹word› | «v» |
-KEY=«v»
-用这个«v»吧
-""",
-    "basic": r"""
-Authorization: Basic «v»
-"Authorization": "Basic «v»"
-{"auths":{"registry.example.com":{"auth":"«v»"}}}
-curl -H 'Authorization: Basic «v»' https://x.example.com
-//registry.example.com/:_auth=«v»
-proxy-authorization: basic «v»
-""",
-    "dockercfg": r"""
-  .dockerconfigjson: «v»
-".dockerconfigjson": "«v»"
-.dockercfg: «v»
-""",
-    "connection": r"""
-DATABASE_URL=«v»
-url: «v»
-connect("«v»")
-{"dsn":"«v»"}
-it connects to «v» at night
-‹when› ERROR cannot reach «v»
-""",
-}  # fmt: skip
-LISTED = r"""
-«p», «p», «p»
-allowed: ["«p»", "«p»"]
-- «p»\n- «p»\n- «p»
-«p»-«p»
-hosts «p» «p» «p» are up
-server «p»; server «p»;
-ip,name\n«p»,‹word›\n«p»,‹word›
-"""
-MISSES = r"""
-version ‹n›.‹n›.‹n›, build ‹big›
-order ‹order› of ‹date›: ‹amount› EUR, invoice ‹big›
-‹when› INFO id=‹uuid› sha=‹hex› offset=‹big› bytes=‹big›
-commit ‹hex›‹hex›
-listening on 127.0.0.1:‹n› and 0.0.0.0, mask 255.255.255.0
-password = os.environ["DB_PASSWORD"]
-password: ${DB_PASSWORD}
-PASSWORD=<your password>
-if (password !== confirmPassword) throw new Error("password mismatch");
-string password = Console.ReadLine();
-the password is too short, please choose another
-Das Passwort ist falsch.
-token = request.headers.get("X-Token")
-curl -u $USER:$TOKEN https://api.example.com
-curl -u "${USER}:${PASS}" https://api.example.com
-const apiKey = process.env.API_KEY;
-git@github.com:‹word›/‹word›.git
-npm i ‹word›@‹n›.‹n›.‹n› and logo@2x.png
-IBAN ‹badiban›
-card ‹badcard›
-account ‹badcard›
-at 12:34:56, 10:20:30 and 2026:11:02
-epoch ‹epoch› .. ‹epoch›
-ISBN 978-3-16-148410-0, EAN 4006381333931
-0.‹big›‹big›, 3.‹big›e-7
-std::map<int> a::b, x::y::z()
-pages ‹n›-‹n›, line ‹n›:‹n›, ratio ‹n›/‹n›
-dependency==10.‹n›.‹n›.‹n›
-wallet ‹badbtc›
-"integrity": "sha512-‹b64›=="
-retry in ‹n› ms; timeout ‹big›; seed ‹big›
-pass --password-file /run/secrets/db
-password_hash, password_reset_token, is_password_set
-def login(user: str, password: str) -> None:
-<input type="password" name="password" placeholder="Enter your password">
-"password": {"type": "string", "minLength": 8}
-The secret ingredient is basil; the key is patience.
-‹name› passed the token to ‹name› on ‹date›
-i+‹big›, n+‹epoch›
-row ‹big›;‹big›;‹big›
-"""
-
-
 def _noise(rng: Random) -> dict[str, str]:
     def bad_iban() -> str:
         number = iban(rng)
@@ -587,15 +332,14 @@ def texts(seed: int, rounds: int) -> Iterator[tuple[str, str, Planted]]:
         kind, drawn = any_core()
         return kind, lambda rng: re.sub(r"\s", "", drawn(rng))
 
+    each = {kind: (kind, drawn) for kind, drawn in CORE.items()}
     for _ in range(rounds):
         for template in _lines(BARE):
             for _ in range(6):
-                yield "core", *_fill(template, rng, {"core": any_core, "tight": tight})
+                yield "core", *_fill(template, rng, {"core": any_core, "tight": tight, **each})
             yield (
                 "apart",
-                *_fill(
-                    template, rng, {"core": ("national, no word", national), "tight": ("national, no word", national)}
-                ),
+                *_fill(template, rng, dict.fromkeys(("core", "tight", *CORE), ("national, no word", national))),
             )
         for kind, drawn in TOLD.items():
             for template in _lines(TOLD_BY):
