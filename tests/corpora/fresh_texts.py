@@ -128,6 +128,51 @@ assert f(«tight») == ‹n›
 diff: -«core»
 +«core»
 Re: «core» (was: «core»)
+Danke für die Info. Neu gilt «core»; alt war «core».
+À noter : «core» (et non «core»).
+Se confirma «core» – saludos, ‹name›.
+Ik stuur «core» door naar ‹name›, groetjes.
+Jag har bytt till «core» från ‹date›.
+Potwierdzam: «core», dnia ‹date›.
+Прошу заменить «core» на «core».
+確認しました：«core»、よろしくお願いします。
+麻烦把«core»发给‹name›。
+Teşekkürler, «core» doğru mu?
+Kiitos! «core» toimii.
+@‹name› can you double check «core»?
+:wave: «core» :thumbsup:
+✅ «core»\n❌ «core»
+From chat: "«core»", then "«core»".
+CASE-‹n›: caller gave «core» twice
+[‹when›] (‹name›) -> «core»
+‹when›|INFO|svc|«core»|ok
+level=error msg="bad value «core»" n=‹n›
+ts=‹epoch› v=«tight» ok=true
+{"event":{"payload":"«core»","seq":‹n›}}
+{"a":{"b":[{"c":"«core»"},{"c":"«core»"}]}}
+"[{\"v\":\"«core»\"}]"
+v;w;x\n«core»;«core»;‹n›
++----+\n| «core» |\n+----+
+ ‹n› | «core» | t
+x: !!str «core»
+x = '''«core»'''
+var x = "«core»";
+final x = '«core»';
+public static X = "«core»";
+let x = b"«core»";
+printf("%s", "«core»");
+<li>«core»</li><li>«core»</li>
+<x>«core»</x><!-- ‹n› -->
+<meta content="«core»">
+mailto:«email»?subject=‹word›
+<sip:«email»>;tag=‹n›
+http://[‹n›]:80 vs «ipv4»:8443/path
+ping -c 3 «ipv4» && dig ‹word›
+inet6 «ipv6» scope link
+lladdr «mac» REACHABLE
+src=«ipv4» dst=«ipv4» proto=6
+X-Forwarded-For: «ipv4», «ipv4»
+"ip":"«ipv6»","mac":"«mac»"
 """
 TOLD_BY = r"""
 ‹label›: «v»
@@ -149,6 +194,12 @@ Your ‹label›: «v».
 id;‹label›;name\n‹n›;«v»;‹name›
 * ‹label›: «v» (‹name›)
 <‹label›>«v»</‹label›>
+‹label›:«v»
+‹label› is «v»
+new ‹label›: «v» (was: none)
+{"a":1,"‹label›":"«v»"}
+‹label›,n\n«v»,‹n›\n«v»,‹n›
+Please charge/call ‹label› «v» today.
 """
 SAID = {
     "password": r"""
@@ -265,6 +316,45 @@ if (pwd !== '«v»') return;
 expect(login('‹word›', '«v»')).toBe(true)
 client.login("‹word›", "«v»")
 auth=('‹word›', '«v»')
+mot de passe provisoire : «v»
+Ihr neues Passwort: «v»
+tu nueva contraseña es «v»
+la tua password è «v»
+a sua senha é «v»
+twoje hasło to «v»
+ваш пароль: «v»
+初期パスワードは«v»です
+初始密码是«v»
+login: ‹word›, password: «v»
+username=‹word›&password=«v»
+pass = '«v»'
+'password' => env('DB_PASSWORD', '«v»'),
+password: {value: "«v»"}
+"password" : "«v»" ,
+\"password\": \"«v»\"
+data.password="«v»"
+user.setPassword("«v»");
+config["password"] = "«v»"
+config.password = '«v»';
+conn = connect(host="db", user="‹word›", password="«v»")
+new Client({ user: '‹word›', password: '«v»' })
+.withPassword("«v»")
+--password=«v»
+--password «v»
+MYSQL_PASSWORD: «v»
+POSTGRES_PASSWORD=«v» docker compose up
+docker run -e POSTGRES_PASSWORD=«v» postgres
+kubectl create secret generic x --from-literal=password=«v»
+<input type="password" value="«v»">
+smtp_pass = "«v»"
+bindpw «v»
+requirepass «v»
+IDENTIFIED BY "«v»"
+echo '‹word›:«v»' | chpasswd
+pw: «v»
+PW=«v»
+pwd="«v»"
+passphrase = "«v»"
 """,
     "spaced": r"""
 password = "«v»"
@@ -281,6 +371,10 @@ export PASSPHRASE='«v»'
 password => "«v»",
 String password = "«v»";
 my password is "«v»"
+password := "«v»"
+"passphrase": "«v»"
+db.password='«v»'
+PASSWORD = '«v»'
 """,
     "short": r"""
 curl -u ‹word›:«v» https://api.example.com
@@ -293,6 +387,10 @@ svn checkout https://‹word›:«v»@svn.example.com/x
 proxy = http://‹word›:«v»@proxy.example.com:3128
 remote.origin.url=https://‹word›:«v»@git.example.com/x.git
 rtsp://‹word›:«v»@cam.example.com/1
+curl --user '‹word›:«v»' https://x.example.com
+curl https://x.example.com -u ‹word›:«v» -d a=b
+wget http://‹word›:«v»@files.example.com/a.zip
+npm config set proxy http://‹word›:«v»@proxy.example.com:8080
 """,
     "token": r"""
 API_KEY=«v»
@@ -341,6 +439,29 @@ signing_key: "«v»"
 encryption_key => '«v»',
 SECRET_KEY_BASE=«v»
 jwt_secret: «v»
+API_SECRET: «v»
+apikey=«v»
+"api_secret" : "«v»"
+'token': '«v»',
+token => "«v»"
+authorization: Bearer «v»
+Authorization: ApiKey «v»
+x-access-token: «v»
+?access_token=«v»
+&token=«v»
+client-secret: "«v»"
+client.setApiKey("«v»");
+new Client({ apiKey: '«v»' })
+Client(api_key="«v»")
+--token=«v»
+--secret-key «v»
+export GH_TOKEN=«v»
+my token: «v»
+Ihr API-Schlüssel: «v»
+clave de API: «v»
+encryptionKey = "«v»"
+refresh_token: «v»
+consumer_secret="«v»"
 """,
     "vendor": r"""
 «v»
@@ -363,6 +484,14 @@ export K=«v»
 «v»,‹name›
 <k>«v»</k>
 Schlüssel: «v».
+"«v»",
+= «v»
+key=«v»&x=1
+<«v»>
+> «v»
+please use «v». Thanks!
+[«v»]
+‹name› posted «v» in #general
 """,
     "basic": r"""
 Authorization: Basic «v»
@@ -376,6 +505,9 @@ headers = {"Authorization": "Basic «v»"}
 -H "Authorization: Basic «v»"
 "auth": "«v»"
 _auth=«v»
+authorization: Basic «v»
+Authorization=Basic «v»
+"Proxy-Authorization":"Basic «v»"
 """,
     "dockercfg": r"""
   .dockerconfigjson: «v»
@@ -384,6 +516,8 @@ _auth=«v»
 {"data":{".dockerconfigjson":"«v»"}}
 data:\n  .dockerconfigjson: >-\n    «v»
 --from-literal=.dockerconfigjson=«v»
+.dockerconfigjson="«v»"
+    .dockercfg: "«v»"
 """,
     "connection": r"""
 DATABASE_URL=«v»
@@ -398,6 +532,10 @@ export DB='«v»'
 engine = create_engine("«v»")
 DSN «v» failed
 <url>«v»</url>
+- «v»
+db: "«v»"
+connecting to «v»...
+(«v»)
 """,
 }  # fmt: skip
 LISTED = r"""
@@ -414,6 +552,10 @@ dns: «p», «p»
 «p»\n«p»\n«p»
 from «p» to «p»
 {"ips":["«p»","«p»"]}
+up: «p» «p» «p»
+nameserver «p»\nnameserver «p»
+ips = ["«p»", "«p»", "«p»"]
+«p», «p»
 """
 MISSES = r"""
 version ‹n›.‹n›.‹n›, build ‹big›
@@ -510,4 +652,41 @@ price ‹amount› USD, total ‹amount› EUR, vat ‹n›%
 enum Token { Key, Secret, Password }
 type Password = string;
 interface Login { user: string; password: string }
+Bitte geben Sie Ihr Passwort ein. Passwort vergessen?
+Votre mot de passe a expiré. Mot de passe oublié ?
+¿Olvidó su contraseña? La contraseña debe tener 8 caracteres.
+Enter password:
+password = input("Password: ")
+this.password = password;
+password: process.env.PASSWORD || "",
+const { password, token } = req.body;
+if password != confirm:
+PASSWORD_RE = re.compile(r"^[a-z]+$")
+password ::= 1*CHAR
+secretKeyRef:\n  name: db\n  key: password
+--password-stdin
+--from-file=password=./pw.txt
+-u root -p
+export TOKEN=$(vault read -field=token x)
+Authorization: Bearer {token}
+api_key=os.getenv("KEY")
+"token_type": "bearer", "expires_in": 3600
+csrf_token() token_count=‹n›
+max_tokens=‹big›, top_k=‹n›
+assertEqual(len(token), ‹n›)
+order ‹order›, ref ‹big›, qty ‹n›, ‹amount›
+‹date› ‹n›:‹n› ‹amount› ‹amount› ‹amount›
+tcp 0 0 0.0.0.0:‹n› 0.0.0.0:* LISTEN
+OpenSSL 1.1.1.‹n›, firmware ‹n›.‹n›.‹n›.‹n›
+sha256:‹hex›‹hex› md5:‹hex›
+W/"‹hex›" ‹uuid›
+iban ‹badiban›, karte ‹badcard›
+ts=‹epoch› dur=‹big›ns id=‹big›
+2e‹n› 1.‹big›e+‹n› 0x‹hex›
+a@b c@ @d.e x@y
+data:image/png;base64,‹b64›
+<T extends a::b>, x::y
+12:00:00-13:30:15, 2026-05-11T10:20:30.123456Z
+Matrikel ‹big›, Los ‹big›
+"version": "‹n›.‹n›.‹n›-‹hex›"
 """

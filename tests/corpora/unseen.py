@@ -112,7 +112,7 @@ def alarms(folder: str, kilobytes: int, show: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.corpora.unseen", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=6, help="each of some 2,000 texts")
+    parser.add_argument("--rounds", type=int, default=6, help="each of some 2,800 texts")
     parser.add_argument(
         "--show", type=int, default=0, metavar="N", help="N of what was missed of each kind, and all that is wrong"
     )

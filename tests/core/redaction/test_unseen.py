@@ -101,6 +101,11 @@ Dim password As String = "«hunter2x»"
 char password[] = "«hunter2x»";
 api_key :::= «9f8e7d6c5b4a39281706»
 if (apiKey !== "«9f8e7d6c5b4a39281706»")
+data.password = "«Harbor@721»"; o = {{password: {{value: "«Meadow1134!»"}}}}
+API-Schlüssel: «056d4ffd3631e6c28ab52f04d344c8860c77dad0»
+klucz API: «056d4ffd3631e6c28ab52f04d344c8860c77dad0»
+messages.password = "Password needs 8 characters"
+password ::= 1*CHAR
 if (password !== confirmPassword)
 if (password !== "password" && string == "")
 string password = "Enter your password";

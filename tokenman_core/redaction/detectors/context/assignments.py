@@ -22,7 +22,7 @@ _GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), 
 _PAIR: Final = (
     r"\\{0,7}[\"']?[ \t]{0,4}[,;]?\s{0,40}\\{0,7}[\"']?(?:value|Value|VALUE|default)\\{0,7}[\"']?[ \t]{0,8}[:=]"
     r"|[\"']?[ \t]{0,4}\{[^{}]{0,160}?\bdefault[ \t]{0,8}="
-    r"|:\s{0,40}\{\s{0,40}\\{0,7}[\"'](?:value|Value|default|stringValue|S)\\{0,7}[\"'][ \t]{0,8}:"
+    r"|:\s{0,40}\{\s{0,40}\\{0,7}[\"']?(?:value|Value|default|stringValue|S)\\{0,7}[\"']?[ \t]{0,8}:"
 )
 # The type of what is assigned: behind a colon, or in the words of Go, Visual Basic, SQL, C, Lua and C# without one.
 _WORD_OF_TYPE: Final = r"(?:as[ \t]{1,3})?(?:n?varchar2?|string|text|str|char)(?:\([0-9A-Za-z]{1,5}\))?"
@@ -51,7 +51,8 @@ ASSIGNMENT: Final = Rule(
     "assignment",
     "PASSWORD",
     (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "psk", "secret", "token", "key",
-     "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed"),
+     "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed", "schl", "sleutel", "nyckel",
+     "klucz", "chiave"),
     rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]|[!&+~.]="
     rf"|{_GATE_TYPE}|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",
     re.compile(
@@ -159,10 +160,13 @@ def _is_one_word(whole: str) -> bool:
 
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     text, op, is_password = match.string, match["op"], match["pass"] is not None
-    if names.is_other(match["rest"]) or names.is_harmless(text, match.start()):
+    if names.is_other(match["rest"]):
         return
     start, end, quoted = _span(match)
     value = text[start:end]
+    chosen = is_password and quoted and " " not in value and is_strong(value)  # `data.password = "…"`
+    if names.is_harmless(text, match.start()) and not (chosen and text[match.start() - 1] == "."):
+        return
     if op in _COMPARING and not (quoted and _is_literal(value, is_password)):
         return
     if op == ">":  # <password>…</password>

@@ -33,7 +33,8 @@ _DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}
 _METHOD: Final = re.compile(
     r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:with[A-Za-z]{2,12})?(?:[-_][a-z0-9]+)*$"
 )
-_RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$")  # a tag of YAML; rules of a form
+# A tag of YAML, the rules of a form, a repetition in a grammar (RFC 5234).
+_RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$|\d{0,2}\*\d{0,2}[A-Z]{2,}$")
 _CALL: Final = re.compile(r"[A-Za-z_$][\w$]*!?(?:(?:(?:\.|::|->)[\w$]+!?)+\(|\((?:\)|[\"'])).*[)\"',;]$")
 _REFERENCE: Final = re.compile(r"@[A-Za-z_]+$")  # a parameter of SQL, a variable of Ruby
 # Scripts without blanks: a whole sentence may be one word.
