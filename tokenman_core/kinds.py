@@ -54,8 +54,8 @@ GENERAL: Final = (
         context="helps",
         words=_words(
             "card|visa|mastercard|amex|american express|credit|debit|karte|carte|tarjeta|cartão|carta|kaart|"
-            "kort|kortti|karta|kart|"
-            "карта|карты|卡号|卡號|カード|카드|pan:|pan|payment|cc|discover|maestro|diners|jcb|unionpay"
+            "kort|kortti|karta|kart|kartı|kártya|kreditkarte|kreditkort|bankkarte|betaalkaart|bankkaart|luottokortti|"
+            "карта|карты|карте|картой|κάρτα|بطاقة|כרטיס|कार्ड|卡号|卡號|信用卡|银行卡|銀行卡|カード|카드|pan:|pan|payment|cc|discover|maestro|diners|jcb|unionpay"
         ),
     ),
     Kind("IBAN_CODE", "a bank account's international number", "DE89 3704 0044 0532 0130 00", checked=True),

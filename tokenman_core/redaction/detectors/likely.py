@@ -42,7 +42,7 @@ COMMON: Final = frozenset(
         "those", "through", "too", "true", "under", "unique", "unknown", "until", "unsafe", "up", "used", "valid",
         "very", "weak", "well", "what", "when", "where", "which", "while", "with", "within", "without", "written", "wrong",
         "yet", "your", "yours", "case-sensitive", "base64", "utf-8", "optional", "required", "missing", "null",
-        "undefined", "text", "string", "bytes",
+        "undefined", "text", "string", "bytes", "unicode", "ascii", "binary", "numeric",
     }
 )  # fmt: skip
 

@@ -204,10 +204,10 @@ def unescaped(text: str) -> View | None:
 
 # Whole numbers that a program wrote as floats; of one with an exponent the decimal sign may be a comma, as some countries have it.
 _FLOAT = re.compile(
-    r"(?<![0-9A-Za-z_.])(?:[0-9]{7,19}(?P<nothing>\.0{1,20})"
-    r"|(?P<before>[0-9]{1,19})(?:[.,](?P<behind>[0-9]{1,25}))?[eE]\+?(?P<power>-?[0-9]{1,2}))(?![0-9A-Za-z_.])"
+    r"(?P<before>[0-9](?<![0-9A-Za-z_.].)[0-9]{0,18})"
+    r"(?:(?P<nothing>\.0{1,20})|(?:[.,](?P<behind>[0-9]{1,25}))?[eE]\+?(?P<power>-?[0-9]{1,2}))(?![0-9A-Za-z_.])"
 )
-_MAY_BE_FLOAT = re.compile(r"[0-9]{7}\.0|[0-9][eE][+-]?[0-9]")
+_MAY_BE_FLOAT = re.compile(r"[0-9](?:[eE][+-]?[0-9]|[0-9]{6}\.0)")
 _LEAST_DIGITS, _MOST_DIGITS = 7, 19
 
 
@@ -222,7 +222,7 @@ def whole_numbers(text: str) -> View | None:
 def _digits(match: re.Match[str]) -> tuple[int, int, str] | None:
     """What is shown instead of a float or of a part of it; None of one that is no whole number, or a short or long one."""
     if match["nothing"]:
-        return *match.span("nothing"), ""
+        return (*match.span("nothing"), "") if len(match["before"]) >= _LEAST_DIGITS else None
     behind = match["behind"] or ""
     power = int(match["power"]) - len(behind)  # of ten, by which all digits are multiplied
     written = match["before"] + behind

@@ -41,6 +41,9 @@ _IN_WORD = r"A-Za-z_À-ɏ\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"
 _LAST_WORD = re.compile(
     rf"(?<![{_IN_WORD}])([{_IN_WORD}]+)[^A-Za-z\n]{{0,6}}$"
 )  # tried once a word, not at each of its letters
+_AMOUNT = re.compile(
+    r"[0-9][ \t]?(?:usd|eur|bytes?)[^A-Za-z\n]{0,6}$", re.IGNORECASE
+)  # belongs to the number before it
 _ONE_WORD = re.compile(r"[^\W\d]*[^A-Za-z\n]{0,6}$")
 _LABEL = re.compile(r"[^\S\n]{0,2}[:=#]|[^\S\n]+(?:no|number|nr)\b", re.IGNORECASE)
 
@@ -214,15 +217,20 @@ def is_label(text: str, end: int) -> bool:
     return _LABEL.match(text, end) is not None
 
 
-def _last_words(text: str, start: int) -> list[str]:
+def _last_words(text: str, start: int, unless: str) -> list[str]:
     """The word just before a place, and the parts of it if it is a name in a program."""
     match = _LAST_WORD.search(text[max(0, start - 32) : start])
-    return [*_PARTS.split(match[1]), match[1]] if match is not None else []
+    if match is None or (unless and unless in match[0]) or _AMOUNT.search(text[max(0, start - 40) : start]):
+        return []
+    return [*_PARTS.split(match[1]), match[1]]
 
 
-def nobodys(text: str, start: int) -> bool:
-    """Whether the last word before a number says that it is no one's (a row, a size, a version)."""
-    return any(_NOBODYS.match(word) for word in _last_words(text, start))
+def nobodys(text: str, start: int, unless: str = "") -> bool:
+    """Whether the last word before a number says that it is no one's (a row, a size, a version).
+
+    `unless`: what may stand between them so that it does not (`"rows": [[` names all of a table).
+    """
+    return any(_NOBODYS.match(word) for word in _last_words(text, start, unless))
 
 
 def says_otherwise(text: str, low: int, start: int) -> bool:

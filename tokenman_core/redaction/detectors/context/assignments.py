@@ -22,7 +22,7 @@ _GATE_PASS: Final = "|".join((*(names.loose(word) for word in names.PASSWORDS), 
 _PAIR: Final = (
     r"\\{0,7}[\"']?[ \t]{0,4}[,;]?\s{0,40}\\{0,7}[\"']?(?:value|Value|VALUE|default)\\{0,7}[\"']?[ \t]{0,8}[:=]"
     r"|[\"']?[ \t]{0,4}\{[^{}]{0,160}?\bdefault[ \t]{0,8}="
-    r"|:\s{0,40}\{\s{0,40}\\{0,7}[\"'](?:value|Value|default|stringValue|S)\\{0,7}[\"'][ \t]{0,8}:"
+    r"|:\s{0,40}\{\s{0,40}\\{0,7}[\"']?(?:value|Value|default|stringValue|S)\\{0,7}[\"']?[ \t]{0,8}:"
 )
 # The type of what is assigned: behind a colon, or in the words of Go, Visual Basic, SQL, C, Lua and C# without one.
 _WORD_OF_TYPE: Final = r"(?:as[ \t]{1,3})?(?:n?varchar2?|string|text|str|char)(?:\([0-9A-Za-z]{1,5}\))?"
@@ -51,7 +51,8 @@ ASSIGNMENT: Final = Rule(
     "assignment",
     "PASSWORD",
     (*dict.fromkeys(names.ascii_part(word) for word in names.PASSWORDS), "pass", "pw", "psk", "secret", "token", "key",
-     "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed"),
+     "credential", "creds", "access", "bearer", "jwt", "otp", "connection", "mnemonic", "seed", "schl", "sleutel", "nyckel",
+     "klucz", "chiave"),
     rf"(?:{_GATE_PASS}|{names.KEYS})[A-Za-z0-9_.-]{{0,24}}[\\\"'`\]) \t]{{0,10}}(?:[:=>,({{<?|]|[!&+~.]="
     rf"|{_GATE_TYPE}|\s{{0,40}}[\\\"']{{0,8}}(?:value|default))",
     re.compile(
@@ -116,6 +117,7 @@ _SIGNS: Final = frozenset("()&|;<>{}[],")
 _PASSWORD_SIGNS: Final = frozenset("!@#$%^*+~?&|")
 _LONGEST_PHRASE: Final = 64
 _LEAST_NAME: Final = 6
+_MEMBER: Final = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)+")
 _REST: Final = re.compile(r"[^\s\"'`]{0,256}")
 
 
@@ -158,10 +160,13 @@ def _is_one_word(whole: str) -> bool:
 
 def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     text, op, is_password = match.string, match["op"], match["pass"] is not None
-    if names.is_other(match["rest"]) or names.is_harmless(text, match.start()):
+    if names.is_other(match["rest"]):
         return
     start, end, quoted = _span(match)
     value = text[start:end]
+    chosen = is_password and quoted and " " not in value and is_strong(value)  # `data.password = "…"`
+    if names.is_harmless(text, match.start()) and not (chosen and text[match.start() - 1] == "."):
+        return
     if op in _COMPARING and not (quoted and _is_literal(value, is_password)):
         return
     if op == ">":  # <password>…</password>
@@ -176,9 +181,11 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return  # `${NAME:?what to say where it is missing}`
     if is_code(value) and _is_its_name(match, value):
         return
+    if not quoted and _is_called(text, end, value):
+        return
     if op == "," and value.isupper() and is_code(value):
         return  # the next constant of a list of them
-    if op == "," and not match["close"].strip("])") and not text[match.start() : match.end("rest")].isupper():
+    if op == "," and not (match["close"].strip("])") or _is_in_pair(match, value)):
         return
     if is_password:
         if not quoted and op in (":", "=") and value.isalpha() and (last := phrases.end_at(text, start)):
@@ -195,6 +202,20 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
 def _is_literal(value: str, is_password: bool) -> bool:
     """Whether what a program compares with, or puts behind, is a secret itself."""
     return is_strong(value) or verdicts.is_jumbled(value) or (is_password and phrases.is_word(value))
+
+
+def _is_in_pair(match: re.Match[str], value: str) -> bool:
+    """Whether a name without quotes has its value behind a comma: a constant (`PASSWORD, "…"`), or an atom in a pair."""
+    text, start = match.string, match.start()
+    if text[start : match.end("rest")].isupper():
+        return True
+    before = start - len(names.before(text, start))
+    return text[max(0, before - 2) : before].endswith(("{", "{:")) and is_strong(value)
+
+
+def _is_called(text: str, end: int, value: str) -> bool:
+    """Whether a program calls what is assigned here (`crypto.default.pbkdf2Sync(…)`)."""
+    return text.startswith("(", end) and _MEMBER.fullmatch(value) is not None
 
 
 def _is_its_name(match: re.Match[str], value: str) -> bool:
@@ -254,7 +275,9 @@ def _judge_weak(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
     before = names.before(text, match.start())
     in_address = text[max(0, match.start() - len(before) - 1) : match.start() - len(before)] in ("?", "&")
     named = in_address or (before[-1:] in ("-", "_") and (match["op"] == "=" or before.isupper()))
-    if " " not in value and (score := verdicts.token(value, quoted=quoted, named=named)):
+    if " " in value or (not quoted and _is_called(text, end, value)):
+        return
+    if score := verdicts.token(value, quoted=quoted, named=named):
         yield Finding(start, end, rule.entity, min(score, verdicts.LIKELY))
 
 

@@ -29,6 +29,7 @@ _OPTIONS: Final = (
     (r"net use", r"/user:[A-Za-z0-9_.\\/-]{1,64} "),
     (r"keytool", r"-(?:store|key)pass ?"),
     (r"openssl", r"-k ?"),
+    (r"ssh-keygen", r"-[NP] ?"),
     (r"(?:lftp|ncftp[a-z]*)", r"-u ?[^\s,\"']{1,64},"),
     (r"htpasswd", r"-[A-Za-z]{0,4}b[A-Za-z]{0,4} [^\s]{1,128} [^\s]{1,64} "),
 )
@@ -49,13 +50,13 @@ COMMAND_LINE: Final = Rule(
     "PASSWORD",
     ("-u", "--", "sshpass", "mysql", "mongo", "redis-cli", "login", "ldap", "sqlcmd", "bcp", "smbclient", "psexec",
         "7z", "zip", "cqlsh", "ipmitool", "rcon",
-     "freerdp", "net use", "pass:", "keytool", "openssl", "configure", "_authtoken", "sudo -s", "passwd",
+     "freerdp", "net use", "pass:", "keytool", "openssl", "ssh-keygen", "configure", "_authtoken", "sudo -s", "passwd",
      "docker login", "lftp ", "ncftp", "htpasswd "),
     r"(?:(?:-u|--user|--proxy-user|-U)[ =]?[\"']?[^\s\"':=]{1,64}:[^\s\"']{3}|--[a-z0-9-]{0,40}(?:pass|token|key"
     r"|secret|auth|credentials|bearer)[a-z-]{0,12}[ =][\"']?[^\s\"']{4}"
     r"|sshpass -p|mysql[a-z]{0,8} |mongo[a-z]{0,8} |redis-cli |(?:docker|podman|az|oc|helm|buildah|skopeo|crane"
     r"|nerdctl) [^\r\n|;&]{0,40}login|ldap[a-z]{3,8} |sqlcmd |bcp |smbclient |psexec"
-    r"|7z[azr]? |zip |cqlsh |ipmitool |rcon-cli |xfreerdp |net use |pass:|keytool |openssl |vault login"
+    r"|7z[azr]? |zip |cqlsh |ipmitool |rcon-cli |xfreerdp |net use |pass:|keytool |openssl |ssh-keygen |vault login"
     r"|aws configure set|npm config set|lftp |ncftp|htpasswd |echo [^\r\n|]{4,140}\| ?(?:sudo|docker|passwd|chpasswd))",
     re.compile(
         rf"(?:(?P<user>(?<![A-Za-z0-9_-])(?:-u|--user|--proxy-user|-U)[ =]?(?P<open>[\"'])?[^\s\"':=]{{1,64}}:)"

@@ -34,7 +34,7 @@ KEYS: Final = (
     r"|hmac[-_.]?key|jwt[-_.]?key|ssh[-_.]?key|crypt(?:o)?[-_.]?key|access[-_.]?code|credentials?|creds"
     r"|connection[-_.]?string|shared[-_.]?access"
     r"|x-api-key|bearer|jwt|otp|passkey|sharedaccesskey|accountkey|seed[-_ ]?phrase|mnemonic|cookie[-_]?secret"
-    r"|client[-_]?secret"
+    r"|client[-_]?secret|api[- ]schl.{1,2}ssel|api[- ]?sleutel|api[- ]?nyckel|klucz api|chiave api"
 )
 """What a key is called, as a pattern: in names of variables, of fields and of headers."""
 

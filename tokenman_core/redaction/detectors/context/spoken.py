@@ -128,10 +128,11 @@ CREDENTIALS: Final = Rule(
     "PASSWORD",
     ("login", "log in ", "sign in ", "cred", "user", "account"),
     r"(?:(?:login|credentials?|creds|user(?:name)?|account)[ \t]{0,2}[:=][ \t]{0,2}|(?:log|sign) ?in (?:as|with) )"
-    r"[^\s\"'`/|:=,]{1,64}(?:[ \t]{0,2}[/|:][ \t]{0,2})[^\s/|:]{4}",
+    r"[^\s\"'`/|:=,]{1,64}(?:[ \t]{0,2}[/|:][ \t]{0,2})[^\s/|:]{4}|(?:login|credentials|creds) [^\s\"'`/|:=,]{1,64} / [^\s/|:]{4}",
     re.compile(
         r"(?i:(?:(?P<both>login|credentials?|creds)|user(?:name)?|account)[ \t]{0,2}[:=][ \t]{0,2}"
-        r"|(?P<said>(?:log|sign) ?in (?:as|with) ))[^\s\"'`/|:=,]{1,64}(?P<between>[ \t]{0,2}[/|:][ \t]{0,2})"
+        r"|(?P<said>(?:log|sign) ?in (?:as|with) |(?:login|credentials|creds) (?=[^\s\"'`/|:=,]{1,64} / )))"
+        r"[^\s\"'`/|:=,]{1,64}(?P<between>[ \t]{0,2}[/|:][ \t]{0,2})"
         r"(?P<bare>[^\s\"'`<>{}\[\],;]{4,128})"
     ),
     lambda rule, match: _judge_credentials(rule, match),
@@ -161,6 +162,17 @@ PGPASS: Final = Rule(
     source="libpq §34.16: .pgpass",
 )
 
+# What German, Dutch, French, Spanish, Italian, Portuguese and Polish say of a password.
+_OF_PASSWORDS_ABROAD: Final = """
+falsch richtig ungültig gültig abgelaufen korrekt sicher unsicher schwach stark notwendig erforderlich vergessen geändert gesetzt
+geheim gespeichert verschlüsselt onjuist verkeerd ongeldig geldig verlopen correct veilig onveilig zwak sterk vereist vergeten
+gewijzigd incorrecte invalide valide expiré expirée erroné erronée vide faible obligatoire requis requise oublié modifié chiffré
+incorrecto incorrecta inválido inválida válido válida correcto correcta vacío vacía débil fuerte obligatorio obligatoria caducada
+olvidada errato errata sbagliato sbagliata scaduto scaduta corretto corretta valida vuota debole sicura obbligatoria dimenticata
+incorreto incorreta errado errada expirou vazia fraca forte obrigatória esquecida
+nieprawidłowe błędne niepoprawne poprawne wymagane wygasło puste słabe silne ustawione zapisane zmienione
+"""
+_COMMON_ABROAD: Final = frozenset(_OF_PASSWORDS_ABROAD.split())
 _CALL: Final = re.compile(r"[A-Za-z_$][\w$.]*\(")
 _LEAST_SAID: Final = 3  # words of a passphrase without quotes; two are too often the end of a sentence
 _METHOD: Final = re.compile(
@@ -248,7 +260,7 @@ def _said(value: str, verb: str, is_password: bool) -> float:
         return 0.0
     word = value.lower()
     plain = value.isalpha() and (word == value or value.istitle())
-    if plain and (word in COMMON or word.endswith(TAILS) or len(word) < 5):
+    if plain and (word in COMMON or word in _COMMON_ABROAD or word.endswith(TAILS) or len(word) < 5):
         return 0.0
     if plain:
         return verdicts.GUESS

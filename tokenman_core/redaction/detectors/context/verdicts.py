@@ -18,6 +18,7 @@ from tokenman_core.redaction.detectors.likely import (
 SURE: Final = 0.95
 LIKELY: Final = 0.8
 GUESS: Final = 0.6
+_LONG_JUMBLE: Final = 20
 
 _PATH: Final = re.compile(r"(?:~?\.{0,2}/|[A-Za-z]:\\|https?:|file:|\$[A-Za-z_][\w:]*-?$|@[A-Z]+$)")
 _BASE64: Final = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])[A-Za-z0-9+/]{32,}={0,2}$")
@@ -32,7 +33,8 @@ _DIGEST: Final = re.compile(r"(?:sha\d{1,3}|md5|crc32c?)[-:]|(?:[0-9a-f]{2}:){7}
 _METHOD: Final = re.compile(
     r"(?i)(?:scram-)?(?:sha|md|aes|rsa|utf|iso|oauth|argon|pbkdf|ed|hs|rs|es|tls)[-_]?\d[\d-]*(?:with[A-Za-z]{2,12})?(?:[-_][a-z0-9]+)*$"
 )
-_RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$")  # a tag of YAML; rules of a form
+# A tag of YAML, the rules of a form, a repetition in a grammar (RFC 5234).
+_RULES: Final = re.compile(r"![a-z]+$|(?:[a-z_]+(?::[\w,]+)?\|)+[a-z_]+(?::[\w,]+)?$|\d{0,2}\*\d{0,2}[A-Z]{2,}$")
 _CALL: Final = re.compile(r"[A-Za-z_$][\w$]*!?(?:(?:(?:\.|::|->)[\w$]+!?)+\(|\((?:\)|[\"'])).*[)\"',;]$")
 _REFERENCE: Final = re.compile(r"@[A-Za-z_]+$")  # a parameter of SQL, a variable of Ruby
 # Scripts without blanks: a whole sentence may be one word.
@@ -99,7 +101,9 @@ def token(value: str, *, quoted: bool, named: bool = True) -> float:
 def _drawn_name(value: str) -> bool:
     """Whether what could be the name of a variable is more likely drawn: digits among its letters, not only behind them."""
     inner = value.rstrip("0123456789")
-    return any(map(str.isdigit, inner)) and is_drawn(value, 2.8) and "." not in value
+    return (len(inner) >= _LONG_JUMBLE and is_jumbled(inner)) or (
+        any(map(str.isdigit, inner)) and is_drawn(value, 2.8) and "." not in value
+    )
 
 
 def is_rule(value: str) -> bool:

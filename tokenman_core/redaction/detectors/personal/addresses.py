@@ -10,9 +10,16 @@ from tokenman_core.redaction.detectors.words import VERSION, Spotted
 from tokenman_core.redaction.entities import Finding
 
 _IPV4 = re.compile(r"(?<![0-9.])[0-9]{1,3}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?!\.?[0-9])")
+# What a colon sets apart from an address behind it: a sign, or a word that is no group of it (`mac:`, `tundra:`).
+_LABELLED = "|".join(
+    f"(?<={word}:.)"
+    for word in ("[^0-9A-Fa-f:]", *(f"[G-Zg-z][A-Fa-f]{{{size}}}" for size in (1, 2, 3)), "[A-Za-z]{5}")
+)
+# As of chains of digits its first character stands first.
 _IPV6 = re.compile(
-    r"(?:(?<![0-9A-Za-z_:.])|(?<=[^0-9A-Fa-f:]:)(?=[0-9A-Fa-f]))(?:[0-9A-Fa-f]{0,4}:){2,7}"
-    r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z_:])"
+    rf"[0-9A-Fa-f:](?:(?<![0-9A-Za-z_:.].)|(?<=_.)(?<![0-9A-Za-z_]_.)|(?<=:.)(?:{_LABELLED}))"
+    r"(?:(?<=:)(?=:)|(?<!:)[0-9A-Fa-f]{0,3}:)(?:[0-9A-Fa-f]{0,4}:){1,6}"
+    r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])|[0-9A-Fa-f]{1,4})?(?![0-9A-Za-z]|:[0-9A-Fa-f:]|_[0-9A-Za-z_])"
 )
 # Two groups alone may be a name in a program (`a::b`); these begin addresses: of a link, of a site, of the net (RFC 4291, 4193).
 _BEGINS = re.compile(r"(?:fe[89ab]|f[cd][0-9a-f]|[23][0-9a-f]{2})[0-9a-f]:", re.IGNORECASE)
@@ -20,7 +27,8 @@ _ZONE = re.compile(
     r"%(?:25)?[0-9A-Za-z][0-9A-Za-z._~-]{0,31}"
 )  # of an address of a link: on which interface (RFC 4007, 6874)
 _MAC = re.compile(
-    r"(?<![0-9A-Za-z_:.-])(?<!\[\*)(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z_:-]|\.[0-9A-Fa-f])"
+    r"(?:(?<![0-9A-Za-z_:.-])(?<!\[\*)|(?<![0-9A-Za-z_].)(?<=_)|(?<=^[A-Za-z]:)|(?<=[^0-9A-Za-z_:][A-Za-z]:)|(?<=[A-Za-z]{3}:)|(?<=[G-Zg-z].:))"
+    r"(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4})(?![0-9A-Za-z-]|:[0-9A-Fa-f:]|_[0-9A-Za-z_]|\.[0-9A-Fa-f])"
 )
 _LEADING_ZERO = re.compile(r"(?<![0-9])0[0-9]")
 # Of resolvers, of private networks as a whole (RFC 1918), and where clouds tell a machine about itself (RFC 3927).
@@ -49,7 +57,7 @@ class Addresses:
         last, sure = -1, False  # where the one before ends, and whether it is surely one, or in a list with one
         for match in _IPV4.finditer(plain):
             start, end = match.span()
-            score = _ipv4_score(plain, spotted, start, end)
+            score = _ipv4_score(plain, spotted, start, end, in_range=last == start - 1)
             if (doubtful or score == _DOUBTFUL) and (last < 0 or _LISTED.fullmatch(plain, last, start) is None):
                 doubtful, sure = [], False
             last = end
@@ -70,6 +78,8 @@ class Addresses:
     def ipv6(self, plain: str) -> Iterator[Finding]:
         for match in _IPV6.finditer(plain):
             value, end = match[0], match.end()
+            if value[-1] == ":" != value[-2]:  # of the sentence
+                value, end = value[:-1], end - 1
             groups = [group for group in value.split(":") if group]
             embedded = "." in value  # an address of IPv4 at its end
             if not any(char.isdigit() for char in value) or all(len(group) <= 2 for group in groups):
@@ -110,8 +120,11 @@ def _is_nobodys(octets: Sequence[int]) -> bool:
     return octets[0] in (0, 127, 255) or 224 <= octets[0] < 240
 
 
-def _ipv4_score(plain: str, spotted: Spotted, start: int, end: int) -> float | None:
-    """How sure it is that four numbers are someone's address by themselves; None if they are none."""
+def _ipv4_score(plain: str, spotted: Spotted, start: int, end: int, *, in_range: bool) -> float | None:
+    """How sure it is that four numbers are someone's address by themselves; None if they are none.
+
+    `in_range`: an address stands before it, and one character between them (`10.0.0.1-10.0.0.9`).
+    """
     value = plain[start:end]
     if value in EVERYBODYS:
         return None
@@ -122,7 +135,7 @@ def _ipv4_score(plain: str, spotted: Spotted, start: int, end: int) -> float | N
     if _is_nobodys(octets):
         return None
     behind = plain[max(0, start - 1) : start]
-    if behind in ("-", "^", "~") or plain[max(0, start - 2) : start] in ("==", ">=", "<=", "~="):
+    if (behind in ("-", "^", "~") and not in_range) or plain[max(0, start - 2) : start] in ("==", ">=", "<=", "~="):
         return None
     named = spotted.names("IP_ADDRESS", start)
     ahead = plain[end : end + 1]

@@ -9,16 +9,23 @@ from tokenman_core.redaction.detectors.personal.text import Recognizer, says
 from tokenman_core.redaction.detectors.presidio import EmailRecognizer
 from tokenman_core.redaction.entities import Finding
 
+_LATIN = "À-ɏ"
+_OTHER = (
+    "\u0370-\u052f\u0590-\u06ff"  # Greek, Cyrillic, Hebrew, Arabic: of scripts without blanks a sentence would join on
+)
 # A local part as people have it: RFC 5322 allows more (`=`, `/`, `&`), but there it is a key or a path that stands before it.
 _LOCAL = re.compile(
-    r"[A-Za-z0-9À-ɏ_](?:(?:[A-Za-z0-9À-ɏ!#%*+_~^.-]|(?:(?<=[^A-Za-z0-9'][A-Za-z])|(?<=^[A-Za-z]))'(?=[A-Za-z])){0,62}[A-Za-z0-9À-ɏ_+-])?$"
+    rf"(?:[A-Za-z0-9{_LATIN}_](?:(?:[A-Za-z0-9{_LATIN}!#%*+_~^.-]|(?:(?<=[^A-Za-z0-9'][A-Za-z])|(?<=^[A-Za-z]))'(?=[A-Za-z])){{0,62}}"
+    rf"[A-Za-z0-9{_LATIN}_+-])?|[{_OTHER}](?:[{_OTHER}0-9_.+-]{{0,62}}[{_OTHER}0-9])?)$"
 )
-_IN_LOCAL = "".join(map(chr, (*range(ord("0"), ord("9") + 1), *range(ord("À"), ord("ɏ") + 1)))) + (
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#%*+_~^.-'"
+_IN_LOCAL = "".join(
+    map(chr, (*range(ord("0"), ord("9") + 1), *range(0xC0, 0x250), *range(0x370, 0x530), *range(0x590, 0x700)))
+) + ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#%*+_~^.-'")
+_LABEL = (
+    rf"(?:[A-Za-z0-9{_LATIN}](?:[A-Za-z0-9{_LATIN}-]{{0,62}}[A-Za-z0-9{_LATIN}])?"
+    rf"|[{_OTHER}](?:[{_OTHER}0-9-]{{0,62}}[{_OTHER}0-9])?)"
 )
-_DOMAIN = re.compile(
-    r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?(?:\.[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,62}[A-Za-z0-9À-ɏ])?){1,8}"
-)
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL}){{1,8}}")
 _USER_INFO = re.compile(r"[a-z0-9]://[^\s/@]*:[^\s/@]*$", re.IGNORECASE)
 _FILE_ENDINGS = frozenset(
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "json", "html", "yml", "yaml", "service"]

@@ -11,13 +11,17 @@ from tokenman_core.redaction.detectors.personal.text import (
     begins_in_a_word,
     ends_in_a_word,
     says,
-    stands_in_a_word,
 )
 from tokenman_core.redaction.detectors.presidio import UsSsnRecognizer
 from tokenman_core.redaction.detectors.words import Spotted
 from tokenman_core.redaction.entities import Finding
 
-_CHAIN = re.compile(r"(?<![0-9A-Za-z_])(?:\+|\(\+?)?[0-9](?:[ .()\-/]{0,3}[0-9]){6,}+")
+# Its first character stands first, for then those that begin nothing cost least: a digit, a `+` behind anything but digits, or a
+# bracket. An underscore before it is part of a name, unless that begins there, as where Markdown stresses a number.
+_CHAIN = re.compile(
+    r"[0-9+(](?:(?<![0-9A-Za-z_].)|(?<=_.)(?<![0-9A-Za-z_]_.)|(?<=[A-Za-z]\+))(?:(?<=[0-9])|(?:(?<=\+)|(?<=\()\+?)[0-9])"
+    r"(?:[ .()\-/]{0,3}[0-9]){6,}+"
+)
 _NOT_DIGIT = re.compile(r"[^0-9]+")
 _GROUP = re.compile(r"[0-9]+")
 _NEXT_GROUP = re.compile(r"(?<= )\(?[0-9]")
@@ -26,11 +30,13 @@ _CARDS = tuple(
     re.compile(r"(?<![0-9])(?<![0-9]\.)" + shape + r"(?!\.?[0-9])")
     for shape in (
         r"[1-9][0-9]{11,18}",
+        r"[2-6][0-9]{3}([ .-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}\1[0-9]{1,3}",
         r"[2-6][0-9]{3}([ .-])[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}",
         r"3[0-9]{3}([ .-])[0-9]{6}\1[0-9]{4,5}",
         r"[1-9](?:[ -]?[0-9]){11,18}",
     )
 )
+_GROUPED = _CARDS[1:4]  # as cards are written, and hardly anything else
 # Where a chain is several values: columns that blanks set apart, and a date beside a number.
 _APART = re.compile(r" {2,}|(?<![0-9])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])")
 _LEAST_PHONE = 7
@@ -64,42 +70,46 @@ class Numbers:
 
     def _checked(self, plain: str, spotted: Spotted, at: int, end: int) -> Iterator[Finding]:
         """The cards and SSNs of a chain. Each begins where a group of digits does."""
-        digits = len(_NOT_DIGIT.sub("", plain[at:end]))
+        digits, found = len(_NOT_DIGIT.sub("", plain[at:end])), at
         while (group := _GROUP.search(plain, at, end)) is not None and digits >= _LEAST_CHECKED:
             start = group.start()
-            finding = self._card_at(plain, spotted, start, end) if digits >= _LEAST_CARD else None
-            finding = finding or self._ssn_at(plain, spotted, start, end)
+            beside = start == found + 1  # a sign stands between it and the one before
+            finding = self._card_at(plain, spotted, start, end, beside) if digits >= _LEAST_CARD else None
+            finding = finding or self._ssn_at(plain, spotted, start, end, beside)
             last, at = at, group.end()
             if finding is not None:
                 yield finding
-                at = finding.end
+                at = found = finding.end
             digits -= len(_NOT_DIGIT.sub("", plain[last:at]))
 
-    def _card_at(self, plain: str, spotted: Spotted, start: int, end: int) -> Finding | None:
+    def _card_at(self, plain: str, spotted: Spotted, start: int, end: int, beside: bool) -> Finding | None:
         for shape in _CARDS:
             match = shape.match(plain, start, end)
-            if match is None or stands_in_a_word(plain, *match.span()):
+            if match is None or ends_in_a_word(plain, match.end()) or (not beside and begins_in_a_word(plain, start)):
                 continue
             digits = _SEPARATOR.sub("", match[0])
             if not luhn(digits) or len(set(digits)) < 2 or (match[0][4] == plain[start - 1 : start] == "."):
                 continue
-            issued = _ISSUERS.match(digits) is not None and not words.nobodys(spotted.text, start)
+            if leading(plain, start - 1, match.end()) == match.end() and not spotted.near("CREDIT_CARD", *match.span()):
+                continue  # a telephone number with a `+`, one in ten of which passes
+            grouped = shape in _GROUPED
+            issued = _ISSUERS.match(digits) is not None and (grouped or not words.nobodys(spotted.text, start, "["))
             if issued and not spotted.told:
                 return Finding(*match.span(), "CREDIT_CARD")
             if (issued or _ANNOUNCED.match(digits)) and spotted.near("CREDIT_CARD", *match.span()):
                 return Finding(*match.span(), "CREDIT_CARD")
         return None
 
-    def _ssn_at(self, plain: str, spotted: Spotted, start: int, end: int) -> Finding | None:
+    def _ssn_at(self, plain: str, spotted: Spotted, start: int, end: int, beside: bool) -> Finding | None:
         match = _SSN.match(plain, start, end)
-        if match is None or stands_in_a_word(plain, *match.span()):
+        if match is None or ends_in_a_word(plain, match.end()) or (not beside and begins_in_a_word(plain, start)):
             return None
         if match[0][:3] in ("000", "666") or match[0][0] == "9":
             return None  # never given out (Social Security Administration)
         finding = Finding(*match.span(), "US_SSN")
         if spotted.near("US_SSN", *match.span()):
             return finding
-        if match[1] != "-" or words.nobodys(spotted.text, start):
+        if match[1] != "-" or words.nobodys(spotted.text, start, "["):
             return None
         if match[0] in _EXAMPLES or says(self._ssn, plain, *match.span(), 0.5):
             return finding._replace(score=0.85)
@@ -124,17 +134,22 @@ def _phone(text: str, plain: str, spotted: Spotted, start: int, end: int) -> Ite
     start += len(piece) - len(piece.lstrip(" .)-/"))
     if piece.startswith("(") and ")" not in piece:  # it opens more than an area code
         start += 1
-    if begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
+    international = plain.startswith("+", start)
+    if not international and begins_in_a_word(plain, start):  # its first digits belong to a word, but others follow
         group = _GROUP.search(plain, start, end)
         rest = _NEXT_GROUP.search(plain, group.end(), end) if group else None
         if rest is None:
             return
         start = rest.start()
-    if end - start < _LEAST_PHONE or ends_in_a_word(plain, end):
+    if end - start < _LEAST_PHONE:
         return
     if last := leading(plain, start, end):
         yield Finding(start, last, "PHONE_NUMBER")
         start = last
+    elif ends_in_a_word(plain, end):
+        return
+    elif international and plain[start - 1 : start].isalpha():
+        return  # a sum (`i+1234567890`)
     elif sure := score(text, start, end, spotted):
         yield Finding(start, end, "PHONE_NUMBER", sure)
         return

@@ -4,6 +4,7 @@ import re
 
 from tokenman_core.redaction.detectors import words
 from tokenman_core.redaction.detectors.personal import plans
+from tokenman_core.redaction.detectors.personal.text import ends_in_a_word
 from tokenman_core.redaction.detectors.words import Spotted
 
 _DATE = re.compile(
@@ -35,14 +36,16 @@ def leading(plain: str, start: int, end: int) -> int:
 
     A single digit that belongs to the next word (`+30 691 245 6986 8 times`) is no part of it.
     """
-    if plain[start] != "+":
+    if not plain.startswith(("+", "(+"), start):
         return 0
     ends = [match.end() for match in _GROUPS.finditer(plain, start, end)]
-    if _NEXT_WORDS.match(plain, ends[-1] - 2) and len(ends) > 1:
+    if len(ends) > 1 and (_NEXT_WORDS.match(plain, ends[-1] - 2) or ends_in_a_word(plain, ends[-1])):
         del ends[-1]
     for last in reversed(ends):
-        if _SHORTEST <= sum(map(str.isdigit, plain[start:last])) <= _LONGEST and plans.is_valid(plain[start:last]):
-            return last
+        candidate = plain[start:last]
+        least = _SHORTEST - (" " in candidate)  # of islands with numbers of four digits
+        if least <= sum(map(str.isdigit, candidate)) <= _LONGEST and plans.is_valid(candidate):
+            return last if not ends_in_a_word(plain, last) else 0
     return 0
 
 

@@ -66,7 +66,9 @@ def begins_in_a_word(plain: str, start: int) -> bool:
 def ends_in_a_word(plain: str, end: int) -> bool:
     """Whether a number that ends here goes on as an id, a hexadecimal or a date with time."""
     ahead = plain[end : end + 2]
-    return ahead[:1].isalpha() or ahead[:1] == "_" or (ahead[:1] in ("-", "T", ":") and ahead[1:].isalnum())
+    if ahead[:1] == "_":
+        return ahead[1:].isalnum() or ahead[1:] == "_"  # else it ends what Markdown stresses
+    return ahead[:1].isalpha() or (ahead[:1] in ("-", "T", ":") and ahead[1:].isalnum())
 
 
 def stands_in_a_word(plain: str, start: int, end: int) -> bool:
