@@ -36,7 +36,7 @@ class Loaded:
     files: tuple[Path, ...] = ()
     """Those that it depends on, there or not."""
     blank: bool = False
-    """There is nothing in the file, no comment either."""
+    """There is no setting in the file."""
 
     def origin(self, setting: str) -> str:
         """Where `limits.request_body` comes from: `FILE:LINE`, `environment NAME`, `command line` or `default`."""
