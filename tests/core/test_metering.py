@@ -694,7 +694,7 @@ async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
         ("anthropic", {"model": "m", "max_tokens": 100}, {"input_tokens": 5, "output_tokens": 101}, True),
         ("openai", {"model": "m", "max_completion_tokens": 100}, {"prompt_tokens": 5, "completion_tokens": 10**18}, True),
         ("openai", {"model": "m", "max_tokens": 100, "n": 3}, {"prompt_tokens": 5, "completion_tokens": 300}, False),
-        ("openai", {"model": "m"}, {"prompt_tokens": 5, "completion_tokens": 10**6}, False),
+        ("openai", {"model": "m"}, {"prompt_tokens": 5, "completion_tokens": 10**5}, False),
         ("gemini", {"generationConfig": {"maxOutputTokens": 9}}, {"promptTokenCount": 5, "candidatesTokenCount": 10}, True),
     ],
 )  # fmt: skip
