@@ -91,9 +91,13 @@ class Meter:
         """
         self._desk.start = asyncio.create_task(self._warm())
 
-    def close(self) -> None:
-        """The end is near: what is still to be booked is counted roughly, at once."""
+    def hasten(self) -> None:
+        """The end is near: what is still to be booked is counted roughly, at once, and waits for no tokeniser to be loaded."""
         self._desk.closed = True
+
+    def close(self) -> None:
+        """The end is here."""
+        self.hasten()
         self._desk.thread.shutdown(wait=False, cancel_futures=True)
 
     async def _warm(self) -> None:

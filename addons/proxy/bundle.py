@@ -55,7 +55,8 @@ from tokenman_core.webhook import Webhook
 
 log = logging.getLogger("tokenman")
 
-_CUT_S = 2.0  # for calls whose connections have just been closed to be booked, also those that go on for others
+_CUT_S = 0.3  # for calls whose connections have just been closed to tell their clients
+_BOOK_S = 1.0  # for those to be booked that were ended, also those that go on for others
 
 
 @dataclass
@@ -176,8 +177,11 @@ class Keeper:
     async def done(self) -> None:
         bundle = self._bundle
         bundle.exchanges.closing = True
+        bundle.lasting.meter.hasten()  # before there is anything to count
         await bundle.lasting.upstream.aclose()
         await bundle.exchanges.drained(_CUT_S)
+        bundle.exchanges.abandon()  # a client that reads nothing would keep its call for minutes
+        await bundle.exchanges.drained(_BOOK_S)
         await bundle.detection.close()
         bundle.lasting.meter.close()
         for task in self._tasks:

@@ -679,6 +679,15 @@ async def test_after_its_end_a_meter_still_books(meter: Meter) -> None:
     assert untold.bill.usage.input == tokens.rough([QUESTION])
 
 
+async def test_a_meter_in_haste_waits_for_no_tokeniser(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "estimate", lambda texts: pytest.fail("it was loaded"))
+    meter.hasten()
+    untold = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream()))
+    assert untold.bill is not None
+    assert untold.bill.usage.input == tokens.rough([QUESTION])
+    assert untold.bill.cost is not None
+
+
 async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
     meter.start()
     assert meter._desk.start is not None
