@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
+from tokenman_core import background
 from tokenman_core.clock import Clock
 from tokenman_core.errors import trace
 from tokenman_core.makers import MARK, MOST_MADE, Maker, Makers
@@ -30,7 +31,8 @@ class BoundStore:
     async def start(self) -> None:
         await self.step()
         self._makers.keep = self._keep
-        self._task = asyncio.create_task(self._run())
+        self._alive = background.began("makers", EVERY_S)
+        self._task = self._alive.of(asyncio.create_task(self._run()))
 
     async def aclose(self) -> None:
         """What waits is written."""
@@ -47,6 +49,7 @@ class BoundStore:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)
+            self._alive.ran()
             try:
                 await self.step()
             except Exception as e:  # memory has it all; the next step may do better

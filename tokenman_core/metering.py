@@ -19,6 +19,7 @@ from typing import Any, Literal
 import orjson
 
 from tokenman_core import tokens
+from tokenman_core.ahead.believed import believed
 from tokenman_core.ahead.output import stated
 from tokenman_core.capture import Capture
 from tokenman_core.dialects.base import AnswerReader
@@ -90,9 +91,13 @@ class Meter:
         """
         self._desk.start = asyncio.create_task(self._warm())
 
-    def close(self) -> None:
-        """The end is near: what is still to be booked is counted roughly, at once."""
+    def hasten(self) -> None:
+        """The end is near: what is still to be booked is counted roughly, at once, and waits for no tokeniser to be loaded."""
         self._desk.closed = True
+
+    def close(self) -> None:
+        """The end is here."""
+        self.hasten()
         self._desk.thread.shutdown(wait=False, cancel_futures=True)
 
     async def _warm(self) -> None:
@@ -168,23 +173,32 @@ class Meter:
         ):
             called = {**called, "containers": fresh}
         others = reader.others if reader else {}
+        terms, at = reader.terms if reader else None, datetime.fromtimestamp(exchange.times.begun, UTC)
+        monthly = by_the_month(self._providers, exchange, attempt.candidate)
+
+        def bill(said: Usage, names: Sequence[str]) -> Bill:
+            usage = believed(exchange, names, said)
+            made = self._prices.bill(
+                usage, provider, names, at, terms=terms, subscription=monthly, estimated=used.estimated
+            )
+            return made if usage is said else replace(made, said=said)
+
         attempt.bill = Bill.together(
             [
-                self._prices.bill(
-                    usage,
-                    provider,
-                    names,
-                    datetime.fromtimestamp(exchange.times.begun, UTC),
-                    terms=reader.terms if reader else None,
-                    subscription=by_the_month(self._providers, exchange, attempt.candidate),
-                    estimated=used.estimated,
-                )
+                bill(usage, names)
                 for usage, names in (
                     (with_tools(used.usage, called), models),
                     *((usage, [name]) for name, usage in others.items()),
                 )
             ]
         )
+        if attempt.bill is not None and attempt.bill.said is not None:
+            said, booked = attempt.bill.said, attempt.bill.usage
+            log.warning(
+                "%s says that a call read %d tokens and wrote %d, which it cannot have; what it can have used at most is booked: "
+                "%d and %d", attempt.candidate.provider, said.input, said.output, booked.input, booked.output,
+            )  # fmt: skip
+            exchange.overrun = True
 
     async def lost(self, left: Left) -> Bill | None:
         """What is booked for the attempt that was not over when its process ended: what it read."""

@@ -56,7 +56,8 @@ class Bill:
 
     `cost` in USD, exact to 1e-12; None: no price is known, which is not the same as 0. `notional`: it is the list price of what
     a subscription paid for. `cache_saved`: what the provider's own cache took off it, in USD: reads against the price of input,
-    less what writes cost above it. Below 0 where what was written was not read again.
+    less what writes cost above it. Below 0 where what was written was not read again. `said`: what the provider says, where the
+    call cannot have used that; `usage` is then what it can have used at most.
     """
 
     usage: Usage
@@ -65,15 +66,22 @@ class Bill:
     estimated: bool = False
     notional: bool = False
     cache_saved: Decimal = Decimal(0)
+    said: Usage | None = None
+
+    @property
+    def raw(self) -> Usage:
+        """The usage as the provider says it, whatever is booked."""
+        return self.usage if self.said is None else self.said
 
     @classmethod
     def together(cls, bills: "Sequence[Bill]") -> "Bill | None":
         """The sum, marked as its least certain part; None for no bills."""
         if len(bills) < 2:
             return bills[0] if bills else None
-        usage, cost, saved = Usage(), Decimal(0), Decimal(0)
+        usage, raw, cost, saved = Usage(), Usage(), Decimal(0), Decimal(0)
         for bill in bills:
             usage += bill.usage
+            raw += bill.raw
             cost += bill.cost or 0
             saved += bill.cache_saved
         known = all(bill.cost is not None for bill in bills)
@@ -85,6 +93,7 @@ class Bill:
             any(b.estimated for b in bills),
             any(b.notional for b in bills),
             saved,
+            raw if any(b.said is not None for b in bills) else None,
         )
 
 

@@ -10,6 +10,7 @@ import hmac
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tokenman_core.background import IDLE_S
 from tokenman_core.clock import Clock
 from tokenman_core.net import Deadlines, Request, Upstream, UpstreamError
 
@@ -24,7 +26,7 @@ log = logging.getLogger("tokenman.webhook")
 
 SECRET_FILE = "webhook-secret"  # in data_dir, where no other is configured
 TRIES = 8
-_FIRST_S, _LAST_S = 1.0, 300.0  # before the second try, and at most between two
+_FIRST_S, LAST_S = 1.0, 300.0  # before the second try, and at most between two
 _MOST = 1_000  # messages that wait; the oldest are lost then, and that is said
 _DEADLINES = Deadlines(connect=10, first_byte=20, idle=10, total=30)
 _MOST_ANSWER = 64 * 1024  # bytes of an answer, of which nothing is wanted
@@ -102,22 +104,26 @@ class Webhook:
         self._waiting.append((self._make_id(), body))
         self._there.set()
 
-    async def run(self) -> None:
-        """Never ends by itself."""
+    async def run(self, alive: Callable[[], None] = lambda: None) -> None:
+        """Never ends by itself. `alive` is called every five minutes at least."""
         while True:
+            alive()
             while self._waiting:
-                await self._deliver(*self._waiting.popleft())
+                await self._deliver(*self._waiting.popleft(), alive)
             self._there.clear()
-            await self._there.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._there.wait()
 
-    async def _deliver(self, name: str, body: bytes) -> None:
+    async def _deliver(self, name: str, body: bytes, alive: Callable[[], None]) -> None:
         for number in range(TRIES):
             if number:
-                longest = min(_LAST_S, _FIRST_S * 4 ** (number - 1))
+                longest = min(LAST_S, _FIRST_S * 4 ** (number - 1))
                 await self._sleep(longest * (0.5 + self._chance() / 2))
             address = self.address
             if address is None:
                 return
+            alive()
             said = await self._post(address, name, body)
             if said == "taken":
                 return

@@ -212,13 +212,21 @@ def up(file: ConfigFile = None, listen: Listen = None) -> None:
     _go("addons.cli.up", "run", file, listen)
 
 
-@app.command(epilog=_examples("tokenman doctor"))
-def doctor(file: ConfigFile = None) -> None:
+@app.command(epilog=_examples("tokenman doctor", "tokenman doctor --patience 60"))
+def doctor(
+    patience: Annotated[
+        float | None,
+        typer.Option(
+            min=1, max=3600, help="Seconds for all checks together, on a busy machine. Else it is done in five."
+        ),
+    ] = None,
+    file: ConfigFile = None,
+) -> None:
     """Say what is not right on this machine, and the remedy for each.
 
     Exit code: 0 fine, 1 warnings, 2 broken.
     """
-    _go("addons.cli.doctor", "run", file)
+    _go("addons.cli.doctor", "run", file, patience)
 
 
 @app.command(epilog=_examples("tokenman dashboard", "tokenman dashboard --open"))

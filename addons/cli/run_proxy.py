@@ -14,6 +14,7 @@ from pathlib import Path
 
 from addons.cli.ports import free_port
 from addons.cli.programs.environment import ADDED, REPLACED
+from tokenman_core import background
 from tokenman_core.clients.keys import PATTERN
 from tokenman_core.config.models import Settings
 from tokenman_core.config.values import Address
@@ -155,8 +156,9 @@ def _is_free(address: Address) -> bool:
 
 
 def _keep_small(path: Path) -> None:
-    stop = threading.Event()
+    stop, alive = threading.Event(), background.began("log", LOOK_S)
     while not stop.wait(LOOK_S):
+        alive.ran()
         turn(path, (1, 2))
 
 

@@ -1,5 +1,6 @@
 """`tokenman demo`: a few calls through a real TokenMan to a built-in fake provider, and what became of them."""
 
+import atexit
 import contextlib
 import http.client
 import json
@@ -164,8 +165,13 @@ def _different(one: Scene, result: Result, again: Result, calls: int) -> list[st
 
 
 @contextlib.contextmanager
-def running(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A TokenMan as `tokenman up` starts it, with its files in `folder`; the process, and the port it listens at."""
+def running(
+    folder: Path, provider_url: str, patience: float = _READY_S, ends: float = _END_S
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A TokenMan as `tokenman up` starts it, with its files in `folder`; the process, and the port it listens at.
+
+    It has `patience` seconds to be ready and `ends` to end. Raises NotStarted.
+    """
     port, admin = _free_ports()
     document = {
         "listen": f"127.0.0.1:{port}",
@@ -190,16 +196,22 @@ def running(folder: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[
             stdout=output,
             stderr=output,
         )
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+
+    atexit.register(end)  # where this runs on a thread that the end of our process does not wait for
     try:
-        _await(process, admin, log)
+        _await(process, admin, log, patience)
         yield process, port
     finally:
         process.terminate()
         try:
-            process.wait(_END_S)
+            process.wait(ends)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end()
+        atexit.unregister(end)
 
 
 def _environment() -> dict[str, str]:
@@ -213,8 +225,8 @@ def _free_ports() -> tuple[int, int]:
         return one.getsockname()[1], other.getsockname()[1]
 
 
-def _await(process: subprocess.Popen[bytes], admin: int, log: Path) -> None:
-    deadline = time.monotonic() + _READY_S
+def _await(process: subprocess.Popen[bytes], admin: int, log: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=1)
         try:
@@ -226,7 +238,7 @@ def _await(process: subprocess.Popen[bytes], admin: int, log: Path) -> None:
         finally:
             connection.close()
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise NotStarted(lines[-1] if lines else f"it was not ready within {_READY_S:.0f} s")
+    raise NotStarted(lines[-1] if lines else f"it was not ready within {patience:.0f} s")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from mitmproxy.master import Master
@@ -17,7 +18,7 @@ from addons.proxy.gate import Gate
 from addons.proxy.leaves import Leaves
 from addons.proxy.options import OptionTable
 from addons.proxy.policies import LOOPBACK_NAMES, Arrivals, Lasting, Policies, breaker_rules, make, model_breakers
-from tokenman_core import bound_store, ca, lost, price_lists, secret, underway
+from tokenman_core import background, bound_store, ca, lost, price_lists, secret, underway
 from tokenman_core.admin.keys import Codes, Keys, admin_token
 from tokenman_core.admin.runs import Runs
 from tokenman_core.ahead.quote import Sizes
@@ -51,11 +52,12 @@ from tokenman_core.telemetry.feed import Feed
 from tokenman_core.telemetry.health import Health
 from tokenman_core.telemetry.metrics import Metrics
 from tokenman_core.telemetry.tally import Tallies
-from tokenman_core.webhook import Webhook
+from tokenman_core.webhook import LAST_S, Webhook
 
 log = logging.getLogger("tokenman")
 
-_CUT_S = 2.0  # for calls whose connections have just been closed to be booked, also those that go on for others
+_CUT_S = 0.3  # for calls whose connections have just been closed to tell their clients
+_BOOK_S = 1.0  # for those to be booked that were ended, also those that go on for others
 
 
 @dataclass
@@ -142,17 +144,18 @@ class Keeper:
         await bundle.lasting.cache.kept.obey(bundle.policies.loaded.settings)
         bundle.hook.address = bundle.policies.hook
         self._tasks = [
-            asyncio.create_task(self._keep()),
-            asyncio.create_task(self._keep_flights()),
-            asyncio.create_task(bundle.hook.run()),
+            _kept("budget_holds", books.RENEW_S, self._keep),
+            _kept("cache_leases", RENEW_S, self._keep_flights),
+            _kept("webhook", LAST_S, lambda alive: bundle.hook.run(alive.ran)),
         ]
 
-    async def _keep(self) -> None:
+    async def _keep(self, alive: background.Task) -> None:
         """What running calls hold of budgets is renewed for as long as we run."""
         await self._take_up()
         await self._bundle.policies.limiter.take_over()
         while True:
             await asyncio.sleep(books.RENEW_S)
+            alive.ran()
             await self._bundle.policies.books.keep()
             await self._bundle.policies.limiter.keep()
             if self._bundle.underway.left:
@@ -168,16 +171,20 @@ class Keeper:
             bundle.underway.left.pop(left.id, None)
             bundle.ledger.ended(underway.record(left, await bundle.policies.meter.lost(left)))
 
-    async def _keep_flights(self) -> None:
+    async def _keep_flights(self, alive: background.Task) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
+            alive.ran()
             await self._bundle.lasting.cache.leases.keep()
 
     async def done(self) -> None:
         bundle = self._bundle
         bundle.exchanges.closing = True
+        bundle.lasting.meter.hasten()  # before there is anything to count
         await bundle.lasting.upstream.aclose()
         await bundle.exchanges.drained(_CUT_S)
+        bundle.exchanges.abandon()  # a client that reads nothing would keep its call for minutes
+        await bundle.exchanges.drained(_BOOK_S)
         await bundle.detection.close()
         bundle.lasting.meter.close()
         for task in self._tasks:
@@ -189,6 +196,13 @@ class Keeper:
         await bundle.state.aclose()
         await bundle.ledger.aclose()
         bundle.underway.close()
+
+
+def _kept(
+    name: str, every: float, work: Callable[[background.Task], Coroutine[None, None, None]]
+) -> asyncio.Task[None]:
+    alive = background.began(name, every)
+    return alive.of(asyncio.create_task(work(alive)))
 
 
 def install(master: Master, loaded: Loaded, detection: Detection) -> Bundle:

@@ -95,6 +95,7 @@ class Exchanges(Admission):
         super().__init__(policies.front, policies.limits, (*observers, self._runs), prover)
         self._policies, self._clock, self._identity = policies, clock, identity
         self.active: dict[Exchange, Policies] = {}
+        self._answering: dict[Exchange, asyncio.Task[object]] = {}  # those whose answers are on their way
         self._idle: asyncio.Event | None = None  # set when the last call ends, once somebody waits for that
         self.closing = False
 
@@ -258,6 +259,8 @@ class Exchanges(Admission):
         stages, start = policies.stages(), self._clock.monotonic()
         exchange.times.complete = start
         try:
+            if (task := asyncio.current_task()) is not None:
+                self._answering[exchange] = task
             channel.begin()
             if flow is not None:
                 _show(flow)
@@ -279,6 +282,7 @@ class Exchanges(Admission):
             exchange.outcome, exchange.status = "crashed", exchange.status or 500
             log.error("a call failed: %s", trace(e))
         finally:
+            self._answering.pop(exchange, None)
             if flow is not None:
                 forget(flow)  # first: nothing that fails below may keep the call
             ended = self._clock.monotonic()
@@ -324,6 +328,11 @@ class Exchanges(Admission):
             async with asyncio.timeout(seconds):
                 if self.active:
                     await self._idle.wait()
+
+    def abandon(self) -> None:
+        """Ends the calls that still answer, as if their clients had left: they are booked for what came."""
+        for task in self._answering.values():
+            task.cancel()
 
     async def _deliver(self, channel: Channel, call: Call, parts: Parts, flow: http.HTTPFlow | None) -> None:
         exchange = call.exchange

@@ -20,7 +20,8 @@ from tokenman_core.errors import ConfigError
 from tokenman_core.instance import Started
 from tokenman_core.redaction import Detection
 
-GRACE_S = 30.0  # how long running calls may take to end after SIGTERM; a second signal ends them at once
+GRACE_S = 29.5
+"""How long running calls may take to end after SIGTERM, so that all is over in half a minute; a second signal ends them at once."""
 
 
 async def serve(loaded: Loaded, on_ready: Callable[[Bundle], None], started: Started, detection: Detection) -> int:

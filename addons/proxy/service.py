@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from addons.proxy import internals
 from addons.proxy.bundle import Bundle
 from addons.proxy.shown import Shown
+from tokenman_core import background
 from tokenman_core.admin import app, runs, serve
 from tokenman_core.clock import SystemClock
 from tokenman_core.config.load import Loaded
@@ -65,7 +66,8 @@ class Service:
             sys.exit(3)
         host, port, *_ = ctx.master.addons.get("proxyserver").listen_addrs()[0]
         self._instance.publish(Address(host, port), Address(*self._server.address))
-        self._looking = asyncio.create_task(self._reloads.look())
+        alive = background.began("configuration", LOOK_S)
+        self._looking = alive.of(asyncio.create_task(self._reloads.look(alive)))
         _on_hangup(self._reloads.now, ctx.master.shutdown)
         sys.setswitchinterval(_TURN_S)
         gc.freeze()  # what is loaded stays: to look through it for garbage would stop all calls for 20 ms and more, again and again
@@ -123,9 +125,10 @@ class _Reloads:
     def as_json(self) -> Mapping[str, Any] | None:
         return as_json(self._reloader.last, lambda at: iso(datetime.fromtimestamp(at, UTC)))
 
-    async def look(self) -> None:
+    async def look(self, alive: background.Task) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
+            alive.ran()
             try:
                 await self._reloader.look()
                 self._bundle.tidy()

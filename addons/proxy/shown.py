@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from addons import caching
 from addons.proxy.bundle import Bundle
+from tokenman_core import background
 from tokenman_core.admin.parts import Parts, Reloads
 from tokenman_core.admin.readiness import Ask, Check, Reach, Readiness
 from tokenman_core.caching.answers import Figures
@@ -24,13 +25,6 @@ from tokenman_core.telemetry.series import Count, Gauge, Histogram
 Origin = tuple[str, str, int]
 
 BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half_open": 1, "open": 2}
-
-
-TASKS: Mapping[str, Callable[[Bundle], float | None]] = {
-    "ledger_purge": lambda bundle: bundle.ledger.purge_age_seconds,
-    "cache_purge": lambda bundle: bundle.lasting.cache.kept.purge_age_seconds,
-}
-"""What is to be done again and again, and how long ago it last was; None: it is not needed now."""
 
 
 class Shown:
@@ -58,7 +52,7 @@ class Shown:
             bundle.feed,
             bundle.tallies,
             bundle.health,
-            Readiness([*_inner(bundle), *self._reaches.values()]),
+            Readiness([*_inner(bundle), *self._reaches.values()], background.standings),
             bundle.breakers,
             bundle.codes,
             bundle.keys,
@@ -117,6 +111,7 @@ def _inner(bundle: Bundle) -> list[Check]:
         Ask("stages", stages, "the chain is loaded"),
         Ask("detection", detection, "a worker is ready"),
         Ask("state", lambda: bundle.state.trouble, "what processes share can be kept"),
+        Ask("tasks", background.trouble, "all tasks in the background run"),
         Ask("shutdown", shutdown, "calls are taken"),
     ]
 
@@ -146,8 +141,8 @@ def _watch(bundle: Bundle, reaches: Callable[[], list[Reach]]) -> None:
     )
     metrics.watch(
         lambda: Gauge(
-            "tokenman_background_task_age_seconds", "Since a task last did its work with success.", ("task",),
-            {(task,): seconds for task, age in TASKS.items() if (seconds := age(bundle)) is not None},
+            "tokenman_background_task_age_seconds", "Since a task last came round, a purge with success.", ("task",),
+            {(name,): it.age for name, it in background.standings().items()},
         )
     )  # fmt: skip
     metrics.watch(

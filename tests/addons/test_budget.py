@@ -20,9 +20,11 @@ from tokenman_core.config.models import Pricing
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Attempt, Caller, Exchange, Sent, Times
 from tokenman_core.ledger import row_of
+from tokenman_core.metering import Meter
 from tokenman_core.pricing import Prices
 from tokenman_core.record import record_of
 from tokenman_core.scopes import Reach
+from tokenman_core.sse import Event
 from tokenman_core.state import Sqlite
 from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate, Refuse
@@ -215,3 +217,30 @@ async def test_an_attempt_is_settled_once_by_what_it_cost(stage, sent, bill, spe
         (state,) = await made.books.standing([subject_of(exchange, OPUS)])
         assert (state.count.held, made.open) == (0, 0)
         assert state.count.spent == (held if spent is None else units(Decimal(spent)))
+
+
+async def test_a_usage_that_no_call_can_have_closes_no_budget(stage):
+    made = stage("1")
+    meter = Meter(Prices(Pricing()), PROVIDERS)
+    usage = {"input_tokens": 1e30, "output_tokens": 10**30}
+    answer = {"type": "message", "content": [{"type": "text", "text": "x"}], "stop_reason": "end_turn", "usage": usage}
+    for number in range(3):
+        exchange = exchange_of()
+        exchange.id = f"req_{number}"
+        attempt = Attempt(1, OPUS, sent=True)
+        assert await made.stage.llm_attempt(exchange, attempt) is None
+        whole_answer(exchange, attempt, answer)
+        await meter.settle(exchange, attempt)
+        await made.stage.llm_attempt_done(exchange, attempt)
+    meter.close()
+    (standing,) = await made.books.everything()
+    assert 3 * 0.025 < standing.count.spent / 10**12 < 0.2  # its thousand tokens, at 25 USD a million
+    assert made.held() == 0
+
+
+def whole_answer(exchange: Exchange, attempt: Attempt, value: Any) -> None:
+    exchange.attempts.append(attempt)
+    attempt.status = 200
+    exchange.reader = exchange.dialect.reader(exchange.operation)
+    exchange.said = json.dumps(value).encode()
+    exchange.reader.read(Event(exchange.said, "whole"))

@@ -679,6 +679,15 @@ async def test_after_its_end_a_meter_still_books(meter: Meter) -> None:
     assert untold.bill.usage.input == tokens.rough([QUESTION])
 
 
+async def test_a_meter_in_haste_waits_for_no_tokeniser(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "estimate", lambda texts: pytest.fail("it was loaded"))
+    meter.hasten()
+    untold = await settled(meter, answered(call("openai", "gpt-4.1"), *chat_stream()))
+    assert untold.bill is not None
+    assert untold.bill.usage.input == tokens.rough([QUESTION])
+    assert untold.bill.cost is not None
+
+
 async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
     meter.start()
     assert meter._desk.start is not None
@@ -694,7 +703,7 @@ async def test_a_started_meter_is_ready_soon(meter: Meter) -> None:
         ("anthropic", {"model": "m", "max_tokens": 100}, {"input_tokens": 5, "output_tokens": 101}, True),
         ("openai", {"model": "m", "max_completion_tokens": 100}, {"prompt_tokens": 5, "completion_tokens": 10**18}, True),
         ("openai", {"model": "m", "max_tokens": 100, "n": 3}, {"prompt_tokens": 5, "completion_tokens": 300}, False),
-        ("openai", {"model": "m"}, {"prompt_tokens": 5, "completion_tokens": 10**6}, False),
+        ("openai", {"model": "m"}, {"prompt_tokens": 5, "completion_tokens": 10**5}, False),
         ("gemini", {"generationConfig": {"maxOutputTokens": 9}}, {"promptTokenCount": 5, "candidatesTokenCount": 10}, True),
     ],
 )  # fmt: skip

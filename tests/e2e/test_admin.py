@@ -407,6 +407,17 @@ def test_the_cache_tells_how_it_stands(caching: Proxy) -> None:
     assert 0 <= samples["tokenman_background_task_age_seconds", frozenset({("task", "cache_purge")})] < 60
     row = recorded(caching, post(caching)).json()
     assert row["cache"] == "bypass"
+    tasks = httpx.get(f"http://127.0.0.1:{caching.admin_port}/health/ready", trust_env=False).json()["tasks"]
+    workers = {name for name in tasks if name.startswith("detection_worker_")}
+    assert workers
+    assert set(tasks) - workers == {
+        "breakers", "budget_holds", "cache_leases", "cache_purge", "cache_writer", "configuration", "ledger_purge",
+        "ledger_writer", "makers", "state_store", "webhook",
+    }  # fmt: skip
+    assert {it["status"] for it in tasks.values()} == {"ok"}
+    assert all(0 <= it["age_s"] < 100 for it in tasks.values())
+    aged = {dict(labels)["task"] for name, labels in samples if name == "tokenman_background_task_age_seconds"}
+    assert aged == set(tasks)
 
 
 def test_what_is_removed_is_gone_from_every_file_and_nothing_else_is(caching: Proxy) -> None:

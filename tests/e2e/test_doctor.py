@@ -22,7 +22,7 @@ def own(tmp_path: Path, provider: FakeProvider) -> Iterator[Proxy]:
 
 def doctor(home: Path, configuration: Path, **environ: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "addons.cli.main", "doctor", "--config", str(configuration)],
+        [sys.executable, "-m", "addons.cli.main", "doctor", "--patience", "60", "--config", str(configuration)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, cwd=home,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), **environ},
     )  # fmt: skip

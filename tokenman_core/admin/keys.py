@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
+import stat
 from collections import OrderedDict
 
 from tokenman_core.clock import Clock
@@ -17,28 +19,38 @@ _MOST_CODES = 20
 _MOST_SESSIONS = 100
 _MOST_FAILURES = 20
 _FAILURES_S = 60.0
+_SHORTEST = 16  # characters
+
+log = logging.getLogger("tokenman.admin")
 
 
 def admin_token(settings: Settings) -> str:
-    """`admin.token`, else the one in `data_dir`, made at the first start (mode 0600). Raises ConfigError."""
+    """`admin.token`, else the one in `data_dir`, made at the first start (mode 0600), and anew where others could read it.
+
+    Raises ConfigError.
+    """
     if settings.admin.token is not None:
-        token = settings.admin.token.get_secret_value().strip()
-        if not token:
-            raise ConfigError("admin.token: is empty; leave it out and one is made, or set env:TOKENMAN_ADMIN_TOKEN")
-        return token
+        return settings.admin.token.get_secret_value().strip()
     path = own_folder(settings.data_dir) / TOKEN_FILE
     try:
         if not path.exists():
-            write_private(path, secrets.token_urlsafe(32).encode() + b"\n", keep=True)
+            write_private(path, _new_token(), keep=True)
         check_owner(path)
-        path.chmod(0o600)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:  # somebody may know it, or have put it there
+            write_private(path, _new_token())
+            log.warning("the admin token in %s could be read by others, so there is a new one", path)
         token = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds what is no token"
         raise ConfigError(f"admin.token: the file {path} cannot be read or made: {why}; remove it") from None
-    if not token:
-        raise ConfigError(f"admin.token: the file {path} is empty; remove it to have a new one")
+    if len(token) < _SHORTEST:
+        said = f"has {len(token)} characters, and {_SHORTEST} are needed" if token else "is empty"
+        raise ConfigError(f"admin.token: the file {path} {said}; remove it to have a new one")
     return token
+
+
+def _new_token() -> bytes:
+    return secrets.token_urlsafe(32).encode() + b"\n"
 
 
 class _Dated:

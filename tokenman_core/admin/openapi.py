@@ -66,7 +66,14 @@ _ROW = _object(
 )  # fmt: skip
 _CHECK = _object(status={"type": "string", "enum": ["ok", "failed", "unknown"]}, message=_TEXT)
 _READY = _object(
-    status={"type": "string", "enum": ["ready", "unready"]}, checks={"type": "object", "additionalProperties": _CHECK}
+    status={"type": "string", "enum": ["ready", "unready"]},
+    checks={"type": "object", "additionalProperties": _CHECK},
+    tasks={
+        "type": "object",
+        "additionalProperties": _object(
+            status={"type": "string", "enum": ["ok", "failed"]}, age_s=_NUMBER, every_s=_NUMBER, message=_TEXT
+        ),
+    },
 )
 _PROVIDER = _object(
     name=_TEXT, host=_TEXT, dialect=_TEXT, key=_TEXT, state={"type": "string", "enum": ["up", "down", "unknown"]},

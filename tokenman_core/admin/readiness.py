@@ -1,10 +1,11 @@
 """Whether this instance can do its work: one named check each for the ledger, the stages, the detection and the providers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from tokenman_core.background import Standing
 from tokenman_core.clock import Clock
 from tokenman_core.telemetry.health import Health
 
@@ -116,17 +117,27 @@ class Reach:
 class Verdict:
     ready: bool
     checks: dict[str, Status]
+    tasks: Mapping[str, Standing] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         checks = {name: status.as_json() for name, status in self.checks.items()}
-        return {"status": "ready" if self.ready else "unready", "checks": checks}
+        tasks = {
+            name: {
+                "status": "failed" if it.trouble else "ok", "message": it.trouble or "runs",
+                "age_s": round(it.age, 1), "every_s": it.every,
+            }
+            for name, it in self.tasks.items()
+        }  # fmt: skip
+        return {"status": "ready" if self.ready else "unready", "checks": checks, "tasks": tasks}
 
 
 class Readiness:
-    """All checks. One that fails makes the whole unready; of the providers all have to."""
+    """All checks. One that fails makes the whole unready; of the providers all have to. `tasks`: those in the background, for
+    which a check of its own stands.
+    """
 
-    def __init__(self, checks: Iterable[Check] = ()) -> None:
-        self.checks = tuple(checks)
+    def __init__(self, checks: Iterable[Check] = (), tasks: Callable[[], Mapping[str, Standing]] = dict) -> None:
+        self.checks, self._tasks = tuple(checks), tasks
 
     async def judge(self, *, outside: bool = True) -> Verdict:
         """`outside`: the providers are looked at, too."""
@@ -137,4 +148,4 @@ class Readiness:
         ready = all(each.status != "failed" for each in inner)
         if outer and all(each.status == "failed" for each in outer):
             ready = False
-        return Verdict(ready, {check.name: status for check, status in zip(wanted, found, strict=True)})
+        return Verdict(ready, {check.name: status for check, status in zip(wanted, found, strict=True)}, self._tasks())

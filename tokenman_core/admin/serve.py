@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-GRACE_S = 2  # for answers that are on their way when it stops
+GRACE_S = 1  # for answers that are on their way when it stops
 _MOST_CONNECTIONS = 100
 _KEEPALIVE_S = 5
 WAIT_S = 10.0  # for a head, and as long for a body

@@ -29,7 +29,7 @@ _MESSAGE: Final = 8  # and every message
 # What a provider says of tools to its model (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview: 313 to 661).
 _TOOLS: Final = 700
 _SEARCH: Final = 12_000  # tokens of what one search brings, which the model reads
-_SEARCHES: Final = 20  # of Gemini's, which no call can bound
+SEARCHES: Final = 20  # of Gemini's, which no call can bound
 # So often Claude goes on by itself with what a tool of its provider's brought
 # (https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools: ten iterations).
 _ROUNDS: Final = 10
@@ -134,7 +134,7 @@ class Quotes:
         # What nobody could count is not more than what the model can read.
         read = ceil(counted * self._counter.factor(dialect, model)) + _around(value)
         read += min(seen + elsewhere, ceiling.context)
-        tools = _NO_TOOLS if _SERVING.isdisjoint(names) and "-search-" not in model else _tools(dialect, value, model)
+        tools = _NO_TOOLS if _SERVING.isdisjoint(names) and "-search-" not in model else served(dialect, value, model)
         if tools.rounds:  # in each it reads all again, and what the ones before have brought
             brought = tools.searches * _SEARCH * (tools.rounds + 1) // 2
             read = min(read * (tools.rounds + 1) + brought, max(ceiling.context, read) * (tools.rounds + 1))
@@ -204,7 +204,8 @@ class Quotes:
     def learn(self, exchange: Exchange, attempt: Attempt, bound: Bound) -> None:
         """From an attempt that is over: how this model counts, and how large what it made is."""
         usage = attempt.usage
-        if usage is None or not usage.input or attempt.bill is None or attempt.bill.estimated:
+        bill = attempt.bill
+        if usage is None or not usage.input or bill is None or bill.estimated or bill.said is not None:
             return
         model = attempt.candidate.model or exchange.model
         value = exchange.body.value if exchange.body is not None else None
@@ -362,7 +363,8 @@ _SERVING: Final = frozenset({"tools", "mcp_servers", "web_search_options", "comp
 _SERVED: Final = ("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "mcp", "advisor")
 
 
-def _tools(dialect: str, value: Any, model: str) -> _Tools:
+def served(dialect: str, value: Any, model: str) -> _Tools:
+    """What tools of its provider's a request lets its model use."""
     if type(value) is not dict:
         return _Tools()
     inner = value["request"] if type(value.get("request")) is dict else value
@@ -385,7 +387,7 @@ def _tools(dialect: str, value: Any, model: str) -> _Tools:
             rounds += max(0, most)
             machines += kind.startswith("code_interpreter")
         elif not _GOOGLES.isdisjoint(tool):
-            searches += _SEARCHES
+            searches += SEARCHES
     if dialect == "anthropic":
         rounds = min(rounds or (_ROUNDS if value.get("mcp_servers") else 0), _ROUNDS) + _compacts(value)
     if "web_search_options" in value or "-search-" in model:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenman_core import background
 from tokenman_core.caching.behind import IDLE_S, Behind, Bounds, NotForgotten
 from tokenman_core.caching.cipher import Cipher
 from tokenman_core.caching.entry import Entry
@@ -64,11 +65,13 @@ class Answers:
         self._behind = Behind(path, self._memory, Bounds(limits, ttl), clock, cipher, key)
         self._wake, self._closing, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
+        self._alive: background.Task | None = None
         self._late = 0  # questions that the disk has not answered in time, and has yet to hear
         self._alone = asyncio.Lock()  # who has the file while the thread does not run
 
     async def start(self) -> None:
         """Returns when the file was opened, or could not be: `trouble` then says why, and it is tried again and again."""
+        self._alive = background.began("cache_writer", IDLE_S)
         async with self._alone:
             self._thread.start()
         await asyncio.to_thread(self._opened.wait, _OPEN_S)
@@ -150,6 +153,8 @@ class Answers:
 
     async def aclose(self) -> None:
         """Writes what waits, within five seconds, and closes the file. Twice is as good as once."""
+        if self._alive is not None:
+            self._alive.over()
         self._closing.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -195,6 +200,8 @@ class Answers:
             self._wake.clear()
             closing = self._closing.is_set()  # before the step, which answers what was asked until then
             pause = self._step()
+            if self._alive is not None:
+                self._alive.ran()
             self._opened.set()
             if pause and not closing:
                 self._wake.wait(pause)

@@ -117,6 +117,8 @@ class Detective:
         """
         times, attempts = exchange.times, exchange.tried
         usage = attempts[-1].usage if attempts else None
+        if attempts and (bill := attempts[-1].bill) is not None and bill.said is not None:
+            return None  # what it says it used it cannot have used
         if usage is None or not usage.input or times.sent is None or exchange.body is None or exchange.operation.free:
             return None
         keys = self._keys(exchange)

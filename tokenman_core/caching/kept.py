@@ -5,7 +5,9 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from tokenman_core import background
 from tokenman_core.caching.answers import FILE, Answers, Limits
+from tokenman_core.caching.behind import ROUND_S
 from tokenman_core.caching.cipher import Cipher, cipher_for
 from tokenman_core.caching.disk import is_open, remove_file
 from tokenman_core.clock import Clock
@@ -34,6 +36,7 @@ class Kept:
         self._path = settings.data_dir / FILE
         self.round = 0  # how often answers were forgotten: of calls that run then none are kept
         self.answers = self._made(settings, None)
+        self._purge: background.Task | None = None
 
     def _made(self, settings: Settings, cipher: Cipher | None) -> Answers:
         it = settings.cache
@@ -59,6 +62,7 @@ class Kept:
             await before.aclose()  # one at a time has the file
             await made.start()
             self.answers, self._sealed, self._opened = made, wanted, self._clock.monotonic()
+            self._purge = background.began("cache_purge", ROUND_S, lambda: self.purge_age_seconds)
         else:
             self.answers.configure(Limits(it.entries, it.size), it.ttl)
         if self._sealed is None:
@@ -89,6 +93,8 @@ class Kept:
             log.warning("%s is not used and cannot be removed: %s", self._path, error.strerror)
 
     async def aclose(self) -> None:
+        if self._purge is not None:
+            self._purge.over()
         await self.answers.aclose()
 
 

@@ -26,7 +26,7 @@ class Document:
 
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[Steps, int] = field(default_factory=dict)
-    blank: bool = False  # there is nothing in the file, no comment either
+    blank: bool = False  # the file holds no setting: nothing, comments, `{}`, or names with nothing behind them
 
     def line(self, steps: Steps) -> int | None:
         """The line of a value, or of the nearest one around it."""
@@ -61,12 +61,18 @@ def read(path: Path) -> Document:
     except (YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path}: is not valid YAML") from None
     if tree is None:
-        return Document(blank=not text.strip())
+        return Document(blank=True)
     if not isinstance(tree, CommentedMap):
         raise ConfigError(f"{path}:1: must hold settings, for example listen: 127.0.0.1:7677")
     document = Document()
     document.values = _plain(tree, (), document, path)
+    document.blank = _says_nothing(document.values)
     return document
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether no setting is given: a group without any is none."""
+    return value is None or (isinstance(value, dict) and all(map(_says_nothing, value.values())))
 
 
 def scalar(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tokenman_core.config import known
+from tokenman_core.config import given, known
 from tokenman_core.config.document import Steps, scalar
 from tokenman_core.config.explain import suggestion
 from tokenman_core.config.models import Provider, Settings
@@ -46,7 +46,9 @@ def overrides(environ: Mapping[str, str], providers: Mapping[str, Any]) -> Itera
             try:
                 value = scalar(value)
             except ValueError as error:
-                raise ConfigError(f"environment {variable}: {'.'.join(steps)} {error}") from None
+                raise ConfigError(
+                    f"environment {variable}: {'.'.join(steps)} {error}; put it into quotes{given.scalar(value)}"
+                ) from None
         yield Override(variable, steps, value)
 
 
@@ -66,8 +68,8 @@ def _setting(variable: str, providers: list[str]) -> tuple[tuple[str, ...], bool
         text = any(mark in repr(kind) for mark in ("SecretStr", "Path"))
         model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
         if steps == ("providers",) and (word := next(words, "")):
-            given = word.lower()
-            steps = (*steps, next((it for it in providers if re.sub(r"[.-]", "_", it) == given), given))
+            name = word.lower()
+            steps = (*steps, next((it for it in providers if re.sub(r"[.-]", "_", it) == name), name))
             model, text = Provider, False
         elif steps == ("redaction", "entities") and (word := next(words, "")):
             steps = (*steps, word)

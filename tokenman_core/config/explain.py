@@ -1,4 +1,4 @@
-"""Turns what pydantic found wrong into sentences that name the setting and a good value, never what was given."""
+"""Turns what pydantic found wrong into sentences that name the setting and a good value; `given` puts the wrong one behind them."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +92,29 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
+def is_secret(root: type[BaseModel], where: Steps) -> bool:
+    """Whether a value there is a key, a token, or an address that may hold one."""
+    model = _model(root, where[:-1])
+    field = _fields(model).get(str(where[-1])) if model and where else None
+    return field is not None and "SecretStr" in repr(field.annotation)
+
+
+def holds_secrets(root: type[BaseModel], where: Steps) -> bool:
+    """Whether a group of settings belongs there, or a list or names of groups, that has a secret among its own."""
+    model, around = _model(root, where), _model(root, where[:-1])
+    if model is None and around is not None and where:
+        field = _fields(around).get(str(where[-1]))
+        model = _inner(field.annotation)[0] if field else None
+    return model is not None and any("SecretStr" in repr(field.annotation) for field in _deep(model))
+
+
+def _deep(model: type[BaseModel]) -> Iterator[FieldInfo]:
+    for field in model.model_fields.values():
+        yield field
+        if (inner := _inner(field.annotation)[0]) is not None:
+            yield from _deep(inner)
+
+
 def _unknown(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
     return f"there is no such setting{suggestion(str(where[-1]), _model(root, where[:-1]), root)}"
 
@@ -128,6 +151,8 @@ def _own(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
 
 
 def _pattern(error: ErrorDetails, where: Steps, root: type[BaseModel]) -> str:
+    if where[0] != "providers":
+        return "is not a name: letters, digits, blanks, _, . and -, at most 64" + _good(root, where)
     return "is not a name for a provider; good values: anthropic, my-ollama"
 
 
@@ -188,8 +213,8 @@ _TEXTS: Mapping[str, Callable[[ErrorDetails, Steps, type[BaseModel]], str]] = {
     "string_pattern_mismatch": _pattern,
     "tuple_type": _kind("must be a list"),
     "path_type": _kind("must be a path"),
-    "mapping_type": _kind("must hold names, each with a value"),
-    "dict_type": _kind("must hold names, each with a value"),
+    "mapping_type": _kind("must hold names, each with a value, as in {name: value}"),
+    "dict_type": _kind("must hold names, each with a value, as in {name: value}"),
     "model_type": _group,
     "model_attributes_type": _group,
     "greater_than": _bound("must be greater than {gt}"),

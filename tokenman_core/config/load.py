@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tokenman_core.config import available, conflicts, document, environment, explain
+from tokenman_core.config import available, conflicts, document, environment, explain, given
 from tokenman_core.config.document import Document, Steps
 from tokenman_core.config.models import Settings
 from tokenman_core.config.secrets_ref import Source
@@ -36,7 +36,7 @@ class Loaded:
     files: tuple[Path, ...] = ()
     """Those that it depends on, there or not."""
     blank: bool = False
-    """There is nothing in the file, no comment either."""
+    """There is no setting in the file."""
 
     def origin(self, setting: str) -> str:
         """Where `limits.request_body` comes from: `FILE:LINE`, `environment NAME`, `command line` or `default`."""
@@ -62,8 +62,8 @@ def load(
     read = document.read(file) if file else Document()
     origins: dict[Steps, str] = {steps: f"{file}:{line}" for steps, line in read.lines.items()}
 
-    given = read.values.get("providers")
-    for override in environment.overrides(environ, given if isinstance(given, Mapping) else {}):
+    named = read.values.get("providers")
+    for override in environment.overrides(environ, named if isinstance(named, Mapping) else {}):
         _put(read.values, override.steps, override.value)
         _originate(origins, override.steps, override.value, f"environment {override.variable}")
     for setting, value in (overrides or {}).items():
@@ -75,15 +75,20 @@ def load(
     try:
         settings = Settings.model_validate(read.values, context=source)
     except ValidationError as error:
-        raise ConfigError(_wrong(error, origins, file)) from None
-    named = {explain.name(steps): origin for steps, origin in origins.items()}
-    missing = [*conflicts.found(settings, named), *available.refusals(settings)]
+        raise ConfigError(_wrong(error, read.values, origins, file)) from None
+    places = {explain.name(steps): origin for steps, origin in origins.items()}
+    missing = [*conflicts.found(settings, places), *available.refusals(settings)]
     if missing:
         raise ConfigError(
-            "\n".join(f"{_origin(_steps(setting), origins, file)}: {setting}: {text}" for setting, text in missing)
+            "\n".join(
+                f"{_origin(where, origins, file)}: {setting}: "
+                + (text if given.of_a_name(where) else given.behind(text, read.values, where, Settings))
+                for setting, text in missing
+                for where in [_steps(setting)]
+            )
         )
     told = (*_plain_secrets(read.values, origins), *available.warnings(settings))
-    return Loaded(settings, file, named, told, Asked(path, dict(overrides or {})), tuple(looked_at), read.blank)
+    return Loaded(settings, file, places, told, Asked(path, dict(overrides or {})), tuple(looked_at), read.blank)
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -126,11 +131,16 @@ def _originate(origins: dict[Steps, str], steps: Steps, value: Any, origin: str)
         _originate(origins, (*steps, step), each, origin)
 
 
-def _wrong(error: ValidationError, origins: Mapping[Steps, str], file: Path | None) -> str:
+def _wrong(error: ValidationError, values: Mapping[str, Any], origins: Mapping[Steps, str], file: Path | None) -> str:
     lines: dict[str, None] = {}
     for detail in error.errors(include_url=False):
         where = explain.steps(detail)
-        lines[f"{_origin(where, origins, file)}: {explain.sentence(detail, Settings)}"] = None
+        text = explain.sentence(detail, Settings)
+        if (
+            detail["type"] not in ("extra_forbidden", "missing") and "[key]" not in detail["loc"]
+        ):  # there the name is wrong
+            text = given.behind(text, values, where, Settings)
+        lines[f"{_origin(where, origins, file)}: {text}"] = None
     return "\n".join(lines)
 
 

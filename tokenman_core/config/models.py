@@ -81,9 +81,22 @@ def _admin_token(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+_LEAST_TOKEN = 16  # characters
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    count = len(value.get_secret_value().strip())
+    if count < _LEAST_TOKEN:
+        remedy = f"good values: null (one is made), or env:NAME with {_LEAST_TOKEN} characters or more of chance"
+        raise wrong(f"has {count} characters, which can be guessed; {remedy}")
+    return value
+
+
 class Admin(Section):
     listen: Listen = Address("127.0.0.1", 7678)
-    token: Annotated[Key | None, BeforeValidator(_admin_token)] = Field(default=ADMIN_TOKEN)  # type: ignore[assignment]
+    token: Annotated[Annotated[Key, AfterValidator(_long_enough)] | None, BeforeValidator(_admin_token)] = Field(
+        default=ADMIN_TOKEN
+    )  # type: ignore[assignment]
     allowed_origins: tuple[str, ...] = Field(default=(), examples=[["http://localhost:3000"]])
     metrics: Literal["auto", "open", "token"] = "auto"
 

@@ -84,7 +84,8 @@ class Reloader:
             changed = changes.changed(old.settings, new.settings)
             if changed and read.blank and not old.blank:  # whoever writes it has not got further, or his disk is full
                 raise ConfigError(
-                    f"{read.file}: is empty; what it said stays in force (a comment alone means the defaults)"
+                    f"{read.file}: holds no setting; what it said stays in force (to go back to the defaults, restart, or write "
+                    "one of them, for example retry: {attempts: 3})"
                 )
             if changed:
                 await self._obey(new)

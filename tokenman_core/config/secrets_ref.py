@@ -40,7 +40,9 @@ def resolve(value: str, source: Source) -> SecretStr:
             raise wrong("refers to no environment variable; good value: env:OPENAI_API_KEY, without $")
         found = source.environ.get(rest)
         if not found:
-            raise wrong(f"refers to the environment variable {rest}, which is not set")
+            raise wrong(
+                f"refers to the environment variable {rest}, which is not set; set it where tokenman is started"
+            )
         return SecretStr(found)
     if colon and scheme == "file":
         return SecretStr(_read(rest, source))
@@ -57,14 +59,16 @@ def _read(name: str, source: Source) -> str:
     source.files.append(path)
     try:
         if path.exists() and not path.is_file():  # a pipe would hold up the start for ever
-            raise wrong(f"refers to {path}, which is not a file")
+            raise wrong(f"refers to {path}, which is not a file; name one that holds the secret alone")
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
         text = raw.decode().strip()
     except OSError as error:
-        raise wrong(f"refers to the file {path}, which cannot be read: {error.strerror}") from None
+        raise wrong(
+            f"refers to the file {path}, which cannot be read: {error.strerror}; see its path and its rights"
+        ) from None
     except UnicodeDecodeError:
-        raise wrong(f"refers to the file {path}, which is not text") from None
+        raise wrong(f"refers to the file {path}, which is not text; put the secret alone into it") from None
     if not text or len(raw) > LARGEST:
-        raise wrong(f"refers to the file {path}, which is empty or too long for a secret")
+        raise wrong(f"refers to the file {path}, which is empty or too long for a secret; put the secret alone into it")
     return text

@@ -29,8 +29,8 @@ _LONGEST = 36500 * 86400.0  # a hundred years: beyond it somebody mistook the un
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:b|(k|m|g|t)(i?)b)?", re.IGNORECASE | re.ASCII)
 _LARGEST = 1 << 50
 
-_ON = frozenset({"on", "yes", "true"})
-_OFF = frozenset({"off", "no", "false"})
+ON = frozenset({"on", "yes", "true"})
+OFF = frozenset({"off", "no", "false"})
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
 
@@ -111,23 +111,23 @@ def _word(value: object) -> object:
         return "off"
     if value is True:
         return "on"
-    if isinstance(value, str) and value.lower() in _OFF | _ON:
-        return "off" if value.lower() in _OFF else "on"
+    if isinstance(value, str) and value.lower() in OFF | ON:
+        return "off" if value.lower() in OFF else "on"
     return value
 
 
 def _flag(value: object) -> object:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in _OFF | _ON:
-        return value.lower() in _ON
+    if isinstance(value, str) and value.lower() in OFF | ON:
+        return value.lower() in ON
     raise wrong("must be true or false")
 
 
 Word = BeforeValidator(_word)
 """Put on a choice that has `off` (or `on`) among its words."""
 
-_FLAGS = [True, False, *sorted(word for flag in _ON | _OFF for word in (flag, flag.capitalize()))]
+_FLAGS = [True, False, *sorted(word for flag in ON | OFF for word in (flag, flag.capitalize()))]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"enum": _FLAGS})]
 
 

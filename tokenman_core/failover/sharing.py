@@ -11,6 +11,7 @@ import secrets
 from contextlib import suppress
 from typing import Any, Literal
 
+from tokenman_core import background
 from tokenman_core.clock import Clock
 from tokenman_core.errors import trace
 from tokenman_core.failover.breakers import Breakers, Entry
@@ -45,7 +46,8 @@ class Sharing:
     async def start(self) -> None:
         await self.step()
         self._breakers.shared = self
-        self._task = asyncio.create_task(self._run())
+        self._alive = background.began("breakers", EVERY_S)
+        self._task = self._alive.of(asyncio.create_task(self._run()))
 
     async def aclose(self) -> None:
         """What the others do not know yet is told."""
@@ -63,6 +65,7 @@ class Sharing:
                 async with asyncio.timeout(EVERY_S):
                     await self._wake.wait()
             self._wake.clear()
+            self._alive.ran()
             try:
                 await self.step()
             except Exception as e:  # the breakers of this process work without; the next step may do better

@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokenman_core import background
 from tokenman_core.clock import Clock, SystemClock
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ErrorKind
 from tokenman_core.ledger.store import Store
-from tokenman_core.ledger.writer import Writer
+from tokenman_core.ledger.writer import PROBE_S, PURGE, Writer
 
 if TYPE_CHECKING:
     from tokenman_core.record import Record
@@ -42,10 +43,15 @@ class Ledger:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake, self._closing, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._tasks: tuple[background.Task, ...] = ()
 
     async def start(self) -> None:
         """Returns when the file was opened, or could not be: `trouble` then says why, and it is tried again and again."""
         self._loop = asyncio.get_running_loop()
+        self._tasks = (
+            background.began("ledger_writer", PROBE_S),
+            background.began(PURGE, self._writer.purge_every, lambda: self._writer.purge_age),
+        )
         self._thread.start()
         await asyncio.to_thread(self._opened.wait, _OPEN_S)
 
@@ -73,6 +79,8 @@ class Ledger:
 
     async def aclose(self) -> None:
         """Writes what waits, within five seconds, and closes the file. Twice is as good as once."""
+        for task in self._tasks:
+            task.over()
         self._closing.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -82,6 +90,7 @@ class Ledger:
         while not self._closing.is_set():
             self._wake.clear()
             pause = self._writer.step()
+            self._tasks[0].ran()
             self._opened.set()
             if pause > 0 and self._wake.wait(pause):
                 self._closing.wait(_GATHER_S)

@@ -108,7 +108,7 @@ def row_of(record: Record) -> Row:
         stream=record.stream,
         attempts=record.attempts,
         cache=short(record.cache, LONGEST_NAME),
-        usage=_bounded(record.usage),
+        usage=_bounded(bill.raw if bill else Usage()),
         cost=dollars(pico(bill.cost)) if bill and bill.cost is not None else None if bill else Decimal(0),
         basis=bill.basis if bill else "",
         estimated=bool(bill and bill.estimated),

@@ -56,7 +56,7 @@ class Writer:
         self._closed = False
         self.trouble: str | None = None
         # A tenth of a short retention late at most; hourly for one of days.
-        self._purge_every = min(PURGE_S, max(PROBE_S, retention / 10)) if retention else PURGE_S
+        self.purge_every = min(PURGE_S, max(PROBE_S, retention / 10)) if retention else PURGE_S
         now = clock.monotonic()
         self._retry_at = self._probe_at = self._say_at = self._purge_at = self._purged_at = now
         self._wait = _FIRST_RETRY_S
@@ -233,7 +233,7 @@ class Writer:
             self._tell(PURGE)
         else:
             self._purged_at = now
-            self._purge_at = now + self._purge_every
+            self._purge_at = now + self.purge_every
             return PROBE_S
         self._purge_at = now + _PURGE_RETRY_S
         return PROBE_S

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Final, Literal
 
+from tokenman_core import background
 from tokenman_core.redaction.detectors.custom import Patterns
 from tokenman_core.redaction.detectors.gate import Gate, HyperscanGate, Re2Gate, compile_database, trips
 from tokenman_core.redaction.detectors.options import PLAIN, Options
@@ -138,6 +139,7 @@ class Detection:
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()  # set, and another one put in its place, when the options change
         self._tasks: list[asyncio.Task[None]] = []
+        self._alive: list[background.Task] = []
         self._processes: dict[int, int] = {}
         self.restarts: Counter[Restart] = Counter()
         self.refused: Counter[Refusal] = Counter()
@@ -152,7 +154,10 @@ class Detection:
             return
         self._started = True
         self._database, self.gate = await asyncio.to_thread(self._first_gate)
-        self._tasks = [asyncio.create_task(self._attend(number)) for number in range(self._workers)]
+        self._alive = [
+            background.began(f"detection_worker_{number}", 2 * background.IDLE_S) for number in range(self._workers)
+        ]
+        self._tasks = [it.of(asyncio.create_task(self._attend(number))) for number, it in enumerate(self._alive)]
         if self._database is None:
             self._tasks.append(asyncio.create_task(self._compile()))
 
@@ -289,7 +294,7 @@ class Detection:
         try:
             while True:
                 worker = await self._bring_up(number)
-                became = await self._work(worker)
+                became = await self._work(worker, number)
                 self._up.discard(number)
                 if not self._up:
                     self._ready.clear()
@@ -302,11 +307,12 @@ class Detection:
             if worker is not None:
                 await worker.end()
 
-    async def _work(self, worker: Worker) -> Restart:
+    async def _work(self, worker: Worker, number: int) -> Restart:
         """Job after job, until the worker is no more, and what became of it."""
         while True:
             try:
-                job = self._retry.pop() if self._retry else await self._next(worker)
+                job = self._retry.pop() if self._retry else await self._next(worker, number)
+                self._alive[number].ran()
             except EOFError:
                 return "idle"
             if job is None:
@@ -357,6 +363,7 @@ class Detection:
 
     async def _bring_up(self, number: int) -> Worker:
         while True:
+            self._alive[number].ran()
             worker: Worker | None = None
             try:
                 worker = await Worker.spawn(self._command)
@@ -378,13 +385,15 @@ class Detection:
             self.restarts["start"] += 1
             await asyncio.sleep(_RESPAWN_S)
 
-    async def _next(self, worker: Worker) -> _Job | None:
+    async def _next(self, worker: Worker, number: int) -> _Job | None:
         """The next job, or None once the options have changed; raises EOFError if the worker dies while it has nothing to do."""
         job = asyncio.ensure_future(self._jobs.get())
         death = asyncio.ensure_future(worker.process.wait())
         change = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait((job, death, change), return_when=asyncio.FIRST_COMPLETED)
+            waited = (job, death, change)
+            while not (await asyncio.wait(waited, timeout=background.IDLE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                self._alive[number].ran()
             if job.done():
                 return job.result()
             if change.done():

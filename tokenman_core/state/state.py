@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tokenman_core import background
 from tokenman_core.clock import Clock
 from tokenman_core.config.models import Settings
 from tokenman_core.database import BUSY_S
@@ -90,6 +91,7 @@ class State:
         self._asked: queue.Queue[_Question[Any] | Literal["tidy"] | None] = queue.Queue(_MOST)
         self._opened = threading.Event()
         self._thread = threading.Thread(target=self._run, name="state", daemon=True)
+        self._alive: background.Task | None = None
         self._trouble: str | None = None
         self._store: Opened | None = None  # changed by the thread, with the lock held
         self._lock = threading.Lock()  # held by who asks it
@@ -99,6 +101,7 @@ class State:
 
     async def start(self) -> None:
         """Returns when the store was opened, or could not be: `trouble` then says why, and it is tried again and again."""
+        self._alive = background.began("state_store", background.IDLE_S)
         self._thread.start()
         await asyncio.to_thread(self._opened.wait, _OPEN_S)
 
@@ -161,6 +164,8 @@ class State:
 
     async def aclose(self) -> None:
         """What was asked before is answered, within three seconds. Twice is as good as once."""
+        if self._alive is not None:
+            self._alive.over()
         if self._thread.is_alive():
             with suppress(queue.Full):
                 self._asked.put_nowait(None)
@@ -176,7 +181,12 @@ class State:
                     self._store = self._open()
                 again = self._clock.monotonic() + AGAIN_S
             self._opened.set()
-            asked = self._asked.get()
+            if self._alive is not None:
+                self._alive.ran()
+            try:
+                asked = self._asked.get(timeout=background.IDLE_S)
+            except queue.Empty:
+                continue
             if asked is None:
                 break
             with self._lock:

@@ -1,6 +1,8 @@
 """What a check finds, and what it is given to look at."""
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,12 +26,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Patient:
-    """This machine and this installation. `client` is the running instance, None if none runs."""
+    """This machine and this installation. `client` is the running instance, None if none runs. `until`: a moment of the monotonic
+    clock by which a check has put away what it started.
+    """
 
     found: Loaded
     client: Client | None = None
     machine: trust.Machine = field(default_factory=trust.here)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    until: float = math.inf
+
+    def within(self, seconds: float) -> float:
+        """So many seconds, or those that are left if these are fewer; never 0, which would mean no bound to a socket."""
+        return max(0.01, min(seconds, self.until - time.monotonic()))
 
     @property
     def settings(self) -> Settings:

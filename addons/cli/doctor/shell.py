@@ -5,19 +5,21 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from addons.cli.doctor.bounded import side_by_side
 from addons.cli.doctor.finding import Finding, Patient, ok, warn
 from addons.cli.programs.table import PROGRAMS, SDKS, Program
 from tokenman_core.config.values import Address
 from tokenman_core.net.proxies import Proxies, Proxy
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_VERSION_S = 5.0
+_VERSION_S = 3.0
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]{0,40}")
 _OFF = ("", "0", "false")
+_UNTOLD = "(does not say its version)"
 
 
 def environment(patient: Patient) -> Iterator[Finding]:
@@ -84,10 +86,11 @@ def programs(patient: Patient) -> Iterator[Finding]:
             f"none of {', '.join(program.name for program in PROGRAMS)} is installed; any other: tokenman run -- PROGRAM"
         )
         return
-    with ThreadPoolExecutor(len(there)) as pool:
-        versions = list(pool.map(lambda each: _version(each[1], patient), there))
+    versions = side_by_side([partial(_version, path, patient) for _, path in there], patient.until)
     for (program, path), version in zip(there, versions, strict=True):
-        yield ok(f"{program.name} {version} ({path}): tokenman run -- {program.name}; led here {_recipe(program)}")
+        yield ok(
+            f"{program.name} {version or _UNTOLD} ({path}): tokenman run -- {program.name}; led here {_recipe(program)}"
+        )
 
 
 def _recipe(program: Program) -> str:
@@ -105,12 +108,12 @@ def _version(path: str, patient: Patient) -> str:
     try:
         done = subprocess.run(
             [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=_VERSION_S, check=False, env={**patient.environ},
+            timeout=patient.within(_VERSION_S), check=False, env={**patient.environ},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
-        return "(does not say its version)"
+        return _UNTOLD
     found = _VERSION.search(done.stdout)
-    return found[0] if found else "(does not say its version)"
+    return found[0] if found else _UNTOLD
 
 
 def _is_ours(url: str, patient: Patient) -> bool:

@@ -7,8 +7,11 @@ import json
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -584,3 +587,71 @@ def test_a_configuration_that_cannot_be_read_is_told_and_ends_it(tmp_path, monke
     said = capsys.readouterr().out
     assert f"fail  configuration  {path}:1: listn: there is no such setting; did you mean listen?" in said
     assert "need a configuration that can be read" in said
+
+
+def test_a_check_that_hangs_is_told_with_what_it_found_and_holds_up_no_other(patient, capsys):
+    never, both = threading.Event(), threading.Barrier(2)
+
+    def hangs(_):
+        yield ok("one thing")
+        never.wait()
+
+    def beside(_):
+        both.wait(60)  # each waits for the other: they run side by side
+        yield ok("beside")
+
+    checks = (("one", hangs), ("two", beside), ("three", beside), ("four", lambda _: [ok("last")]))
+    try:
+        assert command.examine(patient(), checks, seconds=2.0) == 1
+    finally:
+        never.set()
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == [
+        "ok one one thing",
+        "warn one was not over within 2 s -> see the network and its name server; on a busy machine: tokenman doctor --patience 60",
+    ]
+    assert lines[2:5] == ["ok two beside", "ok three beside", "ok four last"]
+
+
+HANGING = """
+import socket, sys, threading
+def never(*args, **more):
+    threading.Event().wait()
+socket.getaddrinfo = never
+from addons.cli.doctor import command
+sys.exit(command.run(None))
+"""
+
+
+def test_names_that_are_never_resolved_hold_up_neither_the_checks_nor_the_end_of_the_process(tmp_path):
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, env=environ, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "no answer within" in done.stdout
+    assert " calls " in done.stdout
+    assert " broken" in done.stdout.splitlines()[-1]
+
+
+LEFT = """
+import pathlib, sys, threading
+from addons.demo import tour
+there = threading.Event()
+def for_ever(process, *rest):
+    print(process.pid, flush=True)
+    there.set()
+    threading.Event().wait()
+tour._await = for_ever
+threading.Thread(target=tour.running(pathlib.Path(sys.argv[1]), "http://127.0.0.1:9").__enter__, daemon=True).start()
+there.wait()
+"""
+
+
+def test_a_tokenman_of_its_own_ends_with_a_doctor_that_did_not_wait_for_it(tmp_path):
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT, str(tmp_path)], capture_output=True, text=True, env=environ, timeout=60, check=True
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)

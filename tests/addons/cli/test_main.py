@@ -231,7 +231,8 @@ TERMS = NO_TERMS | {"project": "p", "budget": "day", "rate": "60/min", "expires"
         ("why req_1 --config f", ("why", "run", Path("f"), "req_1")),
         ("allow", ("allow", "run", None, None, False, "", False)),
         ("allow - --remove", ("allow", "run", None, "-", True, "", False)),
-        ("doctor", ("doctor", "run", None)),
+        ("doctor", ("doctor", "run", None, None)),
+        ("doctor --patience 60", ("doctor", "run", None, 60.0)),
         ("ca show", ("ca_command", "show", None)),
         ("prices show gpt-5 --provider openai", ("prices", "show", None, "gpt-5", "openai")),
         ("prices import f --config c", ("prices", "take", Path("c"), Path("f"))),
@@ -267,7 +268,7 @@ def test_what_makes_no_sense_asks_nobody_and_ends_with_2(command, done, words):
 
 SHAPES = {
     "run_program": ("run", 3), "env": ("run", 3), "report": ("run", 4), "why": ("run", 2), "allow": ("run", 3),
-    "doctor": ("run", 1), "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2), "web": ("run", 2),
+    "doctor": ("run", 2), "ca_command": ("trust", 2), "settings": ("init", 2), "tail": ("run", 2), "web": ("run", 2),
     "dashboard": ("run", 2),
 }  # fmt: skip
 

@@ -71,7 +71,7 @@ def test_a_balancer_is_not_told_of_providers(admin):
     admin.checks = [Gone()]
     client = TestClient(admin.app(), base_url="http://localhost")
     assert client.get("/health/ready").status_code == 503
-    assert client.get("/health/ready?for=balancer").json() == {"status": "ready", "checks": {}}
+    assert client.get("/health/ready?for=balancer").json() == {"status": "ready", "checks": {}, "tasks": {}}
     answer = client.get("/health/ready?for=kubernetes")
     assert (answer.status_code, answer.json()["error"]["field"]) == (400, "for")
 

@@ -4,6 +4,7 @@ import pytest
 
 from tokenman_core.admin.keys import CODE_S, SESSION_S, Codes, Keys, TooManyFailures, admin_token
 from tokenman_core.clock import ManualClock
+from tokenman_core.config.load import load
 from tokenman_core.config.models import Settings
 from tokenman_core.errors import ConfigError
 
@@ -36,28 +37,50 @@ def test_a_token_is_made_at_the_first_start_for_its_owner_alone_and_kept(tmp_pat
     assert admin_token(Settings(data_dir=tmp_path / "other")) != token
 
 
-def test_one_that_others_could_read_is_closed_to_them(tmp_path):
-    (tmp_path / "admin-token").write_text("mine\n")
-    (tmp_path / "admin-token").chmod(0o644)
-    assert admin_token(Settings(data_dir=tmp_path)) == "mine"
-    assert stat.S_IMODE((tmp_path / "admin-token").stat().st_mode) == 0o600
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o611])
+def test_one_that_others_could_read_or_write_is_renewed_and_that_is_told(tmp_path, mode, caplog):
+    path = tmp_path / "admin-token"
+    path.write_text("known-to-everybody\n")
+    path.chmod(mode)
+    token = admin_token(Settings(data_dir=tmp_path))
+    assert token == path.read_text().strip()
+    assert len(token) >= 43
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert f"the admin token in {path} could be read by others" in caplog.text
+    assert token not in caplog.text
+    caplog.clear()
+    assert admin_token(Settings(data_dir=tmp_path)) == token
+    assert not caplog.text
+
+
+def test_one_in_a_file_of_its_owner_alone_stays(tmp_path):
+    (tmp_path / "admin-token").write_text("my-very-own-token\n")
+    (tmp_path / "admin-token").chmod(0o600)
+    assert admin_token(Settings(data_dir=tmp_path)) == "my-very-own-token"
 
 
 def test_the_configured_token_wins_and_no_file_is_made(tmp_path):
-    assert admin_token(Settings(data_dir=tmp_path, admin={"token": "mine"})) == "mine"
+    assert admin_token(Settings(data_dir=tmp_path, admin={"token": "sixteen-letters-"})) == "sixteen-letters-"
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"fifteen-letters\n"])
 def test_a_file_that_holds_no_token_ends_the_start_and_says_what_to_do(tmp_path, content):
     (tmp_path / "admin-token").write_bytes(content)
+    (tmp_path / "admin-token").chmod(0o600)
     with pytest.raises(ConfigError, match=r"admin\.token: the file .*admin-token .*remove it"):
         admin_token(Settings(data_dir=tmp_path))
 
 
-def test_an_empty_configured_token_ends_the_start(tmp_path):
-    with pytest.raises(ConfigError, match=r"admin\.token: is empty"):
-        admin_token(Settings(data_dir=tmp_path, admin={"token": " "}))
+@pytest.mark.parametrize("token", [" ", "fifteen-letters", " fifteen-letters  "])
+def test_a_configured_token_that_can_be_guessed_ends_the_start_and_is_not_told(tmp_path, token):
+    file = tmp_path / "tokenman.yaml"
+    file.write_text(f"admin:\n  token: '{token}'\n")
+    with pytest.raises(ConfigError, match=r"tokenman\.yaml:2: admin\.token: has \d+ characters.* 16 ") as raised:
+        load(file, {"HOME": str(tmp_path)})
+    assert "fifteen" not in str(raised.value)
+    with pytest.raises(ConfigError, match=r"admin\.token: has"):
+        load(None, {"HOME": str(tmp_path), "TOKENMAN_ADMIN_TOKEN": token})
 
 
 # -- what is admitted --

@@ -138,6 +138,7 @@ async def test_all_is_well_when_every_check_is(reach):
             "ledger": {"status": "ok", "message": "fine"},
             "provider:anthropic": {"status": "ok", "message": "a connection can be opened"},
         },
+        "tasks": {},
     }
 
 

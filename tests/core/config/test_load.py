@@ -393,10 +393,10 @@ def test_the_admin_token_falls_back_where_its_documented_variable_is_not_set(wri
     path = write("admin: {token: env:TOKENMAN_ADMIN_TOKEN}")
     assert load(path, environ).settings.admin.token is None
     for found in (
-        load(path, environ | {"TOKENMAN_ADMIN_TOKEN": "t"}),
-        load(None, environ | {"TOKENMAN_ADMIN_TOKEN": "t"}),
+        load(path, environ | {"TOKENMAN_ADMIN_TOKEN": "t" * 16}),
+        load(None, environ | {"TOKENMAN_ADMIN_TOKEN": "t" * 16}),
     ):
-        assert found.settings.admin.token.get_secret_value() == "t"
+        assert found.settings.admin.token.get_secret_value() == "t" * 16
 
 
 # --- values

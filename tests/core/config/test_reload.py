@@ -158,11 +158,11 @@ async def test_files_of_secrets_are_watched_also_those_that_were_missing(path: P
     secret = world.obeyed[-1].settings.providers["openai"].key
     assert secret is not None
     assert secret.get_secret_value() == "sk-two"
-    await world.save("# none")
+    await world.save("retry: {attempts: 4}")
     key.write_text("sk-three")
     for _ in range(3):
         await world.reloader.look()
-    assert world.told[-1].changed == ("providers.openai.key",)  # the last was to leave it out
+    assert set(world.told[-1].changed) == {"providers.openai.key", "retry.attempts"}  # the last was to leave it out
 
 
 async def test_asked_for_it_is_read_without_a_change(path: Path) -> None:
@@ -190,16 +190,45 @@ async def test_what_a_start_would_tell_is_told_once(path: Path, caplog: pytest.L
     assert "sk-in-the-file" not in caplog.text
 
 
-@pytest.mark.parametrize("nothing", ["", " \n\n"])
-async def test_a_file_that_was_emptied_keeps_what_it_said_until_something_stands_in_it(
-    path: Path, nothing: str
-) -> None:
-    world = World(path, "redaction: {mode: block}")
+NOTHING = [
+    "",
+    " \n\n",
+    "# all commented out\n",
+    "{}",
+    "---\n",
+    "--- {}\n...\n",
+    "\ufeff",
+    "null",
+    "~",
+    "budgets:\n",
+    "admin: {}\nlimits: {}",
+]
+
+
+@pytest.mark.parametrize("nothing", [*NOTHING, "admin:\n  # token: env:T\n", "limits: {request_headers: {}}"])
+async def test_a_file_without_any_setting_keeps_what_it_said_until_one_stands_in_it(path: Path, nothing: str) -> None:
+    before = """
+redaction: {mode: block}
+access: {clients: required}
+admin: {token: the-admin-token-of-this-test}
+budgets: [{name: daily, limit_usd: 10, window: day}]
+"""
+    world = World(path, before)
     done = await world.save(nothing)
     assert (done.result, world.obeyed) == ("refused", [])
-    assert done.errors == (f"{path}: is empty; what it said stays in force (a comment alone means the defaults)",)
-    done = await world.save("# nothing but the defaults\n")
-    assert (done.result, done.changed) == ("applied", ("redaction.mode",))
+    settings = world.reloader.loaded.settings
+    assert (settings.access.clients, len(settings.budgets)) == ("required", 1)
+    assert settings.admin.token is not None
+    done = await world.save("retry: {attempts: 3}")  # the default
+    assert done.result == "applied"
+    assert set(done.changed) == {"redaction.mode", "access.clients", "admin.token", "budgets"}
+
+
+async def test_the_error_says_what_to_do_about_a_file_without_any_setting(path: Path) -> None:
+    done = await World(path, "redaction: {mode: block}").save("{}")
+    assert len(done.errors) == 1
+    assert done.errors[0].startswith(f"{path}: holds no setting; what it said stays in force")
+    assert "restart, or write one of them" in done.errors[0]
 
 
 async def test_an_empty_file_where_the_defaults_are_in_force_is_no_change(path: Path) -> None:

@@ -247,7 +247,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
 def test_the_secrets_of_a_configuration_are_all_known(monkeypatch):
     settings = Settings(
         secret="one-secret-long",
-        admin={"token": "two-token"},
+        admin={"token": "two-token-longer"},
         providers={"openai": {"key": "three-key"}, "anthropic": {"key": "four-key"}},
     )
-    assert {"one-secret-long", "two-token", "three-key", "four-key"} <= set(log.secrets_of(settings))
+    assert {"one-secret-long", "two-token-longer", "three-key", "four-key"} <= set(log.secrets_of(settings))
