@@ -275,7 +275,7 @@ class Outward:
             rest += parser.finish()
             for event in rest:
                 reader.note(event)
-            if _promises_an_end(exchange) and not reader.finished and not reader.failed:
+            if (_promises_an_end(exchange) or reader.promised) and not reader.finished and not reader.failed:
                 broken, rest = "upstream", []  # truncated
             out = self._through([*rest, Event(b"", "end")])
             if out and not packed:

@@ -32,7 +32,7 @@ class Reader(ABC):
         self.terms: dict[str, str] = {}
         self.containers: frozenset[str] = frozenset()
         self.others: Mapping[str, Usage] = {}
-        self.finished = False
+        self.finished = self.promised = False
         self.failed: str | None = None
         self.spoke = self.worded = False
         self._free = free  # what it says of usage costs nothing, so it is not recorded
@@ -80,7 +80,7 @@ class Reader(ABC):
         if event.kind == "end":
             return
         raw = event.raw
-        if self.worded and event.kind == "sse" and not any(marker in raw for marker in self.markers):
+        if self.worded and event.kind == "sse" and not self._tells(raw):
             return
         data = event.data
         if not data:
@@ -115,6 +115,10 @@ class Reader(ABC):
         return Event(head + b"".join(b"data: " + line + end for line in lines) + end)
 
     # What a format adds.
+
+    def _tells(self, raw: bytes) -> bool:
+        """Whether an event, behind the first words, may tell of usage, end or failure."""
+        return any(marker in raw for marker in self.markers)
 
     @abstractmethod
     def _learn(self, value: dict[str, Any]) -> None:
