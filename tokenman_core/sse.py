@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
+from tokenman_core.body.lone import Hidden
 from tokenman_core.body.splice import splice, splice_lines
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
@@ -39,9 +40,10 @@ class Event:
     `closes` names the channels that end with this event or before it: held text of theirs must go out first. `form` says
     what the data is, and `value` what the slots' paths lead through, both set together with them: of "json" the parsed
     data, of "lines" (JSON lines, of a whole body only) the pairs of `json_lines`, of "text" the codec of the only slot.
+    `hidden`: the data as it was parsed, where it holds lone surrogates.
     """
 
-    __slots__ = ("closes", "form", "kind", "raw", "slots", "value")
+    __slots__ = ("closes", "form", "hidden", "kind", "raw", "slots", "value")
 
     def __init__(self, raw: bytes, kind: EventKind = "sse") -> None:
         self.raw = raw
@@ -50,6 +52,7 @@ class Event:
         self.closes: frozenset[str] = frozenset()
         self.form: Form = "json"
         self.value: Any = None
+        self.hidden: Hidden | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +88,7 @@ class Event:
         if data is None:
             return self.raw
         try:
-            made = self._made(data)
+            made = self._made(data) if self.hidden is None else self.hidden.show(self._made(self.hidden.data))
         except (BodyError, UnicodeEncodeError):
             return self.raw  # two keys would become one, or the text's encoding lacks a value: the placeholders stay
         if self.kind == "whole":

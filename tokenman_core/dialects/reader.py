@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tokenman_core.body.encoded import codec_of
+from tokenman_core.body.lone import hide
 from tokenman_core.dialects import walk
 from tokenman_core.dialects.shapes import dump
 from tokenman_core.slots import Path, Slot, SlotKind
@@ -54,7 +55,9 @@ class Reader(ABC):
             self.finished = True
             self._close(event, self._open)
             return
-        value = walk.load(data)
+        value, event.hidden = walk.loaded(data)
+        if event.hidden is not None:
+            data = event.hidden.data
         try:
             if type(value) is dict:
                 self._object(event, value)
@@ -108,7 +111,8 @@ class Reader(ABC):
         if isinstance(value, str):
             lines = [line.encode("utf-8") for line in re.split(r"\r\n|\n|\r", value)]
         else:
-            lines = [dump(value)]
+            made = dump(value)
+            lines = [made if template.hidden is None else template.hidden.show(made)]
             # Where events are named at all, they are named after their type; the template's own may be that of a first piece.
             name = value.get("type", name) if name else ""
         head = b"event: " + name.encode("utf-8") + end if name else b""
@@ -151,7 +155,11 @@ class Reader(ABC):
             self._no_json(event, data)
 
     def _no_json(self, event: Event, data: bytes) -> None:
-        if event.kind == "whole" and (lines := json_lines(data)) is not None:
+        lines = json_lines(data) if event.kind == "whole" else None
+        if event.kind == "whole" and lines is None and (hidden := hide(data)) is not None:
+            lines = json_lines(hidden.data)
+            event.hidden = hidden if lines is not None else None
+        if lines is not None:
             event.form, event.value = "lines", lines
             event.slots = [slot for at, (_, line) in enumerate(lines) for slot in walk.answer_slots(line, (at,))]
             return
