@@ -9,6 +9,7 @@ import orjson
 
 from tokenman_core.body.lone import Hidden
 from tokenman_core.body.splice import splice, splice_lines
+from tokenman_core.dialects.shapes import dump
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
 
@@ -91,9 +92,25 @@ class Event:
             made = self._made(data) if self.hidden is None else self.hidden.show(self._made(self.hidden.data))
         except (BodyError, UnicodeEncodeError):
             return self.raw  # two keys would become one, or the text's encoding lacks a value: the placeholders stay
-        if self.kind == "whole":
-            return made
+        return made if self.kind == "whole" else self.framed(made)
+
+    def framed(self, made: bytes) -> bytes:
+        """All of the event, with other data."""
         return self._with_data(_LINE_END.split(made))
+
+    def another(self, value: dict[str, Any] | str) -> "Event":
+        """An event like this one with another value; a string is the data itself."""
+        end = b"\r\n" if b"\r\n" in self.raw else b"\n"
+        name = self.name
+        if isinstance(value, str):
+            lines = [line.encode("utf-8") for line in re.split(r"\r\n|\n|\r", value)]
+        else:
+            made = dump(value)
+            lines = [made if self.hidden is None else self.hidden.show(made)]
+            # Where events are named at all, they are named after their type; this one's may be that of a first piece.
+            name = value.get("type", name) if name else ""
+        head = b"event: " + name.encode("utf-8") + end if name else b""
+        return Event(head + b"".join(b"data: " + line + end for line in lines) + end)
 
     def _made(self, data: bytes) -> bytes:
         if self.form == "text":

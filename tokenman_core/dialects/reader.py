@@ -8,7 +8,6 @@ from typing import Any
 from tokenman_core.body.encoded import codec_of
 from tokenman_core.body.lone import hide
 from tokenman_core.dialects import walk
-from tokenman_core.dialects.shapes import dump
 from tokenman_core.slots import Path, Slot, SlotKind
 from tokenman_core.sse import Event, json_lines
 from tokenman_core.usage import Usage
@@ -92,7 +91,7 @@ class Reader(ABC):
             self.finished = True
             return
         value = walk.load(data)
-        for item in value if type(value) is list and event.kind == "whole" else (value,):
+        for item in value if type(value) is list else (value,):
             if type(item) is dict:
                 self._learn(item)
         if event.kind == "whole":
@@ -105,18 +104,7 @@ class Reader(ABC):
         if known is None:
             return None
         make, template = known
-        end = b"\r\n" if b"\r\n" in template.raw else b"\n"
-        value = make(text)
-        name = template.name
-        if isinstance(value, str):
-            lines = [line.encode("utf-8") for line in re.split(r"\r\n|\n|\r", value)]
-        else:
-            made = dump(value)
-            lines = [made if template.hidden is None else template.hidden.show(made)]
-            # Where events are named at all, they are named after their type; the template's own may be that of a first piece.
-            name = value.get("type", name) if name else ""
-        head = b"event: " + name.encode("utf-8") + end if name else b""
-        return Event(head + b"".join(b"data: " + line + end for line in lines) + end)
+        return template.another(make(text))
 
     # What a format adds.
 
