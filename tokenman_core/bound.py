@@ -89,9 +89,11 @@ def given(answer: bytes) -> Iterator[str]:
     for found in _GIVEN.finditer(answer):
         text = found[1]
         try:
-            yield json.loads(b'"%s"' % text) if b"\\" in text else text.decode()
-        except ValueError:  # no JSON, or no UTF-8
+            one: str = json.loads(b'"%s"' % text) if b"\\" in text else text.decode()
+            one.encode()
+        except ValueError:  # no JSON, no UTF-8, or a lone surrogate, which is in no name
             continue
+        yield one
 
 
 def _ids(value: Any) -> list[str]:

@@ -4,13 +4,13 @@
 class Capture:
     """Bytes of one answer, in no content coding and with its values masked. The first `cap` are kept (0: all), all are counted.
 
-    `stream`: server-sent events; else a plain body.
+    `stream`: server-sent events, or with `array` the elements of one; else a plain body.
     """
 
-    __slots__ = ("_cap", "_data", "seen", "stream")
+    __slots__ = ("_cap", "_data", "array", "seen", "stream")
 
-    def __init__(self, cap: int, *, stream: bool) -> None:
-        self._cap, self.stream = cap, stream
+    def __init__(self, cap: int, *, stream: bool, array: bool = False) -> None:
+        self._cap, self.stream, self.array = cap, stream, array
         self._data = bytearray()
         self.seen = 0
 

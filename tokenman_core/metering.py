@@ -25,6 +25,7 @@ from tokenman_core.capture import Capture
 from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange, Login
+from tokenman_core.json_array import ArrayParser
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event, SseError, SseParser
@@ -379,7 +380,7 @@ def _came(captured: Capture | None, whole: bytes | None, reader: AnswerReader) -
     if not captured.stream:  # half a document, which nobody reads
         return -(-captured.seen // 4)
     data = captured.data
-    parser = SseParser()
+    parser = ArrayParser() if captured.array else SseParser()
     try:
         events = [*parser.feed(data), *parser.finish()]
     except SseError:  # one event is larger than any should be: what stands before it is lost with it

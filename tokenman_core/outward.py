@@ -11,9 +11,11 @@ from tokenman_core import headers as h
 from tokenman_core.capture import Capture
 from tokenman_core.clock import Clock
 from tokenman_core.dialects import stream_usage
+from tokenman_core.dialects.shapes import STATUSES
 from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Exchange
 from tokenman_core.failover.policy import status_of
+from tokenman_core.json_array import ArrayParser, stream_parser
 from tokenman_core.limit_headers import beside
 from tokenman_core.metering import Meter
 from tokenman_core.net import UpstreamError
@@ -127,8 +129,8 @@ class Outward:
             with suppress(UpstreamError):  # there is nothing more of it; but its connection is good for another call
                 async for _ in source:
                     pass
-        elif kind.startswith(b"text/event-stream"):
-            async for part in self._stream(head, source):
+        elif (parser := stream_parser(exchange, head)) is not None:
+            async for part in self._stream(head, source, parser):
                 yield part
         elif any(word in kind for word in TEXTUAL) or not kind or (exchange.reads_files and kind.startswith(UNTOLD)):
             async for part in self._whole(head, source):
@@ -232,7 +234,7 @@ class Outward:
 
     # -- an event stream --
 
-    async def _stream(self, head: Head, source: Pieces) -> Pieces:
+    async def _stream(self, head: Head, source: Pieces, parser: SseParser | ArrayParser) -> Pieces:
         exchange = self._exchange
         reader, changing = exchange.reader, bool(self._listeners)
         assert reader
@@ -249,8 +251,8 @@ class Outward:
         self._unasked = exchange.unasked or any(attempt.asked_usage for attempt in exchange.tried[-1:])
         # It passes in its coding, and only a copy is read.
         packed = decoder is not None and not (changing or self._unasked or exchange.begun)
-        parser = SseParser()
-        captured = exchange.captured = Capture(self._caps.stream_capture, stream=True)
+        array = parser if isinstance(parser, ArrayParser) else None
+        captured = exchange.captured = Capture(self._caps.stream_capture, stream=True, array=array is not None)
         yield self._head(head, None, () if packed else (b"content-encoding",))
         broken: ErrorKind | None = None
         try:
@@ -275,9 +277,12 @@ class Outward:
             rest += parser.finish()
             for event in rest:
                 reader.note(event)
-            if _promises_an_end(exchange) and not reader.finished and not reader.failed:
+            promised = _promises_an_end(exchange) or reader.promised or array is not None
+            if promised and not reader.failed and not (reader.finished and (array is None or array.closed)):
                 broken, rest = "upstream", []  # truncated
             out = self._through([*rest, Event(b"", "end")])
+            if array is not None and not broken:
+                out += array.tail if array.closed else b"]"  # some say what went wrong, and leave it open
             if out and not packed:
                 yield out
             if reader.failed is not None and exchange.operation.generates:
@@ -293,7 +298,11 @@ class Outward:
                 yield out
             if packed:  # our event would not be in the coding that the client decodes: the cut must be seen as one
                 raise UpstreamError("reset", "the stream broke off")
-            yield exchange.dialect.error_event(broken, "The stream broke off before its end.", exchange.id)
+            said = "The stream broke off before its end."
+            if array is None:
+                yield exchange.dialect.error_event(broken, said, exchange.id)
+            else:
+                yield array.last(exchange.dialect.error(STATUSES[broken], broken, said, exchange.id))
 
     def _through(self, events: list[Event]) -> bytes:
         """What goes out for what came. Each is learnt from in its turn: of two usages, the later one counts."""

@@ -15,6 +15,7 @@ from tokenman_core.capture import Capture
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.failover.of_model import MOST_READ, of_model
 from tokenman_core.failover.policy import status_of
+from tokenman_core.json_array import ArrayParser, stream_parser
 from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
 from tokenman_core.outward import TEXTUAL, Pieces, steps, upstream_refusal
@@ -57,9 +58,9 @@ async def peek(source: Pieces, exchange: Exchange, attempt: Attempt, cap: int, f
     if exchange.sent.method == "HEAD":
         return Peeked(_by_status(first), [first], source)
     kind = (h.first(first.headers, b"content-type") or b"").lower()
-    if first.status < 400 and kind.startswith(b"text/event-stream"):
+    if first.status < 400 and (parser := stream_parser(exchange, first)) is not None:
         if exchange.operation.generates and exchange.operation.name != "other":
-            return await _stream(source, exchange, first, first_token)
+            return await _stream(source, exchange, first, first_token, parser)
         return Peeked(None, [first], source)  # nobody knows what it says before it says something
     if first.status >= 400 or not kind or any(word in kind for word in TEXTUAL):
         return await _whole(source, exchange, first, cap)
@@ -130,9 +131,11 @@ def _check(cap: int, size: int) -> None:
         raise UpstreamError("cap", "the answer is over limits.response_body")
 
 
-async def _stream(source: Pieces, exchange: Exchange, head: Head, first_token: float) -> Peeked:
+async def _stream(
+    source: Pieces, exchange: Exchange, head: Head, first_token: float, parser: SseParser | ArrayParser
+) -> Peeked:
     held: list[Part | Refuse] = [head]
-    reader, parser = exchange.dialect.reader(exchange.operation), SseParser()
+    reader = exchange.dialect.reader(exchange.operation)
     came = shown = 0  # bytes, and what they are when they are unpacked
     coding = (h.first(head.headers, b"content-encoding") or b"identity").strip().lower()
     try:

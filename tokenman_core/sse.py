@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import orjson
 
+from tokenman_core.body.lone import Hidden
 from tokenman_core.body.splice import splice, splice_lines
+from tokenman_core.dialects.shapes import dump
 from tokenman_core.errors import BodyError
 from tokenman_core.slots import Slot
 
@@ -39,9 +41,10 @@ class Event:
     `closes` names the channels that end with this event or before it: held text of theirs must go out first. `form` says
     what the data is, and `value` what the slots' paths lead through, both set together with them: of "json" the parsed
     data, of "lines" (JSON lines, of a whole body only) the pairs of `json_lines`, of "text" the codec of the only slot.
+    `hidden`: the data as it was parsed, where it holds lone surrogates.
     """
 
-    __slots__ = ("closes", "form", "kind", "raw", "slots", "value")
+    __slots__ = ("closes", "form", "hidden", "kind", "raw", "slots", "value")
 
     def __init__(self, raw: bytes, kind: EventKind = "sse") -> None:
         self.raw = raw
@@ -50,6 +53,7 @@ class Event:
         self.closes: frozenset[str] = frozenset()
         self.form: Form = "json"
         self.value: Any = None
+        self.hidden: Hidden | None = None
 
     @property
     def name(self) -> str:
@@ -85,12 +89,28 @@ class Event:
         if data is None:
             return self.raw
         try:
-            made = self._made(data)
+            made = self._made(data) if self.hidden is None else self.hidden.show(self._made(self.hidden.data))
         except (BodyError, UnicodeEncodeError):
             return self.raw  # two keys would become one, or the text's encoding lacks a value: the placeholders stay
-        if self.kind == "whole":
-            return made
+        return made if self.kind == "whole" else self.framed(made)
+
+    def framed(self, made: bytes) -> bytes:
+        """All of the event, with other data."""
         return self._with_data(_LINE_END.split(made))
+
+    def another(self, value: dict[str, Any] | str) -> "Event":
+        """An event like this one with another value; a string is the data itself."""
+        end = b"\r\n" if b"\r\n" in self.raw else b"\n"
+        name = self.name
+        if isinstance(value, str):
+            lines = [line.encode("utf-8") for line in re.split(r"\r\n|\n|\r", value)]
+        else:
+            made = dump(value)
+            lines = [made if self.hidden is None else self.hidden.show(made)]
+            # Where events are named at all, they are named after their type; this one's may be that of a first piece.
+            name = value.get("type", name) if name else ""
+        head = b"event: " + name.encode("utf-8") + end if name else b""
+        return Event(head + b"".join(b"data: " + line + end for line in lines) + end)
 
     def _made(self, data: bytes) -> bytes:
         if self.form == "text":

@@ -82,11 +82,21 @@ class Admission:
         try:
             validate_headers(request)
         except ValueError:
-            raise self._turn_away(
-                400, "parse", "The request's headers are ambiguous: they could be read as two requests."
-            ) from None
+            raise self.malformed("The request's headers are ambiguous: they could be read as two requests.") from None
         if any(not h.is_value(value) for _, value in fields):
-            raise self._turn_away(400, "parse", "A header of the request holds a character that no header may hold.")
+            raise self.malformed("A header of the request holds a character that no header may hold.")
+        if any(coding.lower() != b"chunked" for coding in h.every(fields, b"transfer-encoding")):
+            raise self.malformed("The request is in a transfer coding other than chunked.")
+        self.one_host(fields, needed=request.http_version == "HTTP/1.1" and request.method != "CONNECT")
+
+    def malformed(self, message: str, status: int = 400) -> Refusal:
+        return self._turn_away(status, "parse", message).last
+
+    def one_host(self, fields: Headers, *, needed: bool) -> None:
+        """RFC 9112 §3.2. Raises Refusal."""
+        hosts = len(h.every(fields, b"host"))
+        if hosts > 1 or (needed and not hosts):
+            raise self.malformed("The request has not exactly one Host header.")
 
     def _prove(self, request: RequestHead, target: str, way: Way) -> None:
         """Answers who asks whether this is the TokenMan that it knows. Raises Refusal, which is the answer."""

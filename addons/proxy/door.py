@@ -5,15 +5,32 @@ from typing import NamedTuple, Protocol
 
 from mitmproxy import http
 
+from addons.proxy.internals import status_codes
 from tokenman_core.verdicts import Head, Headers
 
 
 class Refusal(Exception):
-    """A request that ends at its head. `parts` are the head and the body of the answer."""
+    """A request that ends at its head. `head` and `body` are the answer.
 
-    def __init__(self, head: Head, body: bytes) -> None:
+    `malformed`: of a request that could be read in two ways nobody knows where it ends, so the connection ends with the answer.
+    """
+
+    def __init__(self, head: Head, body: bytes, *, malformed: bool = False) -> None:
         super().__init__(head.status)
-        self.head, self.body = head, body
+        self.head, self.body, self.malformed = head, body, malformed
+
+    @property
+    def last(self) -> "Refusal":
+        """The same to a request that is malformed."""
+        head = Head(self.head.status, (*self.head.headers, (b"connection", b"close")))
+        return Refusal(head, self.body, malformed=True)
+
+    @property
+    def http1(self) -> bytes:
+        """All of the answer, as HTTP/1.1."""
+        fields = b"".join(b"%s: %s\r\n" % field for field in self.head.headers)
+        reason = status_codes.RESPONSES.get(self.head.status, "").encode()
+        return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (self.head.status, reason, fields, self.body)
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,12 @@ class Door[C: Call](Protocol):
         """A tunnel was not opened, since the host is of this machine or of a private network."""
 
     def head_too_large(self) -> Refusal: ...
+
+    def malformed(self, message: str, status: int = 400) -> Refusal:
+        """It is no request of HTTP/1, or could be read as two."""
+
+    def garbled(self, call: C) -> Refusal:
+        """Its body is not framed as it says."""
 
     def over(self, call: C) -> None:
         """The client left before its request was whole."""

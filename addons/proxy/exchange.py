@@ -126,6 +126,10 @@ class Exchanges(Admission):
         message = "The request's body did not come within limits.client_body_timeout."
         return self._refused(call.exchange, Refuse(408, "timeout", message, retryable=True))
 
+    def garbled(self, call: Call) -> Refusal:
+        message = "The request's body is not framed as its headers say."
+        return self._refused(call.exchange, Refuse(400, "parse", message)).last
+
     def bypassed(self, host: str, mark: str) -> Refusal | None:
         name = normal_host(host)
         if not self._runs.bypassed(mark, name):
@@ -148,6 +152,7 @@ class Exchanges(Admission):
         fields, target = request.fields, request.target
         extra: Headers = ()
         mark, key, policies = way.mark, way.key, self._policies
+        self.one_host(fields, needed=place is None)
         if place is None:
             self._prove(request, target, way)
             in_path, key_in_path, target = unmarked(target)

@@ -10,7 +10,7 @@ from tokenman_core.verdicts import Head, Headers, Trailers
 CHUNKED: Headers = ((b"transfer-encoding", b"chunked"),)
 CLOSED: Headers = ((b"connection", b"close"),)
 
-Ending = Literal["none", "keep", "linger", "close", "cut"]
+Ending = Literal["none", "keep", "linger", "close", "cut", "shut"]
 """More is to come, or what becomes of the connection behind the answer."""
 
 LINGER_S = 0.5

@@ -13,11 +13,14 @@ from typing import Any
 
 import h11
 import orjson
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import addonmanager, version
 from mitmproxy.addons import script, tlsconfig
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.master import Master
 from mitmproxy.net.http import status_codes
+from mitmproxy.net.http.http1 import expected_http_body_size, read_request_head
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer, layers, mode_servers, mode_specs
@@ -38,7 +41,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook, HttpResponseHook
-from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server, make_body_reader
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.server import ConnectionHandler
@@ -51,6 +54,7 @@ log = logging.getLogger("tokenman.door")
 TRIED = "12.2.3"
 
 __all__ = [
+    "ChunkedReader",
     "ConnectionHandler",
     "ConnectionState",
     "Context",
@@ -66,6 +70,7 @@ __all__ = [
     "HttpRequestHook",
     "HttpResponseHook",
     "HttpStream",
+    "ReceiveBuffer",
     "ReceiveHttp",
     "RequestData",
     "RequestEndOfMessage",
@@ -82,13 +87,16 @@ __all__ = [
     "check_version",
     "commands",
     "events",
+    "expected_http_body_size",
     "hold_listeners",
     "layer",
     "layers",
     "listen",
     "listen_directly",
+    "make_body_reader",
     "mend",
     "parse_client_hello",
+    "read_request_head",
     "script",
     "starts_like_tls_record",
     "status_codes",

@@ -323,6 +323,9 @@ class GovernedStream(HttpStream):
             yield from super().handle_protocol_error(event)
             return
         self._quiet()
+        if not (self.outlet or self._finished) and event.code is ErrorCode.GENERIC_CLIENT_ERROR:
+            yield from self._refuse(self._door.garbled(self._call))
+            return
         if not self._finished:
             self._finished = self._started = True
             self.flow.error = mflow.Error(event.message)
@@ -386,7 +389,7 @@ class GovernedStream(HttpStream):
         match piece:
             case Head():
                 self._started = True
-                fields = _lower(piece.headers)
+                fields = tuple(field for field in _lower(piece.headers) if field[0] != b"connection")  # RFC 9113 §8.2.2
                 if piece.status == 304:  # RFC 9110 §8.6 lets us, and h2 would take its length for that of a body
                     fields = tuple(field for field in fields if field[0] != b"content-length")
                 response = http.Response(
@@ -420,6 +423,10 @@ class GovernedStream(HttpStream):
         """Answers now, whatever is still to come of the request."""
         self._quiet()
         self.client_state = self.state_errored
+        if refusal.malformed and self.context.client.alpn != b"h2":
+            yield from self._finish()
+            yield SendHttp(RawAnswer(self.stream_id, refusal.http1, "shut"), self.context.client)
+            return
         head = refusal.head
         if not self._whole and self.context.client.alpn != b"h2":
             head = Head(head.status, (*head.headers, (b"connection", b"close")))

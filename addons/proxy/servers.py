@@ -7,35 +7,51 @@ from typing import TYPE_CHECKING, Any
 
 import h2.errors
 import h2.events
+import h11
 from hyperframe.frame import GoAwayFrame
 from mitmproxy import http
 
 from addons.proxy import deadlines
 from addons.proxy.http1_answer import LINGER_S, Ending
+from addons.proxy.http1_head import BadHead, Chunks, read_head
 from addons.proxy.internals import (
     Context,
+    ErrorCode,
     Http1Server,
     Http2Server,
     HttpEvent,
+    ReceiveBuffer,
+    ReceiveHttp,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
     ResponseData,
+    ResponseHeaders,
     ResponseTrailers,
     commands,
     events,
-    status_codes,
+    make_body_reader,
 )
 from tokenman_core.net.frames import FrameError, Frames
 
 if TYPE_CHECKING:
-    from addons.proxy.door import Door
+    from addons.proxy.door import Door, Refusal
 
 Commands = Generator[commands.Command, Any]
 
 MAX_PIPELINED = 1 << 20  # bytes that a client may send while its call is answered
 
 
+UNREAD_S = 5.0
+"""How long what comes behind a last answer is read and thrown away. Closed with something unread, the connection would be reset,
+and the answer lost."""
+
+
 @dataclass
 class RawAnswer(HttpEvent):
-    """Bytes of an answer, framed already. `ending`: more is to come, or what becomes of the connection behind it."""
+    """Bytes of an answer, framed already. `ending`: more is to come, or what becomes of the connection behind it. "shut": nothing
+    that comes on it is read any more."""
 
     data: bytes
     ending: Ending
@@ -48,29 +64,98 @@ _CLOSED = http.Response.make(400, b"", {"connection": "close"})
 
 
 class Http1Front(Http1Server):
+    """Its own reading of a request, where stock code answers some that are malformed, and hands them on to be answered again."""
+
     def __init__(self, context: Context, door: "Door[Any]") -> None:
         super().__init__(context)
         self._door = door
         self._in_head = self._lingers = False
+        self._answered = False  # the client has some of an answer to the request that is read
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        client = self.context.client
-        if isinstance(event, events.DataReceived) and self.buf and not self._in_head:
+        if not isinstance(event, events.DataReceived):
+            yield from super().read_headers(event)
+            return
+        if self.buf and not self._in_head:
             self._in_head = True
-            deadlines.arm(client, self._door.header_timeout)
-        yield from super().read_headers(event)
-        if self.state != self.read_headers:
-            self._in_head = False
-        elif len(self.buf) > self._door.head_cap:
-            refusal = self._door.head_too_large()
-            fields = b"".join(b"%s: %s\r\n" % field for field in refusal.head.headers)
-            reason = status_codes.RESPONSES.get(refusal.head.status, "").encode()
-            head = b"HTTP/1.1 %d %s\r\n%sconnection: close\r\n\r\n" % (refusal.head.status, reason, fields)
-            yield commands.SendData(self.conn, head + refusal.body)
+            deadlines.arm(self.context.client, self._door.header_timeout)
+        size = len(self.buf)
+        lines = self.buf.maybe_extract_lines()
+        if lines == [] and (size := len(self.buf)):  # RFC 9112 §2.2: some send one line end too many behind a body
+            lines = self.buf.maybe_extract_lines()
+        if not lines:
+            if len(self.buf) > self._door.head_cap:
+                yield from self._refuse(self._door.head_too_large().last)
+            return
+        self._in_head = False
+        try:
+            self.request, length = read_head([bytes(line) for line in lines], size - len(self.buf))
+        except BadHead as bad:
+            yield from self._refuse(self._door.malformed(bad.message, bad.status))
+            return
+        self.body_reader = Chunks() if length is None else make_body_reader(length)
+        self.state = self.read_body
+        yield ReceiveHttp(RequestHeaders(self.stream_id, self.request, length == 0))
+        yield from self.read_body(event)
+
+    def read_body(self, event: events.Event) -> Commands:
+        received = isinstance(event, events.DataReceived)
+        while self.state == self.read_body:
+            try:
+                part = self.body_reader(self.buf) if received else self.body_reader.read_eof()
+            except h11.ProtocolError as e:
+                yield from self._garbled(str(e), left=not received)
+                return
+            match part:
+                case None:
+                    return
+                case h11.Data():
+                    yield ReceiveHttp(RequestData(self.stream_id, bytes(part.data)))
+                case h11.EndOfMessage():  # trailers are dropped, as RFC 9110 §6.5.1 allows
+                    assert self.request
+                    if self.request.data.method.upper() != b"CONNECT":
+                        yield ReceiveHttp(RequestEndOfMessage(self.stream_id))
+                    yield from self.mark_done(request=True)
+                    return
+
+    def _garbled(self, why: str, *, left: bool) -> Commands:
+        """The body is not framed as it should be, or the client left within it."""
+        code = ErrorCode.CLIENT_DISCONNECTED if left else ErrorCode.GENERIC_CLIENT_ERROR
+        if left:
             yield commands.CloseConnection(self.conn)
-            self.state = self.done
+        yield ReceiveHttp(RequestProtocolError(self.stream_id, f"HTTP/1 protocol error: {why}", code=code))
+        if left or self.state != self.read_body:  # whose call it is has answered
+            return
+        if self._answered:
+            yield from self._shut()
+        else:
+            yield from self._refuse(self._door.malformed("The request's body is not framed as its headers say."))
+
+    def _refuse(self, refusal: "Refusal") -> Commands:
+        """The last answer on this connection."""
+        yield commands.SendData(self.conn, refusal.http1)
+        yield from self._shut()
+
+    def _shut(self) -> Commands:
+        self.state = self.spent
+        self.buf = ReceiveBuffer()
+        if self.context.client.tls:  # which has no half that could be closed alone
+            deadlines.arm(self.context.client, LINGER_S)
+        else:
+            deadlines.arm(self.context.client, UNREAD_S)
+            yield commands.CloseTcpConnection(self.conn, half_close=True)
+
+    def spent(self, event: events.Event) -> Commands:
+        """Nothing that comes is read any more."""
+        self.buf = ReceiveBuffer()
+        if isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.conn)
 
     def send(self, event: HttpEvent) -> Commands:
+        if self.state == self.spent:
+            return  # what was under way when it turned out to be malformed
+        if isinstance(event, RawAnswer) or (isinstance(event, ResponseHeaders) and event.response.status_code >= 200):
+            self._answered = True
         if isinstance(event, RawAnswer):
             yield from self._send_raw(event)
             return
@@ -83,6 +168,8 @@ class Http1Front(Http1Server):
             yield commands.SendData(self.conn, event.data)
         if event.ending == "cut":
             yield commands.CloseConnection(self.conn)
+        elif event.ending == "shut":
+            yield from self._shut()
         elif event.ending != "none":
             self.response = _CLOSED if event.ending == "close" else _KEPT
             self._lingers = event.ending == "linger"
@@ -98,6 +185,7 @@ class Http1Front(Http1Server):
         if self.request_done + request and self.response_done + response:
             keep = self._door.keepalive_timeout
             deadlines.arm(self.context.client, min(LINGER_S, keep or LINGER_S) if self._lingers else keep)
+            self._answered = False
         yield from super().mark_done(request=request, response=response)
 
 

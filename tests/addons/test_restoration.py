@@ -10,6 +10,7 @@ from addons.redaction import Redaction
 from tests.addons.test_redaction import exchange, play, sse, stage
 from tokenman_core.dialects.registry import DIALECTS
 from tokenman_core.exchange import Exchange
+from tokenman_core.json_array import ArrayParser
 from tokenman_core.sse import Event
 
 MAIL, WORD = "alice@example.com", 'p"w\\9xyz'  # the second must be escaped wherever it stands in JSON
@@ -171,6 +172,26 @@ async def test_a_running_text_is_restored_in_pieces_of_any_size(
     else:
         assert told == text.format(mail=MAIL, word=WORD)
     assert call.unrestored == 0
+
+
+async def test_a_streamed_array_is_restored_in_pieces_of_any_size_and_stays_an_array() -> None:
+    for make in (part(), part(thought=True)):
+        for size in (1, 7, 1000):
+            for tail in ([], [{"candidates": [{"index": 0, "finishReason": "STOP"}]}]):
+                redaction, call, mail, word = await masked(GEMINI)
+                values = [*map(make, cut(TEXT.format(mail=mail, word=word) + " [EMAIL", size)), *tail]
+                parser, out = ArrayParser(), b""
+                data = json.dumps(values, indent=1).encode()
+                events = [each for piece in (data[:99], data[99:]) for each in parser.feed(piece)]
+                for each in [*events, *parser.finish(), Event(b"", "end")]:
+                    assert call.reader is not None
+                    call.reader.read(each)
+                    result = redaction.llm_event(call, each)
+                    made = [each] if result is None else result if isinstance(result, list) else [result]
+                    out += b"".join(one.render() for one in made)
+                texts = [found for _, found in strings_as_they_are(json.loads(out + parser.tail))]
+                said = "".join(text for text in texts if text not in ("model", "STOP"))
+                assert said == TEXT.format(mail=MAIL, word=WORD) + " [EMAIL"
 
 
 def strings_as_they_are(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:

@@ -365,6 +365,25 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(stages: list[ob
     assert call.outcome == "broken"
 
 
+async def test_a_stream_of_choices_that_have_not_ended_ends_with_an_error_event() -> None:
+    said = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": null}]}\n\n'
+    end = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+    other = said.replace(b'"index": 0', b'"index": 1')
+    for path in ("/v1/chat/completions", "/v1/of_tomorrow"):
+        for stages in ([], [Masks()]):
+            for stream, whole in (
+                (said, False), (said + said, False), (said + other + end, False), (said + end, True),
+                (said + b"data: [DONE]\n\n", True),
+            ):  # fmt: skip
+                call = exchange()
+                call.dialect = DIALECTS["openai"]
+                call.operation = call.dialect.operation("POST", path)
+                _, body, _ = await carry(Upstream((200, SSE, [stream])), call, *stages)
+                assert body.startswith(stream)
+                assert body[len(stream) :].startswith(b"event: error") is not whole, (path, stream)
+                assert (call.outcome == "broken") is not whole
+
+
 @pytest.mark.parametrize("stages", [[], [Masks()]])
 async def test_a_stream_that_no_dialect_knows_ends_as_it_likes(stages: list[object]) -> None:
     call, said = exchange(), b'data: {"x": 1}\n\ndata: {"x": 2}\n\n'

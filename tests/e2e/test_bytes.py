@@ -72,6 +72,18 @@ def test_a_changed_body_is_changed_only_where_the_value_stood(
     assert sent.body.decode() == body.replace(MAIL, placeholders(sent)[0])
 
 
+def test_lone_surrogates_pass_and_values_beside_them_are_masked(
+    proxy: Proxy, provider: FakeProvider, client: httpx.Client
+) -> None:
+    said = r'"[[say ok]] \ud83d %s\udc00"'
+    body = ODD.replace('"hi"', said) % (MAIL, "false")
+    body = body.replace('"unknown"', rf'"\uD800 {MAIL}": ["\uDFFF"], "unknown"')
+    answer = client.post("/v1/messages", content=body.encode(), headers=HEADERS)
+    assert answer.status_code == 200, answer.text
+    sent = provider.received[0]
+    assert sent.body.decode().lower() == body.lower().replace(MAIL, placeholders(sent)[0].lower())
+
+
 def test_headers_that_nobody_knows_arrive_and_ours_do_not(
     proxy: Proxy, provider: FakeProvider, client: httpx.Client
 ) -> None:

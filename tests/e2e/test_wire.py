@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import socketserver
 import ssl
@@ -153,29 +154,93 @@ AMBIGUOUS = {
     "nul": (["X-Odd: a\0b", LENGTH], BODY),
     "name-with-space": (["X Odd: a", LENGTH], BODY),
     "no-colon": (["garbage", LENGTH], BODY),
-    "chunk-size-hex": ([CHUNKED], chunk(BODY, b"0x%x" % len(BODY)) + b"0\r\n\r\n" + SMUGGLED),
-    "chunk-size-sign": ([CHUNKED], chunk(BODY, b"+%x" % len(BODY)) + b"0\r\n\r\n" + SMUGGLED),
-    "chunk-size-minus": ([CHUNKED], chunk(BODY, b"-1") + b"0\r\n\r\n" + SMUGGLED),
-    "chunk-size-huge": ([CHUNKED], chunk(BODY, b"f" * 21) + b"0\r\n\r\n" + SMUGGLED),
-    "chunk-size-lies": ([CHUNKED], chunk(BODY, b"3") + b"0\r\n\r\n" + SMUGGLED),
-    "chunk-size-underscore": ([CHUNKED], chunk(BODY, b"1_0") + b"0\r\n\r\n" + SMUGGLED),
-    "chunk-without-end": ([CHUNKED], b"%x\r\n" % len(BODY) + BODY + b"0\r\n\r\n" + SMUGGLED),
-    "old-version-chunked": None,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("to", ["provider", "plain"])
-@pytest.mark.parametrize("trick", AMBIGUOUS)
-def test_a_request_that_could_be_two_is_refused(
-    tight: Proxy, provider: FakeProvider, plain: Recorder, trick: str, to: str
+def only_answer(answer: bytes, status: int = 400) -> bool:
+    """One refusal, and the end of the connection behind it."""
+    return (
+        is_refusal(answer)
+        and len(STATUS_LINE.findall(answer)) == 1
+        and raw.head(answer)[0] == status
+        and raw.head(answer)[1]["connection"] == "close"
+    )
+
+
+STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ [0-9]{3} ")
+DONE = chunk(BODY) + b"0\r\n\r\n"
+MEGABYTE = b"e" * (1 << 20)
+ODD_CHUNKS: dict[str, bytes] = {
+    "size-hex": chunk(BODY, b"0x%x" % len(BODY)) + b"0\r\n\r\n",
+    "size-sign": chunk(BODY, b"+%x" % len(BODY)) + b"0\r\n\r\n",
+    "size-minus": chunk(BODY, b"-1") + b"0\r\n\r\n",
+    "size-none": chunk(BODY, b" ") + b"0\r\n\r\n",
+    "size-blank-before": chunk(BODY, b" %x" % len(BODY)) + b"0\r\n\r\n",
+    "size-huge": chunk(BODY, b"f" * 21) + b"0\r\n\r\n",
+    "size-lies": chunk(BODY, b"3") + b"0\r\n\r\n",
+    "size-underscore": chunk(BODY, b"1_0") + b"0\r\n\r\n",
+    "bare-lf": b"%x\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n",
+    "without-end": b"%x\r\n" % len(BODY) + BODY + b"0\r\n\r\n",
+    "later-one": chunk(BODY[:9]) + chunk(BODY[9:], b"x") + b"0\r\n\r\n",
+    "extension-of-a-megabyte": chunk(BODY, b"%x;%s" % (len(BODY), MEGABYTE)) + b"0\r\n\r\n",
+    "extension-without-end": b"%x;" % len(BODY) + MEGABYTE,
+    "extensions-in-all": b"".join(chunk(b"x", b"1;" + b"e" * 4000) for _ in range(100)) + b"0\r\n\r\n",
+    "trailers-of-a-megabyte": chunk(BODY) + b"0\r\nx: " + MEGABYTE + b"\r\n\r\n",
+    "trailer-without-colon": chunk(BODY) + b"0\r\ngarbage\r\n\r\n",
+    "trailer-with-nul": chunk(BODY) + b"0\r\nx: a\0b\r\n\r\n",
+}
+ODD_LINES = [
+    "Transfer-Encoding : chunked", "X-Odd : a", "X Odd: a", " X-Odd: a", ": a", "X-Odd", "X-Odd: a\r\n folded",
+    "X-Odd: a\r\n\tfolded", "X-Odd: a\rb", "X-Odd: a\nX-Other: b", "X-Odd: a\0b", "X-\0: a", "X-\x7f: a", "X-(): a",
+    "X-\u00e9: a", "Content-Length:", "Content-Length: x", "Content-Length: -1", "Content-Length: 1 2",
+    "Content-Length: 0b1", "Content-Length: 1_0", "Content-Length: 1.0", "Transfer-Encoding: gzip",
+    "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: identity", "Transfer-Encoding:",
+    "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked;q=1", "Host: api.anthropic.com", "Host:",
+]  # fmt: skip
+ODD_REQUEST_LINES = {
+    "POST /v1/messages HTTP/1.7": 505, "POST /v1/messages HTTP/2.0": 505, "POST /v1/messages HTTP/3.0": 505,
+    "POST /v1/messages HTTP/0.9": 505, "PRI * HTTP/2.0": 505, "CONNECT api.anthropic.com:443 HTTP/1.7": 505,
+    "POST /v1/messages HTTP/1.10": 400, "POST /v1/messages HTTP/1": 400, "POST /v1/messages http/1.1": 400,
+    "POST /v1/messages HTTP/x.y": 400, "POST /v1/messages XTTP/1.1": 400, "POST /v1/messages": 400, "POST": 400,
+    "POST /v1/messages ": 400, "POST  /v1/messages HTTP/1.1": 400, "POST\t/v1/messages\tHTTP/1.1": 400,
+    " POST /v1/messages HTTP/1.1": 400, "POST /v1/messages HTTP/1.1 ": 400, "POST /v1/messages HTTP/1.1 x": 400,
+    "PO\0ST /v1/messages HTTP/1.1": 400, "PO(ST /v1/messages HTTP/1.1": 400, "POST /v1/mess\rages HTTP/1.1": 400,
+    "POST /v1/mess\0ages HTTP/1.1": 400, "POST v1/messages HTTP/1.1": 400, "POST http://:0/v1/messages HTTP/1.1": 400,
+}  # fmt: skip
+
+
+def test_a_malformed_request_gets_one_answer_and_the_connection_ends(
+    tight: Proxy, provider: FakeProvider, plain: Recorder
 ) -> None:
-    target = "/v1/messages" if to == "provider" else f"http://localhost:{plain.port}/v1/messages"
-    if case := AMBIGUOUS[trick]:
-        data = request(target, *case[0], data=case[1])
-    else:
-        data = request(target, CHUNKED, data=chunk(BODY) + b"0\r\n\r\n" + SMUGGLED).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    answer = raw.send(tight, data)
-    assert is_refusal(answer), answer
+    """Whatever it may hide behind itself is no request of its own."""
+    targets = ["/v1/messages", "http://api.anthropic.com/v1/messages", f"http://localhost:{plain.port}/v1/messages"]
+    cases: dict[str, tuple[bytes, int]] = {}
+    for target in targets:
+        for name, (lines, data) in AMBIGUOUS.items():
+            cases[f"{name} {target}"] = request(target, *lines, data=data), 400
+        old = request(target, CHUNKED, data=DONE + SMUGGLED).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+        cases[f"old version in chunks {target}"] = old, 400
+        for name, data in ODD_CHUNKS.items():
+            cases[f"chunk {name} {target}"] = request(target, CHUNKED, data=data + SMUGGLED), 400
+        for line in ODD_LINES:
+            for framing, data in ((LENGTH, BODY), ("X-A: b", b""), (CHUNKED, DONE)):
+                for lines in ([framing, line], [line, framing]):
+                    cases[f"{lines!r} {target}"] = request(target, *lines, data=data + SMUGGLED), 400
+        bare = request(target, LENGTH, data=b"").replace(b"\r\n", b"\n") + BODY + SMUGGLED
+        cases[f"bare line ends {target}"] = bare, 400
+        too_large = request(target, f"X-Odd: {'y' * 100_000}", LENGTH, data=BODY + SMUGGLED)
+        cases[f"head too large {target}"] = too_large, 431
+    without = request(targets[0], LENGTH, data=BODY + SMUGGLED).replace(b"Host: 127.0.0.1\r\n", b"", 1)
+    cases["no host"] = without, 400
+    for line, status in ODD_REQUEST_LINES.items():
+        head = f"{line}\r\nHost: 127.0.0.1\r\n{LENGTH}\r\n\r\n".encode()
+        cases[line] = head + BODY + SMUGGLED, status
+    wrong = {
+        name: answer[:200]
+        for name, (data, status) in cases.items()
+        if not only_answer(answer := raw.send(tight, data), status)
+    }
+    assert not wrong
     assert not provider.received
     # What was streamed to a plain host before the fault showed must not be taken for whole, nor hold a second request.
     assert not plain.requests

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tokenman_core.body.insert import Insertion, insert
+from tokenman_core.body.lone import hide
 from tokenman_core.body.parse import parse
 from tokenman_core.body.splice import splice, write
+from tokenman_core.errors import BodyError
 from tokenman_core.slots import Found, Slot
 
 FindSlots = Callable[[Any], Found]
@@ -20,11 +22,19 @@ class JsonBody:
     """
 
     def __init__(self, data: bytes, find_slots: FindSlots) -> None:
+        self._came, self._find, self._hidden = data, find_slots, None
+        try:
+            value = parse(data)
+        except BodyError:
+            self._hidden = hide(data)
+            if self._hidden is None:
+                raise
+            data = self._hidden.data
+            value = parse(data)
         self._sent = data
-        self._find = find_slots
         # What was replaced, in order.
         self._earlier: list[tuple[bytes, Any, tuple[Slot, ...], Counter[str], tuple[Insertion, ...]]] = []
-        self._take(data, parse(data))
+        self._take(data, value)
 
     def _take(self, data: bytes, value: Any) -> None:
         self._data = data
@@ -75,7 +85,10 @@ class JsonBody:
 
     def render(self) -> bytes:
         """The bytes that came with only the changed strings replaced."""
-        return self._governed()[0]
+        made = self._governed()[0]
+        if self._hidden is None:
+            return made
+        return self._came if made is self._sent else self._hidden.show(made)
 
     def _governed(self) -> tuple[bytes, Any]:
         # Most are as they came, the very same; the others are looked at.

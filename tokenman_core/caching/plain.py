@@ -1,5 +1,6 @@
-"""What a provider says, as it comes or as it came, without its coding."""
+"""What a provider says, as it comes or as it came, without its coding: never more of it at once than is looked at."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 
 from tokenman_core import headers as h
@@ -17,10 +18,14 @@ async def plain(head: Head, parts: AsyncGenerator[Part | Refuse]) -> AsyncGenera
     try:
         decoder = _decoder(head)
         async for part in parts:
-            if isinstance(part, bytes) and (piece := b"".join(steps(part, decoder))):
+            if not isinstance(part, bytes):
+                continue
+            for number, piece in enumerate(steps(part, decoder)):
+                if number:
+                    await asyncio.sleep(0)
                 yield piece
-        if decoder is not None and (rest := decoder.finish()):
-            yield rest
+        if decoder is not None:
+            decoder.finish()
     except CodingError as e:
         raise UpstreamError("protocol", "it is in a coding that cannot be read") from e
 
@@ -40,12 +45,17 @@ def came(flight: Flight, cap: int) -> tuple[Head, bytes, tuple[tuple[float, int]
         raise UpstreamError("protocol", "there is no answer")
     body, pieces = bytearray(), list[tuple[float, int]]()
     try:
-        for piece, moment in _pieces(flight):
-            body += piece
-            if cap and len(body) > cap:
-                raise UpstreamError("cap", "it is larger than what is kept")
-            if piece and len(pieces) < _MOST_PIECES:
-                pieces.append((round(moment - begun, 4), len(piece)))
+        decoder = _decoder(first)
+        for part, moment in zip(flight.parts, flight.moments, strict=True):
+            before = len(body)
+            for piece in steps(part, decoder) if isinstance(part, bytes) else ():
+                body += piece
+                if cap and len(body) > cap:  # before the next one is made: a few bytes may expand to gigabytes
+                    raise UpstreamError("cap", "it is larger than what is kept")
+            if len(body) > before and len(pieces) < _MOST_PIECES:
+                pieces.append((round(moment - begun, 4), len(body) - before))
+        if decoder is not None:
+            decoder.finish()
     except CodingError as e:
         raise UpstreamError("protocol", "it is in a coding that cannot be read") from e
     return first, bytes(body), tuple(pieces) if is_stream(first) else ()
@@ -58,16 +68,7 @@ def unpacked(flight: Flight) -> Iterator[bytes]:
         if isinstance(part, bytes):
             yield from steps(part, decoder)
     if decoder is not None and flight.error is None:
-        yield decoder.finish()
-
-
-def _pieces(flight: Flight) -> Iterator[tuple[bytes, float]]:
-    decoder, moment = _decoder(flight.parts[0]), flight.moments[0]
-    for part, moment in zip(flight.parts, flight.moments, strict=True):
-        if isinstance(part, bytes):
-            yield b"".join(steps(part, decoder)), moment
-    if decoder is not None:
-        yield decoder.finish(), moment
+        decoder.finish()
 
 
 def _decoder(first: Part | Refuse) -> Decoder | None:

@@ -35,6 +35,7 @@ class AnswerReader(Protocol):
     containers: frozenset[str]  # machines of the provider's on which code of its own tool ran, by their ids
     others: Mapping[str, Usage]  # what `usage` leaves out, by the model that used it: advice, summaries
     finished: bool  # the end that the dialect promises (message_stop, [DONE] or finish_reason, …) was seen
+    promised: bool  # what was seen is a stream that ends in such a way, whoever the call was for
     failed: str | None  # the provider's error kind, if an error event (or an error body) was seen
     spoke: bool  # a first real event was seen (not a ping, not a comment)
     worded: bool  # the model has begun: an event was seen that says more than that the call arrived, or who will speak

@@ -1,8 +1,9 @@
 """Reads answers of OpenAI's Chat Completions and Completions, plain and streamed."""
 
+import re
 from typing import Any
 
-from tokenman_core.dialects.reader import Reader, remember, text_of
+from tokenman_core.dialects.reader import MAX_CHANNELS, Reader, remember, text_of
 from tokenman_core.slots import Path, Slot, SlotKind
 from tokenman_core.sse import Event
 from tokenman_core.usage import openai_usage
@@ -10,6 +11,7 @@ from tokenman_core.usage import openai_usage
 _THOUGHTS = frozenset({"reasoning", "reasoning_content"})  # of providers that show them; no signature covers them
 # Events that only say that the connection is alive, or that the question has arrived.
 _SILENT = frozenset({"ping", "keepalive", "response.created", "response.queued", "response.in_progress"})
+_OTHER_CHOICE = re.compile(rb'"index":[ ]?[1-9]')
 _NO_TEXT = frozenset({"role", "logprobs"})  # log probabilities cut the text that is restored elsewhere into tokens
 
 
@@ -28,6 +30,10 @@ class ChatReader(Reader):
     def __init__(self, *, free: bool = False) -> None:
         super().__init__(free=free)
         self._tools: dict[str, str] = {}  # channel -> name of the tool
+        self._begun, self._ended = set[int](), set[int]()  # choices: of several, each has an end of its own
+
+    def _tells(self, raw: bytes) -> bool:
+        return super()._tells(raw) or _OTHER_CHOICE.search(raw) is not None
 
     def _learn(self, value: dict[str, Any]) -> None:
         if text_of(value, "type") not in _SILENT:
@@ -46,9 +52,22 @@ class ChatReader(Reader):
         if type(said) is dict and not self._free:
             self.usage = openai_usage(said)
         choices = value.get("choices")
-        for choice in choices if type(choices) is list else ():
-            if type(choice) is dict and choice.get("finish_reason"):
-                self.finished = True
+        if type(choices) is list and choices:
+            self._learn_ends(choices, "finish_reason")
+
+    def _learn_ends(self, choices: list[Any], name: str) -> None:
+        """`name`: under which a choice says that it has ended."""
+        for at, choice in enumerate(choices[:MAX_CHANNELS]):
+            if type(choice) is dict:
+                index = choice.get("index")
+                index = index if type(index) is int else at
+                if len(self._begun) < MAX_CHANNELS:
+                    self._begun.add(index)
+                self.promised = self.promised or name in choice
+                if choice.get(name) and index in self._begun:
+                    self._ended.add(index)
+        if self._ended:
+            self.finished = self._begun <= self._ended
 
     def _sse(self, event: Event, value: dict[str, Any], slots: list[Slot]) -> None:
         for key, item in value.items():

@@ -83,8 +83,8 @@ class GenericReader(ChatReader):
         if version := text_of(value, "modelVersion"):
             self.model = version
         candidates = value.get("candidates")
-        if type(candidates) is list and any(text_of(one, "finishReason") for one in candidates):
-            self.finished = True
+        if type(candidates) is list and candidates:
+            self._learn_ends(candidates, "finishReason")
         if text_of(value.get("promptFeedback"), "blockReason"):  # of a question that gets no answer that is all
             self.finished = True
         if self._free:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tokenman_core.body.encoded import codec_of
+from tokenman_core.body.lone import hide
 from tokenman_core.dialects import walk
-from tokenman_core.dialects.shapes import dump
 from tokenman_core.slots import Path, Slot, SlotKind
 from tokenman_core.sse import Event, json_lines
 from tokenman_core.usage import Usage
@@ -32,7 +32,7 @@ class Reader(ABC):
         self.terms: dict[str, str] = {}
         self.containers: frozenset[str] = frozenset()
         self.others: Mapping[str, Usage] = {}
-        self.finished = False
+        self.finished = self.promised = False
         self.failed: str | None = None
         self.spoke = self.worded = False
         self._free = free  # what it says of usage costs nothing, so it is not recorded
@@ -54,7 +54,9 @@ class Reader(ABC):
             self.finished = True
             self._close(event, self._open)
             return
-        value = walk.load(data)
+        value, event.hidden = walk.loaded(data)
+        if event.hidden is not None:
+            data = event.hidden.data
         try:
             if type(value) is dict:
                 self._object(event, value)
@@ -80,7 +82,7 @@ class Reader(ABC):
         if event.kind == "end":
             return
         raw = event.raw
-        if self.worded and event.kind == "sse" and not any(marker in raw for marker in self.markers):
+        if self.worded and event.kind == "sse" and not self._tells(raw):
             return
         data = event.data
         if not data:
@@ -89,7 +91,7 @@ class Reader(ABC):
             self.finished = True
             return
         value = walk.load(data)
-        for item in value if type(value) is list and event.kind == "whole" else (value,):
+        for item in value if type(value) is list else (value,):
             if type(item) is dict:
                 self._learn(item)
         if event.kind == "whole":
@@ -102,19 +104,13 @@ class Reader(ABC):
         if known is None:
             return None
         make, template = known
-        end = b"\r\n" if b"\r\n" in template.raw else b"\n"
-        value = make(text)
-        name = template.name
-        if isinstance(value, str):
-            lines = [line.encode("utf-8") for line in re.split(r"\r\n|\n|\r", value)]
-        else:
-            lines = [dump(value)]
-            # Where events are named at all, they are named after their type; the template's own may be that of a first piece.
-            name = value.get("type", name) if name else ""
-        head = b"event: " + name.encode("utf-8") + end if name else b""
-        return Event(head + b"".join(b"data: " + line + end for line in lines) + end)
+        return template.another(make(text))
 
     # What a format adds.
+
+    def _tells(self, raw: bytes) -> bool:
+        """Whether an event, behind the first words, may tell of usage, end or failure."""
+        return any(marker in raw for marker in self.markers)
 
     @abstractmethod
     def _learn(self, value: dict[str, Any]) -> None:
@@ -147,7 +143,11 @@ class Reader(ABC):
             self._no_json(event, data)
 
     def _no_json(self, event: Event, data: bytes) -> None:
-        if event.kind == "whole" and (lines := json_lines(data)) is not None:
+        lines = json_lines(data) if event.kind == "whole" else None
+        if event.kind == "whole" and lines is None and (hidden := hide(data)) is not None:
+            lines = json_lines(hidden.data)
+            event.hidden = hidden if lines is not None else None
+        if lines is not None:
             event.form, event.value = "lines", lines
             event.slots = [slot for at, (_, line) in enumerate(lines) for slot in walk.answer_slots(line, (at,))]
             return

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tokenman_core.body import encoded
+from tokenman_core.body import encoded, lone
 from tokenman_core.body.carried import carried_by_all
+from tokenman_core.body.lone import Hidden
 from tokenman_core.body.parse import Written, parse
 from tokenman_core.dialects import words
 from tokenman_core.errors import BodyError
@@ -341,10 +342,15 @@ def inner_value(text: str) -> Any:
 
 def load(data: bytes) -> Any:
     """The JSON value of an answer, None if it is none: what a provider says is read as far as it can be."""
+    return loaded(data)[0]
+
+
+def loaded(data: bytes) -> tuple[Any, Hidden | None]:
+    """The same, and how its lone surrogates were hidden, where it has some."""
     try:
-        return orjson.loads(data)
+        return lone.load(data)
     except orjson.JSONDecodeError:
-        return None
+        return None, None
 
 
 def _are_rows(value: Any) -> bool:

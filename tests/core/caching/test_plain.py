@@ -1,9 +1,14 @@
 """What a flight has brought, without its coding: whole, in pieces with their moments, or not at all."""
 
 import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 
 from tokenman_core.caching.flights import Flight
 from tokenman_core.caching.plain import came, is_stream, plain, unpacked
@@ -81,3 +86,29 @@ def test_of_what_broke_off_that_can_be_read_which_came():
         list(unpacked(it))
     it.error = UpstreamError("reset", "cut")
     assert b"".join(unpacked(it)) == TEXT
+
+
+BOMBS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": gzip.compress,
+    b"deflate": zlib.compress,
+    b"br": lambda data: bytes(brotli.compress(data, quality=5)),
+    b"zstd": zstandard.compress,
+}
+
+
+async def test_one_piece_that_expands_to_a_hundred_times_its_cap_is_never_there_as_a_whole():
+    cap = 1 << 20
+    for coding, pack in BOMBS.items():
+        bomb = pack(b" " * (100 * cap))
+        tracemalloc.start()
+        try:
+            with pytest.raises(UpstreamError) as raised:
+                came(flight(head(coding), bomb), cap)
+            assert raised.value.kind == "cap"
+            # Whoever follows a stream gets it bit by bit; so does who reads what it used.
+            assert sum([len(piece) async for piece in plain(head(coding), pieces(bomb))]) == 100 * cap
+            assert max(map(len, unpacked(flight(head(coding), bomb)))) <= cap
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 3 * cap, f"{coding!r}: {peak >> 10} KiB"

@@ -286,6 +286,39 @@ def test_each_way_to_say_that_a_stream_is_whole_is_known(where: tuple[str, str],
         assert one.finished
 
 
+def test_of_several_choices_each_has_an_end_of_its_own() -> None:
+    """What ends without one, and without [DONE], is told to be cut."""
+
+    def chat(*choices: tuple[int, str, str | None]) -> bytes:
+        chunk = {
+            "choices": [{"index": at, "delta": {"content": text}, "finish_reason": end} for at, text, end in choices]
+        }
+        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+    def gemini(*choices: tuple[int, str, str | None]) -> bytes:
+        made = [{"index": at, "content": {"parts": [{"text": text}]}, "finishReason": end} for at, text, end in choices]
+        return b"data: " + json.dumps({"candidates": made, "usageMetadata": {}}).encode() + b"\n\n"
+
+    ways = [(CHAT, chat), (("openai", "/v1/completions"), chat), (("generic", "/v1/x"), chat)]
+    ways.append((("gemini", "/v1beta/models/m:streamGenerateContent"), gemini))
+    for where, chunk in ways:
+        for through in (read, note):
+            for parts, whole in (
+                ([[(0, "a", None)], [(1, "b", None)], [(0, "", "stop")]], False),
+                ([[(0, "a", None)], [(0, "", "stop")], [(1, "b", None)]], False),
+                ([[(0, "a", None), (1, "b", "stop")]], False),
+                ([[(0, "a", None)], [(1, "b", None)], [(0, "", "stop"), (1, "", "stop")]], True),
+                ([[(0, "a", None)], [(0, "", "stop")], [(1, "b", None)], [(1, "", "length")]], True),
+                ([[(0, "a", "stop")], [(0, "", None)]], True),  # Azure tells of filters behind the end
+            ):
+                one = reader(*where)
+                through(one, b"".join(chunk(*part) for part in parts))
+                assert one.finished is whole, (where, parts)
+                assert one.promised  # whatever was asked for
+                through(one, b"data: [DONE]\n\n")
+                assert one.finished
+
+
 def test_the_end_closes_what_is_open() -> None:
     events = read(reader(*CHAT), event(streams.chunk({"content": "x"}), named=False))
     assert closed(events) == [(1, {"0.content"})]
