@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 
 from tokenman_core.body.insert import Insertion
@@ -15,7 +16,6 @@ from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.redaction import (
     CALLER,
     Allowed,
-    Egress,
     Held,
     Labels,
     Mapping,
@@ -29,6 +29,7 @@ from tokenman_core.redaction.held import MOST_PAIRS, STORED, Turn, given, linked
 from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
+from tokenman_core.redaction.taint import tainted
 from tokenman_core.slots import Path
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
@@ -70,10 +71,15 @@ class State:
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
-    def of(self, reader: AnswerReader | None, egress: Egress) -> Restorer:
-        """The restorer of the answer that this reader reads; another answer has another one."""
-        if self.restorer is None or self.reader is not reader:
-            self.reader, self.restorer = reader, Restorer(self.mapping, egress, strange=bool(self.turn.named))
+    def of(self, exchange: Exchange) -> Restorer:
+        """The restorer of the answer that is read now; another answer has another one."""
+        if self.restorer is None or self.reader is not exchange.reader:
+            slots = exchange.body.slots if exchange.body is not None else ()
+            egress = self.policy.restore_egress
+            self.restorer = Restorer(
+                self.mapping, egress, strange=bool(self.turn.named), tainted=partial(tainted, slots)
+            )
+            self.reader = exchange.reader
         return self.restorer
 
 
@@ -125,7 +131,7 @@ class Redaction:
 
     def llm_event(self, exchange: Exchange, event: Event) -> Event | list[Event] | None:
         state: State = exchange.notes[self.name]
-        restorer = state.of(exchange.reader, state.policy.restore_egress)
+        restorer = state.of(exchange)
         if not state.gave:
             self._hold(exchange, state, event)
         if event.kind == "whole":
