@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import assert_never
 
 from tokenman_core.body.insert import Insertion
@@ -135,7 +136,11 @@ class Redaction:
         if not state.gave:
             self._hold(exchange, state, event)
         if event.kind == "whole":
-            restorer.whole(event.slots)
+            if event.form == "lines":  # each is an answer of its own
+                for _, slots in groupby(event.slots, lambda slot: slot.path[0]):
+                    restorer.whole(list(slots), alone=True)
+            else:
+                restorer.whole(event.slots)
             exchange.unrestored = restorer.unrestored
             _say(exchange, b"x-tokenman-unrestored", restorer.unrestored)
             return None

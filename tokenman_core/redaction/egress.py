@@ -180,6 +180,11 @@ def open_urls(text: str) -> list[Authority]:
     return found
 
 
+def opens(text: str) -> bool:
+    """Whether a URL, or an address that is written to, reaches to the end of a text, so that what follows may belong to it."""
+    return _written_to(text) is not None or bool(open_urls(text)) or bool(open_urls(text + "/"))
+
+
 def _last_word(text: str) -> int:
     """Where the last word of a text begins: what no blank, quote or angle bracket ends."""
     ending = _URL_END.search(text[::-1])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tokenman_core.redaction import calls
 from tokenman_core.redaction.calls import Argument
-from tokenman_core.redaction.egress import JUDGED, Egress, ToolClass, allowed, in_url, tool_class
+from tokenman_core.redaction.egress import JUDGED, Egress, ToolClass, allowed, in_url, opens, tool_class
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.forms import EDGE
 from tokenman_core.redaction.json_source import JsonSource, TextSource, unescaped
@@ -22,11 +22,16 @@ CALL = (
 
 LONG_CALL = 1024 * 1024  # and of a call of a tool whose name tells nothing, or where names may hold values
 
+_MOST_OPENINGS = 64
 _MOST_STAYED = 10_000  # placeholders that are counted: an answer may hold any number of strange ones
 _FIRST_WORDS = frozenset({"A", "I", "a"})  # the first word of an answer waits for nothing, though a name may begin so
 _LINE = re.compile(r"[\n\r\"]")
 _BLANK = re.compile(r"[\s\"'<>`]")
-_SPOKEN = frozenset({"text", "content", "output_text"})  # under which keys stands what the model says to the reader
+# Under which keys stands what the model says to the reader.
+_SPOKEN = frozenset(
+    {"text", "content", "output_text", "value", "delta", "message", "response", "completion", "generated_text"}
+)
+_HEAD = 64  # characters by which a text is known again that has been said in pieces
 
 
 class _Channel:
@@ -46,6 +51,7 @@ class _Channel:
         self._said: list[str] = [before] if before else []
         self._length = len(before) if before else 0
         self._spoken = before is not None
+        self.head = ""  # how it begins, if what was said before is needed once more
         self._edge = ""  # and its last characters as they were
         # The input of a tool goes out until its first placeholder, and then waits to be judged whole; one that may send out what
         # stands in variables waits from its beginning.
@@ -95,6 +101,8 @@ class _Channel:
         self._length += len(shown)
         if self._spoken:
             self._restorer.spoken(shown)
+            if len(self.head) < _HEAD:
+                self.head = (self.head + shown)[:_HEAD]
         if self._length > 2 * TAIL:
             self._said = [self._tail]
             self._length = TAIL
@@ -248,6 +256,7 @@ class Restorer:
         self._ask_tainted = tainted
         self._tainted: Tainted | None = None
         self._prose = ""  # the end of what the model has said to the reader
+        self._openings: list[tuple[str, _Channel]] = []  # texts that began within a URL, and what was said before them
         self.mapping = mapping
         self.egress: Egress = egress
         self._strange = strange
@@ -339,6 +348,8 @@ class Restorer:
             channel = self._channels[slot.channel] = _Channel(
                 self, slot.tool if slot.kind == "tool_input" else "", slot.partial_json, before
             )
+            if before and len(self._openings) < _MOST_OPENINGS and opens(before):
+                self._openings.append((before, channel))
         return channel.feed(slot.text)
 
     def close(self, channel: str) -> str:
@@ -355,21 +366,24 @@ class Restorer:
         """The channels that were fed and not closed."""
         return list(self._channels)
 
-    def whole(self, slots: Sequence[Slot]) -> None:
+    def whole(self, slots: Sequence[Slot], alone: bool = False) -> None:
         """Restore texts that are complete, each as it stands; the parts of one tool call are judged together, and so is what the
-        model says in several texts, one behind the other.
+        model says in several texts, one behind the other, also behind what it has said in pieces; `alone`: before no others.
         """
+        if alone:
+            self._prose = ""
         forms = self.mapping.forms
         of_calls: dict[object, list[Slot]] = {}
-        said = self._prose
-        self._prose = ""
+        said, again = self._prose, self._said_again(slots) if self._prose else None
+        if again is not None:
+            self._prose = again
         for slot in slots:
             if self._strange:
                 self._count_strange(slot.text)
             if slot.kind == "tool_input" and slot.tool and not slot.partial_json:
                 of_calls.setdefault((slot.tool, calls.call_of(slot)), []).append(slot)
                 continue
-            spoken = slot.kind == "assistant" and bool(slot.path) and slot.path[-1] in _SPOKEN
+            spoken = _is_spoken(slot)
             if forms.gate(slot.text) < 0:
                 if spoken:
                     self.spoken(slot.text[-TAIL:])
@@ -379,7 +393,16 @@ class Restorer:
                 self._running(slot, self._prose if spoken else None)
         for parts in of_calls.values():
             self._call(parts)
-        self._prose = self._prose or said
+        if again is not None:
+            self._prose = said
+
+    def _said_again(self, slots: Sequence[Slot]) -> str | None:
+        """If texts have been said in pieces, and streams say at their end once more what they said, what was said before them."""
+        text = self.mapping.forms.canonical("".join(slot.text for slot in slots if _is_spoken(slot)))
+        if not text or not self._prose.endswith(text[-TAIL:]):
+            return None
+        known = (before for before, channel in self._openings if channel.head and text.startswith(channel.head))
+        return next(known, "")
 
     def _count_strange(self, text: str) -> None:
         for found in PLACEHOLDER.finditer(text):
@@ -418,6 +441,11 @@ class Restorer:
         """A signature covers the text: it stays as it is."""
         self.leave(text)
         return text
+
+
+def _is_spoken(slot: Slot) -> bool:
+    """Whether a complete text is what the model says to the reader."""
+    return slot.kind == "assistant" and next((each for each in reversed(slot.path) if type(each) is str), "") in _SPOKEN
 
 
 def in_brackets(before: str) -> bool:
