@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from typing import assert_never
 
@@ -30,7 +29,7 @@ from tokenman_core.redaction.held import MOST_PAIRS, STORED, Turn, given, linked
 from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
-from tokenman_core.redaction.taint import tainted
+from tokenman_core.redaction.taint import Tainted, calls_with_values, tainted
 from tokenman_core.slots import Path
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
@@ -43,6 +42,7 @@ NOTE = (
 )
 """What `redaction.note: on` tells the model, in one line."""
 
+_LONG_CALLS = 8 * 1024  # characters of calls that are read on a thread
 _AT_ONCE = 500  # values that are taken up between two pauses
 
 _BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
@@ -69,17 +69,15 @@ class State:
     logged: Counter[str] = field(default_factory=Counter)
     spots: tuple[Spot, ...] = ()
     noted: bool = False
+    tainted: Tainted | None = None  # what its calls have put into variables and files
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
     def of(self, exchange: Exchange) -> Restorer:
         """The restorer of the answer that is read now; another answer has another one."""
         if self.restorer is None or self.reader is not exchange.reader:
-            slots = exchange.body.slots if exchange.body is not None else ()
             egress = self.policy.restore_egress
-            self.restorer = Restorer(
-                self.mapping, egress, strange=bool(self.turn.named), tainted=partial(tainted, slots)
-            )
+            self.restorer = Restorer(self.mapping, egress, strange=bool(self.turn.named), tainted=self.tainted)
             self.reader = exchange.reader
         return self.restorer
 
@@ -233,6 +231,10 @@ class Redaction:
         exchange.spots = state.spots
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
+        if policy.restore and policy.restore_egress != "always" and state.mapping.restorable:
+            calls = calls_with_values(exchange.body.slots)
+            long = sum(len(slot.text) for slot in calls) > _LONG_CALLS
+            state.tainted = await asyncio.to_thread(tainted, calls) if long else tainted(calls)
         if masked.paths and policy.note and not state.noted:
             if len(exchange.raw) > OFF_LOOP:  # all of it is read and written
                 state.noted = await asyncio.to_thread(_note, exchange, masked.paths)

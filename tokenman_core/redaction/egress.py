@@ -4,6 +4,7 @@ A model that was talked into it would send out what a placeholder stands for by 
 program fetches it, or shows an image, and the value is gone. What the request itself already had together, it may have again.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
@@ -28,14 +29,18 @@ _FORM_END = re.compile(r"</form", re.IGNORECASE)
 _ADDRESSES = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER"})
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
 # Names of the machine itself, as RFC 6761 and RFC 6890 keep them: exactly these, for what resembles them may be anybody's.
+_LONGEST_NAME = 256  # characters
 _TARGET = re.compile(r"[^\s,;/]+")  # a word of what says to whom something goes
 _THIS_MACHINE = re.compile(r"localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\]|::1")
 
 
 def tool_class(name: str) -> ToolClass:
     """What a tool does with what it is given, told by its name; "other" for one that is not known."""
-    if not name:
-        return "other"
+    return _class_of(name[-_LONGEST_NAME:]) if name else "other"
+
+
+@functools.lru_cache(maxsize=1024)
+def _class_of(name: str) -> ToolClass:
     server, _, last = name.lower().rpartition("__")
     plain = tables.SEPARATORS.sub("", last)
     if plain in tables.WRITE_TOOLS:

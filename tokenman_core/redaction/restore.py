@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tokenman_core.redaction import calls
 from tokenman_core.redaction.calls import Argument
@@ -241,8 +241,8 @@ class Restorer:
 
     `restored`: how often a value was put back. `unrestored`: how many placeholders stayed in some place; one counts once, for many
     streams say all that they said once more at their end. `strange`: so are those in complete texts that this exchange does not
-    know, because the provider may have them from earlier calls. `tainted`: asked once for what variables and files hold, by the
-    calls of the request.
+    know, because the provider may have them from earlier calls. `tainted`: what variables and files hold by the calls of the
+    request; those of the answer are added to a copy.
     """
 
     def __init__(
@@ -251,10 +251,9 @@ class Restorer:
         egress: Egress,
         *,
         strange: bool = False,
-        tainted: Callable[[], Tainted] = Tainted,
+        tainted: Tainted | None = None,
     ) -> None:
-        self._ask_tainted = tainted
-        self._tainted: Tainted | None = None
+        self.tainted = tainted.copy() if tainted is not None else Tainted()
         self._prose = ""  # the end of what the model has said to the reader
         self._openings: list[tuple[str, _Channel]] = []  # texts that began within a URL, and what was said before them
         self.mapping = mapping
@@ -267,13 +266,6 @@ class Restorer:
     @property
     def unrestored(self) -> int:
         return len(self._stayed)
-
-    @property
-    def tainted(self) -> Tainted:
-        """What variables and files hold, by calls before."""
-        if self._tainted is None:
-            self._tainted = self._ask_tainted()
-        return self._tainted
 
     def spoken(self, text: str) -> None:
         """Take note of what the model has said, its placeholders in their own form."""

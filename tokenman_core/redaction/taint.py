@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final
 
 from tokenman_core.redaction.calls import Argument, argument, call_of
@@ -33,6 +34,9 @@ _SET: Final = re.compile(
 )
 _OF_PROGRAM: Final = re.compile(r"^\w+(?:[ \t]*:[ \t]*\w+)?[ \t]+=\Z")
 _WORD: Final = re.compile(_NAME)
+_WORDS: Final = re.compile(r"[a-z_]\w*")
+_FILES: Final = re.compile(r"[\w.-]*[\w-]")
+_SHORT: Final = 4096  # characters
 _CUT: Final = re.compile(r"[\n;]")
 _GOES_ON: Final = re.compile(
     r"python|node|repl|code|javascript|eval|notebook|jupyter", re.IGNORECASE
@@ -82,6 +86,12 @@ class Tainted:
         self._own: set[str] = set()  # of those the names of a program's own variables
         self._files: dict[str, str] = {}  # by the last part of their path
 
+    def copy(self) -> "Tainted":
+        """Another one that goes on from here."""
+        other = Tainted()
+        other._variables, other._own, other._files = dict(self._variables), set(self._own), dict(self._files)
+        return other
+
     def __bool__(self) -> bool:
         return bool(self._variables or self._files)
 
@@ -102,7 +112,7 @@ class Tainted:
 
     def take(self, script: str, own: bool = False) -> None:
         """The same of a script; `own`: the next one goes on in the same interpreter, with the variables of this one."""
-        if not self and "[" not in script:
+        if PLACEHOLDER.search(script) is None and self.shown(script, own) == script:
             return
         for statement in _CUT.split(script):
             said = self.shown(statement, own)
@@ -124,7 +134,8 @@ class Tainted:
         paths = [text for key, text in call if len(text) <= 255 and _PATH_KEYS.search(key) is not None]
         self._write([*paths, *(match[1] for match in _PATCHED.finditer(said))], said)
         for line in said.split("\n"):
-            self._statement(line, False)
+            if "[" in line:
+                self._statement(line, False)
 
     def _statement(self, script: str, own: bool) -> None:
         found = [(match.start(), match[0]) for match in PLACEHOLDER.finditer(script)]
@@ -161,13 +172,13 @@ class Tainted:
     def shown(self, script: str, own: bool = False, variables: bool = True) -> str:
         """The script with the placeholders in place of the names that stand for them; `variables`: of those too."""
         lower = script.lower() if self else ""
-        if variables and any(name in lower for name in self._variables):
+        if variables and _any_of(self._variables, _WORDS, lower):
             script = _USED.sub(self._instead, script)
             if own and self._own:
                 script = _BARE.sub(
                     lambda match: self._instead(match) if match[0].lower() in self._own else match[0], script
                 )
-        if any(name in lower for name in self._files):
+        if _any_of(self._files, _FILES, lower):
             script = _TOKEN.sub(self._content, script)
             script = _CONTENT.sub(r"\1", script)
         return script
@@ -195,6 +206,13 @@ def _put(names: dict[str, str], name: str, *placeholders: str) -> None:
         names[name] = " ".join(list(held)[:_MOST_HELD])
 
 
+def _any_of(names: dict[str, str], words: re.Pattern[str], lower: str) -> bool:
+    """Whether one of the names stands in a text, for speed: most texts have none."""
+    if len(lower) > _SHORT:
+        return any(name in lower for name in names)
+    return bool(names) and not names.keys().isdisjoint(words.findall(lower))
+
+
 def _last(path: str) -> str:
     """The last part of a path, in lower case."""
     return path.replace("\\", "/").rstrip("/.:}").rpartition("/")[2].lower()
@@ -206,14 +224,31 @@ def _in_tag(text: str, at: int) -> bool:
     return _TAG.search(line) is not None
 
 
+def _call(slot: Slot) -> tuple[str, object]:
+    return slot.tool, call_of(slot)
+
+
+def calls_with_values(slots: Sequence[Slot]) -> list[Slot]:
+    """The calls in a request from the first one on that holds a value, of the newest that are read."""
+    left = _MOST_READ
+    read: list[Slot] = []
+    first = 0  # of those that hold a value, the last in this list
+    for slot in reversed(slots):
+        if slot.kind == "tool_input" and slot.tool:
+            left -= len(slot.text)
+            if left < 0:
+                break
+            read.append(slot)
+            if "[" in slot.text and PLACEHOLDER.search(slot.text) is not None:
+                first = len(read)
+    while 0 < first < len(read) and _call(read[first]) == _call(read[first - 1]):
+        first += 1
+    return read[first - 1 :: -1] if first else []
+
+
 def tainted(slots: Sequence[Slot]) -> Tainted:
     """What the calls in a request have put into variables and files."""
-    parts: dict[object, list[Slot]] = {}
-    left = _MOST_READ
-    for slot in reversed(slots):
-        if slot.kind == "tool_input" and slot.tool and (left := left - len(slot.text)) >= 0:
-            parts.setdefault((slot.tool, call_of(slot)), []).append(slot)
     made = Tainted()
-    for call in reversed(parts.values()):
-        made.call(call[0].tool, [argument(slot, slot.text) for slot in reversed(call)])
+    for (tool, _), call in groupby(calls_with_values(slots), _call):
+        made.call(tool, [argument(slot, slot.text) for slot in call])
     return made
