@@ -75,11 +75,14 @@ def allowed(tool: str, arguments: Sequence[Argument], mapping: Mapping, egress: 
     return _published(arguments, mapping, egress) if kind == "publish" else call_allows(kind, texts, mapping, egress)
 
 
+def is_script(kind: ToolClass, key: str) -> bool:
+    """Whether some shell or interpreter runs what stands under this name in a call of such a tool."""
+    return kind == "shell" or (kind in ("network", "other") and _plain(key) in tables.SCRIPT_KEYS)
+
+
 def scripts(kind: ToolClass, arguments: Sequence[Argument]) -> list[str]:
     """Those texts of a call that some shell or interpreter runs."""
-    if kind == "shell":
-        return [text for _, text in arguments]
-    return [text for key, text in arguments if _plain(key) in tables.SCRIPT_KEYS] if kind == "other" else []
+    return [text for key, text in arguments if is_script(kind, key)]
 
 
 def _plain(name: str) -> str:
@@ -93,6 +96,16 @@ def _is_url(argument: str) -> bool:
     bare = tables.WHOLE_BARE_URL.fullmatch(argument)
     return bare is not None and (
         bare[1].lower().startswith("www.") or tables.HOST_ANYWHERE.fullmatch(bare[1]) is not None
+    )
+
+
+def _is_host(key: str, argument: str) -> bool:
+    """Whether an argument is a host, or an address of mail, where one is expected."""
+    bare = tables.BARE_HOST.fullmatch(argument)
+    return (
+        bare is not None
+        and tables.HOST_KEYS.fullmatch(_plain(key)) is not None
+        and tables.HOST_ANYWHERE.fullmatch(bare[1]) is not None
     )
 
 
@@ -110,7 +123,11 @@ def _present(arguments: Iterable[Argument], mapping: Mapping) -> dict[str, Value
 def _addressed(tool: str, arguments: Sequence[Argument], mapping: Mapping, egress: Egress) -> set[str] | None:
     """The placeholders that may go where the addresses among a call's arguments point; None if there is none."""
     local = tables.LOCAL_TOOL.search(_plain(tool.rpartition("__")[2])) is not None
-    urls = [text for _, text in arguments if _is_url(text) or (not local and tables.NAMED_URL.fullmatch(text))]
+    urls = [
+        text
+        for key, text in arguments
+        if _is_url(text) or _is_host(key, text) or (not local and tables.NAMED_URL.fullmatch(text))
+    ]
     if not urls:
         return None
     hosts = _hosts(urls)

@@ -221,7 +221,7 @@ class _Channel:
         try:
             value = json.loads(source)
         except (ValueError, RecursionError):
-            return restorer.tainted.of_call(self._tool, source)
+            return restorer.tainted.shown(source)
         arguments = calls.texts(value)
         made = restorer.untainted(self._tool, arguments)
         if made == [text for _, text in arguments]:
@@ -282,7 +282,7 @@ class Restorer:
     def untainted(self, tool: str, arguments: Sequence[Argument]) -> list[str]:
         """The texts of one call with placeholders for those names in them whose values must not go where it goes."""
         texts = [text for _, text in arguments]
-        made = [self.tainted.of_call(tool, self.mapping.forms.canonical(text)) for text in texts]
+        made = self.tainted.of_call(tool, [(key, self.mapping.forms.canonical(text)) for key, text in arguments])
         if made == texts:
             return texts
         known = self.tainted.placeholders

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from tokenman_core.redaction.calls import Argument, argument, call_of
-from tokenman_core.redaction.egress import scripts, tool_class
+from tokenman_core.redaction.egress import is_script, scripts, tool_class
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.slots import Slot
 
@@ -35,7 +35,6 @@ _SET: Final = re.compile(
 _OF_PROGRAM: Final = re.compile(r"^\w+(?:[ \t]*:[ \t]*\w+)?[ \t]+=\Z")
 _WORD: Final = re.compile(_NAME)
 _WORDS: Final = re.compile(r"[a-z_]\w*")
-_FILES: Final = re.compile(r"[\w.-]*[\w-]")
 _SHORT: Final = 4096  # characters
 _CUT: Final = re.compile(r"[\n;]")
 _GOES_ON: Final = re.compile(
@@ -53,6 +52,14 @@ _USED: Final = re.compile(
 # A variable of a program, where the next call goes on with the same interpreter: not where it is given another value.
 _BARE: Final = re.compile(rf"(?<![\w.$\"'/-])(?P<n1>{_NAME})(?![\w\"'(/-]|[ \t]*=(?!=))")
 
+# All variables at once.
+_MAY_BE_ALL: Final = re.compile(r"env|set|export|declare|typeset")
+_ALL: Final = re.compile(
+    r"(?:^|(?<=[\s;|&(`]))(?:env|printenv|set|export|(?:export|declare|typeset)[ \t]+-\w*[px]\w*|compgen[ \t]+-v)"
+    r"(?=[ \t]*(?:[|>;&)`\n]|\Z|-0))|/proc/(?:self|\$\$|[0-9]+)/environ|\b(?:get-childitem|gci|dir|ls)[ \t]+env:"
+    r"|\bdict\(os\.environ\)|\b(?:os\.environ|process\.env)\b(?![.\[])|\bENV\.(?:to_h|inspect|map|each)",
+    re.IGNORECASE,
+)
 # Where a script writes to: `> f`, `tee f`, `of=f`, `Out-File f`, `open("f", "w")`, `-o d/f`.
 _PATH: Final = r"[\w.~/\\$:{}-]{1,255}"
 _WRITTEN: Final = re.compile(
@@ -69,6 +76,13 @@ _COPIES: Final = re.compile(
 )
 _TAG: Final = re.compile(r"(?<!<)<(?:[/!][^<>]*|\w(?:[^<>]*[^<>\s])?)\Z")
 _TOKEN: Final = re.compile(r"[\w.~/\\-]{1,255}")
+# What a command says to people names files and sends none.
+_PROSE: Final = (
+    r"(?<![\w-])(?:--(?:title|body|message|notes|description|subject|comment)|-[mtb])[ \t=]+"
+    r"(?:\"[^\"$`\\]{1,4096} [^\"$`\\]{1,4096}\"|'[^'$`]{1,4096} [^'$`]{1,4096}')"
+)
+_NAMED: Final = re.compile(rf"{_PROSE}|{_TOKEN.pattern}")
+_PATHS: Final = re.compile(r"\s*(?:@|file:)?[\w.~/\\:-]{1,255}\s*")  # an argument that is a path and nothing else
 _PLAIN_FILE: Final = re.compile(r"(?![.\d]*\Z)(?!-)[\w.-]{1,128}")
 _NO_FILES: Final = frozenset({"null", "stdout", "stderr", "stdin", "tty", "eof", "to", "the", "in"})
 _CONTENT: Final = re.compile(
@@ -164,29 +178,44 @@ class Tainted:
             if _PLAIN_FILE.fullmatch(name) and name not in _NO_FILES:
                 _put(self._files, name, *held)
 
-    def of_call(self, tool: str, text: str) -> str:
-        """A text of a call with the placeholders in place of the names that stand for them there."""
-        kind = tool_class(tool)
-        return self.shown(text, _GOES_ON.search(tool) is not None, kind in ("shell", "other"))
+    def of_call(self, tool: str, call: Sequence[Argument]) -> list[str]:
+        """The texts of a call with the placeholders in place of the names that stand for them there."""
+        kind, own = tool_class(tool), _GOES_ON.search(tool) is not None
+        return [
+            self.shown(text, own)
+            if is_script(kind, key)
+            else self.shown(text, variables=False)
+            if _PATHS.fullmatch(text) is not None
+            else text
+            for key, text in call
+        ]
 
     def shown(self, script: str, own: bool = False, variables: bool = True) -> str:
         """The script with the placeholders in place of the names that stand for them; `variables`: of those too."""
         lower = script.lower() if self else ""
-        if variables and _any_of(self._variables, _WORDS, lower):
+        if variables and _any_of(self._variables, lower):
             script = _USED.sub(self._instead, script)
             if own and self._own:
                 script = _BARE.sub(
                     lambda match: self._instead(match) if match[0].lower() in self._own else match[0], script
                 )
-        if _any_of(self._files, _FILES, lower):
-            script = _TOKEN.sub(self._content, script)
+        if variables and self._variables and _MAY_BE_ALL.search(lower) is not None:
+            script = _ALL.sub(lambda match: self._all(), script)
+        if any(name in lower for name in self._files):
+            script = _NAMED.sub(self._content, script)
             script = _CONTENT.sub(r"\1", script)
         return script
 
+    def _all(self) -> str:
+        held = dict.fromkeys(each for held in self._variables.values() for each in held.split(" "))
+        return " ".join([*held][:_MOST_HELD])
+
     def _content(self, match: re.Match[str]) -> str:
-        if match[0].startswith("//") or "://" in match[0]:
-            return match[0]  # the path of a URL
-        return self._files.get(_last(match[0]), match[0])
+        named = match[0]
+        if named.startswith("//") or " " in named:
+            return named  # the path of a URL, or prose
+        option = named[2:] if named.startswith("-") else ""  # `-Tf`
+        return self._files.get(_last(named)) or self._files.get(_last(option)) or named
 
     def _instead(self, match: re.Match[str]) -> str:
         groups = match.groupdict()
@@ -206,11 +235,11 @@ def _put(names: dict[str, str], name: str, *placeholders: str) -> None:
         names[name] = " ".join(list(held)[:_MOST_HELD])
 
 
-def _any_of(names: dict[str, str], words: re.Pattern[str], lower: str) -> bool:
-    """Whether one of the names stands in a text, for speed: most texts have none."""
+def _any_of(names: dict[str, str], lower: str) -> bool:
+    """Whether one of the variables is named in a text, for speed: in most none is."""
     if len(lower) > _SHORT:
         return any(name in lower for name in names)
-    return bool(names) and not names.keys().isdisjoint(words.findall(lower))
+    return bool(names) and not names.keys().isdisjoint(_WORDS.findall(lower))
 
 
 def _last(path: str) -> str:
