@@ -43,6 +43,8 @@ def tool_class(name: str) -> ToolClass:
 def _class_of(name: str) -> ToolClass:
     server, _, last = name.lower().rpartition("__")
     plain = tables.SEPARATORS.sub("", last)
+    if plain in tables.WRITE_TOOLS and tables.PUBLISHING_SERVICE.search(server) is not None:
+        return "publish"  # what it calls a file lies there
     if plain in tables.WRITE_TOOLS:
         return "other" if server and plain in tables.BARE_VERBS else "write"
     if plain in tables.SHELL_TOOLS:

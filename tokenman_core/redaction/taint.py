@@ -136,9 +136,8 @@ class Tainted:
                 self._write(paths[match[0].lower().startswith("tar") :], said)
         said = self.shown(script, own)
         if PLACEHOLDER.search(said) is not None:
-            self._write(
-                (match["path"] for match in _WRITTEN.finditer(script) if not _in_tag(script, match.start())), said
-            )
+            written = [match["path"] for match in _WRITTEN.finditer(script) if not _in_tag(script, match.start())]
+            self._write([*written, *(match[1] for match in _PATCHED.finditer(script))], said)
 
     def _wrote(self, call: Sequence[Argument]) -> None:
         """A file that a tool writes, and what a shell that reads it has in variables."""

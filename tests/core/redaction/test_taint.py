@@ -20,7 +20,8 @@ PUBLISHING = (
     "post_tweet", "reply", "mcp__x__reply_to_thread", "deploy_hook", "trigger_deploy", "create_pull_request", "send_message",
     "discord_send", "create_comment", "publish", "notify", "jira_create_issue", "create_page", "mcp__telegram__send",
     "update_issue", "create_release", "mcp__github__create_or_update_file", "mcp__github__push_files", "createPullRequestReview",
-    "comment_on_issue", "share_file", "invite_user", "mcp__airtable__create_record", "google_docs_append", "statuses_update",
+    "comment_on_issue", "mcp__gitlab__create_file", "mcp__github__update_file", "mcp__notion__insert",
+    "share_file", "invite_user", "mcp__airtable__create_record", "google_docs_append", "statuses_update",
     "mcp__zapier__run", "create_paste", "gist_create", "merge_pull_request", "make_call", "chat.postMessage", "send_sms",
     "post", "notion_append_block", "vercel_deploy", "mcp__linear__save_comment",
 )  # fmt: skip
@@ -287,6 +288,7 @@ WROTE = [
     ("Edit", {"new_string": "{}", "file_path": "f.txt"}),
     ("create_file", {"path": "d/f.txt", "content": "{}"}),
     ("apply_patch", {"input": "*** Begin Patch\n*** Add File: d/f.txt\n+{}\n"}),
+    ("shell", {"command": "apply_patch <<'EOF'\n*** Begin Patch\n*** Update File: d/f.txt\n+{}\n*** End Patch\nEOF"}),
     ("mcp__fs__write_file", {"content": "{}", "path": "f.txt"}),
     ("start_process", {"command": "echo {} > f.txt"}),
 ]
