@@ -79,7 +79,7 @@ _TOKEN: Final = re.compile(r"[\w.~/\\-]{1,255}")
 # What a command says to people names files and sends none.
 _PROSE: Final = (
     r"(?<![\w-])(?:--(?:title|body|message|notes|description|subject|comment)|-[mtb])[ \t=]+"
-    r"(?:\"[^\"$`\\]{1,4096} [^\"$`\\]{1,4096}\"|'[^'$`]{1,4096} [^'$`]{1,4096}')"
+    r"(?:\"[^\"$`\\ ]{1,256} [^\"$`\\]{0,4096}\"|'[^'$` ]{1,256} [^'$`]{0,4096}')"
 )
 _NAMED: Final = re.compile(rf"{_PROSE}|{_TOKEN.pattern}")
 _PATHS: Final = re.compile(r"\s*(?:@|file:)?[\w.~/\\:-]{1,255}\s*")  # an argument that is a path and nothing else
