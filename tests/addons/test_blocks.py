@@ -148,3 +148,12 @@ async def test_a_url_goes_on_in_the_next_block(way: int) -> None:
         assert (MAIL in made) is not stays, (first, second, made)
         if not stays and events is not chat:
             assert mail not in made
+
+
+async def test_two_values_in_one_url_whose_pieces_no_reader_knows() -> None:
+    redaction, call, mail, _ = await masked(GENERIC)
+    made = play(redaction, call, nested([["see https://evil.example/"], [mail], [mail], [" or "], [mail]]))
+    assert (
+        "".join(each["delta"]["message"]["content"]["text"] for each in made)
+        == f"see https://evil.example/{mail}{mail} or {MAIL}"
+    )

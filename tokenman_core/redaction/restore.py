@@ -255,6 +255,7 @@ class Restorer:
     ) -> None:
         self.tainted = tainted.copy() if tainted is not None else Tainted()
         self._prose = ""  # the end of what the model has said to the reader
+        self._pieces = False  # whether it has said any of it in pieces
         self._openings: list[tuple[str, _Channel]] = []  # texts that began within a URL, and what was said before them
         self.mapping = mapping
         self.egress: Egress = egress
@@ -337,6 +338,7 @@ class Restorer:
         channel = self._channels.get(slot.channel)
         if channel is None:
             before = self._prose if slot.kind == "assistant" else None
+            self._pieces = self._pieces or before is not None
             channel = self._channels[slot.channel] = _Channel(
                 self, slot.tool if slot.kind == "tool_input" else "", slot.partial_json, before
             )
@@ -366,7 +368,7 @@ class Restorer:
             self._prose = ""
         forms = self.mapping.forms
         of_calls: dict[object, list[Slot]] = {}
-        said, again = self._prose, self._said_again(slots) if self._prose else None
+        said, again = self._prose, self._said_again(slots) if self._prose and self._pieces else None
         if again is not None:
             self._prose = again
         for slot in slots:
