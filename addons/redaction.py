@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import assert_never
 
 from tokenman_core.body.insert import Insertion
@@ -15,7 +16,6 @@ from tokenman_core.outbound import OFF_LOOP
 from tokenman_core.redaction import (
     CALLER,
     Allowed,
-    Egress,
     Held,
     Labels,
     Mapping,
@@ -29,6 +29,7 @@ from tokenman_core.redaction.held import MOST_PAIRS, STORED, Turn, given, linked
 from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
+from tokenman_core.redaction.taint import Tainted, calls_with_values, tainted
 from tokenman_core.slots import Path
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
@@ -41,6 +42,7 @@ NOTE = (
 )
 """What `redaction.note: on` tells the model, in one line."""
 
+_LONG_CALLS = 8 * 1024  # characters of calls that are read on a thread
 _AT_ONCE = 500  # values that are taken up between two pauses
 
 _BUSY = Refuse(503, "redaction", "The detection of personal data is not ready or too busy. Try again.", retry_after=1)
@@ -67,13 +69,16 @@ class State:
     logged: Counter[str] = field(default_factory=Counter)
     spots: tuple[Spot, ...] = ()
     noted: bool = False
+    tainted: Tainted | None = None  # what its calls have put into variables and files
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
-    def of(self, reader: AnswerReader | None, egress: Egress) -> Restorer:
-        """The restorer of the answer that this reader reads; another answer has another one."""
-        if self.restorer is None or self.reader is not reader:
-            self.reader, self.restorer = reader, Restorer(self.mapping, egress, strange=bool(self.turn.named))
+    def of(self, exchange: Exchange) -> Restorer:
+        """The restorer of the answer that is read now; another answer has another one."""
+        if self.restorer is None or self.reader is not exchange.reader:
+            egress = self.policy.restore_egress
+            self.restorer = Restorer(self.mapping, egress, strange=bool(self.turn.named), tainted=self.tainted)
+            self.reader = exchange.reader
         return self.restorer
 
 
@@ -125,11 +130,15 @@ class Redaction:
 
     def llm_event(self, exchange: Exchange, event: Event) -> Event | list[Event] | None:
         state: State = exchange.notes[self.name]
-        restorer = state.of(exchange.reader, state.policy.restore_egress)
+        restorer = state.of(exchange)
         if not state.gave:
             self._hold(exchange, state, event)
         if event.kind == "whole":
-            restorer.whole(event.slots)
+            if event.form == "lines":  # each is an answer of its own
+                for _, slots in groupby(event.slots, lambda slot: slot.path[0]):
+                    restorer.whole(list(slots), alone=True)
+            else:
+                restorer.whole(event.slots)
             exchange.unrestored = restorer.unrestored
             _say(exchange, b"x-tokenman-unrestored", restorer.unrestored)
             return None
@@ -222,6 +231,10 @@ class Redaction:
         exchange.spots = state.spots
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
+        if policy.restore and policy.restore_egress != "always" and state.mapping.restorable:
+            calls = calls_with_values(exchange.body.slots)
+            long = sum(len(slot.text) for slot in calls) > _LONG_CALLS
+            state.tainted = await asyncio.to_thread(tainted, calls) if long else tainted(calls)
         if masked.paths and policy.note and not state.noted:
             if len(exchange.raw) > OFF_LOOP:  # all of it is read and written
                 state.noted = await asyncio.to_thread(_note, exchange, masked.paths)

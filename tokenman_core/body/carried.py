@@ -15,9 +15,12 @@ _LEAST_IN_URL: Final = 16
 _MOST: Final = 64  # places that are looked at: well under 1 ms
 _HEAD: Final = 512  # characters that are looked at of what was found
 
-# How further media begin in base64: archives (and documents, which are some), films, EBML, TIFF. Strings that are these as a whole
-# are read all the same, as what else they may be.
-_MORE: Final = {"UEsDB": "document", "GkXfo": "video", "SUkqA": "image", "TU0AK": "image"}
+# How further media begin in base64: archives (and documents, which are some), what is packed, databases, films, EBML, TIFF.
+# Strings that are these as a whole are read all the same, as what else they may be.
+_MORE: Final = {
+    "UEsDB": "document", "GkXfo": "video", "SUkqA": "image", "TU0AK": "image", "H4sI": "file", "QlpoO": "file",
+    "/Td6WFo": "file", "KLUv/": "file", "N3q8ry": "file", "U1FMaXRlIGZvcm1hdC": "file", "0M8R4KGxGuE": "document",
+}  # fmt: skip
 _MARKS: Final = words.MEDIA_MAGIC | _MORE
 _FILM = "AAAA[A-Za-z0-9+/]GZ0eXB"
 
@@ -28,7 +31,8 @@ def _written(mark: str) -> str:
 
 
 _MARK = "|".join((*map(_written, _MARKS), _FILM))
-_URL = r"(?i:data:([^,;\s\"'<>()]{0,100})((?:;[^,;\s\"'<>()]{0,100})*),)"
+# Blanks may stand before the type, around its options and behind them (https://fetch.spec.whatwg.org/#data-url-processor).
+_URL = r"(?i:data:[ \t]{0,8}([^,;\s\"'<>()]{0,100})[ \t]{0,8}((?:;[ \t]{0,8}[^,;\s\"'<>()]{0,100}[ \t]{0,8})*),)"
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_=-]|\\+[/rn]|[\r\n]+[ \t>]*)*")
 _BEYOND_ASCII = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")
 
@@ -68,7 +72,7 @@ def carried(text: str) -> Counter[str]:
         head = data[behind : behind + _HEAD].decode("latin-1")
         if mark is None:
             url = match.end()
-            if _is_media(said.decode("latin-1"), options.decode("latin-1").lower(), head):
+            if _is_media(said.decode("latin-1"), "".join(options.decode("latin-1").lower().split()), head):
                 found[words.media_of(said.decode("latin-1").replace("\\", "").lower())] += 1
         elif match.start() != url:
             plain = mark.decode("ascii").replace("\\", "")

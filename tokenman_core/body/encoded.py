@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tokenman_core.body.media import media_of
 
-DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*?);base64,", re.IGNORECASE)
+DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*?);[ \t]*base64[ \t]*,", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 # Of one alphabet, whole or in lines of the lengths that writers have (MIME: 76, PEM: 64): anything else is text as well.
 _ALPHABET = re.compile(

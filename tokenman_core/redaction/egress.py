@@ -4,17 +4,20 @@ A model that was talked into it would send out what a placeholder stands for by 
 program fetches it, or shows an image, and the value is gone. What the request itself already had together, it may have again.
 """
 
+import functools
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from tokenman_core.redaction import egress_tables as tables
+from tokenman_core.redaction.calls import Argument
 from tokenman_core.redaction.entities import PLACEHOLDER
-from tokenman_core.redaction.hosts import MOST_HOSTS, Authority, bare_urls, hosts_of, reaches_network, urls_in
+from tokenman_core.redaction.hosts import MOST_HOSTS, Authority, Hosts, bare_urls, hosts_of, reaches_network, urls_in
 from tokenman_core.redaction.placeholders import Mapping, Value
 
 Egress = Literal["same_host", "always", "never"]
-ToolClass = Literal["write", "shell", "network", "mail", "other"]
-JUDGED: Final = frozenset({"shell", "network", "mail"})
+ToolClass = Literal["write", "shell", "network", "mail", "publish", "other"]
+JUDGED: Final = frozenset({"shell", "network", "mail", "publish"})
 """Tools whose input is judged as a whole, because one part of it says where another goes."""
 
 _CLOSERS = {
@@ -26,22 +29,154 @@ _FORM_END = re.compile(r"</form", re.IGNORECASE)
 _ADDRESSES = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER"})
 _AUTHORITY_END = re.compile(r"[/?#\\\s\"'<>`]")
 # Names of the machine itself, as RFC 6761 and RFC 6890 keep them: exactly these, for what resembles them may be anybody's.
+_LONGEST_NAME = 256  # characters
+_TARGET = re.compile(r"[^\s,;/]+")  # a word of what says to whom something goes
 _THIS_MACHINE = re.compile(r"localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\]|::1")
 
 
 def tool_class(name: str) -> ToolClass:
     """What a tool does with what it is given, told by its name; "other" for one that is not known."""
-    if not name:
-        return "other"
+    return _class_of(name[-_LONGEST_NAME:]) if name else "other"
+
+
+@functools.lru_cache(maxsize=1024)
+def _class_of(name: str) -> ToolClass:
     server, _, last = name.lower().rpartition("__")
     plain = tables.SEPARATORS.sub("", last)
+    if plain in tables.WRITE_TOOLS and tables.PUBLISHING_SERVICE.search(server) is not None:
+        return "publish"  # what it calls a file lies there
     if plain in tables.WRITE_TOOLS:
         return "other" if server and plain in tables.BARE_VERBS else "write"
     if plain in tables.SHELL_TOOLS:
         return "shell"
     if tables.MAIL_TOOL.search(plain):
         return "mail"
-    return "network" if tables.NETWORK_TOOL.search(plain) else "other"
+    if tables.NETWORK_TOOL.search(plain):
+        return "network"
+    if tables.READS.match(plain):
+        return "other"
+    if tables.PUBLISHING_TOOL.search(plain):
+        return "publish"
+    written = tables.PUBLISHING_SERVICE.search(f"{server}{plain}") is not None and tables.WRITES.search(plain)
+    return "publish" if written else "other"
+
+
+def allowed(tool: str, arguments: Sequence[Argument], mapping: Mapping, egress: Egress) -> set[str] | None:
+    """Of the placeholders in the whole input of one call those that may be restored; None: where each stands decides.
+
+    A tool whose name tells nothing may run a script, or send all its arguments to an address that is one of them.
+    """
+    kind = tool_class(tool)
+    if kind == "write" or egress == "always":
+        return None
+    texts = "\n".join(text for _, text in arguments)
+    if kind == "other":
+        if any(map(reaches_network, scripts(kind, arguments))):
+            return call_allows("shell", texts, mapping, egress)
+        return _addressed(tool, arguments, mapping, egress)
+    return _published(arguments, mapping, egress) if kind == "publish" else call_allows(kind, texts, mapping, egress)
+
+
+def is_script(kind: ToolClass, key: str) -> bool:
+    """Whether some shell or interpreter runs what stands under this name in a call of such a tool."""
+    return kind == "shell" or (kind in ("network", "other") and _plain(key) in tables.SCRIPT_KEYS)
+
+
+def scripts(kind: ToolClass, arguments: Sequence[Argument]) -> list[str]:
+    """Those texts of a call that some shell or interpreter runs."""
+    return [text for key, text in arguments if is_script(kind, key)]
+
+
+def _plain(name: str) -> str:
+    return tables.SEPARATORS.sub("", name.lower())
+
+
+def _is_url(argument: str) -> bool:
+    """Whether an argument is an address and nothing else."""
+    if tables.WHOLE_URL.fullmatch(argument):
+        return True
+    bare = tables.WHOLE_BARE_URL.fullmatch(argument)
+    return bare is not None and (
+        bare[1].lower().startswith("www.") or tables.HOST_ANYWHERE.fullmatch(bare[1]) is not None
+    )
+
+
+def _is_host(key: str, argument: str) -> bool:
+    """Whether an argument is a host, or an address of mail, where one is expected."""
+    bare = tables.BARE_HOST.fullmatch(argument)
+    return (
+        bare is not None
+        and tables.HOST_KEYS.fullmatch(_plain(key)) is not None
+        and tables.HOST_ANYWHERE.fullmatch(bare[1]) is not None
+    )
+
+
+def _hosts(urls: Iterable[str]) -> Hosts | None:
+    """Where addresses point; None if that cannot be told."""
+    hosts = hosts_of("\n".join(urls), reaches=False)
+    return hosts if hosts is not None and hosts.names and len(hosts.names) <= MOST_HOSTS else None
+
+
+def _present(arguments: Iterable[Argument], mapping: Mapping) -> dict[str, Value]:
+    found = {each: mapping.value(each) for _, text in arguments for each in PLACEHOLDER.findall(text)}
+    return {each: value for each, value in found.items() if value is not None}
+
+
+def _addressed(tool: str, arguments: Sequence[Argument], mapping: Mapping, egress: Egress) -> set[str] | None:
+    """The placeholders that may go where the addresses among a call's arguments point; None if there is none."""
+    local = tables.LOCAL_TOOL.search(_plain(tool.rpartition("__")[2])) is not None
+    urls = [
+        text
+        for key, text in arguments
+        if _is_url(text) or _is_host(key, text) or (not local and tables.NAMED_URL.fullmatch(text))
+    ]
+    if not urls:
+        return None
+    hosts = _hosts(urls)
+    if hosts is not None and not hosts.placeholders and all(map(_THIS_MACHINE.fullmatch, hosts.names)):
+        return None
+    if hosts is None or egress == "never":
+        return set()
+    return {
+        each
+        for each, value in _present(arguments, mapping).items()
+        if not hosts.placeholders - {each} and all(_may_go(value, host, mapping) for host in hosts.names)
+    }
+
+
+def _published(arguments: Sequence[Argument], mapping: Mapping, egress: Egress) -> set[str]:
+    """Of the placeholders in what a tool publishes those that may be restored: all that says where must have stood with them.
+
+    An address may be a recipient, where an argument is that and nothing else.
+    """
+    texts = "\n".join(text for _, text in arguments)
+    hosts = hosts_of(texts, reaches=False)
+    if egress == "never" or hosts is None or len(hosts.names) > MOST_HOSTS or hosts.placeholders:
+        return set()
+    names = {host for host in hosts.names if _THIS_MACHINE.fullmatch(host) is None}
+    told = any(_is_url(text) for _, text in arguments)
+    recipients: list[Value] = []
+    for key, text in arguments:
+        if tables.TARGET_KEYS.fullmatch(_plain(key)) is None or _is_url(text):
+            continue
+        for word in _TARGET.findall(text):
+            told = True
+            value = mapping.value(word) if PLACEHOLDER.fullmatch(word) else None
+            if value is not None:
+                recipients.append(value)
+            else:
+                names.add(word.lower().strip("#@<>."))
+    if not told or len(names) > MOST_HOSTS:
+        return set()
+    return {
+        each
+        for each, value in _present(arguments, mapping).items()
+        if (value.entity in _ADDRESSES and value in recipients)
+        or (
+            all(mapping.stood_with(value, name) for name in names)
+            and all(mapping.stood_beside(value, other) for other in recipients)
+        )
+    }
 
 
 def open_urls(text: str) -> list[Authority]:
@@ -67,6 +202,11 @@ def open_urls(text: str) -> list[Authority]:
         else:
             found.append(Authority(text[host : stop.start()] if stop else text[host:], stop is not None))
     return found
+
+
+def opens(text: str) -> bool:
+    """Whether a URL, or an address that is written to, reaches to the end of a text, so that what follows may belong to it."""
+    return _written_to(text) is not None or bool(open_urls(text)) or bool(open_urls(text + "/"))
 
 
 def _last_word(text: str) -> int:

@@ -36,6 +36,65 @@ MAIL_TOOL: Final = re.compile(
     r"send\w{0,12}mail|mail\w{0,8}send|(?:gmail|outlook|mail|smtp)(?:compose|reply|forward|createdraft|draft)|replyto\w{0,3}mail|"
     r"forwarde?mail|(?:compose|draft|create)e?mail|createdraft|gmailsend|outlooksend|sendgrid|mailgun|postmark"
 )
+# Tools that say something to others, by way of a service. What only reads there (`list_issues`) is none.
+_SAYS: Final = (
+    r"(?:post|send|reply|add|create|creation|update|edit|submit|write|leave|make|put|open|new|"
+    r"share|publish|append|insert|push|report|merge)"
+)
+_SAID: Final = (
+    r"(?:message|msg|comment|reply|issue|ticket|tweet|toot|thread|pullrequest|mergerequest|review|discussion|release|page|article|story|"
+    r"announcement|notification|alert|incident|event|dm|sms|blog|snippet|wiki|post|status|feedback|form|chat|"
+    r"paste|gist|invite|invitation)"
+)
+PUBLISHING_TOOL: Final = re.compile(
+    rf"^{_SAYS}\w{{0,16}}?{_SAID}s?(?!s|details|history|list|ess)|^(?:\w{{1,16}}){_SAYS}\w{{0,16}}?{_SAID}s?$|^\w{{0,12}}commenton|^comment$"
+    rf"|{_SAID}(?:e?s)?{_SAYS}$|^(?:share|invite)|^(?:make|place)\w{{0,8}}call|^(?:log|track|capture)event"
+    r"|publish|tweet|broadcast|^announce|^notify|notify(?:user|team|channel|slack)|^(?:re)?post$|^reply|replyto|^dm$|^say$"
+    r"|^send(?!input|keys?|stdin|signal|command)|^(?:create|open|merge)(?:pr|mr)$"
+    r"|deploy|webhook|(?:deploy|build|release)hook|^hook|hook$|trigger(?:build|workflow|pipeline|run)"
+)
+# Services where whatever is written is published, by the name of the tool or of its server.
+_SERVICES: Final = (
+    r"slack|discord|telegram|whatsapp|mattermost|rocketchat|msteams|twitter|mastodon|bluesky|linkedin|reddit|facebook|instagram|jira|"
+    r"confluence|zendesk|trello|asana|linear|notion|github|gitlab|bitbucket|intercom|twilio|pushover|pagerduty|vercel|netlify|"
+    r"airtable|sentry|google(?:docs?|sheets?|drive|calendar|chat)|gdrive|gdocs|hubspot|salesforce|zapier|n8n|monday|clickup|basecamp|todoist|"
+    r"miro|figma|wordpress|substack|dropbox|onedrive|sharepoint|pastebin|gist|youtube|tiktok|datadog|opsgenie|mailchimp|stripe|shopify"
+)
+PUBLISHING_SERVICE: Final = re.compile(_SERVICES)
+WRITES: Final = re.compile(rf"^(?:{_SERVICES})?(?:{_SAYS}|save|run|share|invite|execute)|{_SAYS}$|comment|upload")
+READS: Final = re.compile(rf"^(?:{_SERVICES})?(?:get|list|read|search|find|view|describe|show|check|count)")
+# Arguments that say to whom such a tool says it, or where; names of members are compared without separators.
+TARGET_KEYS: Final = re.compile(
+    r"(?:to|cc|bcc|recipients?|channels?|chat|rooms?|users?|usernames?|screenname|handle|emails?|phone|phonenumber|attendees?|"
+    r"assignees?|conversation|repo|repository|owner|org|organi[sz]ation|projects?|team|workspace|space|group|guild|server|site|hosts?|"
+    r"domain|urls?|uri|endpoint|webhook|hook|target|destination|service|app|board|issue|ticket|page|parent|database|subreddit)"
+    r"(?:id|ids|key|name|url|uri)?"
+)
+# Arguments that are scripts, whatever the tool is called; and tools that send nothing themselves: what stands in a text of theirs
+# is not where they send it.
+SCRIPT_KEYS: Final = frozenset(
+    {
+        "command", "commands", "cmd", "commandline", "script", "shellcommand", "shell", "bash", "code", "program", "python",
+        "javascript", "js",
+    }
+)  # fmt: skip
+LOCAL_TOOL: Final = re.compile(
+    r"^(?:read|view|cat|grep|rg|glob|ls|list|find|task|agent|subagent|dispatch|todo|(?:update)?plan|think|sequentialthinking|ask|"
+    r"exitplanmode|attemptcompletion|memory|(?:add|create|save|store|update)memor|remember|(?:take|add|save|write)?notes?$|"
+    r"(?:run|execute|exec)?(?:sql|query))"
+)
+# Arguments that name a host or, the last, somebody who is written to.
+HOST_KEYS: Final = re.compile(
+    r"(?:\w{0,16}(?:host|hostname|server|domain|endpoint|url|uri|webhook|hook|proxy|address|target|destination|to|cc|bcc|recipients?))"
+)
+BARE_HOST: Final = re.compile(r"\s*(?:[\w.+%-]{1,64}@)?([\w-]{1,63}(?:\.[\w-]{1,63}){1,8})\.?(?::[0-9]{1,5})?\s*")
+# An argument that is an address as a whole: where the other arguments of a tool whose name tells nothing go. Or one that stands in
+# an argument of one short line.
+WHOLE_URL: Final = re.compile(r"\s*<?(?:(?!file:)[a-z][a-z0-9+.-]{0,31}:)?[/\\]{2}[^\s/\\][^\s]*\s*", re.IGNORECASE)
+WHOLE_BARE_URL: Final = re.compile(r"\s*([\w-]{1,63}(?:\.[\w-]{1,63}){1,8})(?::[0-9]{1,5})?[/?#][^\s]*\s*")
+NAMED_URL: Final = re.compile(
+    r"[^\n]{0,300}?(?:\b(?!file:)[a-z][a-z0-9+.-]{1,31}:[/\\]{2}|\bwww\.)[^\n]{0,300}", re.IGNORECASE
+)
 SEPARATORS: Final = re.compile(r"[\s_.\-/:]+")
 
 _MODULES: Final = (

@@ -11,7 +11,7 @@ NAMES: Final = kinds.names("names")
 """Found only where `redaction.ner` names a model."""
 ENTITIES: Final = PII + SECRETS + NAMES
 
-DETECTOR_VERSION: Final = 9
+DETECTOR_VERSION: Final = 10
 """Changes whenever the same text may be judged otherwise, so that nothing remembered outlives its judgement."""
 
 PLACEHOLDER: Final = re.compile(r"\[[A-Z][A-Z0-9_]*_[0-9a-f]{12}\]")

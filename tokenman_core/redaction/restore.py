@@ -4,12 +4,15 @@ import json
 import re
 from collections.abc import Sequence
 
-from tokenman_core.redaction.egress import JUDGED, Egress, ToolClass, call_allows, in_url, tool_class
+from tokenman_core.redaction import calls
+from tokenman_core.redaction.calls import Argument
+from tokenman_core.redaction.egress import JUDGED, Egress, ToolClass, allowed, in_url, opens, tool_class
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.forms import EDGE
 from tokenman_core.redaction.json_source import JsonSource, TextSource, unescaped
 from tokenman_core.redaction.placeholders import Mapping
-from tokenman_core.slots import INNER, Slot
+from tokenman_core.redaction.taint import Tainted
+from tokenman_core.slots import Slot
 
 TAIL = 4096  # characters of sent text that are remembered to see whether a placeholder stands in a URL
 HOLD = 4096  # and at most so many held back until the host of a URL is complete
@@ -17,40 +20,55 @@ CALL = (
     128 * 1024
 )  # characters of one call's input that are judged whole (Linux takes no longer argument); a longer one stays masked
 
+LONG_CALL = 1024 * 1024  # and of a call of a tool whose name tells nothing, or where names may hold values
+
+_MOST_OPENINGS = 64
 _MOST_STAYED = 10_000  # placeholders that are counted: an answer may hold any number of strange ones
 _FIRST_WORDS = frozenset({"A", "I", "a"})  # the first word of an answer waits for nothing, though a name may begin so
 _LINE = re.compile(r"[\n\r\"]")
 _BLANK = re.compile(r"[\s\"'<>`]")
-_CALL_ROOTS = frozenset({"input", "arguments", "args", "action"})
+# Under which keys stands what the model says to the reader.
+_SPOKEN = frozenset(
+    {"text", "content", "output_text", "value", "delta", "message", "response", "completion", "generated_text"}
+)
+_HEAD = 64  # characters by which a text is known again that has been said in pieces
 
 
 class _Channel:
     """One running text of an answer. What `feed` and `close` return, joined, is the restored text."""
 
-    def __init__(self, restorer: "Restorer", tool: str, source: bool) -> None:
+    def __init__(self, restorer: "Restorer", tool: str, source: bool, before: str | None = None) -> None:
+        """`before`: what the model has said before, if this is said to the reader; a program may put both together."""
         self._restorer = restorer
         self._forms = restorer.mapping.forms
         self._gate = self._forms.gates.search  # for speed: most text has no gate
+        self._tool = tool
         self._class: ToolClass = tool_class(tool)
         self._source: JsonSource | TextSource = JsonSource() if source else TextSource()
         self._base = 1 if source else 0  # strings of the source, one in another, in which a placeholder stands at least
         self._held = ""  # what may be the beginning of a placeholder, or waits for the host of its URL
-        self._said: list[
-            str
-        ] = []  # the end of the model's own text that has gone out, its placeholders in their own form,
-        self._length = 0  # of so many characters
+        # The end of the model's own text that has gone out, its placeholders in their own form, of so many characters.
+        self._said: list[str] = [before] if before else []
+        self._length = len(before) if before else 0
+        self._spoken = before is not None
+        self.head = ""  # how it begins, if what was said before is needed once more
         self._edge = ""  # and its last characters as they were
-        # The input of a shell or a network tool goes out until its first placeholder, and then waits to be judged whole.
-        self._judged = self._class in JUDGED and restorer.egress != "always"
+        # The input of a tool goes out until its first placeholder, and then waits to be judged whole; one that may send out what
+        # stands in variables waits from its beginning.
+        judges = self._class in JUDGED or (self._class == "other" and tool != "" and source)
+        self._judged = judges and restorer.egress != "always"
+        self._tainted = self._judged and bool(restorer.tainted)
+        self._most = LONG_CALL if self._tainted or self._class == "other" else CALL
+        self._barred: set[str] | None = None
         self._sent: list[str] = []
-        self._kept: list[str] = []
+        self._kept: list[str] = [""] if self._tainted else []
         self._size = 0
 
     def feed(self, piece: str) -> str:
         if self._kept:
             self._kept.append(piece)
             self._size += len(piece)
-            return self._let_go() if self._size > CALL else ""
+            return self._let_go() if self._size > self._most else ""
         at = len(self._edge)
         if self._held:
             piece, self._held = self._held + piece, ""
@@ -66,6 +84,10 @@ class _Channel:
         at = len(self._edge)
         return self._restore(text, at, self._forms.gate(text, at), final=True) if len(text) > at else ""
 
+    def bar(self, placeholders: set[str] | None) -> None:
+        """These stay, wherever they stand."""
+        self._barred = placeholders
+
     @property
     def _tail(self) -> str:
         return "".join(self._said)[-TAIL:]
@@ -77,18 +99,22 @@ class _Channel:
         shown = text if shown is None else shown
         self._said.append(shown)
         self._length += len(shown)
+        if self._spoken:
+            self._restorer.spoken(shown)
+            if len(self.head) < _HEAD:
+                self.head = (self.head + shown)[:_HEAD]
         if self._length > 2 * TAIL:
             self._said = [self._tail]
             self._length = TAIL
         if self._judged:
             self._sent.append(text)
             self._size += len(text)
-            if self._size > CALL:
+            if self._size > self._most:
                 self._give_up()
         return text
 
     def _give_up(self) -> None:
-        """A call too long to be judged: what comes stays masked."""
+        """Of a call that is too long to be judged: what comes stays masked."""
         self._judged = False
         self._sent.clear()
         self._kept.clear()
@@ -97,7 +123,7 @@ class _Channel:
         text = "".join(self._kept)
         self._give_up()
         self._restorer.leave(text)
-        return self._send(text)
+        return self._send(self._restorer.tainted.shown(text) if self._tainted else text)
 
     def _restore(self, text: str, at: int, begin: int, final: bool) -> str:
         """What of `text` goes out, from `at` on; a form may begin at `begin`, if that is not negative."""
@@ -145,9 +171,11 @@ class _Channel:
     def _allowed(self, placeholder: str, after: str) -> bool | None:
         value = self._restorer.mapping.value(placeholder)
         egress = self._restorer.egress
+        if self._barred is not None and placeholder in self._barred:
+            return False
         if value is None or egress == "always" or self._class == "write":
             return value is not None
-        if self._class in JUDGED:
+        if self._class in JUDGED or self._size > self._most:
             return False  # too long to be judged
         before = self._tail
         if len(before) >= TAIL and not _BLANK.search(before):
@@ -160,14 +188,52 @@ class _Channel:
         text = "".join(self._kept)
         whole = "".join(self._sent) + text
         restorer = self._restorer
-        allowed: set[str] = set()
-        if len(whole) <= CALL and (read := _strings(whole) if self._base else whole) is not None:
-            # What is put back is looked for in the source, what is judged in what it says: both must have the same forms.
-            shown = self._forms.canonical(read)
-            if self._forms.count(text) == self._forms.count(read):
-                allowed = call_allows(self._class, shown, restorer.mapping, restorer.egress)
+        if self._tainted:
+            text = whole = self._untainted(whole)
+        arguments = calls.arguments(whole) if self._base else [("", whole)]
+        shown = [(key, self._forms.canonical(read)) for key, read in arguments or ()]
+        if self._class == "other":
+            return self._restore_other(whole, text, shown if arguments is not None else None)
+        fine: set[str] | None = set()
+        # What is put back is looked for in the source, what is judged in what it says: both must have the same forms.
+        if arguments and self._forms.count(text) == self._forms.count("\n".join(read for _, read in arguments)):
+            fine = restorer.judge(self._tool, shown)
         self._give_up()
-        return restorer.put(text, self._source, self._base, allowed, self._tail)
+        return restorer.put(text, self._source, self._base, fine, self._tail)
+
+    def _restore_other(self, whole: str, text: str, arguments: list[Argument] | None) -> str:
+        """The end of the input of a tool whose name tells nothing: its values go no further than its addresses say."""
+        found = set(PLACEHOLDER.findall(self._forms.canonical(whole)))
+        # Of what is no JSON nobody can tell which argument goes where.
+        hidden: set[str] | None = set() if "://" in whole else None
+        fine = self._restorer.judge(self._tool, arguments) if arguments is not None else hidden
+        self._barred = None if fine is None else found - fine
+        self._give_up()
+        at = len(self._edge)
+        text = self._edge + text
+        return self._restore(text, at, self._forms.gate(text, at), final=True) if len(text) > at else ""
+
+    def _untainted(self, source: str) -> str:
+        """A call's input with placeholders for the names whose values must not be sent where it goes."""
+        restorer = self._restorer
+        if not self._base:
+            return restorer.untainted(self._tool, [("", source)])[0]
+        try:
+            value = json.loads(source)
+        except (ValueError, RecursionError):
+            return restorer.tainted.shown(source)
+        arguments = calls.texts(value)
+        made = restorer.untainted(self._tool, arguments)
+        if made == [text for _, text in arguments]:
+            return source
+        return json.dumps(calls.with_texts(value, iter(made)), ensure_ascii=False)
+
+    def wrote(self) -> None:
+        """Take note of a file that this call writes; a long one is read when the next request has it."""
+        if self._class == "write" and self._source.depth == 0 and self._restorer.egress != "always":
+            source = "".join(self._said)
+            if "[" in source and (arguments := calls.arguments(source) if self._base else None):
+                self._restorer.tainted.call(self._tool, arguments)
 
 
 class Restorer:
@@ -175,10 +241,22 @@ class Restorer:
 
     `restored`: how often a value was put back. `unrestored`: how many placeholders stayed in some place; one counts once, for many
     streams say all that they said once more at their end. `strange`: so are those in complete texts that this exchange does not
-    know, because the provider may have them from earlier calls.
+    know, because the provider may have them from earlier calls. `tainted`: what variables and files hold by the calls of the
+    request; those of the answer are added to a copy.
     """
 
-    def __init__(self, mapping: Mapping, egress: Egress, *, strange: bool = False) -> None:
+    def __init__(
+        self,
+        mapping: Mapping,
+        egress: Egress,
+        *,
+        strange: bool = False,
+        tainted: Tainted | None = None,
+    ) -> None:
+        self.tainted = tainted.copy() if tainted is not None else Tainted()
+        self._prose = ""  # the end of what the model has said to the reader
+        self._pieces = False  # whether it has said any of it in pieces
+        self._openings: list[tuple[str, _Channel]] = []  # texts that began within a URL, and what was said before them
         self.mapping = mapping
         self.egress: Egress = egress
         self._strange = strange
@@ -189,6 +267,31 @@ class Restorer:
     @property
     def unrestored(self) -> int:
         return len(self._stayed)
+
+    def spoken(self, text: str) -> None:
+        """Take note of what the model has said, its placeholders in their own form."""
+        self._prose = (self._prose + text)[-TAIL:]
+
+    def judge(self, tool: str, arguments: Sequence[Argument]) -> set[str] | None:
+        """Which placeholders of a call may be put back (see `egress.allowed`); what the call puts elsewhere is noted."""
+        if tool_class(tool) in JUDGED and sum(len(text) for _, text in arguments) > CALL:
+            return set()
+        fine = allowed(tool, arguments, self.mapping, self.egress)
+        self.tainted.call(tool, arguments)
+        return fine
+
+    def untainted(self, tool: str, arguments: Sequence[Argument]) -> list[str]:
+        """The texts of one call with placeholders for those names in them whose values must not go where it goes."""
+        texts = [text for _, text in arguments]
+        made = self.tainted.of_call(tool, [(key, self.mapping.forms.canonical(text)) for key, text in arguments])
+        if made == texts:
+            return texts
+        known = self.tainted.placeholders
+        present = {each for text in made for each in PLACEHOLDER.findall(text) if each in known}
+        shown = [(key, text) for (key, _), text in zip(arguments, made, strict=True)]
+        long = tool_class(tool) in JUDGED and sum(map(len, made)) > CALL
+        fine = set() if long else allowed(tool, shown, self.mapping, self.egress)
+        return texts if fine is None or present <= fine else made
 
     def count(self, placeholder: str, allowed: bool) -> None:
         if allowed:
@@ -234,38 +337,66 @@ class Restorer:
             return self._signed(slot.text)
         channel = self._channels.get(slot.channel)
         if channel is None:
+            before = self._prose if slot.kind == "assistant" else None
+            self._pieces = self._pieces or before is not None
             channel = self._channels[slot.channel] = _Channel(
-                self, slot.tool if slot.kind == "tool_input" else "", slot.partial_json
+                self, slot.tool if slot.kind == "tool_input" else "", slot.partial_json, before
             )
+            if before and len(self._openings) < _MOST_OPENINGS and opens(before):
+                self._openings.append((before, channel))
         return channel.feed(slot.text)
 
     def close(self, channel: str) -> str:
         """The rest of a channel's text, which was held back."""
         closed = self._channels.pop(channel, None)
-        return closed.close() if closed is not None else ""
+        if closed is None:
+            return ""
+        rest = closed.close()
+        closed.wrote()
+        return rest
 
     @property
     def open(self) -> list[str]:
         """The channels that were fed and not closed."""
         return list(self._channels)
 
-    def whole(self, slots: Sequence[Slot]) -> None:
-        """Restore texts that are complete, each as it stands; the parts of one tool call are judged together."""
+    def whole(self, slots: Sequence[Slot], alone: bool = False) -> None:
+        """Restore texts that are complete, each as it stands; the parts of one tool call are judged together, and so is what the
+        model says in several texts, one behind the other, also behind what it has said in pieces; `alone`: before no others.
+        """
+        if alone:
+            self._prose = ""
         forms = self.mapping.forms
-        calls: dict[object, list[Slot]] = {}
+        of_calls: dict[object, list[Slot]] = {}
+        said, again = self._prose, self._said_again(slots) if self._prose and self._pieces else None
+        if again is not None:
+            self._prose = again
         for slot in slots:
             if self._strange:
                 self._count_strange(slot.text)
-            if forms.gate(slot.text) < 0 and slot.kind != "tool_input":
+            if slot.kind == "tool_input" and slot.tool and not slot.partial_json:
+                of_calls.setdefault((slot.tool, calls.call_of(slot)), []).append(slot)
                 continue
-            if slot.signed:
+            spoken = _is_spoken(slot)
+            if forms.gate(slot.text) < 0:
+                if spoken:
+                    self.spoken(slot.text[-TAIL:])
+            elif slot.signed:
                 self._signed(slot.text)
-            elif slot.kind == "tool_input" and tool_class(slot.tool) != "other":
-                calls.setdefault((slot.tool, _call_of(slot)), []).append(slot)
             else:
-                self._running(slot)
-        for parts in calls.values():
+                self._running(slot, self._prose if spoken else None)
+        for parts in of_calls.values():
             self._call(parts)
+        if again is not None:
+            self._prose = said
+
+    def _said_again(self, slots: Sequence[Slot]) -> str | None:
+        """If texts have been said in pieces, and streams say at their end once more what they said, what was said before them."""
+        text = self.mapping.forms.canonical("".join(slot.text for slot in slots if _is_spoken(slot)))
+        if not text or not self._prose.endswith(text[-TAIL:]):
+            return None
+        known = (before for before, channel in self._openings if channel.head and text.startswith(channel.head))
+        return next(known, "")
 
     def _count_strange(self, text: str) -> None:
         for found in PLACEHOLDER.finditer(text):
@@ -274,20 +405,31 @@ class Restorer:
             if found[0] not in self.mapping:
                 self._stayed.add(found[0])
 
-    def _running(self, slot: Slot) -> None:
-        channel = _Channel(self, "", slot.partial_json)
+    def _running(self, slot: Slot, before: str | None = None, barred: set[str] | None = None) -> None:
+        channel = _Channel(self, "", slot.partial_json, before)
+        channel.bar(barred)
         slot.text = channel.feed(slot.text) + channel.close()
 
     def _call(self, slots: list[Slot]) -> None:
-        kind = tool_class(slots[0].tool)
-        allowed: set[str] | None = None
-        if kind != "write":
-            texts = [self.mapping.forms.canonical(slot.text) for slot in slots]
-            short = sum(map(len, texts)) <= CALL
-            allowed = call_allows(kind, "\n".join(texts), self.mapping, self.egress) if short else set()
+        tool = slots[0].tool
+        forms = self.mapping.forms
+        if self.egress != "always" and tool_class(tool) != "write" and self.tainted:
+            made = self.untainted(tool, [calls.argument(slot, slot.text) for slot in slots])
+            for slot, text in zip(slots, made, strict=True):
+                slot.text = text
+        if all(forms.gate(slot.text) < 0 for slot in slots) and not self.tainted:
+            return
+        fine = self.judge(tool, [calls.argument(slot, forms.canonical(slot.text)) for slot in slots])
+        if tool_class(tool) == "other":
+            found = {each for slot in slots for each in PLACEHOLDER.findall(forms.canonical(slot.text))}
+            barred = None if fine is None else found - fine
+            for slot in slots:
+                if forms.gate(slot.text) >= 0:
+                    self._running(slot, None, barred)
+            return
         for slot in slots:
-            if self.mapping.forms.gate(slot.text) >= 0:
-                slot.text = self.put(slot.text, TextSource(), 0, allowed)
+            if forms.gate(slot.text) >= 0:
+                slot.text = self.put(slot.text, TextSource(), 0, fine)
 
     def _signed(self, text: str) -> str:
         """A signature covers the text: it stays as it is."""
@@ -295,31 +437,12 @@ class Restorer:
         return text
 
 
+def _is_spoken(slot: Slot) -> bool:
+    """Whether a complete text is what the model says to the reader."""
+    return slot.kind == "assistant" and next((each for each in reversed(slot.path) if type(each) is str), "") in _SPOKEN
+
+
 def in_brackets(before: str) -> bool:
     """Whether an opening bracket is not yet closed at the end of a line, or of a string, that is not over."""
     line = _LINE.split(before)[-1]
     return line.count("[") > line.count("]")
-
-
-def _strings(source: str) -> str | None:
-    """All strings of a JSON document, the names of its members too, one a line; None if it is none."""
-    try:
-        left = [json.loads(source, object_pairs_hook=list)]
-    except (ValueError, RecursionError):
-        return None
-    found: list[str] = []
-    while left:
-        each = left.pop()
-        if isinstance(each, str):
-            found.append(each)
-        elif isinstance(each, (list, tuple)):
-            left += reversed(each)
-    return "\n".join(found)
-
-
-def _call_of(slot: Slot) -> object:
-    """What all parts of one tool call's input have in common: the path down to it."""
-    for place, step in enumerate(slot.path):
-        if step is INNER or step in _CALL_ROOTS:
-            return slot.path[: place + 1]
-    return slot.path[:-1]

@@ -1,11 +1,13 @@
 """Media that nobody reads are counted wherever they stand, and so are files of which only a part is read."""
 
 import base64
+import gzip
 import json
 from random import Random
 from typing import Any
 
 import pytest
+import zstandard
 
 from tokenman_core.body.carried import carried
 from tokenman_core.body.read import read_body
@@ -34,6 +36,12 @@ CARRYING = [
     (URL.replace(";base64", ";name=a.png;base64") + " x", {"image": 1}),
     (f"x data:application/pdf;base64,{JPEG}", {"document": 1}),
     (f"x data:;base64,{PNG}", {"file": 1}),
+    (f"data:image/png; base64,{PNG}", {"image": 1}),
+    (f"x data: image/png ; name=a ; BASE64 ,{PNG}", {"image": 1}),
+    (f"data: image/png;base64,{PNG}", {"image": 1}),
+    (json.dumps({"log": base64.b64encode(gzip.compress(BYTES)).decode()}), {"file": 1}),
+    (f"x {base64.b64encode(zstandard.compress(BYTES * 2)).decode()}", {"file": 1}),
+    (f"x {base64.b64encode(b'SQLite format 3' + bytes(99)).decode()}", {"file": 1}),
     ("x data:image/png,%89PNG%0D%0A%1A%0A", {"image": 1}),
     (json.dumps({"img": URL}), {"image": 1}),
     (json.dumps({"img": json.dumps({"img": URL})}), {"image": 1}),

@@ -31,7 +31,7 @@ DATABASE, _ = MAPPING.placeholder("CONNECTION_STRING", "postgres://u:p@db.exampl
         ("WebFetch", "network"), ("web_search", "network"), ("mcp__fetch__fetch", "network"),
         ("browser_navigate", "network"), ("http_request", "network"),
         ("", "other"), ("Read", "other"), ("grep_search", "other"), ("file_search", "other"), ("image_generation", "other"),
-        ("mcp__slack__post_message", "other"), ("create_issue", "other"), ("click", "other"),
+        ("mcp__slack__post_message", "publish"), ("create_issue", "publish"), ("click", "other"),
         ("fetch", "network"), ("fetch_url", "network"), ("WebSearch", "network"), ("web_search_preview", "network"),
         ("brave_web_search", "network"), ("tavily_search", "network"), ("search", "network"), ("x_search", "network"),
         ("playwright_navigate", "network"), ("browser_type", "network"), ("open_page", "network"), ("visit_page", "network"),
