@@ -17,9 +17,9 @@ from addons.cli import figures
 from addons.cli.instance_client import Client, InstanceError, connect
 from addons.cli.settings import complain, loaded
 from tokenman_core.config.models import Settings
+from tokenman_core.credentials import written_out
 from tokenman_core.errors import ConfigError
 from tokenman_core.telemetry.log import in_colour
-from tokenman_core.telemetry.mask import written_out
 
 Row = Mapping[str, Any]
 """A call, with the fields of `GET /api/requests`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from addons.cli import figures
+from addons.cli.loop import Loop
 from addons.cli.ports import free_port
 from addons.cli.settings import complain, loaded
 from addons.cli.status_line import StatusLine, fits
@@ -88,7 +89,7 @@ def serve(found: Loaded, on_ready: "Callable[[Bundle], None]", started: Started 
         )  # fmt: skip
         on_ready(bundle)
 
-    code = asyncio.run(_serve(found, ready, started))
+    code = asyncio.run(_serve(found, ready, started), loop_factory=Loop)
     _log.info("ended, with exit code %d", code)
     return code
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from tokenman_core.config import explain, written
 from tokenman_core.config.document import Steps
 from tokenman_core.config.values import OFF, ON
-from tokenman_core.telemetry.mask import GONE, Mask, written_out
+from tokenman_core.credentials import GONE, Mask, written_out
 
 _LONGEST: Final = 80
 _MASK: Final = Mask()

@@ -9,9 +9,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from tokenman_core.credentials import GONE, Mask
 from tokenman_core.exchange import Redacted, Repeats, Spot
 from tokenman_core.record import Record, Tried
-from tokenman_core.telemetry.mask import GONE, Mask
 from tokenman_core.usage import Usage
 
 LONGEST_MODEL = 80

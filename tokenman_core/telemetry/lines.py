@@ -14,7 +14,7 @@ from structlog.processors import JSONRenderer
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tokenman_core.telemetry.mask import Mask, written_out
+from tokenman_core.credentials import Mask, written_out
 
 _FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _PLAIN = (bool, int, float, type(None))

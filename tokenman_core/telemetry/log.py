@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tokenman_core.config.models import Log, Settings
+from tokenman_core.credentials import Mask, written_out
 from tokenman_core.errors import ConfigError, trace
 from tokenman_core.secret import private_folder
 from tokenman_core.telemetry import about
-from tokenman_core.telemetry.mask import Mask, written_out
 
 # Libraries whose lines below this level say what passes through them, header by header.
 _TALKATIVE = ("hpack", "h2", "httpcore", "httpx", "asyncio", "urllib3", "uvicorn")

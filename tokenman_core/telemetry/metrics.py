@@ -13,9 +13,9 @@ from typing import get_args
 
 from tokenman_core import __version__
 from tokenman_core.caching.breaks import CAUSES
+from tokenman_core.credentials import Mask
 from tokenman_core.errors import ErrorKind
 from tokenman_core.record import Record, cause_of
-from tokenman_core.telemetry.mask import Mask
 from tokenman_core.telemetry.series import Count, Gauge, Histogram, Series
 
 MOST_MODELS = 200

@@ -11,7 +11,7 @@ from typing import Any
 from addons.cli.programs.environment import Place, ours, served, shown
 from addons.cli.programs.table import Files, Program, Via
 from tokenman_core.config.models import Settings
-from tokenman_core.telemetry.mask import written_out
+from tokenman_core.credentials import written_out
 
 _MOST = 1 << 20  # bytes of a file; nobody's settings are longer
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

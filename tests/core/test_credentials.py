@@ -5,7 +5,7 @@ import timeit
 
 import pytest
 
-from tokenman_core.telemetry.mask import Mask, written_out
+from tokenman_core.credentials import Mask, written_out
 
 KEYS = [
     "sk-ant-api03-abcdefghijklmnop",
