@@ -164,8 +164,7 @@ def _judge(rule: Rule, match: re.Match[str]) -> Iterator[Finding]:
         return
     start, end, quoted = _span(match)
     value = text[start:end]
-    chosen = is_password and quoted and " " not in value and is_strong(value)  # `data.password = "…"`
-    if names.is_harmless(text, match.start()) and not (chosen and text[match.start() - 1] == "."):
+    if names.is_harmless(text, match.start()) and not (is_password and quoted and _is_put_in(match, value)):
         return
     if op in _COMPARING and not (quoted and _is_literal(value, is_password)):
         return
@@ -211,6 +210,11 @@ def _is_in_pair(match: re.Match[str], value: str) -> bool:
         return True
     before = start - len(names.before(text, start))
     return text[max(0, before - 2) : before].endswith(("{", "{:")) and is_strong(value)
+
+
+def _is_put_in(match: re.Match[str], value: str) -> bool:
+    """Whether a member of something (`data.password = "…"`) gets what is no label."""
+    return match.string[match.start() - 1] == "." and " " not in value and is_strong(value)
 
 
 def _is_called(text: str, end: int, value: str) -> bool:

@@ -36,6 +36,8 @@ _CARDS = tuple(
         r"[1-9](?:[ -]?[0-9]){11,18}",
     )
 )
+_IN_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -][0-9A-Z]{4}){0,7}[ -]\Z")
+_LONGEST_IBAN = 40
 _GROUPED = _CARDS[1:4]  # as cards are written, and hardly anything else
 # Where a chain is several values: columns that blanks set apart, and a date beside a number.
 _APART = re.compile(r" {2,}|(?<![0-9])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])")
@@ -90,6 +92,8 @@ class Numbers:
             digits = _SEPARATOR.sub("", match[0])
             if not luhn(digits) or len(set(digits)) < 2 or (match[0][4] == plain[start - 1 : start] == "."):
                 continue
+            if _IN_IBAN.search(plain, max(0, start - _LONGEST_IBAN), start) is not None:
+                continue  # some of an account's groups, the check digits of which are wrong
             if leading(plain, start - 1, match.end()) == match.end() and not spotted.near("CREDIT_CARD", *match.span()):
                 continue  # a telephone number with a `+`, one in ten of which passes
             grouped = shape in _GROUPED
