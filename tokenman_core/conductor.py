@@ -171,8 +171,8 @@ class Conductor:
         if exchange.target.slots:
             exchange.body = Addressed(exchange.target, body)
         exchange.seal()
-        exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
-        exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
+        exchange.model = exchange.dialect.model(exchange.operation, sent.plain, body.value)
+        exchange.stream = exchange.dialect.streams(exchange.operation, sent.plain, body.value)
         exchange.session = self._sessions.of(exchange)
         large = len(plain) > OFF_LOOP  # and all of it is looked through
         exchange.plan = await asyncio.to_thread(self._routes.plan, exchange) if large else self._routes.plan(exchange)

@@ -89,7 +89,7 @@ async def _judge(exchange: Exchange, stages: Stages, routes: Routes) -> Refuse |
         return Refuse(400, error.kind, str(error))
     exchange.body = body
     exchange.seal()
-    exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
+    exchange.model = exchange.dialect.model(exchange.operation, sent.plain, body.value)
     exchange.plan = routes.plan(exchange)
     verdict = await stages.request(exchange)
     if verdict is not None:
