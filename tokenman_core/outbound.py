@@ -11,6 +11,7 @@ from tokenman_core.body.base import Body
 from tokenman_core.dialects import stream_usage
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.net import Request
+from tokenman_core.paths import trouble
 from tokenman_core.providers import Provider
 from tokenman_core.stages import StageFailed
 from tokenman_core.verdicts import Headers
@@ -89,7 +90,7 @@ def _rendered(body: Body, asks: bool, named: str, model: str) -> tuple[bytes, bo
     return (data, False) if made is None else (made, True)
 
 
-def inside(request: Request, location: str, status: int) -> str | None:
+def inside(request: Request, location: str, status: int, provider: Provider) -> str | None:
     """The target of a redirect that stays with this provider and may be repeated as it is, else None."""
     base = f"{request.scheme}://{request.host}:{request.port}"
     try:
@@ -101,7 +102,11 @@ def inside(request: Request, location: str, status: int) -> str | None:
         return None
     if status not in (307, 308) and request.method not in (b"GET", b"HEAD"):
         return None
-    return (there.path or "/") + (f"?{there.query}" if there.query else "")
+    path = there.path or "/"
+    # Where a key of ours goes along, it must stay under `base_url`, also as those behind it read the path.
+    if provider.key and provider.base_path and not (provider.holds(path) and not trouble("GET", path)):
+        return None
+    return path + (f"?{there.query}" if there.query else "")
 
 
 def _with_key(headers: Headers, provider: Provider) -> Headers:

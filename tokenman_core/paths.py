@@ -22,6 +22,7 @@ _ODD = re.compile(
     re.IGNORECASE,
 )
 _SAID: Final = {
+    "start": "no slash at its beginning: write one",
     "backslash": r"a backslash (\ or %5C): write /",
     "parameter": "a semicolon (; or %3B): leave out what begins with it",
     "mark": "a # or an encoded ? or # (%3F, %23): put what is no path behind a plain ?",
@@ -56,5 +57,7 @@ def trouble(method: str, path: str) -> str:
         unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         found.add("bytes")
+    if path and not path.startswith("/"):
+        found.add("start")
     what = next((said for name, said in _SAID.items() if name in found), "")
     return f"The request's path holds {what}. Servers read such a path in different ways." if what else ""

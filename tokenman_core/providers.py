@@ -56,13 +56,18 @@ class Provider:
             for prefix in (self.native_path, "/v1"):
                 if path == prefix or path.startswith(prefix + "/"):
                     return base + path[len(prefix) :]
-            return path
+            return path if base in ("", self.native_path) and self.holds(path) else base + path
         if not base or path == base or path.startswith(base + "/"):
             return path
-        first = "/" + path.lstrip("/").partition("/")[0]
+        slashes = len(path) - len(path.lstrip("/"))
+        first = "/" + path[slashes:].partition("/")[0]
         if base.endswith(first):
-            return base + path[len(first) :]
+            return base + path[slashes - 1 + len(first) :]
         return base + path
+
+    def holds(self, path: str) -> bool:
+        """Whether the configured key may go there: what `base_url` does not lead to is not what it was given for."""
+        return self.key is None or not self.base_path or path == self.base_path or path.startswith(self.base_path + "/")
 
     def api_path(self, path: str) -> str:
         """The path as the API's own documentation has it: what a path at this provider is at another one's `target`."""

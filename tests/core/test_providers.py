@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.core.scripted import provider
 from tokenman_core.config.models import Settings
 from tokenman_core.providers import of_settings
 
@@ -22,3 +23,24 @@ def test_streams_are_asked_for_their_usage_unless_the_user_or_the_provider_forbi
 ) -> None:
     settings = Settings.model_validate({"providers": {"mine": said | {"dialect": "openai"}}})
     assert of_settings(settings).by_name["mine"].stream_usage is asked
+
+
+def test_every_path_leads_to_below_the_path_of_its_base_url() -> None:
+    codex = "/backend-api/codex"
+    cases = [
+        ("/team-a", "", "/team-b/x", "/team-a/team-b/x"),
+        ("/team-a", "", "//team-b/x", "/team-a//team-b/x"),
+        ("/team-a", "", "/team-abc/x", "/team-a/team-abc/x"),
+        ("/v1", "", "//v1/messages", "/v1/messages"),
+        ("/team-a/v1", "", "/v1/messages", "/team-a/v1/messages"),
+        ("/team-a", codex, "/team-b/responses", "/team-a/team-b/responses"),
+        ("/team-a", codex, f"{codex}/responses", "/team-a/responses"),
+        ("/team-a", codex, "/v1/responses", "/team-a/responses"),
+        (codex, codex, "/backend-api/accounts", f"{codex}/backend-api/accounts"),
+    ]
+    for base, native, path, target in cases:
+        one = provider("x", "openai", key="sk-of-the-house", base_path=base, native_path=native)
+        assert one.target(path) == target
+        assert one.holds(one.target(path))
+    own = provider("codex", "openai", base_path=codex, native_path=codex)  # with the caller's own login, as at its own host
+    assert own.target("/backend-api/accounts") == "/backend-api/accounts"
