@@ -95,9 +95,8 @@ class Budget:
         bound: Bound | None = exchange.notes.get(self.name, {}).pop(attempt, None)
         lease, bill = _lease(exchange, attempt), attempt.bill
         if bound is None:
-            if bill is not None and bill.cost and not _costs(exchange) and not self._is_paid(exchange, attempt.candidate):
-                log.warning("a call that should cost nothing (%s) cost something: it is booked", exchange.operation.name)
-                exchange.overrun = True
+            unheld = bill is not None and not _costs(exchange) and not self._is_paid(exchange, attempt.candidate)
+            if unheld and bill and bill.cost:
                 await self._books.spend(lease, subject_of(exchange, attempt.candidate), units(bill.cost))
             return
         self._quotes.learn(exchange, attempt, bound)

@@ -176,7 +176,10 @@ class Meter:
         if not used.counted:
             attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
             return
-        if not used.estimated and _beyond(exchange, used.usage):
+        if exchange.operation.free or not exchange.operation.generates:
+            log.warning("an answer that should cost nothing (%s) tells a usage: booked", exchange.operation.name)
+            exchange.overrun = True
+        elif not used.estimated and _beyond(exchange, used.usage):
             log.warning(
                 "a provider says that a call wrote more than its request allowed; it is booked, and marked overrun"
             )

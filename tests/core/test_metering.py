@@ -611,7 +611,9 @@ async def test_an_answer_that_tells_its_usage_is_booked_whatever_was_asked(
     meter: Meter, provider: str, path: str, model: str
 ) -> None:
     usage = {"input_tokens": 1000, "output_tokens": 500}
-    made = await settled(meter, whole(call(provider, model, path), {"model": model, "usage": usage}))
+    exchange = whole(call(provider, model, path), {"model": model, "usage": usage})
+    made = await settled(meter, exchange)
+    assert exchange.overrun
     assert made.bill is not None
     assert made.bill.usage == Usage(input=1000, output=500)
     assert made.bill.cost

@@ -107,7 +107,14 @@ def test_all_else_is_read_decoded_and_without_empty_segments() -> None:
 
 
 def test_no_path_takes_long() -> None:
-    for path in ("/" * 60_000, "/." * 30_000, "%" * 60_000, "/v1/" + "%2" * 30_000, "/ " * 30_000, "/" + "." * 60_000 + "x"):
+    for path in (
+        "/" * 60_000,
+        "/." * 30_000,
+        "%" * 60_000,
+        "/v1/" + "%2" * 30_000,
+        "/ " * 30_000,
+        "/" + "." * 60_000 + "x",
+    ):
         for read in (plain, usual):
             read(path)
         trouble("POST", path)

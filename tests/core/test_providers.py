@@ -42,5 +42,5 @@ def test_every_path_leads_to_below_the_path_of_its_base_url() -> None:
         one = provider("x", "openai", key="sk-of-the-house", base_path=base, native_path=native)
         assert one.target(path) == target
         assert one.holds(one.target(path))
-    own = provider("codex", "openai", base_path=codex, native_path=codex)  # with the caller's own login, as at its own host
+    own = provider("codex", "openai", base_path=codex, native_path=codex)  # the caller's own login
     assert own.target("/backend-api/accounts") == "/backend-api/accounts"
