@@ -17,6 +17,7 @@ from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Exchange
+from tokenman_core.model_names import disagreement
 from tokenman_core.net.coding import CodingError, unpack
 from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.outward import Caps, Outward, Pieces, marks
@@ -172,6 +173,8 @@ class Conductor:
             exchange.body = Addressed(exchange.target, body)
         exchange.seal()
         exchange.model = exchange.dialect.model(exchange.operation, sent.plain, body.value)
+        if wrong := disagreement(exchange):
+            raise BodyError("parse", wrong)
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.plain, body.value)
         exchange.session = self._sessions.of(exchange)
         large = len(plain) > OFF_LOOP  # and all of it is looked through

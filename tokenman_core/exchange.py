@@ -203,6 +203,7 @@ class Exchange:
     rooms: "tuple[Room, ...]" = ()  # what is left of the rate limits that are about it
     limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # an attempt cost more than was held for it, or wrote more than its request allows
+    other_model: bool = False  # its answer came from a model that the caller's key may not use
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
     spots: tuple[Spot, ...] = ()  # where the last of them stood
     recorded: bool = False  # its record is made

@@ -12,6 +12,7 @@ from urllib.parse import unquote, unquote_to_bytes
 QUIET: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """Methods that ask no model anything. The SDKs encode the slash of a model's name in these: `GET /v1/models/openai%2Fgpt-4o`."""
 
+MODELS: Final = re.compile(r"/models/+", re.IGNORECASE)
 _USUAL = re.compile(r"(?:/(?!\.)[!\"$&-.0-:<-\[\]-~]++)++")
 _SLASHES = re.compile("//+")
 _DOTS = re.compile(r"(?:^|/)[. ]+(?:/|$)")  # Windows drops dots and blanks at the end of a name
@@ -61,3 +62,13 @@ def trouble(method: str, path: str) -> str:
         found.add("start")
     what = next((said for name, said in _SAID.items() if name in found), "")
     return f"The request's path holds {what}. Servers read such a path in different ways." if what else ""
+
+
+def model_in(path: str) -> str:
+    """What stands behind `/models/` and before the verb; "" if nothing does. `path` as `plain` gives it."""
+    found = MODELS.search(path)
+    if found is None:
+        return ""
+    behind = path[found.end() :]
+    name, _, verb = behind.rpartition(":")
+    return name if name and verb.isalpha() else behind

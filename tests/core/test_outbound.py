@@ -1,6 +1,7 @@
 """The bytes of one attempt: whose key goes where, under which path, in which body."""
 
 import gzip
+import json
 from typing import Any
 
 import brotli
@@ -116,6 +117,22 @@ async def test_gemini_names_the_model_in_its_path(verb: str) -> None:
     )
     assert request.path == f"/v1beta/models/My%20Model-2.5%2Fx:{verb}?alt=models/y".encode()
     assert request.body == body
+
+
+async def test_a_model_is_renamed_in_its_path_however_that_is_written() -> None:
+    cases = [
+        ("/v1beta//models//m%3AgenerateContent", {}, "/v1beta//models//n%2Fo%3AgenerateContent"),
+        ("/v1beta/Models/m:generateContent", {}, "/v1beta/Models/n%2Fo:generateContent"),
+        ("/v1beta/models/x/m:generateContent", {}, "/v1beta/models/n%2Fo:generateContent"),
+        ("/v1beta/models/ft:x::m:generateContent/", {}, "/v1beta/models/n%2Fo:generateContent/"),
+    ]
+    for path, body, target in cases:
+        made = call(json.dumps(body).encode(), dialect="gemini", path=path)
+        request = await sent_to("b", made, provider("a", "gemini"), provider("b", "gemini", key="k"), model="n/o")
+        assert request.path.decode() == target
+    made = call(b'{"model":"acme/large"}', dialect="openai", path="/v1/models/acme/large/predictions")
+    request = await sent_to("b", made, provider("a", "openai"), provider("b", "openai", key="k"), model="n/o")
+    assert request.path == b"/v1/models/n%2Fo/predictions"
 
 
 async def test_a_packed_body_is_unpacked_where_its_model_is_renamed() -> None:

@@ -354,6 +354,44 @@ def test_models_and_providers_are_held_to(house: House) -> None:
     assert not house.fake.received
 
 
+def test_a_key_for_one_model_gets_no_other_one_by_any_spelling(house: House) -> None:
+    key = add(house.proxy, "flash", "--models", "gemini-2.5-flash*", "gpt-4.1-mini")
+    house.fake.clear()
+    flash, pro = "gemini-2.5-flash", "gemini-3-pro"
+    paths = (
+        f"/v1beta/%6dodels/{pro}:generateContent", f"/v1beta/models%2f{pro}:generateContent",
+        f"/v1beta/models/{flash}/../{pro}:generateContent", f"/v1beta/models/{flash}/%2e%2e/{pro}:generateContent",
+        f"/v1beta/models/{flash}%2f..%2f{pro}:generateContent", f"/v1beta/models/{flash}/models/{pro}:generateContent",
+        f"/v1beta/models//{pro}:generateContent", f"/v1beta//models/{pro}%3AgenerateContent",
+        f"/v1beta/Models/{pro}:generateContent", f"/v1beta/models/{pro}:generateContent/",
+        f"/v1beta/models/{flash}..%5c{pro}:generateContent", f"/v1beta/tunedModels/{pro}:generateContent",
+        f"/v1beta/models/{flash}:generateContent?model={pro}",
+    )  # fmt: skip
+    for body in (GEMINI, GEMINI | {"model": flash}):
+        for path in paths:
+            answer = http.client.HTTPConnection("127.0.0.1", house.proxy.port, timeout=20)
+            answer.request("POST", path, json.dumps(body), {"content-type": "application/json", "x-goog-api-key": key})
+            response = answer.getresponse()
+            assert response.status == 400, path
+            assert response.getheader("x-tokenman-error") in ("parse", "forbidden"), path
+            answer.close()
+    for model in (pro, f"models/{pro}"):
+        headers = {"x-goog-api-key": key}
+        answered = httpx.post(house.proxy.url + GENERATE, json=GEMINI | {"model": model}, headers=headers, timeout=20)
+        assert answered.status_code == 400
+        assert "names more than one model" in answered.json()["error"]["message"]
+    azure = openai.AzureOpenAI(
+        api_key=key, api_version="1", base_url=f"{house.proxy.url}/p/openai/openai/deployments/gpt-5", max_retries=0
+    )  # fmt: skip
+    for name in ("gpt-4.1-mini", "gpt-4.1-mini/../gpt-5", "gpt-4.1-mini%2f..%2fgpt-5"):
+        with pytest.raises(openai.BadRequestError, match=r"may not use model gpt-5|name of a model holds"):
+            azure.chat.completions.create(model=name, messages=user("hi"))
+    assert not house.fake.received
+    answered = httpx.post(house.proxy.url + GENERATE, json=GEMINI, headers={"x-goog-api-key": key}, timeout=20)
+    assert answered.status_code == 200
+    assert [one.target for one in house.fake.received] == [GENERATE]
+
+
 def test_each_client_has_a_budget_and_a_rate_of_its_own(house: House) -> None:
     poor, rich = add(house.proxy, "poor", "--budget", "0.000001/day"), add(house.proxy, "rich", "--budget", "5/day")
     assert ask(house.proxy, rich).status_code == 200

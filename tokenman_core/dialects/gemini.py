@@ -11,6 +11,7 @@ from tokenman_core.dialects.generic import Generic, GenericReader
 from tokenman_core.dialects.reader import text_of
 from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error
 from tokenman_core.errors import ErrorKind
+from tokenman_core.paths import model_in
 from tokenman_core.slots import Path, Slot
 from tokenman_core.sse import Event
 
@@ -140,8 +141,7 @@ class Gemini(Generic):
 
     def model(self, operation: Operation, path: str, value: Any) -> str:
         """The path's, else the body's."""
-        behind = path.partition("/models/")[2]
-        return behind.partition(":")[0] or (text_of(value, "model") or "").removeprefix("models/")
+        return model_in(path) or (text_of(value, "model") or "").removeprefix("models/")
 
     def streams(self, operation: Operation, path: str, value: Any) -> bool:
         """As the path's verb says."""
