@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
@@ -105,6 +105,9 @@ class Exchanges(Admission):
 
     def governs(self, host: str | None, port: int | None) -> bool:
         return self._policies.providers.governs(host, port)
+
+    def names_at(self, port: int) -> Collection[str]:
+        return self._policies.providers.names_at(port)
 
     def body_cap(self, call: Call) -> int:
         return call.policies.limits.request_body

@@ -1,12 +1,13 @@
 """What a configuration makes of a provider."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.core.scripted import provider
 from tokenman_core.config.models import Settings
-from tokenman_core.providers import of_settings
+from tokenman_core.providers import Providers, of_settings
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,25 @@ def test_every_path_leads_to_below_the_path_of_its_base_url() -> None:
         assert one.holds(one.target(path))
     own = provider("codex", "openai", base_path=codex, native_path=codex)  # the caller's own login
     assert own.target("/backend-api/accounts") == "/backend-api/accounts"
+
+
+def test_a_provider_is_known_by_its_address_however_that_is_written() -> None:
+    here = provider("a", host="127.0.0.1")
+    found = Providers([replace(here, scheme="http", port=8000), replace(here, name="b", host="localhost", port=9000)])
+    for host, port in (
+        ("127.0.0.1", 8000), ("::ffff:127.0.0.1", 8000), ("[::FFFF:7f00:1]", 8000), ("64:ff9b::127.0.0.1", 8000),
+        ("127.0.0.1", 9000), ("::1", 9000), ("0:0:0:0:0:0:0:1", 9000), ("localhost.", 9000),
+    ):  # fmt: skip
+        assert found.governs(host, port), host
+        assert found.of_host(host, port) is found.by_name["a" if port == 8000 else "b"]
+    for host, port in (("127.0.0.2", 8000), ("127.0.0.1", 8001), ("::2", 9000), ("x:y", 8000), ("localhost", 8000)):
+        assert not found.governs(host, port), host
+
+
+def test_only_what_is_reached_without_tls_is_told_by_the_address_of_its_name() -> None:
+    box = replace(provider("box", host="box.lan"), scheme="http", port=8000)
+    found = Providers(
+        [box, replace(box, name="ip", host="10.0.0.1"), replace(box, name="tls", host="x.example", scheme="https")]
+    )
+    assert found.names_at(8000) == {"box.lan"}
+    assert found.names_at(8001) == frozenset()
