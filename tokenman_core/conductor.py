@@ -27,7 +27,7 @@ from tokenman_core.session import Sessions
 from tokenman_core.stages import FAILED, Stages
 from tokenman_core.target import Addressed, Target
 from tokenman_core.tries import Means, Tries
-from tokenman_core.verdicts import Answer, Head, Parts, Refuse
+from tokenman_core.verdicts import Answer, Candidate, Head, Parts, Refuse
 
 log = logging.getLogger("tokenman.call")
 
@@ -173,12 +173,16 @@ class Conductor:
             exchange.body = Addressed(exchange.target, body)
         exchange.seal()
         exchange.model = exchange.dialect.model(exchange.operation, sent.plain, body.value)
-        if wrong := disagreement(exchange):
-            raise BodyError("parse", wrong)
         exchange.stream = exchange.dialect.streams(exchange.operation, sent.plain, body.value)
         exchange.session = self._sessions.of(exchange)
         large = len(plain) > OFF_LOOP  # and all of it is looked through
-        exchange.plan = await asyncio.to_thread(self._routes.plan, exchange) if large else self._routes.plan(exchange)
+        exchange.plan = await asyncio.to_thread(self._plan, exchange) if large else self._plan(exchange)
+
+    def _plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
+        """Raises BodyError where it cannot be told which model is asked for."""
+        if wrong := disagreement(exchange):
+            raise BodyError("parse", wrong)
+        return self._routes.plan(exchange)
 
 
 async def _given(parts: Parts) -> Pieces:
