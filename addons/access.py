@@ -1,5 +1,6 @@
 """Lets in who has a good virtual key, or needs none, and holds each key to what its client may use."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -7,8 +8,12 @@ from tokenman_core import besides
 from tokenman_core.clients import Client, Clients, Failures, Unfit, spend_of
 from tokenman_core.clock import Clock
 from tokenman_core.exchange import Attempt, Exchange
+from tokenman_core.model_names import deployed, is_of
+from tokenman_core.paths import QUIET
 from tokenman_core.providers import Providers
 from tokenman_core.verdicts import AttemptVerdict, Candidate, Refuse, Reroute, Verdict
+
+log = logging.getLogger("tokenman.access")
 
 _HOW = "in x-tokenman-key, or in the place of the provider's key"
 
@@ -101,6 +106,20 @@ class Access:
             return refusal
         return self._judge(client, attempt.candidate)
 
+    async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
+        """The answer is paid for, and of a stream most is with the program already: whoever gave it, and to whom, is told."""
+        client: Client | None = exchange.notes.get(self.name)
+        reader = exchange.reader
+        if client is None or not client.models or reader is None or not attempt.answered:
+            return
+        asked = attempt.candidate.model or exchange.model
+        for model in (reader.model or "", *reader.others):
+            if model and not (may_ask(client, model) or is_of(model, asked)):
+                exchange.other_model = True
+                log.warning(
+                    "model %s answered %s, whose key may not use it%s", _shown(model), client.name, _may(client.models)
+                )
+
     def _judge(self, client: Client, candidate: Candidate) -> Refuse | None:
         """None: the key may use it."""
         if not client.may_use(candidate.provider):
@@ -121,15 +140,22 @@ class Access:
         return None
 
 
+def may_ask(client: Client, model: str) -> bool:
+    """Whether it fits a pattern of the key, with or without its maker's name before it."""
+    return client.may_ask(model.removeprefix("models/")) or client.may_ask(model.rpartition("/")[2])
+
+
 def _models(exchange: Exchange, client: Client) -> Refuse | None:
     """A key that may use some models is not for calls that do not name theirs, such as batches, whose files do."""
-    if not client.models or exchange.sent.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+    if not client.models or exchange.sent.method in QUIET:
         return None
     if not exchange.model:
         return _denied(
             f"The key of {client.name} is for some models only, and this call names none{_may(client.models)}."
         )
-    for model in besides.models(exchange.body.value if exchange.body is not None else None):
+    value = exchange.body.value if exchange.body is not None else None
+    at = deployed(exchange.sent.plain)
+    for model in (*besides.models(value), *((at,) if at else ())):
         if not client.may_ask(model):
             return _denied(f"The key of {client.name} may not use model {_shown(model)}{_may(client.models)}.")
     return None

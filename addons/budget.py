@@ -93,9 +93,12 @@ class Budget:
 
     async def llm_attempt_done(self, exchange: Exchange, attempt: Attempt) -> None:
         bound: Bound | None = exchange.notes.get(self.name, {}).pop(attempt, None)
-        if bound is None:
-            return
         lease, bill = _lease(exchange, attempt), attempt.bill
+        if bound is None:
+            unheld = bill is not None and not _costs(exchange) and not self._is_paid(exchange, attempt.candidate)
+            if unheld and bill and bill.cost:
+                await self._books.spend(lease, subject_of(exchange, attempt.candidate), units(bill.cost))
+            return
         self._quotes.learn(exchange, attempt, bound)
         if bill is None or not attempt.sent:
             await self._books.release(lease)
@@ -126,9 +129,11 @@ class Budget:
     def _about(self, exchange: Exchange, candidate: Candidate, subject: Subject) -> tuple[Rule, ...]:
         if not _costs(exchange):
             return ()
-        if not self._counts_subscriptions and by_the_month(self._providers, exchange, candidate):
-            return ()
-        return self._books.about(subject)
+        return () if self._is_paid(exchange, candidate) else self._books.about(subject)
+
+    def _is_paid(self, exchange: Exchange, candidate: Candidate) -> bool:
+        """By a subscription, which budgets do not count."""
+        return not self._counts_subscriptions and by_the_month(self._providers, exchange, candidate)
 
     def _unpriced(self, bound: Bound, rules: tuple[Rule, ...], model: str) -> Refuse | None:
         """What cannot be priced is refused where a budget would have to hold it."""

@@ -17,6 +17,7 @@ from tokenman_core.body.read import read_body
 from tokenman_core.clock import Clock
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Exchange
+from tokenman_core.model_names import disagreement
 from tokenman_core.net.coding import CodingError, unpack
 from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.outward import Caps, Outward, Pieces, marks
@@ -26,7 +27,7 @@ from tokenman_core.session import Sessions
 from tokenman_core.stages import FAILED, Stages
 from tokenman_core.target import Addressed, Target
 from tokenman_core.tries import Means, Tries
-from tokenman_core.verdicts import Answer, Head, Parts, Refuse
+from tokenman_core.verdicts import Answer, Candidate, Head, Parts, Refuse
 
 log = logging.getLogger("tokenman.call")
 
@@ -171,11 +172,17 @@ class Conductor:
         if exchange.target.slots:
             exchange.body = Addressed(exchange.target, body)
         exchange.seal()
-        exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
-        exchange.stream = exchange.dialect.streams(exchange.operation, sent.path, body.value)
+        exchange.model = exchange.dialect.model(exchange.operation, sent.plain, body.value)
+        exchange.stream = exchange.dialect.streams(exchange.operation, sent.plain, body.value)
         exchange.session = self._sessions.of(exchange)
         large = len(plain) > OFF_LOOP  # and all of it is looked through
-        exchange.plan = await asyncio.to_thread(self._routes.plan, exchange) if large else self._routes.plan(exchange)
+        exchange.plan = await asyncio.to_thread(self._plan, exchange) if large else self._plan(exchange)
+
+    def _plan(self, exchange: Exchange) -> tuple[Candidate, ...]:
+        """Raises BodyError where it cannot be told which model is asked for."""
+        if wrong := disagreement(exchange):
+            raise BodyError("parse", wrong)
+        return self._routes.plan(exchange)
 
 
 async def _given(parts: Parts) -> Pieces:

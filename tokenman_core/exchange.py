@@ -11,6 +11,7 @@ from tokenman_core.body.base import Body
 from tokenman_core.capture import Capture
 from tokenman_core.dialects.base import AnswerReader, Dialect, Operation
 from tokenman_core.errors import ErrorKind
+from tokenman_core.paths import plain, usual
 from tokenman_core.slots import Slot
 from tokenman_core.usage import Bill, Usage
 from tokenman_core.verdicts import Candidate, Failure, Headers, Part, Refuse
@@ -39,6 +40,16 @@ class Sent:
     def names(self) -> Mapping[bytes, bytes]:
         """The first value of each header, by its name in lower case."""
         return {key.lower(): value for key, value in reversed(self.headers)}
+
+    @cached_property
+    def plain(self) -> str:
+        """The path as servers read it, by which is decided what the call asks for (`paths.plain`)."""
+        return self.path if self.usual else plain(self.path)
+
+    @cached_property
+    def usual(self) -> bool:
+        """Whether its path is one that all servers read alike as it is (`paths.usual`)."""
+        return usual(self.path)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; `name` in lower case."""
@@ -192,6 +203,7 @@ class Exchange:
     rooms: "tuple[Room, ...]" = ()  # what is left of the rate limits that are about it
     limited_by: str = ""  # the rate limit that refused it
     overrun: bool = False  # an attempt cost more than was held for it, or wrote more than its request allows
+    other_model: bool = False  # its answer came from a model that the caller's key may not use
     redactions: tuple[Redacted, ...] = ()  # of the request as it is now
     spots: tuple[Spot, ...] = ()  # where the last of them stood
     recorded: bool = False  # its record is made

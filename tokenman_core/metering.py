@@ -26,6 +26,7 @@ from tokenman_core.dialects.base import AnswerReader
 from tokenman_core.errors import trace
 from tokenman_core.exchange import Attempt, Exchange, Login
 from tokenman_core.json_array import ArrayParser
+from tokenman_core.paths import QUIET
 from tokenman_core.pricing import Prices
 from tokenman_core.providers import Provider, Providers
 from tokenman_core.sse import Event, SseError, SseParser
@@ -39,6 +40,8 @@ Due = Literal["nothing", "said", "estimate"]
 
 _SESSION_S = 1_200.0  # of a container (https://platform.openai.com/docs/pricing)
 _MOST_CONTAINERS = 10_000
+_MOST_ANSWERS = 10_000
+_LONGEST_ID = 200
 _MOST_WAITING = 64  # estimates: each keeps its call in memory, and whoever leaves at once and often could fill it
 _UNCOUNTED = frozenset({"audio", "batches", "images"})  # what they cost stands in no text that was sent or came
 # What no model wrote: what an answer repeats of its question (a Responses stream does so in its first events), what went wrong,
@@ -61,6 +64,7 @@ class _Desk:
     closed: bool = False
     start: asyncio.Task[None] | None = None
     containers: OrderedDict[str, float] = field(default_factory=OrderedDict)  # by id, when its session was booked
+    answers: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids of those that are booked
 
     def opened(self, containers: Iterable[str], now: float) -> int:
         """How many of them begin a session now (seconds since the epoch): what ran on one before is no new one."""
@@ -72,6 +76,13 @@ class _Desk:
         while len(known) > _MOST_CONTAINERS:
             known.popitem(last=False)
         return len(fresh)
+
+    def note(self, answer: str | None) -> None:
+        """One is booked, and to be booked no more when its usage is told again."""
+        if answer and len(answer) <= _LONGEST_ID:
+            self.answers[answer] = None
+            if len(self.answers) > _MOST_ANSWERS:
+                self.answers.popitem(last=False)
 
 
 class Meter:
@@ -118,12 +129,12 @@ class Meter:
 
     def ready(self, exchange: Exchange, attempt: Attempt) -> bool:
         """Whether `settle` takes no time to speak of."""
-        due = _due(exchange, attempt)
+        due = self._due(exchange, attempt)
         return due == "nothing" or (due == "said" and self._prices.ready)
 
     async def quote(self, exchange: Exchange, attempt: Attempt) -> Decimal | None:
         """What a whole answer cost, before the client has it. None: nothing, or it is not known."""
-        if _due(exchange, attempt) != "said":
+        if self._due(exchange, attempt) != "said":
             return None
         await self.settle(exchange, attempt)
         return attempt.bill.cost if attempt.bill else None
@@ -133,7 +144,7 @@ class Meter:
         if attempt.bill is not None:
             return
         attempt.usage = exchange.reader.usage if exchange.reader else None
-        due = _due(exchange, attempt)
+        due = self._due(exchange, attempt)
         if due == "nothing":
             return
         said = attempt.usage or Usage()
@@ -152,14 +163,29 @@ class Meter:
             used = _Used(said, estimated=True, counted=False)
         self._book(exchange, attempt, used)
 
+    def _due(self, exchange: Exchange, attempt: Attempt) -> Due:
+        """Whether the attempt costs, and who knows how much. What should cost nothing is booked where its answer says otherwise,
+        but not what only repeats the usage of an answer that was given before.
+        """
+        operation, reader = exchange.operation, exchange.reader
+        if operation.generates and not operation.free:
+            return _due(exchange, attempt)
+        if reader is None or reader.usage in (None, Usage()) or exchange.sent.method in QUIET:
+            return "nothing"
+        return "nothing" if reader.id in self._desk.answers else "said"
+
     def _book(self, exchange: Exchange, attempt: Attempt, used: "_Used") -> None:
         reader = exchange.reader
         if used.nothing:
             return
+        self._desk.note(reader.id if reader else None)
         if not used.counted:
             attempt.bill = Bill(used.usage, None, "unknown", estimated=True)
             return
-        if not used.estimated and _beyond(exchange, used.usage):
+        if exchange.operation.free or not exchange.operation.generates:
+            log.warning("an answer that should cost nothing (%s) tells a usage: booked", exchange.operation.name)
+            exchange.overrun = True
+        elif not used.estimated and _beyond(exchange, used.usage):
             log.warning(
                 "a provider says that a call wrote more than its request allowed; it is booked, and marked overrun"
             )
@@ -285,7 +311,7 @@ _SEARCHING = re.compile(r"(?:[\w.-]+/)*gpt-[\w.-]*search[\w.-]*")
 def _read_aloud(exchange: Exchange) -> int:
     """The characters that a call has spoken, which is what speech is priced by (https://platform.openai.com/docs/pricing)."""
     value = exchange.body.value if exchange.body else None
-    if not exchange.sent.path.endswith("/audio/speech") or type(value) is not dict:
+    if not exchange.sent.plain.endswith("/audio/speech") or type(value) is not dict:
         return 0
     text = next((slot.text for slot in exchange.body.slots if slot.path == ("input",)), "") if exchange.body else ""
     return len(text)
@@ -299,10 +325,8 @@ def _roughly(exchange: Exchange, said: Usage) -> tuple[int, int]:
 
 
 def _due(exchange: Exchange, attempt: Attempt) -> Due:
-    """Whether the attempt costs, and who knows how much."""
-    operation, reader = exchange.operation, exchange.reader
-    if operation.free or not operation.generates:
-        return "nothing"
+    """Of a call that a model answers."""
+    reader = exchange.reader
     said = reader is not None and reader.usage not in (None, Usage())  # nothing at all is what no answer takes
     if attempt.status is None:
         # No answer had begun: the client left, or we gave up, while the provider worked; or it never came to that.

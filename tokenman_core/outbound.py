@@ -1,7 +1,6 @@
 """The bytes of one attempt, made anew from the governed call each time: body, headers, target and the provider's key."""
 
 import asyncio
-import re
 from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -11,6 +10,7 @@ from tokenman_core.body.base import Body
 from tokenman_core.dialects import stream_usage
 from tokenman_core.exchange import Attempt, Exchange
 from tokenman_core.net import Request
+from tokenman_core.paths import MODELS, model_in, plain, trouble
 from tokenman_core.providers import Provider
 from tokenman_core.stages import StageFailed
 from tokenman_core.verdicts import Headers
@@ -19,8 +19,6 @@ OFF_LOOP = 128 << 10
 """Bytes: bodies above this are worked on in a thread, so that the loop is not held for more than a millisecond."""
 PACKED_OFF_LOOP = OFF_LOOP // 8
 """The same of a packed one, whose size tells little."""
-
-_IN_PATH = re.compile(r"(/models/)[^/:?]+")  # where Gemini's API names it
 
 KEY_HEADER = {"anthropic": b"x-api-key", "gemini": b"x-goog-api-key"}
 
@@ -58,7 +56,7 @@ async def request_of(
     if target is None:
         path, query = exchange.target.render() if exchange.target else (sent.path, sent.query)
         if model:
-            path = _IN_PATH.sub(lambda found: found[1] + quote(model, safe=""), path)
+            path = _renamed(path, exchange.model, model)
         if elsewhere and named is not None:
             path = named.api_path(path)
         if elsewhere:
@@ -70,6 +68,20 @@ async def request_of(
     return Request(
         sent.method.encode(), provider.scheme, provider.host, provider.port, target.encode("latin-1"), headers, body
     )
+
+
+def _renamed(path: str, named: str, model: str) -> str:
+    """The path with a model's name in the place of the one that it names, up to the verb or to what else stands behind it."""
+    found = MODELS.search(path)
+    if found is None:
+        return path
+    head, behind = path[: found.end()], path[found.end() :]
+    at = max(behind.rfind(":"), behind.lower().rfind("%3a"))
+    if model_in(plain(path)) == named:
+        return head + quote(model, safe="") + (behind[at:] if at >= 0 and "/" not in behind[at:].rstrip("/") else "")
+    if behind.startswith(named + "/"):
+        return head + quote(model, safe="") + behind[len(named) :]
+    raise StageFailed("the path names another model than the call was judged by")
 
 
 def _may_ask(exchange: Exchange, provider: Provider) -> bool:
@@ -89,7 +101,7 @@ def _rendered(body: Body, asks: bool, named: str, model: str) -> tuple[bytes, bo
     return (data, False) if made is None else (made, True)
 
 
-def inside(request: Request, location: str, status: int) -> str | None:
+def inside(request: Request, location: str, status: int, provider: Provider) -> str | None:
     """The target of a redirect that stays with this provider and may be repeated as it is, else None."""
     base = f"{request.scheme}://{request.host}:{request.port}"
     try:
@@ -101,7 +113,11 @@ def inside(request: Request, location: str, status: int) -> str | None:
         return None
     if status not in (307, 308) and request.method not in (b"GET", b"HEAD"):
         return None
-    return (there.path or "/") + (f"?{there.query}" if there.query else "")
+    path = there.path or "/"
+    # Where a key of ours goes along, it must stay under `base_url`, also as those behind it read the path.
+    if provider.key and provider.base_path and not (provider.holds(path) and not trouble("GET", path)):
+        return None
+    return path + (f"?{there.query}" if there.query else "")
 
 
 def _with_key(headers: Headers, provider: Provider) -> Headers:

@@ -10,6 +10,7 @@ from tokenman_core.clock import request_id
 from tokenman_core.config.cases import Asked, Case, Expected
 from tokenman_core.errors import BodyError
 from tokenman_core.exchange import Attempt, Exchange, Sent
+from tokenman_core.model_names import disagreement
 from tokenman_core.providers import Providers
 from tokenman_core.recognition import Local, by_base_url
 from tokenman_core.routes import Routes
@@ -89,7 +90,9 @@ async def _judge(exchange: Exchange, stages: Stages, routes: Routes) -> Refuse |
         return Refuse(400, error.kind, str(error))
     exchange.body = body
     exchange.seal()
-    exchange.model = exchange.dialect.model(exchange.operation, sent.path, body.value)
+    exchange.model = exchange.dialect.model(exchange.operation, sent.plain, body.value)
+    if wrong := disagreement(exchange):
+        return Refuse(400, "parse", wrong)
     exchange.plan = routes.plan(exchange)
     verdict = await stages.request(exchange)
     if verdict is not None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from tokenman_core.config import known, models
 from tokenman_core.config.values import is_ip, is_near
 from tokenman_core.dialects.base import Dialect
 from tokenman_core.dialects.registry import DIALECTS
-from tokenman_core.net import Deadlines
+from tokenman_core.net import Deadlines, embedded
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # They answer 422 to a `stream_options` that they do not know, and tell the usage in a stream's last chunk unasked
@@ -56,13 +57,18 @@ class Provider:
             for prefix in (self.native_path, "/v1"):
                 if path == prefix or path.startswith(prefix + "/"):
                     return base + path[len(prefix) :]
-            return path
+            return path if base in ("", self.native_path) and self.holds(path) else base + path
         if not base or path == base or path.startswith(base + "/"):
             return path
-        first = "/" + path.lstrip("/").partition("/")[0]
+        slashes = len(path) - len(path.lstrip("/"))
+        first = "/" + path[slashes:].partition("/")[0]
         if base.endswith(first):
-            return base + path[len(first) :]
+            return base + path[slashes - 1 + len(first) :]
         return base + path
+
+    def holds(self, path: str) -> bool:
+        """Whether the configured key may go there: what `base_url` does not lead to is not what it was given for."""
+        return self.key is None or not self.base_path or path == self.base_path or path.startswith(self.base_path + "/")
 
     def api_path(self, path: str) -> str:
         """The path as the API's own documentation has it: what a path at this provider is at another one's `target`."""
@@ -74,8 +80,15 @@ class Provider:
 
 
 def normal_host(host: str) -> str:
-    """As hosts are compared: lower case, no final dot, no brackets."""
-    return host.rstrip(".").lower().strip("[]")
+    """As hosts are compared: lower case, no final dot, no brackets, an IPv4 address within an IPv6 one as what it is."""
+    name = host.rstrip(".").lower().strip("[]")
+    if ":" not in name:
+        return name
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name
+    return str(embedded(address) or address)
 
 
 class Providers:
@@ -89,7 +102,11 @@ class Providers:
         for provider in self.by_name.values():
             # An address or localhost serves many things: only the configured port of it is the provider.
             if is_ip(provider.host) or provider.host == "localhost":
-                self._by_origin.setdefault((provider.host, provider.port), provider)
+                for host in (
+                    normal_host(provider.host),
+                    *(("127.0.0.1", "::1") if provider.host == "localhost" else ()),
+                ):
+                    self._by_origin.setdefault((host, provider.port), provider)
             else:
                 self._by_host.setdefault(provider.host, provider)
         for provider in self.by_name.values():
@@ -105,6 +122,11 @@ class Providers:
     def of_host(self, host: str, port: int) -> Provider | None:
         host = normal_host(host)
         return self._by_host.get(host) or self._by_origin.get((host, port))
+
+    def names_at(self, port: int) -> frozenset[str]:
+        """Names at which providers are reached without TLS, so that nothing but their address tells whose it is."""
+        plain = (it.host for it in self.by_name.values() if it.scheme == "http" and it.port == port)
+        return frozenset(host for host in plain if not is_ip(host))
 
     @property
     def origins(self) -> frozenset[tuple[str, int]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tokenman_core.clients.keys import PATTERN
+from tokenman_core.paths import plain, usual
 from tokenman_core.providers import Provider, Providers
 
 
@@ -57,15 +58,15 @@ def by_base_url(providers: Providers, method: str, target: str, names: Iterable[
         name, slash, rest = path[3:].partition("/")
         provider = providers.by_name.get(name)
         return Call(provider, slash + rest or "/", query) if provider else Local(404, _unknown(providers, name))
-    known = frozenset(names)
-    if b"anthropic-version" in known and (path == "/messages" or path.startswith("/messages/")):
-        path = "/v1" + path  # Vercel's AI SDK takes ANTHROPIC_BASE_URL for one that ends in /v1
-    provider = providers.by_name.get(_provider_of(path, known))
+    known, asked = frozenset(names), path if usual(path) else plain(path)
+    if b"anthropic-version" in known and (asked == "/messages" or asked.startswith("/messages/")):
+        path, asked = "/v1" + path, "/v1" + asked  # Vercel's AI SDK takes ANTHROPIC_BASE_URL for one that ends in /v1
+    provider = providers.by_name.get(_provider_of(asked, known))
     return Call(provider, path, query) if provider else Local(404, NOT_FOUND)
 
 
 def _provider_of(path: str, names: frozenset[bytes]) -> str:
-    """The rules, first match wins. Headers tell where two providers share a path."""
+    """The rules for a path as `paths.plain` gives it, first match wins. Headers tell where two providers share a path."""
     under_v1 = path.startswith("/v1/")
     rules = (
         (

@@ -70,6 +70,7 @@ class Record:
     cache_lost: int = 0  # tokens that it should have had
     cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
     unrestored: int = 0  # placeholders of the answer that stayed
+    other_model: bool = False  # its answer came from a model that the caller's key may not use
 
     @property
     def usage(self) -> Usage:
@@ -148,6 +149,7 @@ def record_of(exchange: Exchange, ended: float) -> Record:
         cache_lost=exchange.cache_lost,
         cache_lost_usd=exchange.cache_lost_usd,
         unrestored=exchange.unrestored,
+        other_model=exchange.other_model,
         tried=tuple(
             Tried(each.candidate.provider, _tried(exchange, each), model_of(exchange, each.candidate), each.waited)
             for each in exchange.attempts

@@ -79,7 +79,7 @@ class Sender:
                     location = answer.header(b"location")
                     if 300 <= answer.status < 400 and answer.status != 304 and location is not None:
                         if (
-                            target := inside(request, location.decode("latin-1"), answer.status)
+                            target := inside(request, location.decode("latin-1"), answer.status, provider)
                         ) and redirects < MAX_REDIRECTS:
                             redirects += 1
                             request = await request_of(exchange, attempt, provider, named, target)

@@ -190,6 +190,8 @@ def _outcome(row: Row) -> list[str]:
     lines = [f"{_OUTCOMES.get(row.outcome, row.outcome)}{status}{f', kind {row.error}' if row.error else ''}"]
     if row.outcome == "answered" and row.status >= 400:
         lines.append("This is the provider's own answer, passed on as it came.")
+    if row.other_model:
+        lines.append("The answer came from a model that the virtual key may not use; it is booked, and was passed on.")
     return [*lines, row.detail] if row.detail else lines
 
 

@@ -1,5 +1,6 @@
 """What the HTTP layer asks of the exchange add-on, and how a request ends that is refused at its head."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -59,6 +60,15 @@ class RequestHead(NamedTuple):
         return cls(request.method, request.data.path.decode("latin-1"), request.headers.fields)
 
 
+@dataclass
+class Destination:
+    """Where a tunnel or a plain request leads, which no provider's name is. `place`: that of the provider whose address it is."""
+
+    host: str
+    port: int
+    place: tuple[str, int] | None = None
+
+
 class Call(Protocol):
     """A governed call between its head and its end."""
 
@@ -72,6 +82,9 @@ class Door[C: Call](Protocol):
     """What the layer asks of the exchange add-on. None of these may run a hook or wait."""
 
     def governs(self, host: str | None, port: int | None) -> bool: ...
+
+    def names_at(self, port: int) -> Collection[str]:
+        """The names of providers that are reached there without TLS."""
 
     def may_tunnel(self, host: str, port: int) -> bool:
         """False: our own listener, or a port that no tunnel may have."""

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Protocol
@@ -30,6 +30,7 @@ from tokenman_core.errors import ErrorKind, trace
 from tokenman_core.exchange import Caller, Exchange, Sent, Times
 from tokenman_core.instance import Prover
 from tokenman_core.net import UpstreamError
+from tokenman_core.paths import trouble
 from tokenman_core.providers import Provider, normal_host
 from tokenman_core.recognition import Local, by_base_url, split, unmarked
 from tokenman_core.record import Observer, record_of
@@ -114,6 +115,9 @@ class Exchanges(Admission):
     def governs(self, host: str | None, port: int | None) -> bool:
         return self._policies.providers.governs(host, port)
 
+    def names_at(self, port: int) -> Collection[str]:
+        return self._policies.providers.names_at(port)
+
     def body_cap(self, call: Call) -> int:
         return call.policies.limits.request_body
 
@@ -161,6 +165,8 @@ class Exchanges(Admission):
             speaks = DIALECTS["openai"] if isinstance(found, Local) else found.provider.dialect
             extra = self._admit(request, speaks)
             if isinstance(found, Local):
+                if wrong := trouble(request.method, split(target)[0]):
+                    raise self._turn_away(400, "parse", wrong)
                 raise self._plain_text(found)
             provider, path, query = found.provider, found.path, found.query
         else:
@@ -171,7 +177,7 @@ class Exchanges(Admission):
         fields, query = came.without_own if caller.key else (came.headers, came.query)
         sent = Sent(request.method, path, query, fields, place[0] if place else "")
         exchange = Exchange(
-            request_id(), sent, provider.dialect, provider.dialect.operation(request.method, path),
+            request_id(), sent, provider.dialect, provider.dialect.operation(request.method, sent.plain),
             (Candidate(provider.name, ""),), Times(self._clock.now(), self._clock.monotonic()), provider.name,
             caller,
             project=_text(fields, b"x-tokenman-project"), session=_text(fields, b"x-tokenman-session"),
@@ -204,6 +210,9 @@ class Exchanges(Admission):
         if upgrade is not None and b"websocket" in upgrade.lower():
             message = "WebSocket connections are not governed in this version: use HTTP."
             return Refuse(426, "websocket", message, headers=((b"connection", b"close"),))
+        sent = exchange.sent
+        if not sent.usual and (wrong := trouble(sent.method, sent.path)):
+            return Refuse(400, "parse", wrong)
         if provider.name not in policies.providers.by_name:
             return Refuse(400, "forbidden", f"{provider.host} is listed in intercept.hosts, but no provider serves it.")
         stages = policies.stages()

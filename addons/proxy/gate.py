@@ -6,6 +6,7 @@ Stands behind mitmproxy's own `next_layer` and corrects its choice, so that no o
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from mitmproxy import tls
@@ -13,7 +14,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.proxy import deadlines, marks
-from addons.proxy.door import Door
+from addons.proxy.door import Destination, Door
 from addons.proxy.internals import (
     Context,
     HttpLayer,
@@ -26,7 +27,7 @@ from addons.proxy.internals import (
 from addons.proxy.layer import GovernedHttpLayer
 from addons.proxy.plain_host import host_said
 from tokenman_core.config.values import is_ip
-from tokenman_core.net import Forbidden, Guard, UpstreamError
+from tokenman_core.net import Forbidden, Guard, UpstreamError, is_fixed
 
 log = logging.getLogger("tokenman.door")
 
@@ -43,9 +44,8 @@ class Gate:
         self._door, self._guard, self._most = door, guard, most
         self.open = 0  # connections of clients
         self._named: dict[Client, Place] = {}  # where one's last connection leads, before the name was looked up
-        self._blind: dict[
-            Client, tuple[Place | None, str | None]
-        ] = {}  # tunnels: that, and the name that TLS asked for
+        # Tunnels: that, the address that was dialled, and the name that TLS asked for.
+        self._blind: dict[Client, tuple[Place | None, Place | None, str | None]] = {}
 
     # -- clients --
 
@@ -149,15 +149,17 @@ class Gate:
 
     def _tunnel(self, context: Context, name: str | None) -> layer.Layer:
         """Blind, for as long as nothing governs where it leads."""
-        self._blind[context.client] = (self._named.get(context.client), name)
+        address = context.server.address
+        dialled = (address[0], address[1]) if address else None
+        self._blind[context.client] = (self._named.get(context.client), dialled, name)
         deadlines.disarm(context.client)
         return layers.TCPLayer(context, ignore=True)
 
     def close_governed(self) -> None:
         """Another configuration may govern where tunnels lead that were let through before: their programs come again, and are
         judged."""
-        for client, (place, name) in list(self._blind.items()):
-            if self._door.governs(*(place or (None, None))) or self._door.governs(name, None):
+        for client, (place, dialled, name) in list(self._blind.items()):
+            if any(self._door.governs(*at) for at in (place, dialled, (name, None)) if at):
                 log.info("a tunnel was closed: it leads to what is governed now")
                 deadlines.drop(client)
 
@@ -166,6 +168,31 @@ class Gate:
         data.ignore_connection = data.establish_server_tls_first = False
 
     # -- upstream connections of mitmproxy's own: blind tunnels and plain requests --
+
+    async def tokenman_destination(self, data: Destination) -> None:
+        """A provider's address is the provider, under whatever name. Before anything is dialled or passed on."""
+        with suppress(UpstreamError, TimeoutError, OSError):  # what leads nowhere is refused when it is dialled
+            async with asyncio.timeout(30):
+                data.place = await self._provider_at(data.host, data.port)
+
+    async def _provider_at(self, host: str, port: int) -> Place | None:
+        """Only through a name that may be dialled, or one that only means this machine: a name that somebody else has set up to
+        lead inside opens nothing, not even what is governed there.
+        """
+        try:
+            found = await self._guard.resolve(host, port)
+        except Forbidden:
+            if not is_fixed(host):
+                raise
+            found = await self._guard.resolve_permitted(host, port)
+        addresses = ["127.0.0.1" if it == "0.0.0.0" else it for it in found]
+        if (address := next((it for it in addresses if self._door.governs(it, port)), None)) is not None:
+            return address, port
+        for name in self._door.names_at(port):
+            with suppress(UpstreamError):  # one that has no address now is nobody's
+                if not set(addresses).isdisjoint(await self._guard.resolve_permitted(name, port)):
+                    return name, port
+        return None
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """The address is looked up and judged here and then pinned, so that no second look-up can give another one."""
@@ -184,6 +211,9 @@ class Gate:
             if isinstance(e, Forbidden):
                 self._door.inner(host, marks.of(data.client))
             server.error = "not reachable from here"
+            return
+        if any(self._door.governs(address, port) for address in addresses):  # it was another one a moment ago
+            server.error = "a provider is reached through the exchange alone"
             return
         self._named[data.client] = (host, port)
         server.address = (str(addresses[0]), port)

@@ -20,7 +20,7 @@ from mitmproxy import http
 from mitmproxy.connection import Connection
 
 from addons.proxy import deadlines, marks
-from addons.proxy.door import Call, Door, Refusal, RequestHead, Way
+from addons.proxy.door import Call, Destination, Door, Refusal, RequestHead, Way
 from addons.proxy.http1_answer import AnswerWriter, End, Piece
 from addons.proxy.internals import (
     ConnectionHandler,
@@ -74,6 +74,13 @@ _outlets: WeakKeyDictionary[http.HTTPFlow, Outlet] = WeakKeyDictionary()
 
 
 _KEY_IN_PATH = re.compile(PATTERN)  # of a run's base URL
+
+
+@dataclass
+class TokenmanDestinationHook(commands.StartHook):
+    """Asks whether a name leads to a provider all the same: its addresses are looked up (`addons.proxy.gate`)."""
+
+    data: Destination
 
 
 @dataclass
@@ -166,6 +173,8 @@ class GovernedStream(HttpStream):
         try:
             self._door.examine(request)
             place = self._place(request)
+            if place is not None and not self._is_governed(place):
+                place = yield from self._behind(place)
             if request.method == "CONNECT":
                 yield from self._tunnel(event, place)
                 return
@@ -218,6 +227,13 @@ class GovernedStream(HttpStream):
             return None
         host, port = request.data.host, request.data.port
         return None if request.method != "CONNECT" and self._door.is_listener(host, port) else (host, port)
+
+    def _behind(self, place: tuple[str, int]) -> Generator[commands.Command, Any, tuple[str, int]]:
+        """The place of the provider that the name stands for, if it does, else the same place."""
+        if not self._door.may_tunnel(*place):
+            return place
+        yield TokenmanDestinationHook(destination := Destination(*place))
+        return destination.place or place
 
     def _way(self, request: http.Request) -> Way:
         client = self.context.client

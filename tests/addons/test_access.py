@@ -14,6 +14,7 @@ from tokenman_core.clock import ManualClock
 from tokenman_core.exchange import Caller, Exchange
 from tokenman_core.failover.policy import Rules
 from tokenman_core.providers import Providers
+from tokenman_core.record import record_of
 from tokenman_core.verdicts import Candidate, Refuse, Reroute
 
 DOWN: Any = (503, JSON, [b"{}"])
@@ -227,6 +228,36 @@ async def test_a_model_that_is_named_on_the_side_is_held_to_as_well(folder: Path
     made, status = await house.ask(house.key(models=("claude-*",)), body.encode())
     assert (status, refusal(made).kind, house.world.upstream.hosts) == (400, "forbidden", [])
     assert "may not use model gpt-5" in refusal(made).message
+
+
+async def test_a_deployment_is_a_model_that_its_key_has_to_name(folder: Path) -> None:
+    house = House(folder, providers=(provider("a", "openai", key="sk-a"),), answers={"a": [GOOD, GOOD]}, routes=())
+    asked: Any = {"dialect": "openai", "path": "/openai/deployments/large/chat/completions"}
+    body = b'{"model": "gpt-4o-mini", "messages": []}'
+    made, status = await house.ask(house.key(models=("gpt-4o-mini",)), body, **asked)
+    assert (status, house.world.upstream.hosts) == (400, [])
+    assert "may not use model large" in refusal(made).message
+    assert (await house.ask(house.key(name="b", models=("gpt-4o-mini", "large")), body, **asked))[1] == 200
+
+
+async def test_an_answer_of_a_model_that_its_key_may_not_use_is_marked(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [
+        ("claude-haiku-4-5-20251001", False),
+        ("vendor/claude-haiku-9", False),
+        ("claude-opus-5", True),
+        ("", False),
+    ]
+    answers: Any = [(200, JSON, [b'{"type": "message", "model": "%s"}' % model.encode()]) for model, _ in said]
+    house = House(folder, answers={"a": answers, "b": []})
+    caller = house.key(models=("claude-haiku-*",))
+    for model, marked in said:
+        made, status = await house.ask(caller, b'{"model": "claude-haiku-4-5", "max_tokens": 9, "messages": []}')
+        assert (status, made.other_model) == (200, marked), model
+        assert record_of(made, 1.0).other_model is marked
+    (line,) = [it.getMessage() for it in caplog.records if it.name == "tokenman.access"]
+    assert "claude-opus-5 answered web, whose key may not use it; it may use claude-haiku-*" in line
 
 
 async def test_providers_that_a_key_may_not_use_are_passed_over_or_refused(folder: Path) -> None:

@@ -244,3 +244,20 @@ def whole_answer(exchange: Exchange, attempt: Attempt, value: Any) -> None:
     exchange.reader = exchange.dialect.reader(exchange.operation)
     exchange.said = json.dumps(value).encode()
     exchange.reader.read(Event(exchange.said, "whole"))
+
+
+async def test_what_should_cost_nothing_and_does_is_booked_on_its_budgets(stage):
+    made = stage("1")
+    for path, spent in (("/v1/files", 250_000), ("/v1/messages/count_tokens", 500_000)):
+        exchange = exchange_of(path=path)
+        exchange.id = path
+        attempt = Attempt(1, OPUS, sent=True)
+        assert exchange.operation.free
+        assert await made.stage.llm_attempt(exchange, attempt) is None
+        attempt.bill = Bill(Usage(), Decimal("0.25"), "list")
+        await made.stage.llm_attempt_done(exchange, attempt)
+        (state,) = await made.books.everything()
+        assert (state.count.spent, state.count.held) == (spent * 10**6, 0)
+    free = exchange_of(path="/v1/files")
+    await made.stage.llm_attempt_done(free, Attempt(1, OPUS, sent=True))
+    assert (await made.books.everything())[0].count.spent == 500_000 * 10**6

@@ -595,9 +595,46 @@ async def test_what_was_never_sent_or_failed_before_an_answer_costs_nothing(mete
     [("anthropic", "/v1/messages/count_tokens"), ("openai", "/v1/files"), ("openai", "/v1/moderations")],
 )
 async def test_free_operations_cost_nothing(meter: Meter, provider: str, path: str) -> None:
-    exchange = whole(call(provider, "gpt-4.1", path), {"usage": {"input_tokens": 5}, "input_tokens": 5})
+    exchange = whole(call(provider, "gpt-4.1", path), {"input_tokens": 5})
     assert meter.ready(exchange, exchange.attempts[0])
     assert (await settled(meter, exchange)).bill is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "model"),
+    [
+        ("anthropic", "/v1/messages/count_tokens", "claude-opus-5"), ("anthropic", "/v1/skills/x", "claude-opus-5"),
+        ("openai", "/v1/files", "gpt-4.1"), ("openai", "/v1/moderations", "gpt-4.1"),
+    ],
+)  # fmt: skip
+async def test_an_answer_that_tells_its_usage_is_booked_whatever_was_asked(
+    meter: Meter, provider: str, path: str, model: str
+) -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 500}
+    exchange = whole(call(provider, model, path), {"model": model, "usage": usage})
+    made = await settled(meter, exchange)
+    assert exchange.overrun
+    assert made.bill is not None
+    assert made.bill.usage == Usage(input=1000, output=500)
+    assert made.bill.cost
+
+
+async def test_what_only_repeats_the_usage_of_an_answer_is_not_booked_again(meter: Meter) -> None:
+    told = {
+        "id": "resp_1", "object": "response", "model": "gpt-4.1", "output": [],
+        "usage": {"input_tokens": 1000, "output_tokens": 500},
+    }  # fmt: skip
+    cancel, get = "/v1/responses/resp_1/cancel", call("openai", "gpt-4.1", "/v1/responses/resp_1")
+    get.sent, get.operation = Sent("GET", get.sent.path, "", (), ""), get.dialect.operation("GET", get.sent.path)
+    assert (await settled(meter, whole(get, told))).bill is None
+    assert (await settled(meter, whole(call("openai", "gpt-4.1", cancel), told))).bill is not None
+    assert (await settled(meter, whole(call("openai", "gpt-4.1", cancel), told))).bill is None
+    for named, body in (("resp_2", {}), ("resp_3", {"background": True})):
+        made = call("openai", "gpt-4.1", "/v1/responses", body={"model": "gpt-4.1", "input": QUESTION, **body})
+        said = told | {"id": named} | ({"usage": None, "status": "queued"} if body else {})
+        assert (await settled(meter, whole(made, said))).bill is not None
+        again = whole(call("openai", "gpt-4.1", cancel), told | {"id": named})
+        assert (await settled(meter, again)).bill is None
 
 
 async def test_a_stream_that_fails_at_its_first_event_costs_nothing_and_later_what_came(meter: Meter) -> None:

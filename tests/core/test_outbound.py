@@ -1,6 +1,7 @@
 """The bytes of one attempt: whose key goes where, under which path, in which body."""
 
 import gzip
+import json
 from typing import Any
 
 import brotli
@@ -10,6 +11,7 @@ import zstandard
 from tests.core.net.test_coding import SKIPPED, gzipped
 from tests.core.scripted import GOOD, World, call, provider
 from tokenman_core.net import Request
+from tokenman_core.outbound import inside
 
 CODEX = provider("codex", "openai", key="sk-codex", base_path="/backend-api/codex", native_path="/backend-api/codex")
 ROUTER = provider("router", "openai", key="sk-router", base_path="/api/v1")
@@ -117,6 +119,22 @@ async def test_gemini_names_the_model_in_its_path(verb: str) -> None:
     assert request.body == body
 
 
+async def test_a_model_is_renamed_in_its_path_however_that_is_written() -> None:
+    cases = [
+        ("/v1beta//models//m%3AgenerateContent", {}, "/v1beta//models//n%2Fo%3AgenerateContent"),
+        ("/v1beta/Models/m:generateContent", {}, "/v1beta/Models/n%2Fo:generateContent"),
+        ("/v1beta/models/x/m:generateContent", {}, "/v1beta/models/n%2Fo:generateContent"),
+        ("/v1beta/models/ft:x::m:generateContent/", {}, "/v1beta/models/n%2Fo:generateContent/"),
+    ]
+    for path, body, target in cases:
+        made = call(json.dumps(body).encode(), dialect="gemini", path=path)
+        request = await sent_to("b", made, provider("a", "gemini"), provider("b", "gemini", key="k"), model="n/o")
+        assert request.path.decode() == target
+    made = call(b'{"model":"acme/large"}', dialect="openai", path="/v1/models/acme/large/predictions")
+    request = await sent_to("b", made, provider("a", "openai"), provider("b", "openai", key="k"), model="n/o")
+    assert request.path == b"/v1/models/n%2Fo/predictions"
+
+
 async def test_a_packed_body_is_unpacked_where_its_model_is_renamed() -> None:
     plain = b'{ "model": "m", "messages": [] }'
     packed = gzip.compress(plain)
@@ -158,3 +176,19 @@ async def test_a_body_that_may_be_packed_with_something_else_goes_out_unpacked()
         request = await sent_to("a", call(packed, (b"Content-Encoding", coding), (b"content-md5", b"x")), provider("a"))
         assert request.body == plain
         assert not {b"content-encoding", b"content-md5"} & {name.lower() for name, _ in request.headers}
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/team-a/v2/x?y=1", "/team-a/v2/x?y=1"), ("x", "/team-a/v1/x"), ("../x", "/team-a/x"), ("/team-a", "/team-a"),
+        ("/team-b/v1/x", None), ("../../x", None), ("/team-a/%2e%2e/team-b", None), ("/team-a/..%2fteam-b", None),
+        (r"/team-a/..\team-b", None), ("https://gw.example/team-a/../team-b", None), ("/team-ab", None), ("/team-a/..;/b", None),
+    ],
+)  # fmt: skip
+def test_a_redirect_takes_the_stored_key_nowhere_but_below_its_base_url(location: str, target: str | None) -> None:
+    request = Request(b"POST", "https", "gw.example", 443, b"/team-a/v1/messages", (), b"")
+    team = provider("gw", key="sk-of-the-house", base_path="/team-a")
+    assert inside(request, location, 307, team) == target
+    whole = provider("gw", key="sk-of-the-house")
+    assert inside(request, "/team-b/x", 307, whole) == "/team-b/x"

@@ -97,7 +97,8 @@ class House:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     fake = FakeProvider().start_in_thread()
     folder = tmp_path_factory.mktemp("clients")
-    proxy = Proxy.start(folder, fake.url, providers=keyed(fake.url))
+    team = {"base_url": fake.url + "/v1", "key": HOUSE["openai"], "dialect": "openai"}
+    proxy = Proxy.start(folder, fake.url, providers=keyed(fake.url) | {"gw": team})
     house = House(proxy, fake)
     yield house
     proxy.stop()
@@ -305,6 +306,40 @@ def test_its_project_and_name_are_the_calls(house: House) -> None:
     assert {row["project"] for row in rows()} == {"site"}
 
 
+BESIDE = (
+    "/../team-b", "/%2e%2e/team-b", "/.%2E/team-b", "/..%2fteam-b", "/%2f../team-b", "/%2e%2e%2fteam-b", "/..%5cteam-b",
+    r"/..\team-b", "/..;/team-b", "/..;x=y/team-b", "/%252e%252e/team-b", "/x/../../team-b", "/./../team-b",
+    "/x%2f..%2f..%2fteam-b", "/..%00/team-b", "/..%20/team-b", "/%c0%ae%c0%ae/team-b", "/%u002e%u002e/team-b",
+    "//../team-b", "/..", "/x/..#/team-b",
+)  # fmt: skip
+
+
+def test_the_stored_key_stays_under_the_path_of_its_base_url(house: House) -> None:
+    """The path as it is written, by base URL and through the proxy, for a call that costs and for one that does not."""
+    found = {}
+    for spelling in BESIDE:
+        for method, body in (("GET", None), ("POST", json.dumps({"model": "m", "messages": user("hi")}))):
+            for target in (f"/p/gw{spelling}/v1/models", f"{house.fake.url}/v1{spelling}/v1/models"):
+                connection = http.client.HTTPConnection("127.0.0.1", house.proxy.port, timeout=20)
+                connection.putrequest(method, target, skip_host=True)
+                for name, value in {"host": f"127.0.0.1:{house.proxy.port}", "x-tokenman-key": house.web}.items():
+                    connection.putheader(name, value)
+                connection.putheader("content-length", str(len(body or "")))
+                connection.endheaders((body or "").encode())
+                response = connection.getresponse()
+                found[method, target] = response.status, response.getheader("x-tokenman-error")
+                connection.close()
+    assert {call: it for call, it in found.items() if it != (400, "parse")} == {}
+    assert not house.fake.received
+    client = gpt(house.proxy, default_headers={"x-tokenman-key": house.web})
+    for to in ("/team-b/v1/x", "/v1/%2e%2e/team-b/x", "/v1/x%2f..%2f..%2fteam-b", "../../team-b"):
+        house.fake.clear()
+        asked = client.with_options(base_url=f"{house.proxy.url}/p/gw")
+        with pytest.raises(openai.InternalServerError, match="a redirect that leaves it"):
+            asked.chat.completions.create(model="m", messages=user(f"[[redirect {to}]]"))
+        assert [one.target for one in house.fake.received] == ["/v1/chat/completions"], to
+
+
 def test_models_and_providers_are_held_to(house: House) -> None:
     key = add(house.proxy, "small", "--models", "claude-*", "gpt-4.1-mini", "--providers", "anthropic", "openai")
     assert ask(house.proxy, key).status_code == 200
@@ -317,6 +352,44 @@ def test_models_and_providers_are_held_to(house: House) -> None:
     assert answer.status_code == 400
     assert "may not use provider gemini" in answer.json()["error"]["message"]
     assert not house.fake.received
+
+
+def test_a_key_for_one_model_gets_no_other_one_by_any_spelling(house: House) -> None:
+    key = add(house.proxy, "flash", "--models", "gemini-2.5-flash*", "gpt-4.1-mini")
+    house.fake.clear()
+    flash, pro = "gemini-2.5-flash", "gemini-3-pro"
+    paths = (
+        f"/v1beta/%6dodels/{pro}:generateContent", f"/v1beta/models%2f{pro}:generateContent",
+        f"/v1beta/models/{flash}/../{pro}:generateContent", f"/v1beta/models/{flash}/%2e%2e/{pro}:generateContent",
+        f"/v1beta/models/{flash}%2f..%2f{pro}:generateContent", f"/v1beta/models/{flash}/models/{pro}:generateContent",
+        f"/v1beta/models//{pro}:generateContent", f"/v1beta//models/{pro}%3AgenerateContent",
+        f"/v1beta/Models/{pro}:generateContent", f"/v1beta/models/{pro}:generateContent/",
+        f"/v1beta/models/{flash}..%5c{pro}:generateContent", f"/v1beta/tunedModels/{pro}:generateContent",
+        f"/v1beta/models/{flash}:generateContent?model={pro}",
+    )  # fmt: skip
+    for body in (GEMINI, GEMINI | {"model": flash}):
+        for path in paths:
+            answer = http.client.HTTPConnection("127.0.0.1", house.proxy.port, timeout=20)
+            answer.request("POST", path, json.dumps(body), {"content-type": "application/json", "x-goog-api-key": key})
+            response = answer.getresponse()
+            assert response.status == 400, path
+            assert response.getheader("x-tokenman-error") in ("parse", "forbidden"), path
+            answer.close()
+    for model in (pro, f"models/{pro}"):
+        headers = {"x-goog-api-key": key}
+        answered = httpx.post(house.proxy.url + GENERATE, json=GEMINI | {"model": model}, headers=headers, timeout=20)
+        assert answered.status_code == 400
+        assert "names more than one model" in answered.json()["error"]["message"]
+    azure = openai.AzureOpenAI(
+        api_key=key, api_version="1", base_url=f"{house.proxy.url}/p/openai/openai/deployments/gpt-5", max_retries=0
+    )  # fmt: skip
+    for name in ("gpt-4.1-mini", "gpt-4.1-mini/../gpt-5", "gpt-4.1-mini%2f..%2fgpt-5"):
+        with pytest.raises(openai.BadRequestError, match=r"may not use model gpt-5|name of a model holds"):
+            azure.chat.completions.create(model=name, messages=user("hi"))
+    assert not house.fake.received
+    answered = httpx.post(house.proxy.url + GENERATE, json=GEMINI, headers={"x-goog-api-key": key}, timeout=20)
+    assert answered.status_code == 200
+    assert [one.target for one in house.fake.received] == [GENERATE]
 
 
 def test_each_client_has_a_budget_and_a_rate_of_its_own(house: House) -> None:

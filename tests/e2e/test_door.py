@@ -306,3 +306,41 @@ def test_what_a_script_removes_of_ours_stays(hostile: Proxy, provider: FakeProvi
     for how in HOW:
         provider.clear()
         served(call(hostile, how), provider)
+
+
+def exchanged(proxy: Proxy, host: str, port: int, how: Literal["plain", "tunnel"]) -> tuple[int, dict[str, str], bytes]:
+    fields = {"Host": f"{host}:{port}", "Content-Length": str(len(BODY)), "Connection": "close"} | HEADERS
+    target = "/v1/messages" if how == "tunnel" else f"http://{host}:{port}/v1/messages"
+    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    with raw.dial(proxy) as connection:
+        if how == "tunnel" and not (got := raw.connect(connection, f"{host}:{port}")).startswith(b"HTTP/1.1 200"):
+            return *raw.head(got), b""
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + BODY)
+        answer = raw.until_closed(connection)
+    return *raw.head(answer), answer
+
+
+def test_a_provider_is_governed_at_its_address_whatever_that_is_called(
+    proxy: Proxy, hostile: Proxy, provider: FakeProvider
+) -> None:
+    """`hostile` may dial `localhost`, so that nothing else keeps a plain request to it from being passed on."""
+    names = (
+        "localhost",
+        "LocalHost",
+        "127.0.0.1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+    )
+    for running in (hostile, proxy):
+        for host in names:
+            for how in ("plain", "tunnel"):
+                provider.clear()
+                status, fields, answer = exchanged(running, host, provider.port, how)
+                assert status == 200, (host, how, answer)
+                assert fields["x-tokenman-redacted"] == "2", (host, how)
+                (received,) = provider.received
+                assert not [value for value in (MAIL, TOKEN) if value.encode() in received.body], (host, how)
+                assert MAIL.encode() in answer

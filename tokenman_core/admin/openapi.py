@@ -61,6 +61,7 @@ _ROW = _object(
     prompt_cache_lost_tokens=_COUNT, prompt_cache_lost_usd=_MONEY,
     repeats=_maybe({**_TEXT, "description": "While there is no cache: one of this mode would have had the answer"}),
     unrestored={**_COUNT, "description": "Placeholders of the answer that stayed"},
+    other_model={**_FLAG, "description": "The answer came from a model that the virtual key may not use"},
     redacted=_list(_object(entity=_TEXT, action=_TEXT, setting=_TEXT, count=_COUNT)),
     tried=_list(_object(provider=_TEXT, model=_TEXT, outcome=_TEXT, wait_ms=_NUMBER)),
 )  # fmt: skip

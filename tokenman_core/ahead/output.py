@@ -37,6 +37,8 @@ _FORMS: Final[Mapping[str, _Form]] = {
         ("generationConfig", "generation_config"),
     ),
 }
+# Servers that run chat under the path of the old completions go by the body, and so do their defaults.
+_EITHER: Final = _Form(("max_completion_tokens", "max_tokens"), ("best_of", "n"), each="prompt")
 # OpenAI's own models: their newer ones refuse `max_tokens`; others that speak this API may not know its successor.
 _OPENAI: Final = re.compile(r"(?:ft:)?(?:gpt-(?!oss)|chatgpt|o\d|codex)")
 MOST_WRITTEN: Final = 2**20
@@ -55,11 +57,17 @@ class Stated(NamedTuple):
     least: int = 0
 
 
+def _form(operation: Operation, value: Any) -> _Form | None:
+    if operation.name == "completions" and type(value) is dict and ("prompt" not in value or "messages" in value):
+        return _EITHER
+    return _FORMS.get(operation.name)
+
+
 def stated(operation: Operation, value: Any) -> Stated | None:
     """What a call says; None: there is no telling how much it writes."""
     if operation.name in _WORDLESS:
         return Stated(0)
-    form = _FORMS.get(operation.name)
+    form = _form(operation, value)
     if form is None or type(value) is not dict:
         return None
     value = _unwrapped(value)
@@ -89,7 +97,8 @@ def lowered(operation: Operation, value: dict[str, Any], limit: int, model: str 
     inner = _unwrapped(value)
     if inner is not value:
         return {**value, "request": lowered(operation, inner, limit, model)}
-    form = _FORMS[operation.name]
+    form = _form(operation, value)
+    assert form is not None
     changed = {**value}
     found = False
     for name in ("", *form.inside):
@@ -101,7 +110,7 @@ def lowered(operation: Operation, value: dict[str, Any], limit: int, model: str 
         changed = {**changed, **set_here} if not name else {**changed, name: {**changed[name], **set_here}}
     if not found:
         name = form.names[0]
-        if operation.name == "chat" and not _OPENAI.match(model.lower().rpartition("/")[2]):
+        if name == "max_completion_tokens" and not _OPENAI.match(model.lower().rpartition("/")[2]):
             name = "max_tokens"
         if form.inside:
             inside = next((each for each in form.inside if type(value.get(each)) is dict), form.inside[0])

@@ -217,6 +217,17 @@ class Books:
         await self._book(lease, held.lines, amount, held.amount)
         return max(0, amount - held.amount)
 
+    async def spend(self, lease: str, subject: Subject, spent: int) -> None:
+        """Books what nothing was held for: a call cost something that should have cost nothing."""
+        lines, now = self._lines(subject), self._clock.now()
+        holds = [Hold(line.counter, spent, None, line.until, spent) for line in lines]
+        try:
+            await self._count(lambda counts: counts.reserve(lease, holds, until=now + LEASE_S, now=now))
+        except Unavailable:
+            log.error("what a call cost could not be booked on its budgets: nothing was held for it")
+            return
+        await self._book(lease, lines, spent, 0)
+
     async def release(self, lease: str) -> None:
         """Ends a reservation of which nothing was spent."""
         if self._lasting.open.pop(lease, None) is None:

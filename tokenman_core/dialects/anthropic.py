@@ -15,15 +15,20 @@ from tokenman_core.usage import Usage, anthropic_usage, whole
 _OPERATIONS: tuple[Row, ...] = (
     ("", re.compile(r"/messages/count_tokens$"), Operation("count_tokens", free=True)),
     ("POST", re.compile(r"/messages/batches$"), Operation("batches", generates=True)),
-    ("", re.compile(r"/messages/batches(/|$)"), Operation("batches", free=True)),
+    ("POST", re.compile(r"/messages/batches/[^/]+/cancel$"), Operation("batches", free=True)),
     ("POST", re.compile(r"/messages$"), Operation("messages", generates=True)),
     ("POST", re.compile(r"/complete$"), Operation("complete", generates=True)),
+    # Some route by what a path begins with, whatever stands behind it.
+    ("POST", re.compile(r"/(messages|complete|chat|completions|responses)/"), Operation("other", generates=True)),
+    ("", re.compile(r"/messages/batches(/|$)"), Operation("batches", free=True)),
     ("", re.compile(r"/v1/models(/|$)"), Operation("models", free=True)),
     ("", re.compile(r"/v1/files(/|$)"), Operation("files", free=True)),
     ("", re.compile(r"/v1/(oauth|skills|organizations)(/|$)"), Operation("other", free=True)),
     # Of agents that run there, by the hour (https://platform.claude.com/docs/en/about-claude/pricing).
     ("POST", re.compile(r"/v1/(sessions|environments)(/|$)"), Operation("other", generates=True, elsewhere=True)),
-    ("POST", re.compile(r"^/v1/"), Operation("other", generates=True)),
+    # What Claude Code tells of itself. Whatever else is posted a model may answer: many gateways serve all APIs.
+    ("", re.compile(r"^/api/(claude_\w+|eval|event_logging|hello|oauth|organizations?)(/|$)"), Operation("other")),
+    ("POST", re.compile(r"."), Operation("other", generates=True)),
 )
 
 _USAGE = (
@@ -63,8 +68,8 @@ class AnthropicReader(Reader):
 
     markers = (b'"message_start"', b'"message_delta"', b'"message_stop"', b'"error"', b'"completion"')
 
-    def __init__(self, *, free: bool = False) -> None:
-        super().__init__(free=free)
+    def __init__(self) -> None:
+        super().__init__()
         self._said: dict[str, Any] = {}  # usage, gathered: later events repeat only what has grown
         self._blocks: dict[int, str] = {}  # index of a block that is a tool's call -> name of the tool
 
@@ -86,7 +91,7 @@ class AnthropicReader(Reader):
         if type(message.get("model")) is str:
             self.model = message["model"]
         said = message.get("usage")
-        if type(said) is dict and not self._free:
+        if type(said) is dict:
             for name in _USAGE:
                 self._gather(name, said.get(name))
             self.usage = anthropic_usage(self._said)
@@ -184,7 +189,7 @@ class Anthropic(JsonDialect):
 
     def reader(self, operation: Operation) -> AnswerReader:
         """A reader that knows the API's events."""
-        return AnthropicReader(free=operation.free)
+        return AnthropicReader()
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
         """A body of the type `error`."""

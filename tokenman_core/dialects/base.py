@@ -31,6 +31,7 @@ class AnswerReader(Protocol):
 
     usage: Usage | None  # the last that the provider said; None: nothing yet
     model: str | None  # the model that the provider says it used
+    id: str | None  # of an answer that can be asked for again and then tells its usage again
     terms: dict[str, str]  # what changes the price, in genai-prices' words: service_tier, speed, processing
     containers: frozenset[str]  # machines of the provider's on which code of its own tool ran, by their ids
     others: Mapping[str, Usage]  # what `usage` leaves out, by the model that used it: advice, summaries
@@ -61,7 +62,7 @@ class Dialect(Protocol):
         """As configuration and metrics have it: "anthropic", "openai", "gemini", "generic"."""
 
     def operation(self, method: str, path: str) -> Operation:
-        """`path` without query and without a `/p/NAME` prefix."""
+        """`path` as `paths.plain` gives it, without query and without a `/p/NAME` prefix; so too below."""
 
     def model(self, operation: Operation, path: str, value: Any) -> str:
         """The model that a request names, "" if none."""

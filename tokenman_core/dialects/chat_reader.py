@@ -27,8 +27,8 @@ class ChatReader(Reader):
         b"[DONE]",
     )
 
-    def __init__(self, *, free: bool = False) -> None:
-        super().__init__(free=free)
+    def __init__(self) -> None:
+        super().__init__()
         self._tools: dict[str, str] = {}  # channel -> name of the tool
         self._begun, self._ended = set[int](), set[int]()  # choices: of several, each has an end of its own
 
@@ -49,7 +49,9 @@ class ChatReader(Reader):
             named = str(code) if type(code) is int else text_of(error, "code", "type", "status", "message")
             self.failed = named or "error"
         said = value.get("usage")
-        if type(said) is dict and not self._free:
+        if "usage" in value and text_of(value, "object") == "response":
+            self.id = text_of(value, "id")
+        if type(said) is dict:
             self.usage = openai_usage(said)
         choices = value.get("choices")
         if type(choices) is list and choices:

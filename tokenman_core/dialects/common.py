@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 from tokenman_core.dialects import walk
 from tokenman_core.dialects.base import Operation
 from tokenman_core.dialects.reader import text_of
+from tokenman_core.paths import QUIET
 from tokenman_core.slots import Found
-
-_QUIET = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)  # RFC 3986 §5.2.4
 
 Row = tuple[str, re.Pattern[str], Operation]
 """Method ("" for any), what the path must match (anywhere in it), what the call asks for."""
@@ -22,12 +20,8 @@ class JsonDialect:
     operations: ClassVar[Sequence[Row]] = ()  # the first that fits
 
     def operation(self, method: str, path: str) -> Operation:
-        """What a call asks for, as the strangest of servers might take it: a method that no API has is taken for POST, and what a
-        path with `..` in it leads to is for nobody to say, so it may cost.
-        """
-        if method in _QUIET:
-            return self._asked(method, path)
-        return Operation("other", generates=True) if _DOTS.search(path) else self._asked("POST", path)
+        """What a call asks for, as the strangest of servers might take it: a method that no API has is taken for POST."""
+        return self._asked(method if method in QUIET else "POST", path)
 
     def _asked(self, method: str, path: str) -> Operation:
         """The first row of the table that fits, else "other", which costs nothing."""

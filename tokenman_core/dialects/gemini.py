@@ -11,11 +11,13 @@ from tokenman_core.dialects.generic import Generic, GenericReader
 from tokenman_core.dialects.reader import text_of
 from tokenman_core.dialects.shapes import STATUSES, dump, gemini_error
 from tokenman_core.errors import ErrorKind
+from tokenman_core.paths import model_in
 from tokenman_core.slots import Path, Slot
 from tokenman_core.sse import Event
 
 # Caches by the hour that they are kept, stores by what is read into them, models by what they are trained with.
 _KEPT = re.compile(r"/(cachedContents|fileSearchStores|tunedModels)(/|:|$)")
+_FILES = re.compile(r"/v\d\w*(/openai)?/files(:\w+)?$")
 _CANCEL = re.compile(r"/batches/[^/:]+:cancel$|/interactions/[^/]+/cancel$")
 
 
@@ -120,25 +122,26 @@ class Gemini(Generic):
     )  # fmt: skip
 
     def _asked(self, method: str, path: str) -> Operation:
-        """Told by the verb behind the path's last colon."""
-        verb = path.rpartition(":")[2] if ":" in path else ""
-        if verb == "countTokens":
-            return Operation("count_tokens", free=True)
-        if verb in self._GENERATING or verb in self._EMBEDDING:
+        """Told by the verb behind a colon; what generates wins, wherever it stands."""
+        verbs = [piece.partition("/")[0] for piece in path.split(":")[1:]]
+        verb = next((one for one in verbs if one in self._GENERATING or one in self._EMBEDDING), "")
+        if verb:
             name = "embeddings" if verb in self._EMBEDDING else "generate"
             return Operation(name, generates=True, elsewhere=verb in self._ELSEWHERE)
-        if method != "POST" or "/files" in path or verb in self._ACCOUNT or _CANCEL.search(path):
+        if verbs and path.endswith(":countTokens"):
+            return Operation("count_tokens", free=True)
+        account = path.partition("/v1internal:")[2] in self._ACCOUNT
+        if method != "POST" or account or _FILES.search(path) or _CANCEL.search(path):
             return Operation("models" if "/models" in path else "other", free=True)
         return Operation("other", generates=True, elsewhere=_KEPT.search(path) is not None)
 
     def reader(self, operation: Operation) -> AnswerReader:
         """A reader that puts the pieces of a text together over the chunks."""
-        return GeminiReader(free=operation.free)
+        return GeminiReader()
 
     def model(self, operation: Operation, path: str, value: Any) -> str:
         """The path's, else the body's."""
-        behind = path.partition("/models/")[2]
-        return behind.partition(":")[0] or (text_of(value, "model") or "").removeprefix("models/")
+        return model_in(path) or (text_of(value, "model") or "").removeprefix("models/")
 
     def streams(self, operation: Operation, path: str, value: Any) -> bool:
         """As the path's verb says."""

@@ -56,8 +56,8 @@ class GenericReader(ChatReader):
         b'"message_stop"',
     )
 
-    def __init__(self, *, free: bool = False) -> None:
-        super().__init__(free=free)
+    def __init__(self) -> None:
+        super().__init__()
         self._items: dict[str, str] = {}  # where an output item stands -> name of the tool it calls
         self._searches: Mapping[str, int] = {}  # a stream tells of them before its last usage
 
@@ -87,8 +87,6 @@ class GenericReader(ChatReader):
             self._learn_ends(candidates, "finishReason")
         if text_of(value.get("promptFeedback"), "blockReason"):  # of a question that gets no answer that is all
             self.finished = True
-        if self._free:
-            return
         said = value.get("usage")
         if type(said) is dict and ("cache_read_input_tokens" in said or "cache_creation_input_tokens" in said):
             self.usage = anthropic_usage(said)
@@ -172,7 +170,7 @@ class Generic(JsonDialect):
 
     def reader(self, operation: Operation) -> AnswerReader:
         """A reader that knows the ways of streaming that many endpoints share."""
-        return GenericReader(free=operation.free)
+        return GenericReader()
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
         """A body in OpenAI's form."""

@@ -17,8 +17,14 @@ _OPERATIONS: tuple[Row, ...] = (
     ("POST", re.compile(r"/responses/input_tokens$"), Operation("count_tokens", free=True)),
     ("POST", re.compile(r"/responses(/+compact)?/*$"), Operation("responses", generates=True)),
     ("POST", re.compile(r"/responses/[^/]+/cancel$"), Operation("responses", free=True)),
-    # What a server makes of a slash too many nobody knows, and some run a model at its own address.
-    ("POST", re.compile(r"/(responses|models)/"), Operation("other", generates=True)),
+    ("POST", re.compile(r"/images/\w+$"), Operation("images", generates=True)),
+    ("POST", re.compile(r"/audio/\w+$"), Operation("audio", generates=True)),
+    # Some route by what a path begins with, whatever stands behind it, and some run a model at its own address.
+    (
+        "POST",
+        re.compile(r"/(responses|models|chat|completions|embeddings|images|audio)/"),
+        Operation("other", generates=True),
+    ),
     ("", re.compile(r"/responses(/|$)"), Operation("responses", free=True)),
     (
         "POST",
@@ -27,8 +33,6 @@ _OPERATIONS: tuple[Row, ...] = (
     ),
     ("POST", re.compile(r"/completions$"), Operation("completions", generates=True)),
     ("POST", re.compile(r"/embeddings$"), Operation("embeddings", generates=True)),
-    ("POST", re.compile(r"/images/\w+$"), Operation("images", generates=True)),
-    ("POST", re.compile(r"/audio/\w+$"), Operation("audio", generates=True)),
     ("POST", re.compile(r"/batches$"), Operation("batches", generates=True)),
     ("POST", re.compile(r"/moderations$"), Operation("moderations", free=True)),
     # By the size and the day, by the session, by what a job will have read (https://platform.openai.com/docs/pricing).
@@ -57,7 +61,7 @@ class OpenAI(JsonDialect):
     def reader(self, operation: Operation) -> AnswerReader:
         """Of chat and completions the reader that knows them, else the generic one."""
         make = ChatReader if operation.name in _CHUNKED else GenericReader
-        return make(free=operation.free)
+        return make()
 
     def error(self, status: int, kind: ErrorKind, message: str, request_id: str) -> bytes:
         """A body with an `error` object."""

@@ -26,16 +26,16 @@ class Reader(ABC):
 
     markers: tuple[bytes, ...] = ()  # only events with one of these tell of usage, end or failure
 
-    def __init__(self, *, free: bool = False) -> None:
+    def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model: str | None = None
+        self.id: str | None = None
         self.terms: dict[str, str] = {}
         self.containers: frozenset[str] = frozenset()
         self.others: Mapping[str, Usage] = {}
         self.finished = self.promised = False
         self.failed: str | None = None
         self.spoke = self.worded = False
-        self._free = free  # what it says of usage costs nothing, so it is not recorded
         self._open: dict[str, tuple[Make, Event]] = {}
         self._closing: frozenset[str] = frozenset()
 

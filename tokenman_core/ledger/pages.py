@@ -9,7 +9,17 @@ from typing import Any
 
 from tokenman_core.exchange import Redacted, Spot
 from tokenman_core.ledger.row import Row, dollars
-from tokenman_core.ledger.store import EPOCH, ESTIMATED, EXACT, NOTIONAL, OVERRUN, REPEATED, STREAM, TRUNCATED
+from tokenman_core.ledger.store import (
+    EPOCH,
+    ESTIMATED,
+    EXACT,
+    NOTIONAL,
+    OTHER_MODEL,
+    OVERRUN,
+    REPEATED,
+    STREAM,
+    TRUNCATED,
+)
 from tokenman_core.record import Tried
 from tokenman_core.usage import Usage
 
@@ -141,6 +151,7 @@ def _row(call: sqlite3.Row, names: Mapping[int, str]) -> Row:
         cache_lost=_number(call, "cache_lost"),
         cache_lost_usd=dollars(_number(call, "cache_lost_cost")),
         unrestored=_number(call, "unrestored"),
+        other_model=bool(call["flags"] & OTHER_MODEL),
         tried=tuple(_tried(names.get(number, ""), wait) for number, wait in _pairs(_later(call, "tried"))),
     )  # fmt: skip
 

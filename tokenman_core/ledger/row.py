@@ -80,6 +80,7 @@ class Row:
     cache_lost: int = 0  # tokens that it should have had
     cache_lost_usd: Decimal = Decimal(0)  # what they cost more for it
     unrestored: int = 0  # placeholders of the answer that stayed
+    other_model: bool = False  # its answer came from a model that the caller's key may not use
 
     @property
     def masked(self) -> int:
@@ -128,6 +129,7 @@ def row_of(record: Record) -> Row:
         cache_lost=_count(record.cache_lost),
         cache_lost_usd=dollars(pico(record.cache_lost_usd)),
         unrestored=_count(record.unrestored),
+        other_model=record.other_model,
     )
 
 
@@ -182,6 +184,7 @@ def details(row: Row) -> dict[str, Any]:
         "prompt_cache_lost_usd": plain(row.cache_lost_usd),
         "repeats": row.repeats or None,
         "unrestored": row.unrestored,
+        "other_model": row.other_model,
         "redacted": [
             {"entity": each.entity, "action": each.action, "setting": each.setting, "count": each.count}
             for each in row.redactions

@@ -11,7 +11,7 @@ from tokenman_core.ledger.names import Names
 from tokenman_core.ledger.row import Row, pico
 from tokenman_core.record import cause_of
 
-STREAM, ESTIMATED, NOTIONAL, TRUNCATED, OVERRUN, REPEATED, EXACT = 1, 2, 4, 8, 16, 32, 64
+STREAM, ESTIMATED, NOTIONAL, TRUNCATED, OVERRUN, REPEATED, EXACT, OTHER_MODEL = 1, 2, 4, 8, 16, 32, 64, 128
 """The bits of `flags`. `REPEATED`: a cache would have had its answer; `EXACT`: also one of mode deterministic."""
 
 DAY_US = 86_400_000_000
@@ -180,7 +180,7 @@ class Store:
 
         usage = row.usage
         flags = STREAM * row.stream | ESTIMATED * row.estimated | NOTIONAL * row.notional
-        flags |= TRUNCATED * row.truncated | OVERRUN * row.overrun
+        flags |= TRUNCATED * row.truncated | OVERRUN * row.overrun | OTHER_MODEL * row.other_model
         flags |= REPEATED * bool(row.repeats) | EXACT * (row.repeats == "deterministic")
         redactions = ",".join(
             f"{number(f'{each.entity} {each.action} {each.setting}')}:{each.count}" for each in row.redactions

@@ -174,6 +174,12 @@ def _literal(name: str) -> Address | None:
         return None
 
 
+def is_fixed(host: str) -> bool:
+    """Whether nobody decides where it leads: an address, however it is written, or this machine's own name (RFC 6761 §6.3)."""
+    name = _normal(host)
+    return name == "localhost" or name.endswith(".localhost") or _literal(name) is not None
+
+
 def _network(host: str) -> IPv4Network | IPv6Network | None:
     try:
         return ip_network(host, strict=False) if "/" in host else None

@@ -96,17 +96,6 @@ from tokenman_core.sse import Event, SseParser
                 ("openai", "/v1/anything", "other"),
             )
         ),
-        *(
-            (dialect, "POST", path, Operation("other", generates=True))
-            for dialect, path in (
-                ("openai", "/v1/chat/completions/files/.."),
-                ("openai", "/v1/chat/completions/x/%2E%2e/"),
-                ("openai", "/v1/files/./x"),
-                ("anthropic", "/v1/messages/files/..%2F"),
-                ("gemini", "/v1beta/models/g:generateContent/files/.."),
-            )
-        ),
-        ("openai", "GET", "/v1/files/../files", Operation("files", free=True)),
         ("openai", "POST", "/v1/files/..x/.y", Operation("files", free=True)),
         (
             "gemini",

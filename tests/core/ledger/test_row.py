@@ -93,6 +93,7 @@ def test_the_whole_of_a_call_tells_what_was_masked_by_which_setting_and_how_the_
         "prompt_cache_lost_usd": "0.0243",
         "repeats": "all",
         "unrestored": 3,
+        "other_model": False,
         "redacted": [{"entity": "API_KEY", "action": "hash", "setting": "redaction.secrets", "count": 2}],
         "tried": [
             {"provider": "openai", "model": "gpt-5", "outcome": "connect", "wait_ms": 0},
