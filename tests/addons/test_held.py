@@ -377,8 +377,8 @@ async def test_a_file_that_came_in_parts_and_a_batch_of_gemini_are_followed_too(
 async def test_a_call_that_names_a_file_gets_the_values_in_it() -> None:
     house = House()
     mail, word = await house.first(path="/v1/files", id="file-1")
-    raw = json.dumps({"input": [{"content": [{"type": "input_file", "file_id": "file-1"}]}]}).encode()
-    call = await house.call("whose is it?", raw=raw)
+    named = {"attachments": [{"type": "input_file", "file_id": "file-1"}]}
+    call = await house.call("whose is it?", body=named)
     assert text_of(await house.whole(call, said(f"{mail} {word}"))) == f"{MAIL} {WORD}"
     assert call.unrestored == 0
 

@@ -206,13 +206,12 @@ def unescaped(text: str) -> View | None:
 # Languages mark their type (`41.0f`, `41.0M`) and the thousands (`4_100_000`), C's runtime on Windows writes `e+008`,
 # Fortran `4.1D15`, and people multiply (`4.1*10^15`).
 _FLOAT = re.compile(
-    r"(?<![0-9A-Za-z_.])(?:[0-9]{7,19}(?P<nothing>\.0{1,20}[fFdDlLmM]?)"
-    r"|(?P<groups>[1-9][0-9]{0,2}(?:_[0-9]{3}){2,6})(?P<zeros>\.0{1,20})?"
-    r"|(?P<before>[0-9]{1,19})(?:[.,](?P<behind>[0-9]{1,25})(?:[dD]| ?[xX\u00d7*\u00b7] ?10(?:\^|\*\*))"
-    r"|(?:[.,](?P<more>[0-9]{1,25}))?[eE])"
+    r"(?P<before>[0-9](?<![0-9A-Za-z_.].)[0-9]{0,18})"
+    r"(?:(?P<nothing>\.0{1,20}[fFdDlLmM]?)|(?P<groups>(?:_[0-9]{3}){2,6})(?P<zeros>\.0{1,20})?"
+    r"|(?:[.,](?P<behind>[0-9]{1,25})(?:[dD]| ?[xX\u00d7*\u00b7] ?10(?:\^|\*\*))|(?:[.,](?P<more>[0-9]{1,25}))?[eE])"
     r"\+?(?P<power>-?0{0,4}[0-9]{1,2}))(?![0-9A-Za-z_.])"
 )
-_MAY_BE_FLOAT = re.compile(r"[0-9](?:[eEdD][+-]?[0-9]|[0-9]{6}\.0|_[0-9]{3}_[0-9]{3}|(?<=10)(?:\^|\*\*))")
+_MAY_BE_FLOAT = re.compile(r"[0-9](?:[eEdD][+-]?[0-9]|[0-9]{6}\.0|_[0-9]{3}_[0-9]{3}|(?:\^|\*\*)[0-9])")
 _LEAST_DIGITS, _MOST_DIGITS, _CARD = 7, 19, 13
 
 
@@ -227,10 +226,11 @@ def whole_numbers(text: str) -> View | None:
 def _digits(match: re.Match[str]) -> tuple[int, int, str] | None:
     """What is shown instead of a float or of a part of it; None of one that is no whole number, or a short or long one."""
     if match["nothing"]:
-        return *match.span("nothing"), ""
+        return (*match.span("nothing"), "") if len(match["before"]) >= _LEAST_DIGITS else None
     if match["groups"]:
-        digits = "".join(filter(str.isdigit, match["groups"]))
-        return (*match.span(), digits) if len(digits) >= (_LEAST_DIGITS if match["zeros"] else _CARD) else None
+        digits = match["before"] + match["groups"].replace("_", "")
+        least = _LEAST_DIGITS if match["zeros"] else _CARD
+        return (*match.span(), digits) if len(match["before"]) <= 3 and least <= len(digits) <= _MOST_DIGITS else None
     behind = match["behind"] or match["more"] or ""
     power = int(match["power"]) - len(behind)  # of ten, by which all digits are multiplied
     written = match["before"] + behind
