@@ -215,7 +215,7 @@ def test_a_call_adds_one_to_each_stage_that_ran_and_a_slow_one_is_charged_to_its
     after = stages(faulty)
     ran = {("redaction", phase) for phase in ("request", "event", "done")} | {("Faulty", "request"), ("Faulty", "done")}
     ran |= {("failover", phase) for phase in ("attempt", "attempt_done")}
-    ran |= {("access", phase) for phase in ("head", "request", "attempt")}
+    ran |= {("access", phase) for phase in ("head", "request", "attempt", "attempt_done")}
     ran |= {("pace", phase) for phase in ("attempt", "attempt_done")}
     ran |= {("caching", phase) for phase in ("request", "attempt_done", "done")}
     assert {key for key in after if after[key][0] != before.get(key, (0, 0.0))[0]} == ran
