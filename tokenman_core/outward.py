@@ -22,7 +22,7 @@ from tokenman_core.net import UpstreamError
 from tokenman_core.net.coding import CodingError, Decoder, decode
 from tokenman_core.outbound import OFF_LOOP, PACKED_OFF_LOOP
 from tokenman_core.sse import Event, SseError, SseParser
-from tokenman_core.stages import FAILED, Link, StageFailed, Stages
+from tokenman_core.stages import FAILED_ANSWER, Link, StageFailed, Stages
 from tokenman_core.usage import money
 from tokenman_core.verdicts import Head, Headers, Part, Refuse, Trailers
 
@@ -119,7 +119,7 @@ class Outward:
         try:
             self._listeners = self._stages.listeners(exchange)
         except StageFailed:
-            yield FAILED
+            yield FAILED_ANSWER
             return
         kind = (h.first(head.headers, b"content-type") or b"").lower()
         bodiless = exchange.sent.method == "HEAD" or head.status in (204, 304)
@@ -199,7 +199,7 @@ class Outward:
             aside = len(plain) > OFF_LOOP and all(link.off_loop for link in self._listeners)
             out = await _aside(partial(self._told, plain)) if aside else self._told(plain)
         except StageFailed:
-            yield FAILED
+            yield FAILED_ANSWER
             return
         await self._tell_cost()
         self._first()

@@ -66,6 +66,14 @@ FAILED = Refuse(
     " this request id names the part and the place: please report that line. To go on, take back or reword your last message.",
 )
 
+FAILED_ANSWER = Refuse(
+    500,
+    "stage",
+    "A part of TokenMan failed on the answer to this call, so it is held back; the provider has done and billed the call. In"
+    " TokenMan's log, the line with this request id names the part and the place: please report that line. To go on, take back or"
+    " reword your last message.",
+)
+
 
 class Stages:
     """The chain, in order. Values only: it is made anew when add-ons come or go."""
