@@ -13,6 +13,9 @@ from tokenman_core.usage import Usage
 
 _MOST_TURNS: Final = 100  # of a model that goes on by itself with tools of its provider's, where nothing bounds it
 _BESIDES: Final = 2_000  # tokens that a provider puts around a request: roles, what it says of tools
+_ABSURD: Final = 10
+"""Times what a model can do. Up to that a provider may have another model behind the name, and it is booked all that is known to be
+possible; beyond, the figure says nothing at all, and what the request holds and allows says more."""
 _SLOWEST: Final = 500  # bytes a second, of any sound that words can be told from
 _SHORTEST_S: Final = 60
 
@@ -20,7 +23,8 @@ _SHORTEST_S: Final = 60
 def believed(exchange: Exchange, models: Sequence[str], said: Usage) -> Usage:
     """`said` itself, if a model of these names can have used it: all that it can read, and write at its limit.
 
-    Else, of each count that is beyond, what the request can have used by what it holds and allows.
+    Else, of each count that is beyond, the most that such a model can have used; of an absurd one, what the request can have used by
+    what it holds and allows.
     """
     known = [ceilings.of(model) for model in models if model] or [ceilings.UNKNOWN]
     context, most = max(each.context for each in known), max(each.output for each in known)
@@ -35,9 +39,9 @@ def believed(exchange: Exchange, models: Sequence[str], said: Usage) -> Usage:
     read, calls, seconds = max(context, size) * turns, SEARCHES * turns, _SHORTEST_S + size // _SLOWEST
     if _fits(said, read, write, calls, seconds):
         return said
-    if said.input > read:
+    if said.input > _ABSURD * read:
         read = (min(context, size + _BESIDES) if _alone(exchange) else context) * turns
-    if said.output > write:
+    if said.output > _ABSURD * write:
         write = (most if limit is None or limit.limit is None else limit.limit) * answers
     return replace(
         said,

@@ -139,6 +139,15 @@ async def test_a_stream_that_broke_off_after_an_absurd_count_is_bounded_too(mete
     assert bill.raw.input == MOST_TOKENS
 
 
+def test_a_little_more_said_books_no_less() -> None:
+    exchange, booked = asked("openai"), list[tuple[int, int]]()
+    for more in (0, 1, 100_000):
+        used = believed(exchange, ["gpt-4.1"], Usage(input=1_047_576 + more, output=32_768 + more))
+        booked.append((used.input, used.output))
+    assert booked[0] == booked[1] == booked[2]
+    assert min(booked[0]) >= 32_768
+
+
 def test_what_can_be_true_is_believed() -> None:
     fits = [
         (asked("anthropic"), Usage(1_000_000, 128_000, cache_read=900_000)),  # far more than it asked for, and yet possible
