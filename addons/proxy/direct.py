@@ -12,6 +12,7 @@ Only `tokenman up` listens in this way: under mitmproxy's own tools other add-on
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import Callable
 from typing import cast
 
@@ -21,7 +22,7 @@ from addons.proxy.gate import Gate
 from addons.proxy.http1_answer import CLOSED, LINGER_S, AnswerWriter, End, Ending, Piece
 from addons.proxy.layer import DRAIN_S
 from addons.proxy.outlet import CLIENT_STALL_S, MAX_BUFFERED
-from addons.proxy.servers import MAX_PIPELINED
+from addons.proxy.servers import MAX_PIPELINED, UNREAD_S
 from tokenman_core.clients.keys import PREFIX
 from tokenman_core.errors import trace
 from tokenman_core.headers import proxy_login
@@ -336,12 +337,25 @@ class Connection(asyncio.Protocol):
     def _behind(self, ending: Ending) -> None:
         """What becomes of the connection now that an answer has ended."""
         if ending in ("close", "cut"):
-            self._transport.close()
+            self._end(ending)
             return
         keep = self._exchanges.keepalive_timeout
         self._within(min(LINGER_S, keep or LINGER_S) if ending == "linger" else keep)
         if self._buf:
             self._loop.call_soon(self.data_received, b"")
+
+    def _end(self, ending: Ending) -> None:
+        """No call comes behind this answer: what the client has sent ahead, and sends still, is thrown away.
+
+        The connection is closed on our side alone at first: closed with something unread, it would be reset, and the answer lost.
+        """
+        self._buf.clear()
+        self._draining = sys.maxsize
+        if ending == "cut" or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+        self._within(CLIENT_STALL_S if self._transport.get_write_buffer_size() else UNREAD_S)
 
     def _refuse(self, refusal: Refusal, method: str, length: int, closes: bool) -> None:
         """Answers at the head. What is still to come of a body is read and thrown away, so that the answer arrives."""

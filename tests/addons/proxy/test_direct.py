@@ -31,6 +31,15 @@ class Transport(asyncio.Transport):
     def writelines(self, list_of_data: Any) -> None:
         self.out += b"".join(list_of_data)
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.closed = self.closed or "our half"
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def close(self) -> None:
         self.closed = self.closed or "closed"
 
@@ -283,7 +292,22 @@ async def test_who_wants_the_connection_closed_is_told_so() -> None:
     connection, transport, _ = connected(Calls())
     connection.data_received(post(fields=LENGTH + b"Connection: close\r\n"))
     assert b"connection: close" in transport.out
-    assert transport.closed == "closed"
+    assert transport.closed == "our half"
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_what_stands_behind_a_last_answer_is_thrown_away(ahead: bool) -> None:
+    for first, refuse in ((post(fields=LENGTH + b"Connection: close\r\n"), False), (post(), True)):
+        calls = Calls(refuse=refuse)
+        connection, transport, _ = connected(calls)
+        connection.data_received(first + post() if ahead else first)
+        told, so_far = len(calls.opened), transport.out
+        if not ahead:
+            connection.data_received(post())
+        await asyncio.sleep(0)
+        assert told <= 1
+        assert (len(calls.opened), transport.out) == (told, so_far)
+        assert transport.out.count(b"HTTP/1.1") == 1
 
 
 async def test_one_connection_too_many_is_closed_and_counts_no_longer() -> None:
