@@ -27,7 +27,7 @@ COSTS = {
     "/v1/chat//completions": CHAT,
     "//v1/chat/completions": CHAT,
     "/v1/chat/completions/files/x": CHAT,
-    "/v1/models/acme/large": CHAT,
+    "/v1/models/acme/large": {**CHAT, "model": "acme/large"},
     "/p/local/v1/chat/completions": CHAT,
     "/p/local/api/chat": CHAT,
     "/v1/completions": {"model": "gpt-3.5-turbo-instruct", "prompt": "hi"},
