@@ -92,6 +92,10 @@ _PATH_KEYS: Final = re.compile(r"(?:file|path|filename|uri)\Z", re.IGNORECASE)
 _PATCHED: Final = re.compile(r"^(?:\*\*\* (?:Add|Update) File: |\+\+\+ (?:b/)?)([^\n]{1,255})", re.MULTILINE)
 
 
+Name = tuple[str, str, str]
+"""What is named ("variable", "own" for one of a running interpreter, "file"), its name, placeholders with blanks between."""
+
+
 class Tainted:
     """Which names stand for which placeholders, as the calls of a conversation have put them there, in their order."""
 
@@ -108,6 +112,18 @@ class Tainted:
 
     def __bool__(self) -> bool:
         return bool(self._variables or self._files)
+
+    def names(self) -> tuple[Name, ...]:
+        """All of it, to be remembered."""
+        variables = [("own" if name in self._own else "variable", name, held) for name, held in self._variables.items()]
+        return (*variables, *(("file", name, held) for name, held in self._files.items()))
+
+    def take_up(self, names: Iterable[Name]) -> None:
+        """What was remembered of calls before these."""
+        for kind, name, held in names:
+            _put(self._files if kind == "file" else self._variables, name, *held.split(" "))
+            if kind == "own":
+                self._own.add(name)
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -256,8 +272,8 @@ def _call(slot: Slot) -> tuple[str, object]:
     return slot.tool, call_of(slot)
 
 
-def calls_with_values(slots: Sequence[Slot]) -> list[Slot]:
-    """The calls in a request from the first one on that holds a value, of the newest that are read."""
+def calls_with_values(slots: Sequence[Slot], every: bool = False) -> list[Slot]:
+    """The calls in a request from the first one on that holds a value (`every`: all), of the newest that are read."""
     left = _MOST_READ
     read: list[Slot] = []
     first = 0  # of those that hold a value, the last in this list
@@ -267,16 +283,17 @@ def calls_with_values(slots: Sequence[Slot]) -> list[Slot]:
             if left < 0:
                 break
             read.append(slot)
-            if "[" in slot.text and PLACEHOLDER.search(slot.text) is not None:
+            if every or ("[" in slot.text and PLACEHOLDER.search(slot.text) is not None):
                 first = len(read)
     while 0 < first < len(read) and _call(read[first]) == _call(read[first - 1]):
         first += 1
     return read[first - 1 :: -1] if first else []
 
 
-def tainted(slots: Sequence[Slot]) -> Tainted:
-    """What the calls in a request have put into variables and files."""
+def tainted(slots: Sequence[Slot], before: Sequence[Name] = ()) -> Tainted:
+    """What the calls in a request have put into variables and files; `before`: and those that it goes on with."""
     made = Tainted()
-    for (tool, _), call in groupby(calls_with_values(slots), _call):
+    made.take_up(before)
+    for (tool, _), call in groupby(calls_with_values(slots, every=bool(before)), _call):
         made.call(tool, [argument(slot, slot.text) for slot in call])
     return made
