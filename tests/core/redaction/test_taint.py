@@ -7,6 +7,8 @@ import pytest
 
 from tokenman_core.redaction import Mapping, Restorer
 from tokenman_core.redaction.egress import allowed, tool_class
+from tokenman_core.redaction.entities import PLACEHOLDER
+from tokenman_core.redaction.prefill import goes_on
 from tokenman_core.redaction.taint import Tainted, tainted
 from tokenman_core.slots import Slot, SlotKind
 
@@ -130,6 +132,52 @@ def test_a_url_that_is_open_at_the_end_of_a_block_holds_what_the_next_one_begins
             slots = [Slot(("content", number, leaf), "assistant", text) for number, text in enumerate(blocks)]
             Restorer(MAPPING, "same_host").whole(slots)
             assert "".join(slot.text for slot in slots) == expected, blocks
+
+
+def test_a_url_that_is_open_at_the_end_of_the_request_holds_what_the_answer_begins_with() -> None:
+    for blocks, open_ in [(each, True) for each in OPEN] + [(each, False) for each in CLOSED]:
+        before, text = "".join(blocks[:-1]), blocks[-1]
+        if PLACEHOLDER.search(before):
+            continue
+        expected = text if open_ else text.replace(KEY, "s3cr3t-key")
+        restorer = Restorer(MAPPING, "same_host", prose=before)
+        for channel in "01":  # one of several choices too
+            out = [restorer.feed(Slot((), "assistant", each, "", channel)) for each in text]
+            assert "".join(out) + restorer.close(channel) == expected, blocks
+        done = Slot(("text",), "assistant", text)
+        restorer.whole([done])  # as streams say it again at their end
+        assert done.text == expected, blocks
+        slots = [Slot(("choices", number, "message", "content"), "assistant", text) for number in range(2)]
+        Restorer(MAPPING, "same_host", prose=before).whole(slots)
+        assert [slot.text for slot in slots] == [expected] * 2, blocks
+
+
+def test_what_an_answer_goes_on_with_is_the_models_own_text_at_the_end_of_the_request() -> None:
+    def end(*parts: tuple[int, SlotKind, str]) -> str:
+        return goes_on([Slot(("messages", at), kind, text, message=at) for at, kind, text in parts], 100)
+
+    assert (
+        end(
+            (0, "user", "a"),
+            (1, "assistant", "b"),
+            (1, "tool_input", "x"),
+            (1, "tool_result", "y"),
+            (1, "assistant", "c"),
+        )
+        == "bc"
+    )
+    assert (
+        end((0, "user", "a"), (1, "assistant", "b"), (1, "tool_input", "x"), (1, "tool_result", "y")) == "b"
+    )  # `pause_turn`
+    assert end((0, "user", "a"), (1, "assistant", "b"), (2, "assistant", "c"), (-1, "system", "d")) == "bc"
+    assert (
+        end((0, "assistant", "a"), (1, "tool_result", "b"))
+        == end((0, "assistant", "a"), (1, "user", "b"))
+        == end()
+        == ""
+    )
+    assert end((0, "assistant", "a" * 99), (0, "assistant", "bcd")) == "a" * 97 + "bcd"
+    assert goes_on([Slot(("prompt",), "user", "abc")], 2) == "bc"
 
 
 def test_what_comes_again_whole_at_the_end_of_a_stream_is_judged_by_itself() -> None:
