@@ -29,7 +29,9 @@ from tokenman_core.redaction.held import MOST_PAIRS, STORED, Turn, given, linked
 from tokenman_core.redaction.masking import Finder
 from tokenman_core.redaction.places import MOST
 from tokenman_core.redaction.policy import Policy, options_of
-from tokenman_core.redaction.taint import Tainted, calls_with_values, tainted
+from tokenman_core.redaction.prefill import goes_on
+from tokenman_core.redaction.restore import TAIL
+from tokenman_core.redaction.taint import Name, Tainted, calls_with_values, tainted
 from tokenman_core.slots import Path
 from tokenman_core.sse import Event
 from tokenman_core.verdicts import Refuse, Verdict
@@ -69,7 +71,10 @@ class State:
     logged: Counter[str] = field(default_factory=Counter)
     spots: tuple[Spot, ...] = ()
     noted: bool = False
-    tainted: Tainted | None = None  # what its calls have put into variables and files
+    held_under: tuple[str, ...] = ()  # the ids under which it is remembered what its answer has
+    names: list[Name] = field(default_factory=list)  # what variables and files hold by the calls that it goes on with
+    tainted: Tainted | None = None  # and by its own
+    prose: str = ""  # what its answer goes on with
     reader: AnswerReader | None = None
     restorer: Restorer | None = None
 
@@ -77,7 +82,8 @@ class State:
         """The restorer of the answer that is read now; another answer has another one."""
         if self.restorer is None or self.reader is not exchange.reader:
             egress = self.policy.restore_egress
-            self.restorer = Restorer(self.mapping, egress, strange=bool(self.turn.named), tainted=self.tainted)
+            strange = bool(self.turn.named)
+            self.restorer = Restorer(self.mapping, egress, strange=strange, tainted=self.tainted, prose=self.prose)
             self.reader = exchange.reader
         return self.restorer
 
@@ -133,6 +139,12 @@ class Redaction:
         restorer = state.of(exchange)
         if not state.gave:
             self._hold(exchange, state, event)
+        made = self._restore(exchange, restorer, event)
+        if state.held_under and (event.closes or event.kind != "sse"):
+            self._hold_names(exchange, state)
+        return made
+
+    def _restore(self, exchange: Exchange, restorer: Restorer, event: Event) -> Event | list[Event] | None:
         if event.kind == "whole":
             if event.form == "lines":  # each is an answer of its own
                 for _, slots in groupby(event.slots, lambda slot: slot.path[0]):
@@ -181,6 +193,9 @@ class Redaction:
                 await asyncio.sleep(0)
             state.mapping.inherit(wanted[low : low + _AT_ONCE])
         exchange.reads_files = bool(wanted)
+        if wanted and state.policy.restore_egress != "always":
+            state.names = self._held.names_of(caller, state.turn.named)
+            state.tainted = await asyncio.to_thread(tainted, (), state.names) if state.names else None
         if len(wanted) > _AT_ONCE:
             await asyncio.to_thread(lambda: state.mapping.forms)
 
@@ -195,12 +210,21 @@ class Redaction:
             return
         state.gave = True
         pairs = state.mapping.pairs(STORED.pairs if turn.stored else MOST_PAIRS)
-        for each in {id, *turn.grows} - {""}:
+        state.held_under = tuple({id, *turn.grows} - {""})
+        for each in state.held_under:
             self._held.keep(caller, each, pairs, stored=turn.stored)
+        self._hold_names(exchange, state)
         for source, results in linked(event.value):
             known = self._held.of(caller, [source], STORED.pairs)
             for each in results:
                 self._held.keep(caller, each, known, stored=True)
+
+    def _hold_names(self, exchange: Exchange, state: State) -> None:
+        """Remember in which variables and files the calls of an answer put values, before the program makes the next call."""
+        caller, known = _caller(exchange), state.of(exchange).tainted
+        if self._held is not None and caller and known and state.policy.restore_egress != "always":
+            for each in state.held_under:
+                self._held.keep_names(caller, each, known.names(), stored=state.turn.stored)
 
     async def _mask(self, exchange: Exchange) -> Verdict | None:
         if exchange.body is None:
@@ -232,9 +256,11 @@ class Redaction:
         _say(exchange, b"x-tokenman-redacted", sum(exchange.masked.values()))
         _say(exchange, b"x-tokenman-logged", sum(state.logged.values()))
         if policy.restore and policy.restore_egress != "always" and state.mapping.restorable:
-            calls = calls_with_values(exchange.body.slots)
+            state.prose = goes_on(exchange.body.slots, TAIL)
+            calls = calls_with_values(exchange.body.slots, every=bool(state.names))
             long = sum(len(slot.text) for slot in calls) > _LONG_CALLS
-            state.tainted = await asyncio.to_thread(tainted, calls) if long else tainted(calls)
+            before = state.names
+            state.tainted = await asyncio.to_thread(tainted, calls, before) if long else tainted(calls, before)
         if masked.paths and policy.note and not state.noted:
             if len(exchange.raw) > OFF_LOOP:  # all of it is read and written
                 state.noted = await asyncio.to_thread(_note, exchange, masked.paths)

@@ -10,13 +10,14 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeGuard
 
 from tokenman_core.clock import Clock
 
 _LONGEST_ID: Final = 512  # characters; what is longer is no id
-_ENTRY, _PAIR = 300, 200  # bytes beside the texts
+_ENTRY, _PAIR, _NAME = 300, 200, 300  # bytes beside the texts
+_MOST_NAMES: Final = 1024  # of variables and files under one id
 _MOST_FILES: Final = 32  # that one call names
 
 
@@ -84,6 +85,10 @@ class Pair:
     def size(self) -> int:
         """An estimate of the memory taken, in bytes."""
         return _PAIR + sys.getsizeof(self.text) + sys.getsizeof(self.whole)
+
+
+Named = tuple[str, str, str]
+"""What a variable or a file holds: see `taint.Name`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +212,7 @@ class _Entry:
     pairs: tuple[Pair, ...] = field(repr=False)
     until: float
     size: int
+    names: tuple[Named, ...] = ()
 
 
 class _Shelf:
@@ -225,7 +231,7 @@ class _Shelf:
         if (
             before is not None and before.pairs == pairs
         ):  # as where somebody asks again and again what came of his batches
-            self.entries[mark] = _Entry(pairs, until, before.size)
+            self.entries[mark] = replace(before, until=until)
             self.entries.move_to_end(mark)
             return
         both = {each.placeholder: each for each in (*(before.pairs if before else ()), *pairs)}
@@ -237,10 +243,28 @@ class _Shelf:
             size += each.size
         if not kept:
             return
+        names = before.names if before is not None else ()
+        size += _size_of(names)
         if before is not None:
             self._drop(mark)
-        self.entries[mark] = _Entry(tuple(reversed(kept)), until, size)
+        self.entries[mark] = _Entry(tuple(reversed(kept)), until, size, names)
         self.size += size
+        self._bound()
+
+    def keep_names(self, mark: bytes, names: Iterable[Named]) -> None:
+        """What holds the values under an id; nothing, if there are none."""
+        before = self.entries.get(mark)
+        if before is None:
+            return
+        both = {each[:2]: each for each in (*before.names, *names)}
+        kept = tuple(both.values())[-_MOST_NAMES:]
+        more = _size_of(kept) - _size_of(before.names)
+        self.entries[mark] = replace(before, names=kept, size=before.size + more)
+        self.size += more
+        self._bound()
+
+    def _bound(self) -> None:
+        bounds = self._bounds
         while len(self.entries) > bounds.most or self.size > bounds.most_bytes:
             self._drop(next(iter(self.entries)))
 
@@ -251,6 +275,11 @@ class _Shelf:
 
     def _drop(self, mark: bytes) -> None:
         self.size -= self.entries.pop(mark).size
+
+
+def _size_of(names: Iterable[Named]) -> int:
+    """An estimate of the memory taken, in bytes."""
+    return sum(_NAME + len(name) + len(held) for _, name, held in names)
 
 
 class Held:
@@ -294,6 +323,20 @@ class Held:
             return [*entries[0].pairs[-most:]]
         found = {each.placeholder: each for entry in entries for each in entry.pairs}
         return [*found.values()][-most:]
+
+    def keep_names(self, caller: Sequence[str], id: str, names: Iterable[Named], *, stored: bool = False) -> None:
+        """Add which variables and files hold the values that are kept under an id."""
+        with self._lock:
+            (self._stored if stored else self._talk).keep_names(self._mark(caller, id), names)
+
+    def names_of(self, caller: Sequence[str], ids: Iterable[str]) -> list[Named]:
+        """What was kept of these ids by `keep_names`, given to this caller."""
+        marks = [self._mark(caller, id) for id in ids]
+        with self._lock:
+            for shelf in (self._stored, self._talk):
+                shelf.tidy()
+            shelves = (self._stored.entries, self._talk.entries)
+            return [each for entries in shelves for mark in marks if mark in entries for each in entries[mark].names]
 
     def _mark(self, caller: Sequence[str], id: str) -> bytes:
         digest = hashlib.blake2b(digest_size=16, key=self._key)

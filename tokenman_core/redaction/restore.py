@@ -242,7 +242,7 @@ class Restorer:
     `restored`: how often a value was put back. `unrestored`: how many placeholders stayed in some place; one counts once, for many
     streams say all that they said once more at their end. `strange`: so are those in complete texts that this exchange does not
     know, because the provider may have them from earlier calls. `tainted`: what variables and files hold by the calls of the
-    request; those of the answer are added to a copy.
+    request; those of the answer are added to a copy. `prose`: what the answer goes on with (see `prefill`).
     """
 
     def __init__(
@@ -252,9 +252,11 @@ class Restorer:
         *,
         strange: bool = False,
         tainted: Tainted | None = None,
+        prose: str = "",
     ) -> None:
         self.tainted = tainted.copy() if tainted is not None else Tainted()
-        self._prose = ""  # the end of what the model has said to the reader
+        self._start = prose[-TAIL:]
+        self._prose = self._start  # the end of what the model has said to the reader
         self._pieces = False  # whether it has said any of it in pieces
         self._openings: list[tuple[str, _Channel]] = []  # texts that began within a URL, and what was said before them
         self.mapping = mapping
@@ -267,6 +269,13 @@ class Restorer:
     @property
     def unrestored(self) -> int:
         return len(self._stayed)
+
+    @property
+    def _before(self) -> str:
+        """What a text of the model's goes on with: another one of several answers may, too, go on with the request's end."""
+        if self._start and not opens(self._prose) and opens(self._start):
+            return self._start
+        return self._prose
 
     def spoken(self, text: str) -> None:
         """Take note of what the model has said, its placeholders in their own form."""
@@ -337,7 +346,7 @@ class Restorer:
             return self._signed(slot.text)
         channel = self._channels.get(slot.channel)
         if channel is None:
-            before = self._prose if slot.kind == "assistant" else None
+            before = self._before if slot.kind == "assistant" else None
             self._pieces = self._pieces or before is not None
             channel = self._channels[slot.channel] = _Channel(
                 self, slot.tool if slot.kind == "tool_input" else "", slot.partial_json, before
@@ -384,7 +393,7 @@ class Restorer:
             elif slot.signed:
                 self._signed(slot.text)
             else:
-                self._running(slot, self._prose if spoken else None)
+                self._running(slot, self._before if spoken else None)
         for parts in of_calls.values():
             self._call(parts)
         if again is not None:

@@ -272,6 +272,28 @@ def test_a_batch_has_more_values_and_takes_no_room_from_conversations() -> None:
     assert them.of(ME, ["talk"]) == [pair(1)]
 
 
+def test_what_holds_the_values_is_kept_with_them_within_the_same_bounds() -> None:
+    clock = ManualClock()
+    them = store(clock, ttl_s=60, most_bytes=1_000_000)
+    them.keep_names(ME, "resp", [("file", "f", "[A_000000000001]")])
+    assert not them.names_of(ME, ["resp"])  # no values, no names
+    them.keep(ME, "resp", [pair(1)])
+    them.keep_names(ME, "resp", [("file", "f", "[A_000000000001]"), ("variable", "f", "[A_000000000001]")])
+    them.keep(ME, "resp", [pair(2)])
+    them.keep_names(ME, "resp", [("file", "f", "[A_000000000002]")])
+    assert them.names_of(ME, ["resp"]) == [("file", "f", "[A_000000000002]"), ("variable", "f", "[A_000000000001]")]
+    assert not them.names_of(YOU, ["resp"])
+    for at in range(3):
+        them.keep(ME, f"resp_{at}", [pair(1)])
+        them.keep_names(ME, f"resp_{at}", [("file", f"f{number}", "x" * 90) for number in range(5000)])
+        assert 400_000 < them.size <= 1_000_000
+    assert len(them.names_of(ME, ["resp_2"])) == 1024
+    assert not them.names_of(ME, ["resp"])
+    clock.advance(60)
+    assert not them.names_of(ME, ["resp_2"])
+    assert (len(them), them.size) == (0, 0)
+
+
 def inherited(*pairs: Pair) -> Mapping:
     mapping = Mapping(KEY)
     mapping.inherit(pairs)
