@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from types import NoneType
 from typing import Any
 from urllib.parse import parse_qsl
 
 from tokenman_core.exchange import Exchange
+from tokenman_core.judged_keys import mistakable
 from tokenman_core.paths import MODELS, model_in
 
 _DEPLOYED = re.compile(r"/(?:deployments|engines)/([^/]+)/", re.IGNORECASE)  # Azure's, and OpenAI's of old
-_NO_NAME = re.compile(r"\.\.|[%\\]")  # a gateway may put a name into a path
+_INVOKED = re.compile(r"/model/(.+)/(?:invoke|converse)", re.IGNORECASE)  # Amazon Bedrock's
+_NO_NAME = re.compile(r"\.\.|[%\\?#\s\x00-\x1f\x7f-\xa0]")  # a gateway may put a name into a path
 # Where a request holds others, each of which may name a model (https://ai.google.dev/api/batch-api).
 _HOLDING = (
     "request", "requests", "batch", "inputConfig", "input_config", "generateContentRequest", "generate_content_request",
@@ -23,28 +26,33 @@ _VERSION = re.compile(
 
 
 def deployed(path: str) -> str:
-    """The deployment or engine that the path names, which need not have the name of its model."""
-    found = _DEPLOYED.search(path)
+    """The deployment or engine that the path names, which need not have the name of its model, or the model that it invokes."""
+    found = _DEPLOYED.search(path) or _INVOKED.search(path)
     return found[1] if found else ""
 
 
 def in_query(query: str) -> list[str]:
     """A gateway may take the model from there (LiteLLM does), whatever the body says."""
-    if not query or ("model" not in query and "%" not in query):
+    if not query or ("model" not in (folded := query.casefold()) and "%" not in folded):
         return []
-    return [value for name, value in parse_qsl(query) if name == "model"]
+    pairs = parse_qsl(query.replace(";", "&"))
+    return [value for name, value in pairs if name.partition("[")[0].strip().casefold() == "model"]
 
 
 def disagreement(exchange: Exchange) -> str:
-    """Why it cannot be told which model a call asks for, and what to do; "" if it can."""
+    """Why it cannot be told which model a call asks for, or how much of it, and what to do; "" if it can."""
     sent, model, value = exchange.sent, exchange.model, exchange.body.value if exchange.body else None
     path, gemini = sent.plain, exchange.dialect.name == "gemini"
     said = [*_stated(value, 0 if gemini else _DEEPEST), *in_query(sent.query)]
     if any(_NO_NAME.search(name) for name in (model, *said)):
-        return r"The name of a model holds .., % or \: write the name as the provider's list of models has it."
+        return r"The name of a model holds .., %, \, ?, # or a blank: write the name as the provider's list of models has it."
+    if type(value) is dict and type(value.get("model", "")) not in (str, NoneType):
+        return "The request's model is no string: write its name as one."
     if not exchange.operation.generates:
         return ""
-    named = model_in(path)
+    if key := mistakable(value, alone=exchange.dialect.name != "generic"):
+        return f"The request has a key in another case ({key[:40]!r}), which servers read in different ways: write it in its own."
+    named = model_in(path) or (invoked[1] if (invoked := _INVOKED.search(path)) else "")
     if gemini and not named and ":" in path and "/v1internal:" not in path:
         named = path.rpartition(":")[0]  # a tuned model, an endpoint
     if len(MODELS.findall(path)) > 1 or any(not _same(name, named or model) for name in said):

@@ -42,6 +42,12 @@ AGREED: list[tuple[str, str, str, Any]] = [
     ("openai", "/openai/deployments/my-own/chat/completions", "api-version=1", {"model": "gpt-4o"}),
     ("openai", "/v1/models/acme/large/predictions", "", {"model": "acme/large"}),
     ("openai", "/v1/models/llama3:8b/predictions", "", {"model": "llama3:8b"}),
+    ("openai", CHAT, "", {"model": "m", "Metadata": {}, "x_Model": "n", "user": "Model"}),
+    ("openai", CHAT, "Models=x&mode=y;&model", {"model": "m"}),
+    ("openai", CHAT, "", {"model": None}),
+    ("generic", "/", "", {"Model": "hunyuan-lite", "Messages": []}),
+    ("anthropic", "/bedrock/model/anthropic.claude-4-v1:0/invoke", "", {"messages": []}),
+    ("openai", "/bedrock/model/openai.gpt-oss-120b-1:0/converse-stream", "", {"model": "openai.gpt-oss-120b-1:0"}),
     ("anthropic", "/v1/projects/p/publishers/anthropic/models/claude-4@20250514:rawPredict", "", {"messages": []}),
 ]  # fmt: skip
 
@@ -58,6 +64,35 @@ MORE_THAN_ONE: list[tuple[str, str, str, Any]] = [
     ("openai", CHAT, "%6dodel=gpt-5", {"model": "gpt-4o-mini"}),
     ("openai", "/v1/models/acme/large/predictions", "", {"model": "acme/small"}),
     ("anthropic", "/v1/projects/p/models/claude-opus-5:rawPredict", "", {"model": "claude-haiku-4-5"}),
+    ("openai", CHAT, "Model=gpt-5", {"model": "gpt-4o-mini"}),
+    ("openai", CHAT, "model[]=gpt-5", {"model": "gpt-4o-mini"}),
+    ("openai", CHAT, "%4dodel%5B0%5D=gpt-5", {"model": "gpt-4o-mini"}),
+    ("openai", CHAT, "a=1;model=gpt-5", {"model": "gpt-4o-mini"}),
+    ("openai", CHAT, "a=1&+model=gpt-5", {"model": "gpt-4o-mini"}),
+    ("anthropic", "/bedrock/model/anthropic.claude-opus-5/invoke", "", {"model": "claude-haiku-4-5"}),
+    ("openai", "/bedrock/model/anthropic.claude-opus-5/converse", "", {"model": "gpt-4o-mini"}),
+    ("openai", "/model/arn:aws:bedrock:x/anthropic.claude/converse-stream", "", {"model": "gpt-4o-mini"}),
+]
+
+OTHER_CASE: list[tuple[str, str, str, Any]] = [
+    ("openai", CHAT, "", {"model": "gpt-4o-mini", "Model": "gpt-5-pro"}),
+    ("openai", CHAT, "", {"model": "gpt-4o-mini", "max_tokens": 1, "Max_Tokens": 9_000_000}),
+    ("openai", CHAT, "", {"model": "gpt-4o-mini", "max_to\u212aens": 9_000_000}),
+    ("openai", CHAT, "", {"model": "gpt-4o-mini", "me\u017fsages": []}),
+    ("openai", CHAT, "", {"MODEL": "gpt-5-pro"}),
+    ("openai", CHAT, "", {"model": "gpt-4o-mini", "N": 100}),
+    ("anthropic", "/v1/messages", "", {"model": "claude-haiku-4-5", "Stream": True}),
+    ("gemini", G, "", {"Contents": []}),
+    ("gemini", G, "", {"generationconfig": {}}),
+    ("gemini", G, "", {"Model": PRO}),
+    ("generic", "/", "", {"model": "a", "Model": "b"}),
+    ("generic", "/", "", {"Model": "a", "MODEL": "b"}),
+]
+NO_STRINGS: list[tuple[str, str, str, Any]] = [
+    ("openai", CHAT, "", {"model": ["gpt-5-pro"]}),
+    ("openai", CHAT, "", {"model": {"id": "gpt-5-pro"}}),
+    ("gemini", G, "", {"model": 5}),
+    ("anthropic", "/v1/messages/count_tokens", "", {"model": False}),
 ]
 
 NO_NAMES: list[tuple[str, str, str, Any]] = [
@@ -66,6 +101,10 @@ NO_NAMES: list[tuple[str, str, str, Any]] = [
     ("anthropic", "/v1/messages", "", {"model": r"claude-haiku\\claude-opus"}),
     ("gemini", "/v1beta/models/gemini..flash:generateContent", "", {}),
     ("gemini", "/v1beta/interactions", "", {"model": f"{FLASH}/../{PRO}"}),
+    *(
+        ("openai", CHAT, "", {"model": name})
+        for name in ("gpt-4o?x", "gpt-4o#x", " gpt-5", "gpt 5", "gpt-5\n", "gpt\0", "\xa0g")
+    ),
 ]
 
 
@@ -95,6 +134,20 @@ async def test_what_a_gateway_could_take_for_a_path_is_no_name(it: Any) -> None:
     assert "The name of a model holds" in said
 
 
+async def test_keys_that_a_server_may_take_for_others_are_refused() -> None:
+    for it in OTHER_CASE:
+        status, said, sent = await asked(*it)
+        assert (status, sent) == (400, 0), it
+        assert "a key in another case" in said, it
+
+
+async def test_a_model_that_is_no_string_is_refused() -> None:
+    for it in NO_STRINGS:
+        status, said, sent = await asked(*it)
+        assert (status, sent) == (400, 0), it
+        assert "model is no string" in said, it
+
+
 def test_where_a_path_and_a_query_name_a_model() -> None:
     assert model_in("/v1beta/models/g-2:streamGenerateContent") == "g-2"
     assert model_in("/v1beta/MODELS/g-2") == "g-2"
@@ -102,6 +155,7 @@ def test_where_a_path_and_a_query_name_a_model() -> None:
     assert model_in("/v1/messages") == ""
     assert deployed("/openai/deployments/x/chat/completions") == deployed("/v1/engines/x/completions") == "x"
     assert deployed("/v1/chat/completions") == ""
+    assert deployed("/model/anthropic.claude-4-v1:0/invoke-with-response-stream") == "anthropic.claude-4-v1:0"
     assert in_query("beta=true") == in_query("") == []
     assert in_query("a=%20&model=x&model=y") == ["x", "y"]
 
