@@ -345,7 +345,7 @@ def test_what_is_kept_on_the_machine_is_what_is_said(running: tuple[Proxy, str])
     proxy, _ = running
     names = {path.name for path in proxy.data.iterdir() if not path.name.startswith(("ledger.db", "state.db"))}
     made_when_asked = {"instance.json", "tokenman.lock", "tokenman.pid", "clients"}
-    assert names - made_when_asked == {"secret", "ca", "admin-token", "underway"}
+    assert names - made_when_asked == {"secret", "ca", "admin-token", "underway", "gate.db"}
     assert not [path for path in proxy.home.rglob("*") if path.is_file()]
     assert (proxy.data.stat().st_mode & 0o777) == 0o700
 

@@ -23,8 +23,8 @@ _SHORTEST_S: Final = 60
 def believed(exchange: Exchange, models: Sequence[str], said: Usage) -> Usage:
     """`said` itself, if a model of these names can have used it: all that it can read, and write at its limit.
 
-    Else, of each count that is beyond, the most that such a model can have used; of an absurd one, what the request can have used by
-    what it holds and allows.
+    Else, of each count that is beyond, the most that such a model can have used; of an absurd one, what the request can have
+    used by what it holds and allows.
     """
     known = [ceilings.of(model) for model in models if model] or [ceilings.UNKNOWN]
     context, most = max(each.context for each in known), max(each.output for each in known)

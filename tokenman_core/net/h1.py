@@ -60,10 +60,10 @@ class _Answer:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:
-            if self.ended:
-                self.excess = True  # the answer itself is whole
-                return
             cause = e.__context__  # what a callback raises is wrapped
+            if self.ended:  # the answer itself is whole
+                self.excess = not (isinstance(cause, _Whole) and data.endswith(b"\r\n\r\n"))
+                return
             if isinstance(cause, UpstreamError):
                 raise cause from None
             raise UpstreamError("protocol", f"the answer is not HTTP ({e})") from e
@@ -100,7 +100,9 @@ class _Answer:
         self.head = Head(status, headers)
         self._quiet = 0
         if self._head_request:
-            self.ended = True
+            named = b",".join(value for name, value in headers if name.lower() == b"connection")
+            closes = b"close" in {each.strip() for each in named.lower().split(b",")}
+            self.ended, self.kept = True, self._parser.get_http_version() == "1.1" and not closes
             raise _Whole
         bodiless = status in (204, 304)
         self._until_close = not bodiless and coding is None and first(headers, b"content-length") is None
