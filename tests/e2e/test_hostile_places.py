@@ -18,6 +18,7 @@ HEADERS = {
     "a": {"x-api-key": ANTHROPIC_KEY, "anthropic-version": "2023-06-01"},
     "g": {"x-goog-api-key": "AIza-the-callers-own-key"},
 }
+AS_A_MODEL = {"a model", "x model"}  # a name that no provider has: such a call is refused
 OTHERS = {"authorization": f"Bearer {OPENAI_KEY}"}
 
 
@@ -42,7 +43,12 @@ def arrived(provider: FakeProvider) -> bytes:
 @pytest.mark.parametrize("place", [name for name, _, _ in bodies("")])
 def test_nothing_of_a_value_arrives(proxy: Proxy, provider: FakeProvider, place: str) -> None:
     path, body = next((path, body) for name, path, body in bodies(SAID) if name == place)
-    httpx.post(proxy.url + path, json=body, headers=HEADERS.get(place[0], OTHERS), timeout=20)
+    answer = httpx.post(proxy.url + path, json=body, headers=HEADERS.get(place[0], OTHERS), timeout=20)
+    if place in AS_A_MODEL:
+        assert answer.status_code == 400
+        assert not provider.received
+        assert not [name for name in NAMES if shows(answer.content, PLANTED[name])]
+        return
     body_and_target = arrived(provider)
     assert not [name for name in NAMES if shows(body_and_target, PLANTED[name])]
 

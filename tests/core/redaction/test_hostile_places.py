@@ -929,13 +929,13 @@ def bodies(t: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
             "name": t,
             "data": t,
             "status": t,
-            "model": t,
             "object": t,
             "method": t,
             "arguments": t,
             "signature": t,
         },
     )
+    yield "x model", "/v1/new/thing", {"a": "x", "model": t}
 
 
 # A bare number in the path of a URL is an id, as it nearly always is.
